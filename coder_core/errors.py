@@ -1,0 +1,71 @@
+"""Errors a user can act on: each says where, what was found, and what to do.
+
+One class per decision a caller can take; the command line turns `exit_code` into the process's exit status.
+"""
+
+
+class CoderError(Exception):
+    """Base of every error this project raises on purpose.
+
+    Args:
+        problem: What was expected and what was found, with the value.
+        place: File, key, row or URL where it was found.
+        remedy: What the reader can do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(self, problem: str, place: str = "", remedy: str = "") -> None:
+        super().__init__(problem, place, remedy)
+        self.problem = problem
+        self.place = place
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        where = f"{self.place}: " if self.place else ""
+        advice = f" {self.remedy}" if self.remedy else ""
+        return f"{where}{self.problem}{advice}"
+
+
+class ConfigError(CoderError):
+    """A config names an unknown key, has a wrong type or an impossible value."""
+
+    exit_code = 2
+
+
+class InputError(CoderError):
+    """A file that the user gave cannot be used as it is."""
+
+    exit_code = 3
+
+
+class TextBankError(InputError):
+    """A text bank does not fit the class list or its own format."""
+
+
+class FeatureFileError(InputError):
+    """A file of precomputed features has a wrong shape, a wrong type or impossible values."""
+
+
+class DatasetError(InputError):
+    """A data set is missing, empty or contradicts itself."""
+
+
+class CheckpointError(InputError):
+    """An encoder's architecture or weights cannot be loaded."""
+
+
+class StoreError(CoderError):
+    """The store refuses: it is unreachable, read-only, or holds something that contradicts its own record."""
+
+    exit_code = 4
+
+
+class QueryError(CoderError):
+    """An SQL query is wrong or asks for what it must not touch."""
+
+    exit_code = 5
+
+
+class LabelLeakError(CoderError):
+    """Prediction code was about to see test labels."""
