@@ -1,0 +1,1 @@
+"""CODER: an image described by its similarity to every neighbour text, and classifiers on that description. Pure."""

@@ -1,0 +1,1 @@
+"""Predictions (which know no labels), labels, metrics and intervals: the only place where test labels are read."""

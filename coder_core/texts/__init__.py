@@ -1,0 +1,1 @@
+"""Neighbour texts: phrases about classes (bank), dressed in sentences, laid out in columns. No torch here."""

@@ -1,0 +1,93 @@
+"""The class list: an ordered tuple of names in which the position is the label id.
+
+Accuracy near zero because the order of keys in a file was taken for the order of classes, and two classes called
+"crane" that collapse into one key, are the two oldest complaints about software of this kind. So the order is explicit,
+a name may occur twice, and everything downstream refers to a class by its id; names are for people and for sentences.
+"""
+
+import difflib
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from coder_core.errors import DatasetError
+
+__all__ = ["ClassList", "display_name", "nearest_name", "normalise_name"]
+
+
+def display_name(name: str) -> str:
+    """Write a class name as it stands in a sentence: underscores become blanks, runs of white space one blank."""
+    return " ".join(name.replace("_", " ").split())
+
+
+def normalise_name(name: str) -> str:
+    """Reduce a class name to what two spellings of one class share: no case, `_`, `-` or white space differences.
+
+    Letters keep their accents; composed and decomposed Unicode spellings become one (NFC).
+    """
+    composed = unicodedata.normalize("NFC", name).casefold()
+    return " ".join(composed.replace("_", " ").replace("-", " ").split())
+
+
+def nearest_name(name: str, known: tuple[str, ...]) -> str | None:
+    """Find the known name that a misspelt one most likely means; None when nothing is similar (difflib, 0.6)."""
+    by_key = {normalise_name(candidate): candidate for candidate in reversed(known)}
+    close = difflib.get_close_matches(normalise_name(name), list(by_key), n=1)
+    return by_key[close[0]] if close else None
+
+
+@dataclass(frozen=True)
+class ClassList:
+    """The classes of one data set, in label order.
+
+    Args:
+        names: One name per class; `names[i]` is the class with label id `i`. The same name twice means two classes.
+
+    Raises:
+        DatasetError: The list is empty, or a name holds nothing but white space and underscores.
+    """
+
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.names:
+            raise DatasetError("the class list is empty.", "class list", "Name at least one class.")
+        for position, name in enumerate(self.names):
+            if not display_name(name):
+                raise DatasetError(
+                    f"the name {name!r} is blank.", f"class list, position {position}", "Give the class a name."
+                )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def ids_of(self, name: str) -> tuple[int, ...]:
+        """Find the label ids of a name, ascending; empty when unknown.
+
+        Spelt exactly as in the list counts first; only where nothing is, names equal after `normalise_name` count.
+        """
+        return self._exact_ids.get(name) or self._normalised_ids.get(normalise_name(name), ())
+
+    @cached_property
+    def display_names(self) -> tuple[str, ...]:
+        """The names as they stand in sentences, in label order."""
+        return tuple(display_name(name) for name in self.names)
+
+    @cached_property
+    def _exact_ids(self) -> dict[str, tuple[int, ...]]:
+        return _ids_by_key(self.names)
+
+    @cached_property
+    def _normalised_ids(self) -> dict[str, tuple[int, ...]]:
+        return _ids_by_key(tuple(normalise_name(name) for name in self.names))
+
+
+def _ids_by_key(keys: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+    ids: dict[str, list[int]] = {}
+    for position, key in enumerate(keys):
+        ids.setdefault(key, []).append(position)
+    return {key: tuple(positions) for key, positions in ids.items()}
