@@ -1,0 +1,68 @@
+"""Labels: the other half of an evaluation, joined to predictions by image id and by nothing else."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coder_core.errors import DatasetError
+from coder_core.evaluation.predictions import Predictions, refuse_repeated
+
+__all__ = ["LabelTable"]
+
+IDS_SHOWN = 5
+
+
+@dataclass(frozen=True, eq=False)
+class LabelTable:
+    """The true class of every image of one split.
+
+    Args:
+        image_ids: One id per image, all different.
+        label_ids: `(images,)` the label id of each.
+        split: `"train"`, `"validation"` or `"test"`: who may read it depends on this.
+
+    Raises:
+        DatasetError: There are not as many labels as ids, or an id occurs twice.
+    """
+
+    image_ids: tuple[str, ...]
+    label_ids: NDArray[np.int64]
+    split: str
+
+    def __post_init__(self) -> None:
+        if self.label_ids.shape != (len(self.image_ids),):
+            raise DatasetError(
+                f"{len(self.image_ids)} image ids, labels of shape {self.label_ids.shape}.",
+                f"labels of the split {self.split!r}",
+                "Give one label per image.",
+            )
+        refuse_repeated(self.image_ids, f"labels of the split {self.split!r}")
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def align(self, predictions: Predictions) -> NDArray[np.int64]:
+        """Bring the labels into the order of the predictions.
+
+        Args:
+            predictions: Of images that all have a label here; the table may know more images.
+
+        Returns:
+            `(images,)` label ids, one per prediction.
+
+        Raises:
+            DatasetError: A predicted image has no label; names up to five.
+        """
+        row_of = {image_id: row for row, image_id in enumerate(self.image_ids)}
+        missing = [image_id for image_id in predictions.image_ids if image_id not in row_of]
+        if missing:
+            more = f" and {len(missing) - IDS_SHOWN} more" if len(missing) > IDS_SHOWN else ""
+            raise DatasetError(
+                f"{len(missing)} of {len(predictions)} predicted images have no label:"
+                f" {', '.join(map(repr, missing[:IDS_SHOWN]))}{more}.",
+                f"labels of the split {self.split!r}",
+                "Predict and label the same split.",
+            )
+        rows = np.array([row_of[image_id] for image_id in predictions.image_ids], dtype=np.int64)
+        return self.label_ids[rows]

@@ -1,0 +1,129 @@
+"""Accuracies, each with its n and a 95 % interval, and each a function of a few lines.
+
+Proportions (top-1, top-5) carry a Wilson interval; mean per-class accuracy is no proportion and carries a seeded
+bootstrap over images.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coder_core.classes import ClassList
+from coder_core.errors import DatasetError
+from coder_core.evaluation.intervals import Interval, bootstrap_interval, wilson_interval
+from coder_core.evaluation.labels import LabelTable
+from coder_core.evaluation.predictions import Predictions
+
+__all__ = [
+    "MetricRow",
+    "aligned_labels",
+    "evaluate",
+    "mean_per_class_accuracy",
+    "top1",
+    "top5",
+]
+
+Ids = NDArray[np.int64]
+TopIds = NDArray[np.int32]
+
+
+class MetricRow(NamedTuple):
+    """One number of one method.
+
+    Args:
+        method: Who predicted.
+        metric: `top1`, `top5` or `mean_per_class_accuracy`.
+        value: In [0, 1].
+        n: Images behind it.
+        ci_low: Lower end of the 95 % interval.
+        ci_high: Upper end.
+        protocol: `"honest"`, or the protocol that was reproduced.
+    """
+
+    method: str
+    metric: str
+    value: float
+    n: int
+    ci_low: float
+    ci_high: float
+    protocol: str
+
+
+def top1(top_ids: TopIds, label_ids: Ids) -> float:
+    """Share of images whose best class is the true one; `(images, k)` and `(images,)`, at least one image."""
+    return float(np.mean(top_ids[:, 0] == label_ids))
+
+
+def top5(top_ids: TopIds, label_ids: Ids) -> float:
+    """Share of images whose true class is among the five best (all of them, where there are fewer)."""
+    return float(np.mean((top_ids[:, :5] == label_ids[:, None]).any(axis=1)))
+
+
+def mean_per_class_accuracy(top_ids: TopIds, label_ids: Ids) -> float:
+    """Mean of the per-class recalls over the classes that have images: every class counts alike."""
+    correct = top_ids[:, 0] == label_ids
+    counts = np.bincount(label_ids)
+    hits = np.bincount(label_ids, weights=correct)
+    return float(np.mean(hits[counts > 0] / counts[counts > 0]))
+
+
+def aligned_labels(predictions: Predictions, labels: LabelTable, classes: ClassList) -> Ids:
+    """Bring labels into the order of the predictions and check both against the class list.
+
+    Raises:
+        DatasetError: There is no image, a predicted image has no label, or a class id is not in the class list; names
+            the first bad row.
+    """
+    if not len(predictions):
+        raise DatasetError("there are 0 predictions.", f"predictions of {predictions.method}", "Predict an image.")
+    label_ids = labels.align(predictions)
+    for what, ids in (("label", label_ids), ("predicted class", predictions.top_ids)):
+        bad = np.argwhere((ids < 0) | (ids >= len(classes)))
+        if len(bad):
+            position = tuple(bad[0])
+            raise DatasetError(
+                f"the {what} {int(ids[position])} is not in 0..{len(classes) - 1}.",
+                f"image {predictions.image_ids[position[0]]!r} (row {int(position[0])})",
+                "Use the class list that the data set was labelled with.",
+            )
+    return label_ids
+
+
+def evaluate(predictions: Predictions, labels: LabelTable, classes: ClassList) -> list[MetricRow]:
+    """Measure one method on one split.
+
+    Args:
+        predictions: Holding the five best classes of every image (all of them, where there are fewer).
+        labels: The split's true classes; more images than were predicted are allowed.
+        classes: The class list of both.
+
+    Returns:
+        `top1`, `top5` and `mean_per_class_accuracy`, in this order.
+
+    Raises:
+        DatasetError: No image, a missing label, a class id out of range, or too few classes kept for top-5.
+    """
+    label_ids = aligned_labels(predictions, labels, classes)
+    top_ids = predictions.top_ids
+    if top_ids.shape[1] < min(5, len(classes)):
+        raise DatasetError(
+            f"the predictions keep {top_ids.shape[1]} classes per image, top-5 accuracy needs {min(5, len(classes))}.",
+            f"predictions of {predictions.method}",
+            "Build them with k=5.",
+        )
+    n = len(label_ids)
+
+    def row(metric: str, value: float, interval: Interval) -> MetricRow:
+        return MetricRow(predictions.method, metric, value, n, interval.low, interval.high, predictions.protocol)
+
+    first, five = top1(top_ids, label_ids), top5(top_ids, label_ids)
+    return [
+        row("top1", first, wilson_interval(round(first * n), n)),
+        row("top5", five, wilson_interval(round(five * n), n)),
+        row(
+            "mean_per_class_accuracy",
+            mean_per_class_accuracy(top_ids, label_ids),
+            bootstrap_interval(top_ids[:, 0] == label_ids, label_ids),
+        ),
+    ]
