@@ -1,0 +1,84 @@
+"""Addresses: from a path or URL to a file system that answers, or refuses, within seconds.
+
+A store root and an input are both "any fsspec URL"; this is the one place that opens them. Listings are never cached,
+because another process may just have added a part. S3 gets short timeouts and few retries: a wrong endpoint should be
+an error on the screen and not a hanging run. File systems are kept per process (a forked worker must not reuse its
+parent's connections) and per endpoint.
+"""
+
+import functools
+import os
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+LOCAL_PROTOCOL = "file"
+S3_CONNECT_SECONDS = 5
+S3_READ_SECONDS = 60
+S3_ATTEMPTS = 2
+ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_ACCESS_KEY_ID")
+"""What decides where and as whom S3 is asked: another value is another file system."""
+SECRET_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+_USER_INFO = re.compile(r"(?<=//)[^/@\s]+@")
+_SECRET_PARAMETER = re.compile(r"(?i)\b([\w-]*(?:signature|token|secret|credential|password|key|sig))=[^&\s\"']+")
+
+
+class Address(NamedTuple):
+    """A place in a file system: the protocol (`file`, `s3`, `memory`, ...) and the path as that protocol writes it."""
+
+    protocol: str
+    path: str
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the place is on this machine's disk."""
+        return self.protocol == LOCAL_PROTOCOL
+
+    def open_filesystem(self) -> Any:
+        """Return the fsspec file system that holds this place."""
+        identity = tuple(os.environ.get(name, "") for name in ENDPOINT_VARIABLES)
+        return _open_filesystem(self.protocol, os.getpid(), identity)
+
+
+def parse_address(url: str) -> Address:
+    """Split a path or URL; a local path becomes absolute, so that it means the same in every worker."""
+    protocol, separator, rest = url.partition("://")
+    if not separator:
+        return Address(LOCAL_PROTOCOL, str(Path(url).expanduser().absolute()))
+    if protocol in {"file", "local"}:
+        return Address(LOCAL_PROTOCOL, str(Path(rest).expanduser().absolute()))
+    if protocol in {"http", "https"}:
+        return Address(protocol, url)
+    return Address("s3" if protocol == "s3a" else protocol, rest.rstrip("/"))
+
+
+def format_url(address: Address) -> str:
+    """Write an address the way a user would: a plain path when it is local, a URL when it is not."""
+    if address.is_local or "://" in address.path:
+        return address.path
+    return f"{address.protocol}://{address.path}"
+
+
+def redact(text: str) -> str:
+    """Remove user names, passwords, tokens and signatures from a text that is about to be shown."""
+    for name in SECRET_VARIABLES:
+        if secret := os.environ.get(name):
+            text = text.replace(secret, "***")
+    return _SECRET_PARAMETER.sub(r"\1=***", _USER_INFO.sub("***@", text))
+
+
+@functools.lru_cache(maxsize=32)
+def _open_filesystem(protocol: str, process_id: int, identity: tuple[str, ...]) -> Any:  # noqa: ARG001 (cache keys)
+    import fsspec
+
+    if protocol != "s3":
+        return fsspec.filesystem(protocol, use_listings_cache=False)
+    endpoint = identity[0] or identity[1] or None
+    timeouts = {"connect_timeout": S3_CONNECT_SECONDS, "read_timeout": S3_READ_SECONDS}
+    return fsspec.filesystem(
+        "s3",
+        endpoint_url=endpoint,
+        use_listings_cache=False,
+        skip_instance_cache=True,
+        config_kwargs=timeouts | {"retries": {"max_attempts": S3_ATTEMPTS, "mode": "standard"}},
+    )

@@ -1,0 +1,205 @@
+"""Artifacts: what one step made, found again by what it was made from.
+
+`key = sha256(canonical_json(kind, step_version, spec, inputs))`, so equal work has an equal key on every machine. Parts
+are written first and once; `manifest.json` is written last and once: a folder without manifest is nothing, and a part
+that the manifest does not name (left by an interrupted run with another batch size) is ignored. The manifest keeps the
+whole payload, so that a miss can say which field changed.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from coder_core.errors import StoreError
+from coder_core.fingerprint import content_hash, differences, plain_json
+from coder_core.storage.manifest import (
+    FOLDER,
+    MANIFEST,
+    Artifact,
+    ArtifactPayload,
+    Manifest,
+    PartRecord,
+    Summary,
+    artifact_folder,
+    artifact_key,
+    load_manifest,
+    part_path,
+)
+from coder_core.storage.store import Store
+from coder_core.storage.tables import decode_parquet, encode_parquet, open_parquet, read_parquet
+
+__all__ = ["Artifact", "ArtifactPayload", "ArtifactStore", "ArtifactWriter", "artifact_key"]
+
+
+class ArtifactStore:
+    """Artifacts of one store. Picklable."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def find(self, payload: ArtifactPayload) -> Artifact | None:
+        """Return the finished artifact of a payload, or None."""
+        manifest = load_manifest(self.store, payload.kind, artifact_key(payload))
+        return manifest.handle() if manifest else None
+
+    def writer(self, payload: ArtifactPayload) -> "ArtifactWriter":
+        """Start, or go on with, the artifact of a payload."""
+        return ArtifactWriter(self.store, payload)
+
+    def manifest(self, artifact: Artifact) -> Manifest:
+        """Read the record of an artifact.
+
+        Raises:
+            StoreError: When it is gone or damaged.
+        """
+        found = load_manifest(self.store, artifact.kind, artifact.key)
+        if found is None:
+            place = self.store.url(artifact_folder(artifact.kind, artifact.key))
+            raise StoreError("This artifact is not in the store (any more).", place, "Run the step again.")
+        return found
+
+    def read(self, artifact: Artifact, columns: Sequence[str] | None = None) -> pa.Table:
+        """Read the whole table, parts in the order of their names."""
+        paths = self._part_paths(artifact)
+        return pa.concat_tables([read_parquet(self.store, path, columns) for path in paths])
+
+    def iter_batches(
+        self, artifact: Artifact, columns: Sequence[str] | None = None, *, rows: int = 8_192
+    ) -> Iterator[pa.RecordBatch]:
+        """Read the table in batches of at most `rows` rows, holding one row group of one part at a time."""
+        for path in self._part_paths(artifact):
+            with open_parquet(self.store, path) as file:
+                yield from file.iter_batches(batch_size=rows, columns=None if columns is None else list(columns))
+
+    def write_document(self, payload: ArtifactPayload, document: Mapping[str, object]) -> Artifact:
+        """Store a small JSON object as an artifact without a table."""
+        return ArtifactWriter(self.store, payload).commit_document(document)
+
+    def read_document(self, artifact: Artifact) -> dict[str, Any]:
+        """Read the JSON object of an artifact that `write_document` made."""
+        document = self.manifest(artifact).document
+        if document is None:
+            place = self.store.url(artifact_folder(artifact.kind, artifact.key))
+            raise StoreError("This artifact holds a table and not a document.", place, "Use `read`.")
+        return document
+
+    def verify(self, artifact: Artifact) -> None:
+        """Read every part and compare it with the hash in the manifest.
+
+        Raises:
+            StoreError: Naming the first part that is gone or is not what was written.
+        """
+        for part in self.manifest(artifact).parts:
+            path = part_path(artifact.kind, artifact.key, part.name)
+            if content_hash(self.store.read_bytes(path)) != part.sha256:
+                raise StoreError(
+                    "This part is not what was written (its sha256 differs from the manifest).",
+                    self.store.url(path),
+                    f"Delete the folder {artifact_folder(artifact.kind, artifact.key)} and run again.",
+                )
+
+    def explain_miss(self, payload: ArtifactPayload) -> str:
+        """Say why there is no artifact for a payload: which fields differ from the nearest one of the same kind."""
+        manifests = self._manifests(payload.kind)
+        if not manifests:
+            return f"no {payload.kind} artifact is stored yet"
+        compared = [(differences(manifest.payload, payload), manifest) for manifest in manifests]
+        fields, nearest = min(compared, key=lambda pair: (len(pair[0]), -pair[1].created_at.timestamp()))
+        if not fields:
+            return f"the {payload.kind} artifact {nearest.key[:12]} is stored"
+        made = f"{nearest.created_at:%Y-%m-%d %H:%M} UTC"
+        return f"{'; '.join(fields)} (compared with {payload.kind} {nearest.key[:12]} of {made})"
+
+    def _manifests(self, kind: str) -> list[Manifest]:
+        paths = [path for path in self.store.list(f"{FOLDER}/{kind}") if path.endswith(f"/{MANIFEST}")]
+        found = [load_manifest(self.store, kind, path.split("/")[-2]) for path in paths]
+        return [manifest for manifest in found if manifest]
+
+    def _part_paths(self, artifact: Artifact) -> list[str]:
+        parts = self.manifest(artifact).parts
+        return [part_path(artifact.kind, artifact.key, part.name) for part in parts]
+
+
+class ArtifactWriter:
+    """Writes one artifact: parts in any order from any process, then one commit. Picklable.
+
+    Args:
+        store: Where to.
+        payload: What the artifact is made from.
+    """
+
+    def __init__(self, store: Store, payload: ArtifactPayload) -> None:
+        self.store = store
+        self.payload = payload
+        self.key = artifact_key(payload)
+        self._records: dict[str, PartRecord] = {}
+        self._columns: dict[str, str] = {}
+
+    def has_part(self, name: str) -> bool:
+        """Tell whether a part is there, e.g. from an interrupted run; it then belongs to what `commit` commits."""
+        is_there = self.store.exists(self._path(name))
+        if is_there and name not in self._records:
+            self._inspect(name)
+        return is_there
+
+    def write_part(self, name: str, table: pa.Table) -> None:
+        """Write one part in one step; a part that is there already stays as it is."""
+        content = encode_parquet(table)
+        if self.store.create_bytes(self._path(name), content):
+            self._record(name, content, table)
+        else:
+            self._inspect(name)
+
+    def commit(self, summary: Mapping[str, int | float | str] | None = None, *, parts: Sequence[str] = ()) -> Artifact:
+        """Finish the artifact: write its manifest, naming every part.
+
+        Args:
+            summary: Numbers and words worth showing.
+            parts: Names of the parts when other processes wrote some; by default those that this writer wrote or found.
+
+        Returns:
+            The artifact; when another process has committed it meanwhile, that one's.
+        """
+        names = sorted(parts or self._records)
+        if not names:
+            place = self.store.url(artifact_folder(self.payload.kind, self.key))
+            raise StoreError("An artifact needs a part.", place, "Write an empty table when there are no rows.")
+        for name in names:
+            if name not in self._records:
+                self._inspect(name)
+        return self._publish([self._records[name] for name in names], dict(summary or {}), None)
+
+    def commit_document(self, document: Mapping[str, object]) -> Artifact:
+        """Finish the artifact with a JSON object in the place of a table."""
+        plain = plain_json(dict(document), "document")
+        return self._publish([], {}, plain if isinstance(plain, dict) else {})
+
+    def _publish(self, parts: list[PartRecord], summary: Summary, document: dict[str, Any] | None) -> Artifact:
+        manifest = Manifest(
+            kind=self.payload.kind,
+            key=self.key,
+            payload=self.payload,
+            parts=parts,
+            rows=sum(part.rows for part in parts),
+            created_at=datetime.now(UTC),
+            summary=summary,
+            columns=self._columns,
+            document=document,
+        )
+        path = f"{artifact_folder(self.payload.kind, self.key)}/{MANIFEST}"
+        self.store.create_bytes(path, manifest.model_dump_json(indent=1).encode())
+        return ArtifactStore(self.store).find(self.payload) or manifest.handle()
+
+    def _inspect(self, name: str) -> None:
+        content = self.store.read_bytes(self._path(name))
+        self._record(name, content, decode_parquet(content, self.store.url(self._path(name))))
+
+    def _record(self, name: str, content: bytes, table: pa.Table) -> None:
+        record = PartRecord(name=name, rows=table.num_rows, sha256=content_hash(content), bytes=len(content))
+        self._records[name] = record
+        self._columns = {field.name: str(field.type) for field in table.schema}
+
+    def _path(self, name: str) -> str:
+        return part_path(self.payload.kind, self.key, name)

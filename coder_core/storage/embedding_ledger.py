@@ -1,0 +1,97 @@
+"""Embedding ledgers: one vector per content key and encoder.
+
+The partition is the encoder's key, so another backbone or another preprocessing can never meet old vectors. float16
+halves the disk and is widened when read; numpy rows in, numpy rows out, from the Parquet pages into one matrix.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Float, Float32
+
+from coder_core.errors import StoreError
+from coder_core.storage.ledger import Ledger
+from coder_core.storage.parts import KEY
+from coder_core.storage.store import Store
+from coder_core.storage.tables import vectors_from_arrow, vectors_to_arrow
+
+VECTOR = "vector"
+
+
+class EmbeddingLedger:
+    """Vectors of one encoder by content key. Picklable; safe for any number of writers.
+
+    Args:
+        store: Where the ledger lives.
+        name: `text_embeddings` or `image_embeddings`.
+        encoder_key: Key of everything that decides the vectors: architecture, weights, preprocessing.
+        dim: Length of every vector, at least 1.
+    """
+
+    def __init__(self, store: Store, name: str, encoder_key: str, dim: int) -> None:
+        self.dim = dim
+        self._ledger = Ledger(store, name, encoder_key)
+
+    @property
+    def url(self) -> str:
+        """Where the parts are."""
+        return self._ledger.url
+
+    def keys(self) -> set[str]:
+        """Return every key that the ledger holds now."""
+        return self._ledger.keys()
+
+    def missing(self, keys: Sequence[str]) -> list[str]:
+        """Return the keys that the ledger does not hold now, each once, in the given order."""
+        return self._ledger.missing(keys)
+
+    def append(self, keys: Sequence[str], vectors: Float[np.ndarray, "rows dim"]) -> int:
+        """Add the vectors whose key is not held yet; returns how many were new.
+
+        Args:
+            keys: One per row.
+            vectors: float16 is stored as it is, every other floating type as float32.
+
+        Raises:
+            StoreError: When shapes do not fit or a number is not finite, naming the first such row.
+        """
+        self._check_shape(keys, vectors)
+        stored = vectors if vectors.dtype == np.float16 else vectors.astype(np.float32, copy=False)
+        self._check_finite(keys, stored)
+        table = pa.table({KEY: pa.array(keys, type=pa.string()), VECTOR: vectors_to_arrow(stored)})
+        return self._ledger.append(table)
+
+    def read(self, keys: Sequence[str]) -> Float32[np.ndarray, "rows dim"]:
+        """Return one vector per asked key, in the asked order; keys may repeat.
+
+        Raises:
+            StoreError: When a key is not held, naming how many and the first, or when a part is damaged.
+        """
+        vectors = np.empty((len(keys), self.dim), dtype=np.float32)
+        for match in self._ledger.matches(keys, [VECTOR]):
+            rows = vectors_from_arrow(match.table.column(VECTOR))
+            if rows.shape[1] != self.dim:
+                raise self._refusal(f"a part holds vectors of length {rows.shape[1]}, expected {self.dim}.")
+            vectors[match.slots] = rows
+        return vectors
+
+    def compact(self) -> int:
+        """Merge small parts into larger ones; returns how many parts are gone."""
+        return self._ledger.compact()
+
+    def _check_shape(self, keys: Sequence[str], vectors: Float[np.ndarray, "rows dim"]) -> None:
+        if vectors.shape != (len(keys), self.dim):
+            raise self._refusal(f"expected vectors of shape ({len(keys)}, {self.dim}), found {vectors.shape}.")
+        if not np.issubdtype(vectors.dtype, np.floating):
+            raise self._refusal(f"expected floating point vectors, found {vectors.dtype}.")
+
+    def _check_finite(self, keys: Sequence[str], vectors: Float[np.ndarray, "rows dim"]) -> None:
+        bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+        if len(bad):
+            raise self._refusal(
+                f"{len(bad)} of {len(keys)} vectors hold NaN or infinity, the first is row {bad[0]} ({keys[bad[0]]!r})."
+            )
+
+    def _refusal(self, problem: str) -> StoreError:
+        return StoreError(problem, self.url, "Check the encoder and its key; nothing was written.")

@@ -1,0 +1,173 @@
+"""Ledgers: append-only rows that are found by a content key, so that nothing is computed twice.
+
+A part is one Parquet file named by the sha256 of its bytes: a retry writes the same bytes to the same name, concurrent
+writers cannot disturb each other, and a reader that knows a part never looks at it again. A key stands for its
+content, so rows whose key is held already are not written again; when two writers race, both rows stay and readers take
+the first by part name. `compact` merges small parts: the merged part is written before the old ones are deleted, and a
+crash in between only leaves rows twice.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from jaxtyping import Int
+
+from coder_core.errors import StoreError
+from coder_core.fingerprint import content_hash
+from coder_core.storage.parts import KEY, Hit, PartIndex, check_key_column
+from coder_core.storage.refusals import NotInStoreError
+from coder_core.storage.store import Store
+from coder_core.storage.tables import encode_parquet, open_parquet, read_parquet
+
+ROWS_PER_GROUP = 8_192
+"""What a reader of one row fetches and unpacks: 16 MB of 512 float32."""
+COMPACT_ROWS = 65_536
+"""Parts below this are small and are merged until they reach it: 134 MB of 512 float32."""
+
+
+class Match(NamedTuple):
+    """Rows that answer a request: row `i` of the table is the answer to the asked key number `slots[i]`."""
+
+    slots: Int[np.ndarray, " rows"]
+    table: pa.Table
+
+
+class Ledger:
+    """Rows by content key in one partition of a named ledger. Picklable; safe for any number of writers.
+
+    Args:
+        store: Where the ledger lives.
+        name: What the rows are, e.g. `completions`.
+        partition: What they depend on besides their key, e.g. the encoder key.
+    """
+
+    def __init__(self, store: Store, name: str, partition: str) -> None:
+        self.store = store
+        self.folder = f"ledgers/{name}/{partition}"
+        self.url = store.url(self.folder)
+        self._index = PartIndex(store, self.folder)
+
+    def keys(self) -> set[str]:
+        """Return every key that the ledger holds now."""
+        self._index.refresh()
+        return set(self._index.keys().to_pylist())
+
+    def missing(self, keys: Sequence[str]) -> list[str]:
+        """Return the keys that the ledger does not hold now, each once, in the given order."""
+        self._index.refresh()
+        _, unknown = self._index.locate(keys)
+        return list(dict.fromkeys(keys[position] for position in unknown))
+
+    def append(self, table: pa.Table) -> int:
+        """Add rows whose key is not held yet, in one atomic step; returns how many were new.
+
+        Args:
+            table: Any columns beside a string column `key` without nulls; of a repeated key the first row counts.
+        """
+        check_key_column(table.schema, self.url)
+        keys = table.column(KEY)
+        if keys.null_count:
+            raise StoreError(f"{keys.null_count} of {len(keys)} keys are null.", self.url, "Give every row a key.")
+        self._index.refresh()
+        asked = keys.to_pylist()
+        _, unknown = self._index.locate(asked)
+        first_rows = dict(zip(reversed([asked[at] for at in unknown]), reversed(unknown.tolist()), strict=True))
+        if first_rows:
+            new = table.take(pa.array(sorted(first_rows.values())))
+            self._index.remember(self._write_part(new), new.column(KEY))
+        return len(first_rows)
+
+    def read(self, keys: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
+        """Return one row per asked key, in the asked order; keys may repeat.
+
+        Args:
+            keys: Keys that the ledger holds.
+            columns: Columns to read; None for all.
+
+        Raises:
+            StoreError: When a key is not held, naming how many and the first, or when a part is damaged.
+        """
+        matches = list(self.matches(keys, columns))
+        if not matches:
+            return self._empty_table(columns)
+        table = pa.concat_tables([match.table for match in matches], promote_options="permissive")
+        return table.take(pa.array(np.argsort(np.concatenate([match.slots for match in matches]))))
+
+    def matches(self, keys: Sequence[str], columns: Sequence[str] | None = None) -> Iterator[Match]:
+        """Yield the rows of asked keys as they come, one row group of one part at a time (bounded memory)."""
+        for hit in self._locate_all(keys):
+            try:
+                yield from _read_hit(self.store, hit, columns)
+            except NotInStoreError:  # compacted away a moment ago: its rows are in another part now
+                self._index.refresh()
+                again = [keys[slot] for slot in hit.slots]
+                yield from (Match(hit.slots[match.slots], match.table) for match in self.matches(again, columns))
+
+    def compact(self) -> int:
+        """Merge small parts into larger ones; returns how many parts are gone."""
+        self._index.refresh()
+        small = [part for part in self._index.parts() if self._index.row_count(part) < COMPACT_ROWS]
+        return sum(self._merge(batch) for batch in self._batches(small) if len(batch) > 1)
+
+    def _locate_all(self, keys: Sequence[str]) -> list[Hit]:
+        hits, unknown = self._index.locate(keys)
+        if len(unknown):
+            self._index.refresh()
+            hits, unknown = self._index.locate(keys)
+        if len(unknown):
+            raise StoreError(
+                f"{len(unknown)} of {len(keys)} keys are not in this ledger, the first is {keys[unknown[0]]!r}.",
+                self.url,
+                "Ask `missing` first, then compute and append those.",
+            )
+        return hits
+
+    def _write_part(self, table: pa.Table) -> str:
+        content = encode_parquet(table, rows_per_group=ROWS_PER_GROUP)
+        path = f"{self.folder}/{content_hash(content)}.parquet"
+        self.store.create_bytes(path, content)
+        return path
+
+    def _batches(self, parts: list[str]) -> Iterator[list[str]]:
+        batch: list[str] = []
+        rows = 0
+        for part in parts:
+            batch.append(part)
+            rows += self._index.row_count(part)
+            if rows >= COMPACT_ROWS:
+                yield batch
+                batch, rows = [], 0
+        yield batch
+
+    def _merge(self, parts: list[str]) -> int:
+        tables = [read_parquet(self.store, part) for part in parts]
+        merged = self._write_part(_drop_repeated(pa.concat_tables(tables, promote_options="permissive")))
+        gone = [part for part in parts if part != merged]
+        for part in gone:
+            self.store.delete(part)
+        return len(gone)
+
+    def _empty_table(self, columns: Sequence[str] | None) -> pa.Table:
+        self._index.refresh()
+        for part in self._index.parts():
+            return read_parquet(self.store, part, columns).slice(0, 0)
+        return pa.table({KEY: pa.array([], type=pa.string())})
+
+
+def _read_hit(store: Store, hit: Hit, columns: Sequence[str] | None) -> Iterator[Match]:
+    with open_parquet(store, hit.part) as file:
+        sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+        ends = np.cumsum(sizes, dtype=np.int64)
+        owners = np.searchsorted(ends, hit.rows, side="right")
+        for group in np.unique(owners):
+            own = np.flatnonzero(owners == group)
+            rows = hit.rows[own] - (ends[group] - sizes[group])
+            table = file.read_row_group(int(group), columns=None if columns is None else list(columns))
+            yield Match(hit.slots[own], table.take(pa.array(rows)))
+
+
+def _drop_repeated(table: pa.Table) -> pa.Table:
+    return table.take(pc.index_in(table.column(KEY).unique(), value_set=table.column(KEY)))

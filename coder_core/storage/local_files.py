@@ -1,0 +1,51 @@
+"""Writes on a local disk that either happen wholly or not at all.
+
+Both ways build the content in a hidden temporary file in the same folder (a rename across file systems would be a
+copy), flush it to the disk, and then publish it with one system call: a rename to overwrite, `os.link` to create, which
+fails when the name is taken. The temporary file is gone afterwards, whatever happened.
+"""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_TEMPORARY_SUFFIX = ".writing"
+
+
+def replace_file(path: str, content: bytes) -> None:
+    """Write a file, replacing what was there, in one step."""
+    with _temporary_file(path, content) as temporary:
+        temporary.replace(path)
+
+
+def create_file(path: str, content: bytes) -> None:
+    """Write a file that must not be there yet, in one step.
+
+    Raises:
+        FileExistsError: When it is there already; its content stays as it was.
+    """
+    with _temporary_file(path, content) as temporary:
+        os.link(temporary, path)
+
+
+def is_temporary(path: str) -> bool:
+    """Tell whether a file is one that a killed writer left behind."""
+    name = path.rpartition("/")[2]
+    return name.startswith(".") and name.endswith(_TEMPORARY_SUFFIX)
+
+
+@contextmanager
+def _temporary_file(path: str, content: bytes) -> Iterator[Path]:
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{uuid.uuid4().hex}{_TEMPORARY_SUFFIX}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)

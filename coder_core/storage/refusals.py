@@ -1,0 +1,82 @@
+"""Refusals: whatever a disk, a bucket or a network says becomes one error with a place, a reason and a remedy.
+
+Exception classes decide, never their message. Libraries that are not loaded (botocore, aiohttp) cannot have raised, so
+their classes are looked up only where they are already in memory. A text that held a secret is redacted, and then its
+original is not chained either, because a traceback would print it.
+"""
+
+import errno
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from coder_core.errors import CoderError, StoreError
+from coder_core.storage.addresses import redact
+
+REASON_CHARACTERS = 300
+EXTRAS = {"s3": "s3", "http": "http", "https": "http"}
+"""Protocol -> the extra of this package that installs its file system."""
+_LIBRARY_ERRORS = {
+    "botocore.exceptions": ("BotoCoreError", "ClientError"),
+    "aiohttp": ("ClientError",),
+}
+_OWN_ERRORS: tuple[type[Exception], ...] = (OSError, ImportError, ValueError, EOFError)
+_OS_REMEDIES = {
+    errno.ENOSPC: "Free some space there, or choose another store root.",
+    errno.EROFS: "The file system is read-only: choose another store root.",
+    errno.ENOTDIR: "A part of this path is a file and not a folder: choose another store root.",
+    errno.EISDIR: "This path is a folder and not a file.",
+}
+
+
+class NotInStoreError(StoreError):
+    """The store answers, and does not hold this file."""
+
+
+@contextmanager
+def explained(url: str, error_class: type[CoderError] = StoreError) -> Iterator[None]:
+    """Turn every refusal inside the block into `error_class`; a missing file of a store becomes `NotInStoreError`.
+
+    Args:
+        url: What was being read or written.
+        error_class: StoreError for the store, InputError for what a user gave.
+    """
+    try:
+        yield
+    except (*_OWN_ERRORS, *_library_errors()) as error:
+        is_missing = isinstance(error, FileNotFoundError) and error_class is StoreError
+        chosen = NotInStoreError if is_missing else error_class
+        reason = str(error)
+        cause = error if redact(reason) == reason else None
+        raise chosen(_reason(error), redact(url), _remedy(error, url)) from cause
+
+
+def _library_errors() -> tuple[type[Exception], ...]:
+    loaded = ((sys.modules.get(module), names) for module, names in _LIBRARY_ERRORS.items())
+    return tuple(getattr(module, name) for module, names in loaded if module for name in names)
+
+
+def _reason(error: BaseException) -> str:
+    text = " ".join(redact(str(error)).split())[:REASON_CHARACTERS]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _remedy(error: BaseException, url: str) -> str:
+    if isinstance(error, ImportError | ValueError):
+        return _library_remedy(error, url)
+    if isinstance(error, FileNotFoundError):
+        return "Check the path (for a bucket: its name, and that it exists)."
+    if isinstance(error, PermissionError):
+        return "Check the permissions of this place and the credentials in the environment."
+    if isinstance(error, TimeoutError | ConnectionError) or not isinstance(error, OSError):
+        return "Check the endpoint (AWS_ENDPOINT_URL), the network and the credentials in the environment."
+    return _OS_REMEDIES.get(error.errno or 0, "Check that this place exists and can be written.")
+
+
+def _library_remedy(error: BaseException, url: str) -> str:
+    protocol = url.partition("://")[0]
+    if not isinstance(error, ImportError):
+        return "Use a path or a URL such as ./store, s3://bucket/prefix, gs://bucket/prefix or memory://name."
+    if protocol in EXTRAS:
+        return f"Run: pip install 'coder-eval[{EXTRAS[protocol]}]'"
+    return f"Install the fsspec file system for {protocol}://."

@@ -1,0 +1,149 @@
+"""Store: named bytes below one root, on any fsspec URL, and never half a file.
+
+An exception inside `fs.open(..., "wb")` still publishes a truncated object, on disk and on S3. So every write here has
+its bytes complete in memory first and publishes them in one step: a rename on a disk, one put on an object store. A
+write-once create settles races between workers: a hard link on a disk, a conditional put on S3. A `Store` holds nothing
+but its root, so it is cheap to make and travels to any worker.
+"""
+
+import threading
+import uuid
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, BinaryIO, cast
+
+from coder_core.errors import StoreError
+from coder_core.storage import local_files
+from coder_core.storage.addresses import Address, format_url, parse_address
+from coder_core.storage.refusals import explained
+
+_MEMORY_LOCK = threading.Lock()
+_PATTERN_CHARACTERS = frozenset("*?[]")
+
+
+@dataclass(frozen=True)
+class Store:
+    """Bytes by relative path below a root.
+
+    Args:
+        root: A path or any fsspec URL; credentials and endpoints come from the environment (AWS_ENDPOINT_URL, ...).
+    """
+
+    root: str
+
+    def __reduce__(self) -> tuple[type["Store"], tuple[str]]:
+        """Travel as the root alone; a local root travels as an absolute path."""
+        return Store, (format_url(self.address),)
+
+    @cached_property
+    def address(self) -> Address:
+        """Protocol and path of the root."""
+        return parse_address(self.root)
+
+    @property
+    def filesystem(self) -> Any:
+        """The fsspec file system of the root, opened once per process."""
+        with explained(self.root):
+            return self.address.open_filesystem()
+
+    def url(self, path: str = "") -> str:
+        """Return the full path or URL of a file in the store."""
+        return format_url(self._place(path) if path else self.address)
+
+    def read_bytes(self, path: str) -> bytes:
+        """Read a whole file.
+
+        Raises:
+            NotInStoreError: When there is no such file.
+            StoreError: When the store refuses.
+        """
+        place = self._place(path)
+        with explained(self.url(path)):
+            return cast(bytes, self.filesystem.cat_file(place.path))
+
+    def write_bytes(self, path: str, content: bytes) -> None:
+        """Write a whole file, or nothing: readers see the old content or the new one, never a part."""
+        place = self._place(path)
+        with explained(self.url(path)):
+            if place.is_local:
+                local_files.replace_file(place.path, content)
+            else:
+                self.filesystem.pipe_file(place.path, content)
+
+    def create_bytes(self, path: str, content: bytes) -> bool:
+        """Write a whole file unless it is there already; of several racing writers exactly one gets True."""
+        place = self._place(path)
+        with explained(self.url(path)):
+            try:
+                if place.is_local:
+                    local_files.create_file(place.path, content)
+                else:
+                    self._create_object(place, content)
+            except FileExistsError:
+                return False
+        return True
+
+    def exists(self, path: str) -> bool:
+        """Tell whether a file is there."""
+        place = self._place(path)
+        with explained(self.url(path)):
+            try:
+                return bool(self.filesystem.info(place.path)["type"] == "file")
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+
+    def list(self, prefix: str = "") -> list[str]:
+        """List every file below a folder, as sorted paths relative to the root; a folder that is not there is empty."""
+        place = self._place(prefix) if prefix else self.address
+        with explained(self.url(prefix)):
+            try:
+                found = self.filesystem.find(place.path)
+            except FileNotFoundError:
+                return []
+        root = self.filesystem._strip_protocol(self.address.path).rstrip("/") + "/"
+        return sorted(name.removeprefix(root) for name in found if not local_files.is_temporary(name))
+
+    def delete(self, path: str) -> None:
+        """Delete a file; one that is not there is deleted already."""
+        place = self._place(path)
+        with explained(self.url(path)):
+            try:
+                self.filesystem.rm_file(place.path)
+            except FileNotFoundError:
+                return
+
+    def open_input(self, path: str) -> BinaryIO:
+        """Open a file for reading at any position, so that a reader of columns fetches only what it needs."""
+        place = self._place(path)
+        with explained(self.url(path)):
+            if place.is_local:
+                return cast(BinaryIO, self.filesystem.open(place.path, "rb"))
+            return cast(BinaryIO, self.filesystem.open(place.path, "rb", cache_type="none"))
+
+    def check_writable(self) -> None:
+        """Write and delete a small file, so that a store that refuses does so before the work and not after it.
+
+        Raises:
+            StoreError: With the reason and the remedy.
+        """
+        probe = f"writable-{uuid.uuid4().hex}"
+        self.write_bytes(probe, b"")
+        self.delete(probe)
+
+    def _create_object(self, place: Address, content: bytes) -> None:
+        if place.protocol != "memory":
+            self.filesystem.pipe_file(place.path, content, mode="create")
+            return
+        with _MEMORY_LOCK:  # fsspec's memory checks and writes in two steps
+            self.filesystem.pipe_file(place.path, content, mode="create")
+
+    def _place(self, path: str) -> Address:
+        segments = path.removesuffix("/").split("/")
+        is_hidden = any(segment in {"", ".", ".."} or segment.startswith(".") for segment in segments)
+        if is_hidden or "\\" in path or not path.isprintable() or _PATTERN_CHARACTERS & set(path):
+            raise StoreError(
+                f"{path!r} is not a path inside a store.",
+                format_url(self.address),
+                "Use a relative path of visible names, without '..' and without patterns.",
+            )
+        return self.address._replace(path="/".join([self.address.path.rstrip("/"), *segments]))

@@ -1,0 +1,153 @@
+"""Tables: Arrow and Parquet at the border between numpy and the store.
+
+Vectors are `FixedSizeList<float16|float32>[D]` and pass between numpy and Arrow without a copy. A Parquet file is built
+in memory and put in one step; equal tables give equal bytes, so a retry writes what is there already. Every page
+carries a checksum that every reader verifies, because a flipped bit in a vector would otherwise be a plausible number.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from jaxtyping import Float
+
+from coder_core.errors import StoreError
+from coder_core.storage.refusals import explained
+from coder_core.storage.store import Store
+
+ROWS_PER_GROUP = 65_536
+COMPRESSION = "zstd"
+_VECTOR_TYPES = ("float16", "float32")
+
+
+def vectors_to_arrow(vectors: Float[np.ndarray, "rows dim"]) -> pa.FixedSizeListArray:
+    """View a matrix as one Arrow list of `dim` numbers per row, without a copy when it is contiguous.
+
+    Raises:
+        TypeError: When it is not a (rows, dim >= 1) matrix of float16 or float32.
+    """
+    if vectors.ndim != 2 or not vectors.shape[1] or vectors.dtype.name not in _VECTOR_TYPES:
+        raise TypeError(f"vectors: expected (rows, dim) of float16 or float32, found {vectors.shape} {vectors.dtype}.")
+    values = pa.array(np.ascontiguousarray(vectors).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(values, vectors.shape[1])
+
+
+def vectors_from_arrow(column: pa.Array | pa.ChunkedArray) -> Float[np.ndarray, "rows dim"]:
+    """View a column of lists of equal length as a matrix; one chunk is not copied (and then read-only).
+
+    Raises:
+        TypeError: When it is not a list column, when a row is null, or when lengths differ.
+    """
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    matrices = [_chunk_vectors(chunk) for chunk in chunks if len(chunk)]
+    if len({matrix.shape[1] for matrix in matrices}) > 1:
+        raise TypeError("The lists of a vector column have different lengths.")
+    if not matrices:
+        dtype = column.type.value_type.to_pandas_dtype() if _is_list(column.type) else np.float32
+        return np.empty((0, getattr(column.type, "list_size", 0)), dtype=dtype)
+    return matrices[0] if len(matrices) == 1 else np.concatenate(matrices)
+
+
+def encode_parquet(table: pa.Table, *, rows_per_group: int = ROWS_PER_GROUP) -> bytes:
+    """Write a table as Parquet bytes; the same table always gives the same bytes."""
+    sink = pa.BufferOutputStream()
+    texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
+    # One chunk per column: how a table was put together must not show in its bytes.
+    pq.write_table(
+        table.combine_chunks(),
+        sink,
+        row_group_size=rows_per_group,
+        compression=COMPRESSION,
+        use_dictionary=texts,
+        write_page_checksum=True,
+    )
+    return cast(bytes, sink.getvalue().to_pybytes())
+
+
+def decode_parquet(content: bytes, url: str, *, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read Parquet bytes; `url` says where they come from, for the message of a refusal."""
+    with explained_parquet(url):
+        return _parquet_file(pa.BufferReader(content)).read(columns=_known(columns))
+
+
+def write_parquet(store: Store, path: str, table: pa.Table) -> int:
+    """Write a table as one Parquet file, in one step; returns its size in bytes."""
+    content = encode_parquet(table)
+    store.write_bytes(path, content)
+    return len(content)
+
+
+def read_parquet(store: Store, path: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a Parquet file of the store; only the named columns are fetched.
+
+    Raises:
+        NotInStoreError: When there is no such file.
+        StoreError: When it is damaged or lacks a column.
+    """
+    with open_parquet(store, path) as file:
+        _check_columns(file, columns, store.url(path))
+        return file.read(columns=_known(columns))
+
+
+@contextlib.contextmanager
+def open_parquet(store: Store, path: str) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file of the store; damage found while reading inside the block is a StoreError."""
+    url = store.url(path)
+    with store.open_input(path) as source, explained_parquet(url):
+        yield _parquet_file(source)
+
+
+@contextlib.contextmanager
+def explained_parquet(url: str) -> Iterator[None]:
+    """Turn what Arrow says about a damaged file into a StoreError that names it."""
+    with explained(url):
+        try:
+            yield
+        except (pa.ArrowException, OSError, UnicodeDecodeError, MemoryError) as error:
+            if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
+                raise  # the disk or the network speaks; Arrow's own complaints carry no errno
+            reason = " ".join(str(error).split())
+            remedy = "Delete it; what it held is computed again."
+            raise StoreError(f"This Parquet file is damaged ({reason}).", url, remedy) from error
+
+
+def _parquet_file(source: Any) -> pq.ParquetFile:
+
+    return pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=False)
+
+
+def _check_columns(file: pq.ParquetFile, columns: Sequence[str] | None, url: str) -> None:
+    held = file.schema_arrow.names
+    if unknown := [name for name in columns or () if name not in held]:
+        raise StoreError(f"There is no column {unknown[0]!r}.", url, f"It holds: {', '.join(held)}.")
+
+
+def _known(columns: Sequence[str] | None) -> list[str] | None:
+    return None if columns is None else list(columns)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+
+    return bool(pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind))
+
+
+def _chunk_vectors(chunk: pa.Array) -> Float[np.ndarray, "rows dim"]:
+    if not _is_list(chunk.type):
+        raise TypeError(f"A vector column holds lists of numbers, not {chunk.type}.")
+    values = chunk.flatten()
+    if chunk.null_count or values.null_count:
+        raise TypeError("A vector column must not hold nulls.")
+    dim, remainder = divmod(len(values), len(chunk))
+    if remainder or not _has_length(chunk, dim):
+        raise TypeError("The lists of a vector column have different lengths.")
+    matrix: np.ndarray = values.to_numpy(zero_copy_only=False).reshape(len(chunk), dim)
+    return matrix
+
+
+def _has_length(chunk: pa.Array, dim: int) -> bool:
+
+    return bool(pc.all(pc.equal(pc.list_value_length(chunk), dim)).as_py())
