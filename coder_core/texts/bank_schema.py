@@ -1,20 +1,16 @@
-"""The shape of a bank file: YAML or JSON into checked records, the first thing wrong said in one sentence."""
+"""The shape of a bank file: a parsed document into checked records, the first thing wrong said in one sentence."""
 
 import difflib
-import json
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from coder_core.errors import TextBankError
+from coder_core.texts.markup import read_markup
 
 __all__ = ["FORMAT", "BankEntry", "BankFile", "PairEntry", "read_bank_file"]
 
 FORMAT = "coder-text-bank/1"
-
-Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""libyaml's loader where it was built in: ten times faster on a bank of 15,000 phrases, the same result."""
 
 NonBlank = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 LabelId = Annotated[int, Field(ge=0, strict=True)]
@@ -69,7 +65,7 @@ def read_bank_file(text: str, place: str) -> BankFile:
     Raises:
         TextBankError: Not YAML or JSON, an unknown or repeated key, a missing one, a wrong type or a blank phrase.
     """
-    document = _parse(text.removeprefix("\ufeff"), place)
+    document = read_markup(text, place)
     if not isinstance(document, dict):
         raise TextBankError(
             f"a bank is a mapping with `format` and `classes`, found {_describe(document)}.",
@@ -80,67 +76,6 @@ def read_bank_file(text: str, place: str) -> BankFile:
         return BankFile.model_validate(document)
     except ValidationError as error:
         raise _as_bank_error(error, place) from error
-
-
-def _parse(text: str, place: str) -> Any:
-    """Read JSON as JSON (YAML forbids the tabs that JSON may be indented with), all else as YAML."""
-    try:
-        if text.lstrip().startswith("{"):
-            return _parse_json(text)
-        return _parse_yaml(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise TextBankError(
-            f"not readable as YAML or JSON: {reason}.",
-            place,
-            "Correct it there; quote phrases with `: ` or `#` in them.",
-        ) from error
-
-
-def _parse_json(text: str) -> Any:
-    try:
-        return json.loads(text, object_pairs_hook=_refuse_repeated_keys)
-    except json.JSONDecodeError as error:
-        try:
-            return _parse_yaml(text)  # YAML's own `{a: b}` starts like JSON
-        except yaml.YAMLError:
-            raise error from None
-
-
-def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    mapping = dict(pairs)
-    if len(mapping) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is there twice")
-    return mapping
-
-
-def _parse_yaml(text: str) -> Any:
-    loader = Loader(text)
-    try:
-        node = loader.get_single_node()
-        if node is None:
-            return None
-        _refuse_repeated_nodes(node)
-        return loader.construct_document(node)
-    finally:
-        loader.dispose()
-
-
-def _refuse_repeated_nodes(root: yaml.Node) -> None:
-    """YAML forbids a repeated key, PyYAML lets the last one win: half a bank would vanish without a word."""
-    pending = [root]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, yaml.SequenceNode):
-            pending.extend(node.value)
-        elif isinstance(node, yaml.MappingNode):
-            seen: set[str] = set()
-            for key, value in node.value:
-                if key.value in seen:
-                    raise ValueError(f"the key {key.value!r} is there twice, line {key.start_mark.line + 1}")
-                seen.add(str(key.value))
-                pending.append(value)
 
 
 def _as_bank_error(error: ValidationError, place: str) -> TextBankError:
