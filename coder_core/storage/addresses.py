@@ -15,7 +15,10 @@ from typing import Any, NamedTuple
 LOCAL_PROTOCOL = "file"
 S3_CONNECT_SECONDS = 5
 S3_READ_SECONDS = 60
-S3_ATTEMPTS = 2
+S3_ATTEMPTS = 3
+"""How often botocore asks when S3 is busy or silent."""
+S3_ROUNDS = 2
+"""How often s3fs repeats all of that; its own default of 5 makes a closed port take 10 s."""
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_ACCESS_KEY_ID")
 """What decides where and as whom S3 is asked: another value is another file system."""
 SECRET_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
@@ -75,10 +78,12 @@ def _open_filesystem(protocol: str, process_id: int, identity: tuple[str, ...]) 
         return fsspec.filesystem(protocol, use_listings_cache=False)
     endpoint = identity[0] or identity[1] or None
     timeouts = {"connect_timeout": S3_CONNECT_SECONDS, "read_timeout": S3_READ_SECONDS}
-    return fsspec.filesystem(
+    filesystem = fsspec.filesystem(
         "s3",
         endpoint_url=endpoint,
         use_listings_cache=False,
         skip_instance_cache=True,
         config_kwargs=timeouts | {"retries": {"max_attempts": S3_ATTEMPTS, "mode": "standard"}},
     )
+    filesystem.retries = S3_ROUNDS
+    return filesystem

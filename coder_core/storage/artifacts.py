@@ -65,6 +65,14 @@ class ArtifactStore:
         paths = self._part_paths(artifact)
         return pa.concat_tables([read_parquet(self.store, path, columns) for path in paths])
 
+    def parts(self, artifact: Artifact) -> tuple[PartRecord, ...]:
+        """List the parts in the order of their names."""
+        return tuple(self.manifest(artifact).parts)
+
+    def read_part(self, artifact: Artifact, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """Read one part."""
+        return read_parquet(self.store, part_path(artifact.kind, artifact.key, name), columns)
+
     def iter_batches(
         self, artifact: Artifact, columns: Sequence[str] | None = None, *, rows: int = 8_192
     ) -> Iterator[pa.RecordBatch]:
@@ -144,13 +152,22 @@ class ArtifactWriter:
             self._inspect(name)
         return is_there
 
-    def write_part(self, name: str, table: pa.Table) -> None:
-        """Write one part in one step; a part that is there already stays as it is."""
+    def write_part(self, name: str, table: pa.Table) -> PartRecord:
+        """Write one part in one step; a part that is there already stays as it is. Returns its record."""
         content = encode_parquet(table)
         if self.store.create_bytes(self._path(name), content):
             self._record(name, content, table)
         else:
             self._inspect(name)
+        return self._records[name]
+
+    def found_part(self, name: str) -> PartRecord | None:
+        """The record of a part that is there, e.g. from an interrupted run, or None."""
+        return self._records[name] if self.has_part(name) else None
+
+    def adopt(self, records: Sequence[PartRecord]) -> None:
+        """Take over the records of parts that other processes wrote, so that `commit` need not read them again."""
+        self._records.update({record.name: record for record in records})
 
     def commit(self, summary: Mapping[str, int | float | str] | None = None, *, parts: Sequence[str] = ()) -> Artifact:
         """Finish the artifact: write its manifest, naming every part.
@@ -169,6 +186,9 @@ class ArtifactWriter:
         for name in names:
             if name not in self._records:
                 self._inspect(name)
+        if not self._columns:
+            with open_parquet(self.store, self._path(names[0])) as file:
+                self._columns = {field.name: str(field.type) for field in file.schema_arrow}
         return self._publish([self._records[name] for name in names], dict(summary or {}), None)
 
     def commit_document(self, document: Mapping[str, object]) -> Artifact:

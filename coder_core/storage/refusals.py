@@ -58,7 +58,7 @@ def _library_errors() -> tuple[type[Exception], ...]:
 
 def _reason(error: BaseException) -> str:
     text = " ".join(redact(str(error)).split())[:REASON_CHARACTERS]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return f"{type(error).__name__}: {text.rstrip('.')}." if text else f"{type(error).__name__}."
 
 
 def _remedy(error: BaseException, url: str) -> str:

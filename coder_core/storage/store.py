@@ -6,7 +6,6 @@ write-once create settles races between workers: a hard link on a disk, a condit
 but its root, so it is cheap to make and travels to any worker.
 """
 
-import threading
 import uuid
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,10 +13,10 @@ from typing import Any, BinaryIO, cast
 
 from coder_core.errors import StoreError
 from coder_core.storage import local_files
-from coder_core.storage.addresses import Address, format_url, parse_address
+from coder_core.storage.addresses import Address, format_url, parse_address, redact
+from coder_core.storage.object_writes import create_object
 from coder_core.storage.refusals import explained
 
-_MEMORY_LOCK = threading.Lock()
 _PATTERN_CHARACTERS = frozenset("*?[]")
 
 
@@ -78,7 +77,7 @@ class Store:
                 if place.is_local:
                     local_files.create_file(place.path, content)
                 else:
-                    self._create_object(place, content)
+                    create_object(self.filesystem, place, content)
             except FileExistsError:
                 return False
         return True
@@ -99,6 +98,8 @@ class Store:
             try:
                 found = self.filesystem.find(place.path)
             except FileNotFoundError:
+                if place.protocol == "s3":  # S3 has no folders: here it is the bucket that is missing
+                    raise
                 return []
         root = self.filesystem._strip_protocol(self.address.path).rstrip("/") + "/"
         return sorted(name.removeprefix(root) for name in found if not local_files.is_temporary(name))
@@ -127,15 +128,12 @@ class Store:
             StoreError: With the reason and the remedy.
         """
         probe = f"writable-{uuid.uuid4().hex}"
-        self.write_bytes(probe, b"")
-        self.delete(probe)
-
-    def _create_object(self, place: Address, content: bytes) -> None:
-        if place.protocol != "memory":
-            self.filesystem.pipe_file(place.path, content, mode="create")
-            return
-        with _MEMORY_LOCK:  # fsspec's memory checks and writes in two steps
-            self.filesystem.pipe_file(place.path, content, mode="create")
+        try:
+            self.write_bytes(probe, b"")
+            self.delete(probe)
+        except StoreError as error:
+            problem = f"The store cannot be written. {error.problem}"
+            raise StoreError(problem, redact(self.url()), error.remedy) from error
 
     def _place(self, path: str) -> Address:
         segments = path.removesuffix("/").split("/")

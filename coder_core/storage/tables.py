@@ -47,7 +47,7 @@ def vectors_from_arrow(column: pa.Array | pa.ChunkedArray) -> Float[np.ndarray, 
     if len({matrix.shape[1] for matrix in matrices}) > 1:
         raise TypeError("The lists of a vector column have different lengths.")
     if not matrices:
-        dtype = column.type.value_type.to_pandas_dtype() if _is_list(column.type) else np.float32
+        dtype = column.type.value_type.to_pandas_dtype() if is_list(column.type) else np.float32
         return np.empty((0, getattr(column.type, "list_size", 0)), dtype=dtype)
     return matrices[0] if len(matrices) == 1 else np.concatenate(matrices)
 
@@ -130,13 +130,13 @@ def _known(columns: Sequence[str] | None) -> list[str] | None:
     return None if columns is None else list(columns)
 
 
-def _is_list(kind: pa.DataType) -> bool:
-
+def is_list(kind: pa.DataType) -> bool:
+    """Tell whether a column's values are lists, of fixed or of varying length."""
     return bool(pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
 def _chunk_vectors(chunk: pa.Array) -> Float[np.ndarray, "rows dim"]:
-    if not _is_list(chunk.type):
+    if not is_list(chunk.type):
         raise TypeError(f"A vector column holds lists of numbers, not {chunk.type}.")
     values = chunk.flatten()
     if chunk.null_count or values.null_count:

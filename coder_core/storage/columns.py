@@ -1,0 +1,119 @@
+"""Every column of every result table, documented in this one place.
+
+`coder-eval tables` and the docs print it, `results` checks every written table against it, and `warehouse` types its
+views by it. Times are UTC. A column is `optional` when a row may have nothing to say there (null).
+"""
+
+from typing import Literal, NamedTuple
+
+from coder_core.errors import StoreError
+
+ColumnType = Literal["VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN", "TIMESTAMP", "BIGINT[]"]
+RUN_ID = "run_id"
+RUNS = "runs"
+
+
+class Column(NamedTuple):
+    """One column: its name, its DuckDB type, and what it says (with unit and range)."""
+
+    name: str
+    type: ColumnType
+    description: str
+    optional: bool = False
+
+
+_RUN = Column(RUN_ID, "VARCHAR", "The evaluation run; joins all tables.")
+_METHOD = Column("method", "VARCHAR", "The classifier, e.g. `clip`, `vcd`, `coder`, `coder_rerank`.")
+_CLASS_ID = Column("class_id", "BIGINT", "Position of the class in the class list, from 0.")
+_CLASS_NAME = Column("class_name", "VARCHAR", "Its name; two classes may share one.")
+
+TABLES: dict[str, tuple[Column, ...]] = {
+    RUNS: (
+        _RUN,
+        Column("name", "VARCHAR", "Name of the evaluation, from its config."),
+        Column("spec_key", "VARCHAR", "sha256 of everything that decides the result, 64 hexadecimal digits."),
+        Column("spec_json", "VARCHAR", "What was hashed: the whole specification as canonical JSON."),
+        Column("started_at", "TIMESTAMP", "UTC."),
+        Column("finished_at", "TIMESTAMP", "UTC."),
+        Column("encoder", "VARCHAR", "Architecture and weights, e.g. `ViT-B-32/openai`."),
+        Column("dataset", "VARCHAR", "Name of the data set."),
+        Column("class_count", "BIGINT", "Classes in the class list."),
+        Column("image_count", "BIGINT", "Images classified."),
+        Column("text_count", "BIGINT", "Texts in the text bank."),
+        Column("texts_embedded", "BIGINT", "Texts embedded by this run."),
+        Column("texts_reused", "BIGINT", "Texts whose embedding was in the ledger already."),
+        Column("images_embedded", "BIGINT", "Images embedded by this run."),
+        Column("images_reused", "BIGINT", "Images whose embedding was in the ledger already."),
+        Column("images_quarantined", "BIGINT", "Images that could not be read and were left out."),
+        Column("device", "VARCHAR", "Where the towers ran, e.g. `cpu` or `cuda`."),
+        Column("code_version", "VARCHAR", "Version of this package that made the result."),
+    ),
+    "metrics": (
+        _RUN,
+        _METHOD,
+        Column("metric", "VARCHAR", "E.g. `top1`, `top5`, `mean_per_class_accuracy`, `ece`, `nll`."),
+        Column("value", "DOUBLE", "Accuracies and calibration error in 0..1, likelihoods in nats."),
+        Column("n", "BIGINT", "Images (or classes, for a mean over classes) that the value rests on."),
+        Column("ci_low", "DOUBLE", "Lower end of the 95 % interval.", optional=True),
+        Column("ci_high", "DOUBLE", "Upper end of the 95 % interval.", optional=True),
+        Column("protocol", "VARCHAR", "`honest`, or `reference` when a switch reproduces the paper's released code."),
+    ),
+    "predictions": (
+        _RUN,
+        _METHOD,
+        Column("image_id", "VARCHAR", "The image, as its data set names it."),
+        Column("label", "BIGINT", "True class id; null when the image has no label.", optional=True),
+        Column("label_name", "VARCHAR", "Name of the true class.", optional=True),
+        Column("predicted", "BIGINT", "Predicted class id."),
+        Column("predicted_name", "VARCHAR", "Name of the predicted class."),
+        Column("probability", "DOUBLE", "Softmax probability of the predicted class, 0..1.", optional=True),
+        Column("is_correct", "BOOLEAN", "Whether predicted equals label.", optional=True),
+        Column("top5", "BIGINT[]", "The best class ids, best first; fewer than five when there are fewer classes."),
+    ),
+    "class_metrics": (
+        _RUN,
+        _METHOD,
+        _CLASS_ID,
+        _CLASS_NAME,
+        Column("n", "BIGINT", "Images of this class."),
+        Column("recall", "DOUBLE", "Share of its images that are predicted as it, 0..1.", optional=True),
+        Column("precision", "DOUBLE", "Share of such predictions that are right, 0..1.", optional=True),
+    ),
+    "confusions": (
+        _RUN,
+        _METHOD,
+        _CLASS_ID,
+        _CLASS_NAME,
+        Column("predicted", "BIGINT", "The other class that images of this class were taken for."),
+        Column("predicted_name", "VARCHAR", "Its name."),
+        Column("count", "BIGINT", "Images, at least 1."),
+    ),
+    "texts": (
+        _RUN,
+        Column("text_id", "BIGINT", "Position in the text bank, from 0."),
+        _CLASS_ID,
+        _CLASS_NAME,
+        Column("kind", "VARCHAR", "`name`, `attribute`, `analogous`, `synonym` or `one_to_one`."),
+        Column("rival_name", "VARCHAR", "For one-to-one texts: the class it is told apart from.", optional=True),
+        Column("text", "VARCHAR", "The sentence that was embedded."),
+        Column("phrase", "VARCHAR", "The attribute, analogue, synonym or difference inside it.", optional=True),
+        Column("source", "VARCHAR", "Who wrote the phrase: a file, a model, WordNet, or a template."),
+    ),
+    "timings": (
+        _RUN,
+        Column("step", "VARCHAR", "The step of the main path."),
+        Column("seconds", "DOUBLE", "Wall-clock time."),
+        Column("rows", "BIGINT", "Rows that the step produced."),
+    ),
+}
+
+
+def table_columns(table: str) -> tuple[Column, ...]:
+    """Return the columns of a result table.
+
+    Raises:
+        StoreError: When there is no such table.
+    """
+    if table not in TABLES:
+        raise StoreError(f"There is no result table {table!r}.", remedy=f"The tables are: {', '.join(TABLES)}.")
+    return TABLES[table]

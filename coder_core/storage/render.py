@@ -1,0 +1,121 @@
+"""Query results as text: a table for the eye, CSV and JSON for programs.
+
+Cells are hostile: class names and texts come from files and language models. A terminal must not obey an escape
+sequence inside one, so the table shows every control and formatting character as its escape. CSV and JSON keep the
+value and quote it by their own rules.
+"""
+
+import csv
+import io
+import json
+import math
+import unicodedata
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any
+
+from coder_core.storage.warehouse import QueryResult
+
+CELL_WIDTH = 60
+"""Columns of a terminal that one cell of a table may take; longer ones are cut."""
+_UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def to_csv(result: QueryResult) -> str:
+    """Write comma-separated values with a header; a null is an empty field, a list is JSON."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(result.columns)
+    writer.writerows([_csv_cell(value) for value in row] for row in result.rows)
+    return text.getvalue()
+
+
+def to_json(result: QueryResult) -> str:
+    """Write a JSON list of one object per row; NaN and infinity become null, a repeated column name is numbered."""
+    names = _unique(result.columns)
+    records = [dict(zip(names, map(_plain, row), strict=True)) for row in result.rows]
+    return json.dumps(records, indent=1, allow_nan=False)
+
+
+def to_table(result: QueryResult) -> str:
+    """Write an aligned table for a terminal; numbers stand right, long cells are cut."""
+    cells = [
+        [_visible(name) for name in result.columns],
+        *([_table_cell(value) for value in row] for row in result.rows),
+    ]
+    widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
+    is_number = [
+        bool(result.rows) and all(isinstance(row[at], int | float | Decimal | None) for row in result.rows)
+        for at in range(len(widths))
+    ]
+    lines = ["  ".join(map(_padded, row, widths, is_number)).rstrip() for row in cells]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join([*lines, f"({len(result.rows)} row{'' if len(result.rows) == 1 else 's'})"])
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float() | Decimal():
+            return float(value) if math.isfinite(value) else None
+        case datetime() | date() | time():
+            return value.isoformat()
+        case dict():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case bytes():
+            return value.hex()
+        case _:
+            return str(value)
+
+
+def _csv_cell(value: Any) -> Any:
+    plain = _plain(value)
+    return json.dumps(plain) if isinstance(plain, list | dict) else plain
+
+
+def _table_cell(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return str(value).lower()
+        case float() | Decimal():
+            return f"{value:.6g}"
+        case str():
+            return _visible(value)
+        case _:
+            return _visible(str(_csv_cell(value)))
+
+
+def _visible(text: str) -> str:
+    shown = "".join(_escaped(char) if unicodedata.category(char) in _UNPRINTABLE else char for char in text)
+    while _width(shown) > CELL_WIDTH:
+        shown = shown[: CELL_WIDTH - 1] + "…" if len(shown) > CELL_WIDTH else shown[:-2] + "…"
+    return shown
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")
+
+
+def _width(text: str) -> int:
+    return sum(
+        2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text if not unicodedata.combining(char)
+    )
+
+
+def _padded(text: str, width: int, is_number: bool) -> str:
+    space = " " * (width - _width(text))
+    return space + text if is_number else text + space
+
+
+def _unique(names: list[str]) -> list[str]:
+    seen: dict[str, int] = {}
+    unique = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        unique.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
+    return unique

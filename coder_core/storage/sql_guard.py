@@ -1,0 +1,65 @@
+"""The guard of the warehouse: which SQL is reading, judged by DuckDB's own parser and never by looking at the text.
+
+DuckDB calls more than reading a SELECT: a CTE may hold COPY, INSERT, UPDATE or DELETE, and table functions read files,
+write logs or follow raw memory addresses. So the syntax tree (`json_serialize_sql`) is walked, and what is not known to
+be a query, or a harmless table function, is refused.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import duckdb
+
+from coder_core.errors import QueryError
+
+QUERY_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
+TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest", "json_each", "json_tree", "repeat"})
+_REMEDY = "Write one SELECT over the result tables (`SHOW TABLES` and `DESCRIBE metrics` work, too)."
+
+
+def check_read_only(connection: duckdb.DuckDBPyConnection, sql: str) -> set[str]:
+    """Refuse SQL that is not one plain query; return the names of the tables that it reads, in lower case.
+
+    Raises:
+        QueryError: Naming what is refused.
+        duckdb.Error: When it does not parse.
+    """
+    statements = connection.extract_statements(sql)
+    if len(statements) != 1:
+        raise QueryError(f"Expected one statement, found {len(statements)}.", "SQL", _REMEDY)
+    if statements[0].type != duckdb.StatementType.SELECT:
+        raise QueryError(f"Only reading is allowed, not {statements[0].type.name}.", "SQL", _REMEDY)
+    nodes = list(_nodes(_syntax_tree(connection, sql)))
+    for node in nodes:
+        _check_node(node)
+    return {str(node.get("table_name", "")).strip('"').lower() for node in nodes if "table_name" in node}
+
+
+def _syntax_tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
+    [(text,)] = connection.execute("SELECT json_serialize_sql($1::VARCHAR)", [sql]).fetchall()
+    tree = json.loads(text)
+    if tree["error"]:
+        raise QueryError(str(tree["error_message"]), "SQL", _REMEDY)
+    return tree["statements"]
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    pending = [tree]  # a loop: hostile SQL nests deeper than Python's stack
+    while pending:
+        node = pending.pop()
+        if isinstance(node, dict):
+            yield node
+            pending.extend(node.values())
+        elif isinstance(node, list):
+            pending.extend(node)
+
+
+def _check_node(node: dict[str, Any]) -> None:
+    kind = str(node.get("type", ""))
+    if kind.endswith("_NODE") and kind not in QUERY_NODES:
+        raise QueryError(f"Only reading is allowed, not {kind.removesuffix('_NODE')}.", "SQL", _REMEDY)
+    if kind == "TABLE_FUNCTION":
+        name = str(node["function"].get("function_name", "")).lower()
+        if name not in TABLE_FUNCTIONS:
+            raise QueryError(f"The table function {name!r} is not allowed.", "SQL", _REMEDY)
