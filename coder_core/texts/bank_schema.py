@@ -1,7 +1,8 @@
 """The shape of a bank file: a parsed document into checked records, the first thing wrong said in one sentence."""
 
 import difflib
-from typing import Annotated, Any, Literal
+import reprlib
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -118,5 +119,4 @@ def _path(location: tuple[int | str, ...]) -> str:
 
 
 def _describe(value: object) -> str:
-    shown = repr(value)
-    return f"{type(value).__name__} {shown if len(shown) <= 60 else shown[:57] + '...'}"
+    return f"{type(value).__name__} {reprlib.repr(value)}"

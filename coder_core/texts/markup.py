@@ -88,16 +88,23 @@ def _refuse_depth(text: str) -> None:
 
 
 def _refuse_repeated_nodes(root: yaml.Node) -> None:
-    """Raise ValueError when a mapping names a key twice."""
-    pending = [root]
+    """Raise ValueError when a mapping names a key twice; an alias is walked once, so a cycle ends."""
+    pending, walked = [root], set[int]()
     while pending:
         node = pending.pop()
+        if id(node) in walked:
+            continue
+        walked.add(id(node))
         if isinstance(node, yaml.SequenceNode):
             pending.extend(node.value)
         elif isinstance(node, yaml.MappingNode):
-            seen: set[str] = set()
-            for key, value in node.value:
-                if key.value in seen:
-                    raise ValueError(f"the key {key.value!r} is there twice, line {key.start_mark.line + 1}")
-                seen.add(str(key.value))
-                pending.append(value)
+            _refuse_repeated_scalars([key for key, _ in node.value if isinstance(key, yaml.ScalarNode)])
+            pending.extend(value for _, value in node.value)
+
+
+def _refuse_repeated_scalars(keys: list[yaml.ScalarNode]) -> None:
+    seen: set[str] = set()
+    for key in keys:
+        if key.value in seen:
+            raise ValueError(f"the key {key.value!r} is there twice, line {key.start_mark.line + 1}")
+        seen.add(key.value)

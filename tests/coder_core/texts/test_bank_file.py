@@ -130,9 +130,23 @@ def test_attributes_for_some_classes_only_are_refused_and_for_none_allowed():
     assert parse(as_json(none), classes).classes[0].attributes == ()
 
 
-def test_deep_nesting_is_an_error_of_ours():
-    with pytest.raises(TextBankError, match="not readable"):
-        parse("[" * 100_000)
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 100_000, '{"a":' * 100_000, "&a [*a]", "? [a, b]\n: c", "&a {format: *a}", "\0", "- \ud800"],
+    ids=["deep yaml", "deep json", "list in itself", "list as key", "mapping in itself", "nul", "surrogate"],
+)
+def test_what_breaks_parsers_is_an_error_of_ours(text):
+    with pytest.raises(TextBankError, match=r"flags\.yaml"):
+        parse(text)
+
+
+def test_classes_may_share_phrases_by_alias():
+    bank = parse(
+        GOOD.replace("attributes: [an orange stripe at", "attributes: &x [an orange stripe at").replace(
+            "synonyms: [Il Tricolore]", "synonyms: *x"
+        )
+    )
+    assert bank.classes[0].synonyms == bank.classes[2].attributes
 
 
 CRANES = ClassList(("crane", "crane"))

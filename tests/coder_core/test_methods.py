@@ -1,0 +1,62 @@
+"""Methods by name, and that none of them can see a label."""
+
+import inspect
+
+import pytest
+import torch
+
+from coder_core.classes import ClassList
+from coder_core.coder import heuristic, matrix, ranking
+from coder_core.coder.classifier import LinearClassifier
+from coder_core.coder.heuristic import FoldedClassifier
+from coder_core.errors import ConfigError
+from coder_core.evaluation import predictions
+from coder_core.methods import METHODS, build_classifier, find_method, kinds_of_methods
+from coder_core.texts.bank import ClassTexts, TextBank
+from coder_core.texts.domains import load_domains
+from coder_core.texts.layout import build_layout
+from coder_core.texts.sentences import build_texts
+
+CLASSES = ClassList(("crane", "goose"))
+BANK = TextBank((ClassTexts(attributes=("a beak",), synonyms=("gruid",)), ClassTexts(attributes=("a neck", "feet"))))
+
+
+def built(method):
+    table = build_texts(CLASSES, BANK, load_domains()["general"], kinds=find_method(method).kinds)
+    layout = build_layout(table)
+    random = torch.randn(layout.text_count, 8, generator=torch.Generator().manual_seed(1))
+    return build_classifier(method, torch.nn.functional.normalize(random, dim=1), layout)
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_every_method_works_with_just_the_kinds_it_names(method):
+    classifier = built(method)
+    assert isinstance(classifier, FoldedClassifier if method == "coder" else LinearClassifier)
+    assert classifier.logits(torch.eye(8)).shape == (8, 2)
+
+
+def test_kinds_are_collected_in_one_order():
+    assert kinds_of_methods(["vcd", "clip"]) == ("class_name", "attribute")
+    assert kinds_of_methods(METHODS) == ("class_name", "synonym", "attribute", "analogous_class", "template")
+
+
+def test_an_unknown_method_names_the_nearest():
+    with pytest.raises(ConfigError, match=r"Did you mean 'coder'.*clip, clip_ensemble, vcd, coder"):
+        built("codr")
+
+
+def test_no_prediction_function_takes_labels():
+    functions = [heuristic.fold_classifier, heuristic.heuristic_logits, matrix.coder_matrix, build_classifier]
+    functions += [matrix.heuristic_logits_from_coder, ranking.predict_topk, ranking.probabilities_of]
+    functions += [predictions.build_predictions, LinearClassifier.logits, FoldedClassifier.logits]
+    functions += [method.build for method in METHODS.values()]
+    names = {name for function in functions for name in inspect.signature(function).parameters}
+    names |= set(predictions.Predictions.__dataclass_fields__) | set(FoldedClassifier.__dataclass_fields__)
+    forbidden = ("label", "truth", "true", "target", "correct")
+    assert [name for name in sorted(names) if any(word in name for word in forbidden)] == []
+    assert "image_embeddings" in names
+
+
+def test_modules_that_predict_do_not_import_labels():
+    for module in (heuristic, matrix, ranking, predictions):
+        assert "LabelTable" not in vars(module)
