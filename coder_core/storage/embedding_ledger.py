@@ -11,7 +11,7 @@ import pyarrow as pa
 from jaxtyping import Float, Float32
 
 from coder_core.errors import StoreError
-from coder_core.storage.ledger import Ledger
+from coder_core.storage.ledger import Ledger, Match
 from coder_core.storage.parts import KEY
 from coder_core.storage.store import Store
 from coder_core.storage.tables import vectors_from_arrow, vectors_to_arrow
@@ -70,15 +70,23 @@ class EmbeddingLedger:
         """
         vectors = np.empty((len(keys), self.dim), dtype=np.float32)
         for match in self._ledger.matches(keys, [VECTOR]):
-            rows = vectors_from_arrow(match.table.column(VECTOR))
-            if rows.shape[1] != self.dim:
-                raise self._refusal(f"a part holds vectors of length {rows.shape[1]}, expected {self.dim}.")
-            vectors[match.slots] = rows
+            vectors[match.slots] = self._vectors_of(match)
         return vectors
 
     def compact(self) -> int:
         """Merge small parts into larger ones; returns how many parts are gone."""
         return self._ledger.compact()
+
+    def _vectors_of(self, match: Match) -> Float[np.ndarray, "rows dim"]:
+        place = self._ledger.store.url(match.part)
+        try:
+            vectors = vectors_from_arrow(match.table.column(VECTOR))
+        except TypeError as error:
+            raise StoreError(f"This part is damaged ({error}).", place, "Delete it; it is computed again.") from error
+        if vectors.shape[1] != self.dim:
+            problem = f"The vectors have length {vectors.shape[1]}, expected {self.dim}."
+            raise StoreError(problem, place, "Check the encoder and its key.")
+        return vectors
 
     def _check_shape(self, keys: Sequence[str], vectors: Float[np.ndarray, "rows dim"]) -> None:
         if vectors.shape != (len(keys), self.dim):

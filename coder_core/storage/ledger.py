@@ -20,7 +20,7 @@ from coder_core.fingerprint import content_hash
 from coder_core.storage.parts import KEY, Hit, PartIndex, check_key_column
 from coder_core.storage.refusals import NotInStoreError
 from coder_core.storage.store import Store
-from coder_core.storage.tables import encode_parquet, open_parquet, read_parquet
+from coder_core.storage.tables import check_columns, encode_parquet, open_parquet, read_parquet
 
 ROWS_PER_GROUP = 8_192
 """What a reader of one row fetches and unpacks: 16 MB of 512 float32."""
@@ -31,6 +31,7 @@ COMPACT_ROWS = 65_536
 class Match(NamedTuple):
     """Rows that answer a request: row `i` of the table is the answer to the asked key number `slots[i]`."""
 
+    part: str
     slots: Int[np.ndarray, " rows"]
     table: pa.Table
 
@@ -85,7 +86,7 @@ class Ledger:
 
         Args:
             keys: Keys that the ledger holds.
-            columns: Columns to read; None for all.
+            columns: Columns to read; None for all. Every part of a ledger has the same columns.
 
         Raises:
             StoreError: When a key is not held, naming how many and the first, or when a part is damaged.
@@ -104,7 +105,7 @@ class Ledger:
             except NotInStoreError:  # compacted away a moment ago: its rows are in another part now
                 self._index.refresh()
                 again = [keys[slot] for slot in hit.slots]
-                yield from (Match(hit.slots[match.slots], match.table) for match in self.matches(again, columns))
+                yield from (match._replace(slots=hit.slots[match.slots]) for match in self.matches(again, columns))
 
     def compact(self) -> int:
         """Merge small parts into larger ones; returns how many parts are gone."""
@@ -159,6 +160,7 @@ class Ledger:
 
 def _read_hit(store: Store, hit: Hit, columns: Sequence[str] | None) -> Iterator[Match]:
     with open_parquet(store, hit.part) as file:
+        check_columns(file, columns, store.url(hit.part))
         sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
         ends = np.cumsum(sizes, dtype=np.int64)
         owners = np.searchsorted(ends, hit.rows, side="right")
@@ -166,7 +168,7 @@ def _read_hit(store: Store, hit: Hit, columns: Sequence[str] | None) -> Iterator
             own = np.flatnonzero(owners == group)
             rows = hit.rows[own] - (ends[group] - sizes[group])
             table = file.read_row_group(int(group), columns=None if columns is None else list(columns))
-            yield Match(hit.slots[own], table.take(pa.array(rows)))
+            yield Match(hit.part, hit.slots[own], table.take(pa.array(rows)))
 
 
 def _drop_repeated(table: pa.Table) -> pa.Table:

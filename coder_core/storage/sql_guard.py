@@ -25,6 +25,8 @@ def check_read_only(connection: duckdb.DuckDBPyConnection, sql: str) -> set[str]
         QueryError: Naming what is refused.
         duckdb.Error: When it does not parse.
     """
+    if not _is_unicode(sql):
+        raise QueryError("The text holds half a character (a lone surrogate).", "SQL", _REMEDY)
     statements = connection.extract_statements(sql)
     if len(statements) != 1:
         raise QueryError(f"Expected one statement, found {len(statements)}.", "SQL", _REMEDY)
@@ -38,10 +40,21 @@ def check_read_only(connection: duckdb.DuckDBPyConnection, sql: str) -> set[str]
 
 def _syntax_tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
     [(text,)] = connection.execute("SELECT json_serialize_sql($1::VARCHAR)", [sql]).fetchall()
-    tree = json.loads(text)
+    try:
+        tree = json.loads(text)
+    except RecursionError as error:
+        raise QueryError("The query is nested too deeply.", "SQL", "Split it with WITH.") from error
     if tree["error"]:
         raise QueryError(str(tree["error_message"]), "SQL", _REMEDY)
     return tree["statements"]
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
@@ -59,6 +72,8 @@ def _check_node(node: dict[str, Any]) -> None:
     kind = str(node.get("type", ""))
     if kind.endswith("_NODE") and kind not in QUERY_NODES:
         raise QueryError(f"Only reading is allowed, not {kind.removesuffix('_NODE')}.", "SQL", _REMEDY)
+    if "/" in str(node.get("table_name", "")):
+        raise QueryError(f"Only result tables are read, not the file {node['table_name']!r}.", "SQL", _REMEDY)
     if kind == "TABLE_FUNCTION":
         name = str(node["function"].get("function_name", "")).lower()
         if name not in TABLE_FUNCTIONS:

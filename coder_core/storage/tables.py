@@ -89,7 +89,7 @@ def read_parquet(store: Store, path: str, columns: Sequence[str] | None = None) 
         StoreError: When it is damaged or lacks a column.
     """
     with open_parquet(store, path) as file:
-        _check_columns(file, columns, store.url(path))
+        check_columns(file, columns, store.url(path))
         return file.read(columns=_known(columns))
 
 
@@ -120,7 +120,8 @@ def _parquet_file(source: Any) -> pq.ParquetFile:
     return pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=False)
 
 
-def _check_columns(file: pq.ParquetFile, columns: Sequence[str] | None, url: str) -> None:
+def check_columns(file: pq.ParquetFile, columns: Sequence[str] | None, url: str) -> None:
+    """Refuse a file that lacks an asked column; Arrow would leave it out without a word."""
     held = file.schema_arrow.names
     if unknown := [name for name in columns or () if name not in held]:
         raise StoreError(f"There is no column {unknown[0]!r}.", url, f"It holds: {', '.join(held)}.")

@@ -2,8 +2,8 @@
 
 SQL comes from anywhere (a shell, a notebook, a web form), so three walls stand around the files. The statement must be
 one SELECT whose syntax tree holds queries only and no table function beyond a short list (`sql_guard`). The engine runs
-without access to disk, network, extensions or Python variables, and its configuration is locked. What it can open is
-`store://tables/`, through a file system that cannot write (`store_files`).
+without access to disk, network, extensions or Python variables, and its configuration is locked. What it can open are
+the published files, through a file system that cannot write (`store_files`).
 """
 
 from collections.abc import Sequence
@@ -68,7 +68,7 @@ class Warehouse:
     def _create_views(self, connection: duckdb.DuckDBPyConnection, named_tables: set[str]) -> None:
         """Create every table; only those that the query names cost a look at their files."""
         parts = list_published_parts(self.store) if named_tables & TABLES.keys() else []
-        connection.register_filesystem(StoreFiles(self.store))
+        connection.register_filesystem(StoreFiles(self.store, frozenset(part.path for part in parts)))
         for statement in _LOCK_DOWN:
             connection.execute(statement)
         for table in TABLES:
