@@ -73,14 +73,11 @@ def load_domains(extra: Mapping[str, Mapping[str, Any]] | None = None) -> dict[s
         ConfigError: An unknown key, a wrong type, an empty list, or a template without exactly its placeholders.
     """
     shipped = _shipped()
-    given = extra or {}
-    general = {**shipped[DEFAULT_DOMAIN], **_checked(DEFAULT_DOMAIN, given.get(DEFAULT_DOMAIN, {}))}
-    names = sorted({*shipped, *given})
+    given = {name: _checked(name, templates) for name, templates in (extra or {}).items()}
+    general = {**shipped[DEFAULT_DOMAIN], **given.get(DEFAULT_DOMAIN, {})}
     return {
-        name: Domain(name=name, **{**general, **shipped.get(name, {}), **_checked(name, given.get(name, {}))})
-        if name != DEFAULT_DOMAIN
-        else Domain(name=name, **general)
-        for name in names
+        name: Domain(name=name, **{**general, **shipped.get(name, {}), **given.get(name, {})})
+        for name in sorted({*shipped, *given})
     }
 
 
