@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from coder_core.demo.training_pairs import UNKNOWN, PairBatch, iterate_batches, split_words
-from coder_core.encoders.open_clip_loading import build_clip, clip_tokenizer, encode_tokens
+from coder_core.encoders.text_tower import build_clip, clip_tokenizer, encode_tokens
 
 MODEL_FOLDER = Path(__file__).parent / "micro_clip"
 CAPTION_VOCABULARY = 320

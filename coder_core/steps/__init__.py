@@ -1,0 +1,5 @@
+"""The steps of an evaluation, in order: each finds or makes one artifact and returns its handle.
+
+A step knows storage and numerics but no workflow engine: it can be called from a notebook, a test or a Prefect task. It
+is idempotent: what the store holds is not made again, so a retry or a re-run goes on where the last one ended.
+"""

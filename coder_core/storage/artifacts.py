@@ -165,6 +165,14 @@ class ArtifactWriter:
         """The record of a part that is there, e.g. from an interrupted run, or None."""
         return self._records[name] if self.has_part(name) else None
 
+    def records(self, names: Sequence[str]) -> list[PartRecord]:
+        """The records of parts that this writer wrote, found or adopted."""
+        return [self._records[name] for name in names]
+
+    def read_part(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """Read one part that this or another process wrote."""
+        return read_parquet(self.store, self._path(name), columns)
+
     def adopt(self, records: Sequence[PartRecord]) -> None:
         """Take over the records of parts that other processes wrote, so that `commit` need not read them again."""
         self._records.update({record.name: record for record in records})

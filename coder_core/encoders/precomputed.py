@@ -1,0 +1,87 @@
+"""The encoder without a model: it knows the texts whose features another tool computed, and no others."""
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image
+
+from coder_core.encoders.base import EncoderIdentity
+from coder_core.errors import FeatureFileError
+from coder_core.fingerprint import content_hash, key_of
+from coder_core.images.features_file import normalised_rows
+from coder_core.locations import open_location
+from coder_core.specs import PrecomputedEncoder
+from coder_core.storage.input_tables import read_feature_file
+from coder_core.storage.inputs import read_input
+
+IDENTITY_VERSION = 1
+
+
+class PrecomputedTexts:
+    """Looks features up by the exact text; of a text in several files the first file counts."""
+
+    def __init__(self, spec: PrecomputedEncoder) -> None:
+        self._rows: dict[str, Float[np.ndarray, " dim"]] = {}
+        self._files = ", ".join(file.path for file in spec.texts)
+        for file in spec.texts:
+            arrays = read_feature_file(open_location(file.path), [file.texts, file.features])
+            features = normalised_rows(arrays[file.features], f"{file.path}: {file.features}")
+            texts = [str(text) for text in arrays[file.texts]]
+            if len(texts) != len(features):
+                raise FeatureFileError(
+                    f"{len(texts)} texts and {len(features)} features.", file.path, "Give one feature per text."
+                )
+            self._refuse_other_dim(features, file.path)
+            for text, feature in zip(texts, features, strict=True):
+                self._rows.setdefault(text, feature)
+
+    @property
+    def dim(self) -> int:
+        """Length of every vector."""
+        return len(next(iter(self._rows.values())))
+
+    def encode_texts(self, texts: Sequence[str]) -> Float[np.ndarray, "texts dim"]:
+        """Look texts up.
+
+        Raises:
+            FeatureFileError: A text has no feature; names the first and the nearest that has.
+        """
+        missing = [text for text in texts if text not in self._rows]
+        if missing:
+            close = difflib.get_close_matches(missing[0], list(self._rows), n=1, cutoff=0.5)
+            hint = f" The nearest text there is {close[0]!r}." if close else ""
+            raise FeatureFileError(
+                f"{len(missing)} of {len(texts)} texts have no feature, the first is {missing[0]!r}.{hint}",
+                self._files,
+                "Embed them with the tool that made the file, or choose methods and sentences that need no others.",
+            )
+        return np.stack([self._rows[text] for text in texts])
+
+    def prepare_image(self, image: Image.Image) -> Any:
+        """Refuse: there is no model that could embed an image."""
+        raise FeatureFileError(
+            f"an image of {image.size} cannot be embedded without a model.", self._files, "Use dataset.kind features."
+        )
+
+    def encode_images(self, prepared: Sequence[Any]) -> Float[np.ndarray, "images dim"]:
+        """Images of a precomputed encoder are features already."""
+        return np.stack(list(prepared))
+
+    def _refuse_other_dim(self, features: Float[np.ndarray, "texts dim"], path: str) -> None:
+        if self._rows and features.shape[1] != self.dim:
+            raise FeatureFileError(
+                f"features of dimension {features.shape[1]}, the files before have {self.dim}.",
+                path,
+                "Give files of one encoder.",
+            )
+
+
+def identify_precomputed(spec: PrecomputedEncoder) -> EncoderIdentity:
+    """Identify by the content of the files."""
+    hashes = [content_hash(read_input(open_location(file.path))) for file in spec.texts]
+    columns = [[file.texts, file.features] for file in spec.texts]
+    key = key_of({"kind": spec.kind, "version": IDENTITY_VERSION, "files": hashes, "columns": columns})
+    return EncoderIdentity(key, PrecomputedTexts(spec).dim, "precomputed")

@@ -1,0 +1,79 @@
+"""Image features that another tool computed: read, checked, normalised."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from coder_core.classes import ClassList
+from coder_core.errors import FeatureFileError
+from coder_core.locations import open_location
+from coder_core.specs import FeaturesDataset
+from coder_core.storage.input_tables import read_feature_file
+
+
+class FeatureSet(NamedTuple):
+    """Features, labels and names of one file."""
+
+    classes: ClassList
+    image_ids: tuple[str, ...]
+    features: Float[np.ndarray, "images dim"]
+    label_ids: Int[np.ndarray, " images"]
+
+
+def load_features(dataset: FeaturesDataset) -> FeatureSet:
+    """Read a file of image features.
+
+    Returns:
+        L2-normalised float32 features; ids are row numbers where the file names none.
+
+    Raises:
+        FeatureFileError: A missing array, a wrong shape or type, NaN, a zero vector, or a label out of range.
+    """
+    optional = [dataset.image_ids] if dataset.image_ids else []
+    optional += [dataset.class_names] if isinstance(dataset.class_names, str) else []
+    arrays = read_feature_file(open_location(dataset.path), [dataset.features, dataset.labels, *optional])
+    features = normalised_rows(arrays[dataset.features], f"{dataset.path}: {dataset.features}")
+    names = dataset.class_names
+    classes = ClassList(tuple(map(str, arrays[names] if isinstance(names, str) else names)))
+    labels = _checked_labels(arrays[dataset.labels], len(features), classes, f"{dataset.path}: {dataset.labels}")
+    ids = arrays[dataset.image_ids] if dataset.image_ids else [f"{row:09d}" for row in range(len(features))]
+    return FeatureSet(classes, tuple(map(str, ids)), features, labels)
+
+
+def normalised_rows(values: np.ndarray, place: str) -> Float[np.ndarray, "rows dim"]:
+    """Check a matrix of features and scale its rows to length 1 (float32).
+
+    Raises:
+        FeatureFileError: Not a matrix of numbers, no row, a row with NaN or infinity, or a row of zeros.
+    """
+    if values.ndim != 2 or not len(values) or values.dtype.kind not in "fiu":
+        raise FeatureFileError(
+            f"expected (rows, dim) numbers, found shape {values.shape} of {values.dtype}.", place, "Store a matrix."
+        )
+    matrix = values.astype(np.float32)
+    lengths = np.linalg.norm(matrix, axis=1)
+    for reason, bad in (("NaN or infinity", ~np.isfinite(lengths)), ("zeros only", lengths == 0)):
+        if bad.any():
+            row = int(np.flatnonzero(bad)[0])
+            raise FeatureFileError(
+                f"row {row} holds {reason} ({int(bad.sum())} of {len(bad)} rows do).", place, "Compute it again."
+            )
+    return np.asarray(matrix / lengths[:, None])
+
+
+def _checked_labels(values: np.ndarray, count: int, classes: ClassList, place: str) -> Int[np.ndarray, " images"]:
+    if values.shape != (count,) or values.dtype.kind not in "iu":
+        raise FeatureFileError(
+            f"expected {count} whole numbers, found shape {values.shape} of {values.dtype}.",
+            place,
+            "Give one label id per image.",
+        )
+    bad = np.flatnonzero((values < 0) | (values >= len(classes)))
+    if len(bad):
+        raise FeatureFileError(
+            f"row {bad[0]} has label {values[bad[0]]}, not in 0..{len(classes) - 1} ({len(bad)} rows do).",
+            place,
+            "Give the class list that the labels count in.",
+        )
+    return values.astype(np.int64)

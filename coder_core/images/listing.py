@@ -1,0 +1,73 @@
+"""What images a data set has: ids, where their bytes are, and, kept apart from them, their labels.
+
+A listing holds no label and is all that embedding and prediction ever see; labels go into a table of their own that only
+the evaluation reads.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+from coder_core.classes import ClassList
+from coder_core.errors import DatasetError
+from coder_core.images.decoding import IMAGE_SUFFIXES
+from coder_core.specs import FolderDataset
+from coder_core.storage.inputs import InputFile, list_input
+
+
+class FolderListing(NamedTuple):
+    """Images of a folder data set, sorted by id."""
+
+    classes: ClassList
+    image_ids: tuple[str, ...]
+    locations: tuple[str, ...]
+    tokens: tuple[str, ...]
+    label_ids: Int[np.ndarray, " images"]
+
+
+def list_folder(dataset: FolderDataset) -> FolderListing:
+    """List the image files of class folders.
+
+    The class of an image is the first folder of its path below the root; its id is that path.
+
+    Raises:
+        DatasetError: No image; an image outside any class folder; a folder that `class_names` does not know, or a named
+            class without a folder.
+    """
+    found = list_input(dataset.path, IMAGE_SUFFIXES)
+    if not found:
+        raise DatasetError(
+            f"there is no image ({', '.join(IMAGE_SUFFIXES)}).", dataset.path, "Give a folder of class folders."
+        )
+    folders = [_class_folder(file, dataset.path) for file in found]
+    classes = _class_list(dataset, sorted(set(folders)))
+    label_of = {name: label for label, name in enumerate(classes)}
+    return FolderListing(
+        classes=classes,
+        image_ids=tuple(file.name for file in found),
+        locations=tuple(file.url for file in found),
+        tokens=tuple(file.token for file in found),
+        label_ids=np.array([label_of[folder] for folder in folders], dtype=np.int64),
+    )
+
+
+def _class_folder(file: InputFile, root: str) -> str:
+    folder, separator, _ = file.name.partition("/")
+    if not separator:
+        raise DatasetError(f"the image {file.name!r} lies in no class folder.", root, "Move it into one.")
+    return folder
+
+
+def _class_list(dataset: FolderDataset, folders: list[str]) -> ClassList:
+    if dataset.class_names is None:
+        return ClassList(tuple(folders))
+    if len(set(dataset.class_names)) != len(dataset.class_names):
+        raise DatasetError("dataset.class_names names a folder twice.", dataset.path, "Name each folder once.")
+    unknown = sorted(set(folders) - set(dataset.class_names))
+    absent = [name for name in dataset.class_names if name not in folders]
+    if unknown:
+        raise DatasetError(f"the folder {unknown[0]!r} is not in dataset.class_names.", dataset.path, "Add or move it.")
+    if absent:
+        raise DatasetError(f"the class {absent[0]!r} has no image.", dataset.path, "Add images or drop the class.")
+    return ClassList(dataset.class_names)

@@ -1,0 +1,155 @@
+"""What to compute, and where and how fast: two kinds of settings that must not be mixed.
+
+`EvalSpec` decides the numbers: every field of it is part of the identity of some result. `Runtime` decides where they are
+computed and how fast: no field of it ever enters a key, so the same evaluation on another machine finds the same
+artifacts.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from coder_core.locations import resolve_location
+
+DEFAULT_STORE = "./store"
+
+
+def _resolved(location: str, info: ValidationInfo) -> str:
+    base = (info.context or {}).get("base")
+    return resolve_location(location, base) if base is not None else location
+
+
+InputPath = Annotated[str, Field(min_length=1), AfterValidator(_resolved)]
+"""A path, an fsspec URL or `demo:name`; relative paths are read from the folder of the config that names them."""
+
+
+class Spec(BaseModel):
+    """Base of everything that is hashed: closed, frozen, no defaults from the environment."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FlagsDataset(Spec):
+    """The embedded demonstration: photographs of national flags, rendered by this project."""
+
+    kind: Literal["flags"]
+    images_per_class: int = Field(default=30, ge=1, le=1000, description="Photographs of each flag.")
+    seed: int = Field(default=1, ge=0, description="Decides pose, light, background and noise.")
+
+
+class FolderDataset(Spec):
+    """A folder of class folders of image files."""
+
+    kind: Literal["folder"]
+    path: InputPath = Field(description="Root folder: one folder per class, images inside (any depth).")
+    class_names: tuple[str, ...] | None = Field(
+        default=None, description="Folder names in label order; default: all folders, sorted."
+    )
+
+
+class FeaturesDataset(Spec):
+    """Image features that another tool computed, in an `.npz` or Parquet file."""
+
+    kind: Literal["features"]
+    path: InputPath = Field(description="The file.")
+    features: str = Field(default="features", description="Array or column of image features, (images, dim).")
+    labels: str = Field(default="labels", description="Array or column of label ids, (images,).")
+    image_ids: str | None = Field(default=None, description="Array or column of image ids; default: row numbers.")
+    class_names: str | tuple[str, ...] = Field(
+        default="class_names", description="Array in an .npz file, or the names themselves in label order."
+    )
+
+
+DatasetSpec = Annotated[FlagsDataset | FolderDataset | FeaturesDataset, Field(discriminator="kind")]
+
+
+class OpenClipEncoder(Spec):
+    """A CLIP model of the open_clip family."""
+
+    kind: Literal["open_clip"]
+    architecture: str | None = Field(
+        default=None, description="open_clip's name, e.g. ViT-B-32; not needed where the checkpoint folder says it."
+    )
+    checkpoint: InputPath = Field(
+        description="A folder in open_clip's layout, a weights file, or open_clip's tag of published weights."
+    )
+
+
+class TextFeaturesFile(Spec):
+    """Text features that another tool computed, in an `.npz` or Parquet file."""
+
+    path: InputPath = Field(description="The file.")
+    texts: str = Field(default="texts", description="Array or column of the texts.")
+    features: str = Field(default="features", description="Array or column of their features, (texts, dim).")
+
+
+class PrecomputedEncoder(Spec):
+    """No model at all: text features are looked up by the exact text, image features come with the data set."""
+
+    kind: Literal["precomputed"]
+    texts: tuple[TextFeaturesFile, ...] = Field(min_length=1)
+
+
+EncoderSpec = Annotated[OpenClipEncoder | PrecomputedEncoder, Field(discriminator="kind")]
+
+
+class TextsSpec(Spec):
+    """Which texts describe the classes."""
+
+    bank: InputPath | None = Field(default=None, description="Text-bank file; default: class names only.")
+    domain: str = Field(default="general", description="Whose sentences the phrases are dressed in.")
+    domains: dict[str, dict[str, str | tuple[str, ...]]] = Field(
+        default_factory=dict, description="Your own domains or sentences, merged over the shipped ones."
+    )
+
+
+class MatrixSpec(Spec):
+    """The explicit CODER matrix, images x texts."""
+
+    write: bool = Field(default=False, description="Write it as an artifact; classification does not need it.")
+
+
+class EvalSpec(Spec):
+    """One evaluation: a data set, an encoder, texts, and the methods to compare."""
+
+    name: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    dataset: DatasetSpec
+    encoder: EncoderSpec
+    texts: TextsSpec = TextsSpec()
+    methods: tuple[str, ...] = Field(default=("clip", "clip_ensemble", "vcd", "coder"), min_length=1)
+    matrix: MatrixSpec = MatrixSpec()
+    logit_scale: float = Field(default=100.0, gt=0, le=1000, description="Factor from similarity to logit.")
+
+    @model_validator(mode="after")
+    def _features_go_together(self) -> "EvalSpec":
+        if (self.dataset.kind == "features") != (self.encoder.kind == "precomputed"):
+            raise ValueError(
+                f"dataset.kind {self.dataset.kind!r} and encoder.kind {self.encoder.kind!r} do not go together: "
+                "image features need the precomputed encoder, images need a model"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _methods_are_distinct(self) -> "EvalSpec":
+        if len(set(self.methods)) != len(self.methods):
+            raise ValueError("methods: each method once")
+        return self
+
+
+class Runtime(BaseSettings):
+    """Where and how fast. Never hashed. Every field can come from the environment as CODER_<FIELD>."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="CODER_")
+
+    store: str = Field(default=DEFAULT_STORE, min_length=1, description="Root of the store: a path or fsspec URL.")
+    device: str = Field(
+        default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$", description="auto: CUDA when present, else CPU."
+    )
+    batch_size: int = Field(default=256, ge=1, le=65_536, description="Images or texts per forward pass.")
+    shard_images: int = Field(default=16_384, ge=1, description="Images per task.")
+    workers: int = Field(default=2, ge=1, le=256, description="Tasks, and image readers within one, at a time.")
+    matrix_part_mb: int = Field(default=64, ge=1, le=4096, description="Largest piece of the CODER matrix in memory.")
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)

@@ -1,0 +1,88 @@
+"""Step 1: what there is to classify. Classes, images and labels become three artifacts.
+
+The listing of images is cut into parts of `LISTING_ROWS`; every later per-image artifact has the same parts: they are the
+unit of work, of resuming and of memory. Labels are an artifact of their own that no prediction step receives.
+"""
+
+import pyarrow as pa
+
+from coder_core.classes import ClassList
+from coder_core.images.sources import ImageBatch, ImageSource, open_source
+from coder_core.report.progress import track
+from coder_core.specs import FeaturesDataset, FlagsDataset, FolderDataset, Runtime
+from coder_core.steps.workplace import Handle, Product, Stopwatch, open_store
+from coder_core.storage.artifacts import Artifact, ArtifactPayload, ArtifactStore
+from coder_core.storage.tables import vectors_to_arrow
+
+STEP_VERSION = 1
+LISTING_ROWS = 4096
+"""Images per part: 320 parts for ImageNet's 1.3 million images."""
+
+
+class DatasetHandle(Handle):
+    """A data set in the store; `images` says nothing about `labels`."""
+
+    classes: Artifact
+    images: Product
+    labels: Artifact
+
+
+def load_dataset(dataset: FlagsDataset | FolderDataset | FeaturesDataset, runtime: Runtime) -> DatasetHandle:
+    """List a data set, or find it listed.
+
+    Raises:
+        DatasetError: The data set is missing, empty or contradicts itself.
+        FeatureFileError: A features file cannot be used.
+    """
+    watch, artifacts = Stopwatch(), open_store(runtime)
+    source = open_source(dataset)
+    images, labels = (artifacts.find(_payload(kind, source)) for kind in ("images", "labels"))
+    computed = 0
+    if images is None or labels is None:
+        images, labels = _write_listing(artifacts, source)
+        computed = images.rows
+    product = Product(
+        step="load_dataset",
+        artifact=images,
+        seconds=watch.seconds,
+        computed=computed,
+        reused=images.rows - computed,
+    )
+    return DatasetHandle(classes=_write_classes(artifacts, source), images=product, labels=labels)
+
+
+def read_classes(artifacts: ArtifactStore, classes: Artifact) -> ClassList:
+    """The class list of a `classes` artifact."""
+    return ClassList(tuple(artifacts.read_document(classes)["names"]))
+
+
+def part_name(number: int) -> str:
+    """Name of the part with the given number; names sort in the order of the images."""
+    return f"part-{number:06d}"
+
+
+def _payload(kind: str, source: ImageSource) -> ArtifactPayload:
+    return ArtifactPayload(kind=kind, step_version=STEP_VERSION, spec={}, inputs={"source": source.identity})
+
+
+def _write_classes(artifacts: ArtifactStore, source: ImageSource) -> Artifact:
+    names = list(source.classes.names)
+    payload = ArtifactPayload(kind="classes", step_version=STEP_VERSION, spec={"names": names})
+    return artifacts.find(payload) or artifacts.write_document(payload, {"names": names})
+
+
+def _write_listing(artifacts: ArtifactStore, source: ImageSource) -> tuple[Artifact, Artifact]:
+    images = artifacts.writer(_payload("images", source))
+    labels = artifacts.writer(_payload("labels", source))
+    with track("reading the data set", total=source.image_count, unit="images") as progress:
+        for number, batch in enumerate(source.batches(LISTING_ROWS)):
+            images.write_part(part_name(number), _images_table(batch))
+            label_ids = pa.array(batch.label_ids, type=pa.int32())
+            labels.write_part(part_name(number), pa.table({"image_id": list(batch.image_ids), "label_id": label_ids}))
+            progress.advance(len(batch.image_ids))
+    return images.commit(), labels.commit()
+
+
+def _images_table(batch: ImageBatch) -> pa.Table:
+    values = vectors_to_arrow(batch.values) if batch.column == "vector" else pa.array(batch.values)
+    return pa.table({"image_id": pa.array(list(batch.image_ids), type=pa.string()), batch.column: values})

@@ -1,0 +1,233 @@
+"""Steps 7 to 10: the only place where test labels are read. Metrics and result tables of one run are written here.
+
+The row of `runs` comes last: until it is there, no reader sees anything of the run.
+"""
+
+import importlib.metadata
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from coder_core.classes import ClassList
+from coder_core.evaluation.breakdown import confusions, per_class
+from coder_core.evaluation.labels import LabelTable
+from coder_core.evaluation.metrics import MetricRow, evaluate
+from coder_core.evaluation.predictions import Predictions
+from coder_core.fingerprint import canonical_json, key_of
+from coder_core.specs import EvalSpec, Runtime
+from coder_core.steps.dataset import DatasetHandle, read_classes
+from coder_core.steps.image_embeddings import read_quarantine
+from coder_core.steps.predictions import read_predictions
+from coder_core.steps.texts import read_text_table
+from coder_core.steps.workplace import Handle, Product, open_store
+from coder_core.storage.artifacts import Artifact, ArtifactStore
+from coder_core.storage.results import ResultTables
+
+
+class Metric(Handle):
+    """One row of the metrics table."""
+
+    method: str
+    metric: str
+    value: float
+    n: int
+    ci_low: float
+    ci_high: float
+    protocol: str
+
+
+class EvalResult(Handle):
+    """What an evaluation found, and what it cost."""
+
+    run_id: str
+    name: str
+    store: str
+    metrics: tuple[Metric, ...]
+    texts_embedded: int
+    texts_reused: int
+    images_embedded: int
+    images_reused: int
+    images_quarantined: int
+    class_count: int
+    image_count: int
+    seconds: float
+
+
+class Evidence(Handle):
+    """All that the results of one run are made from."""
+
+    run_id: str
+    started_at: datetime
+    device: str
+    encoder_label: str
+    dataset: DatasetHandle
+    texts: Product
+    text_embeddings: Product
+    image_embeddings: Product
+    predictions: dict[str, Product]
+    matrix: Product | None = None
+
+
+def publish_results(spec: EvalSpec, evidence: Evidence, runtime: Runtime) -> EvalResult:
+    """Measure every method, write the result tables, and make the run visible.
+
+    Raises:
+        DatasetError: An image has no label.
+        StoreError: The store refuses.
+    """
+    artifacts = open_store(runtime)
+    tables = ResultTables(artifacts.store)
+    classes = read_classes(artifacts, evidence.dataset.classes)
+    labels = _read_labels(artifacts, evidence.dataset.labels)
+    metrics: list[MetricRow] = []
+    rows: dict[str, list[dict[str, Any]]] = {"predictions": [], "class_metrics": [], "confusions": []}
+    for method, product in evidence.predictions.items():
+        predictions = read_predictions(artifacts, product.artifact, method)
+        metrics += evaluate(predictions, labels, classes)
+        for name, found in _breakdowns(predictions, labels, classes).items():
+            rows[name] += found
+    rows["metrics"] = [row._asdict() for row in metrics]
+    rows["texts"] = _text_rows(artifacts, evidence.texts.artifact, classes)
+    rows["timings"] = _timing_rows(evidence)
+    rows["quarantine"] = read_quarantine(artifacts, evidence.image_embeddings.artifact)
+    for name, found in rows.items():
+        if found:
+            tables.write(name, evidence.run_id, pa.Table.from_pylist(found))
+    finished_at = datetime.now(UTC)
+    tables.publish(_run_row(spec, evidence, finished_at, len(classes)))
+    return _result(spec, evidence, runtime, metrics, finished_at, len(classes))
+
+
+def _read_labels(artifacts: ArtifactStore, labels: Artifact) -> LabelTable:
+    table = artifacts.read(labels)
+    label_ids = table.column("label_id").to_numpy().astype(np.int64)
+    return LabelTable(tuple(table.column("image_id").to_pylist()), label_ids, "test")
+
+
+def _breakdowns(predictions: Predictions, labels: LabelTable, classes: ClassList) -> dict[str, list[dict[str, Any]]]:
+    method = {"method": predictions.method}
+    per_class_rows = [{**method, **row._asdict()} for row in per_class(predictions, labels, classes)]
+    confusion_rows = [
+        {
+            **method,
+            "class_id": row.true_id,
+            "class_name": row.true_name,
+            "predicted": row.predicted_id,
+            "predicted_name": row.predicted_name,
+            "count": row.n,
+        }
+        for row in confusions(predictions, labels, classes)
+    ]
+    for row in per_class_rows:
+        row["class_name"] = row.pop("name")
+    return {
+        "predictions": list(_prediction_rows(predictions, labels, classes)),
+        "class_metrics": per_class_rows,
+        "confusions": confusion_rows,
+    }
+
+
+def _prediction_rows(predictions: Predictions, labels: LabelTable, classes: ClassList) -> Iterable[dict[str, Any]]:
+    label_ids = labels.align(predictions).tolist()
+    top_ids, probabilities = predictions.top_ids.tolist(), predictions.top_probabilities[:, 0].tolist()
+    for image_id, label, top, probability in zip(
+        predictions.image_ids, label_ids, top_ids, probabilities, strict=True
+    ):
+        yield {
+            "method": predictions.method,
+            "image_id": image_id,
+            "label": label,
+            "label_name": classes.names[label],
+            "predicted": top[0],
+            "predicted_name": classes.names[top[0]],
+            "probability": probability,
+            "is_correct": top[0] == label,
+            "top5": top,
+        }
+
+
+def _text_rows(artifacts: ArtifactStore, texts: Artifact, classes: ClassList) -> list[dict[str, Any]]:
+    return [
+        {
+            "text_id": position,
+            "class_id": row.class_id,
+            "class_name": classes.names[row.class_id],
+            "kind": str(row.kind),
+            "rival_name": None if row.rival_id is None else classes.names[row.rival_id],
+            "text": row.text,
+            "phrase": row.phrase,
+            "source": row.source,
+        }
+        for position, row in enumerate(read_text_table(artifacts, texts).rows)
+    ]
+
+
+def _products(evidence: Evidence) -> list[Product]:
+    matrix = [evidence.matrix] if evidence.matrix else []
+    return [
+        evidence.dataset.images,
+        evidence.texts,
+        evidence.text_embeddings,
+        evidence.image_embeddings,
+        *matrix,
+        *evidence.predictions.values(),
+    ]
+
+
+def _timing_rows(evidence: Evidence) -> list[dict[str, Any]]:
+    return [
+        {"step": product.step, "seconds": product.seconds, "rows": product.artifact.rows, "computed": product.computed}
+        for product in _products(evidence)
+    ]
+
+
+def _counts(evidence: Evidence) -> dict[str, int]:
+    quarantined = int(evidence.image_embeddings.artifact.summary["quarantined"])
+    return {
+        "texts_embedded": evidence.text_embeddings.computed,
+        "texts_reused": evidence.text_embeddings.reused,
+        "images_embedded": evidence.image_embeddings.computed,
+        "images_reused": evidence.image_embeddings.reused,
+        "images_quarantined": quarantined,
+        "image_count": evidence.image_embeddings.artifact.rows - quarantined,
+    }
+
+
+def _run_row(spec: EvalSpec, evidence: Evidence, finished_at: datetime, class_count: int) -> dict[str, Any]:
+    return {
+        "run_id": evidence.run_id,
+        "name": spec.name,
+        "spec_key": key_of(spec),
+        "spec_json": canonical_json(spec),
+        "started_at": evidence.started_at,
+        "finished_at": finished_at,
+        "encoder": evidence.encoder_label,
+        "dataset": spec.dataset.kind,
+        "class_count": class_count,
+        "text_count": evidence.text_embeddings.artifact.rows,
+        "device": evidence.device,
+        "code_version": importlib.metadata.version("coder-eval"),
+        **_counts(evidence),
+    }
+
+
+def _result(
+    spec: EvalSpec,
+    evidence: Evidence,
+    runtime: Runtime,
+    metrics: Sequence[MetricRow],
+    finished_at: datetime,
+    class_count: int,
+) -> EvalResult:
+    return EvalResult(
+        run_id=evidence.run_id,
+        name=spec.name,
+        store=runtime.store,
+        metrics=tuple(Metric(**row._asdict()) for row in metrics),
+        class_count=class_count,
+        seconds=(finished_at - evidence.started_at).total_seconds(),
+        **_counts(evidence),
+    )
