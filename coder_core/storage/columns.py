@@ -93,7 +93,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("text_id", "BIGINT", "Position in the text bank, from 0."),
         _CLASS_ID,
         _CLASS_NAME,
-        Column("kind", "VARCHAR", "`name`, `attribute`, `analogous`, `synonym` or `one_to_one`."),
+        Column("kind", "VARCHAR", "`class_name`, `attribute`, `analogous_class`, `synonym`, `one_to_one` or `template`."),
         Column("rival_name", "VARCHAR", "For one-to-one texts: the class it is told apart from.", optional=True),
         Column("text", "VARCHAR", "The sentence that was embedded."),
         Column("phrase", "VARCHAR", "The attribute, analogue, synonym or difference inside it.", optional=True),
@@ -102,8 +102,14 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "timings": (
         _RUN,
         Column("step", "VARCHAR", "The step of the main path."),
-        Column("seconds", "DOUBLE", "Wall-clock time."),
-        Column("rows", "BIGINT", "Rows that the step produced."),
+        Column("seconds", "DOUBLE", "Time spent in this run; work of several tasks added up."),
+        Column("rows", "BIGINT", "Rows of what the step produced."),
+        Column("computed", "BIGINT", "Rows among them computed in this run; the others were in the store."),
+    ),
+    "quarantine": (
+        _RUN,
+        Column("image_id", "VARCHAR", "An image that could not be read and was left out."),
+        Column("problem", "VARCHAR", "What is wrong with it."),
     ),
 }
 

@@ -2,9 +2,9 @@
 
 A part is one Parquet file named by the sha256 of its bytes: a retry writes the same bytes to the same name, concurrent
 writers cannot disturb each other, and a reader that knows a part never looks at it again. A key stands for its
-content, so rows whose key is held already are not written again; when two writers race, both rows stay and readers take
-the first by part name. `compact` merges small parts: the merged part is written before the old ones are deleted, and a
-crash in between only leaves rows twice.
+content, so when writers race for one key it does not matter whose row answers (it is the first by part name).
+`compact` merges small parts: the merged part is written before the old ones are deleted, and a crash in between only
+leaves rows twice.
 """
 
 from collections.abc import Iterator, Sequence
@@ -62,8 +62,8 @@ class Ledger:
         _, unknown = self._index.locate(keys)
         return list(dict.fromkeys(keys[position] for position in unknown))
 
-    def append(self, table: pa.Table) -> int:
-        """Add rows whose key is not held yet, in one atomic step; returns how many were new.
+    def append(self, table: pa.Table) -> None:
+        """Add rows in one atomic step; an empty table writes nothing, a repeated call writes the same part again.
 
         Args:
             table: Any columns beside a string column `key` without nulls; of a repeated key the first row counts.
@@ -72,14 +72,8 @@ class Ledger:
         keys = table.column(KEY)
         if keys.null_count:
             raise StoreError(f"{keys.null_count} of {len(keys)} keys are null.", self.url, "Give every row a key.")
-        self._index.refresh()
-        asked = keys.to_pylist()
-        _, unknown = self._index.locate(asked)
-        first_rows = dict(zip(reversed([asked[at] for at in unknown]), reversed(unknown.tolist()), strict=True))
-        if first_rows:
-            new = table.take(pa.array(sorted(first_rows.values())))
-            self._index.remember(self._write_part(new), new.column(KEY))
-        return len(first_rows)
+        if table.num_rows:
+            self._write_part(_drop_repeated(table))
 
     def read(self, keys: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
         """Return one row per asked key, in the asked order; keys may repeat.
@@ -99,19 +93,24 @@ class Ledger:
 
     def matches(self, keys: Sequence[str], columns: Sequence[str] | None = None) -> Iterator[Match]:
         """Yield the rows of asked keys as they come, one row group of one part at a time (bounded memory)."""
-        for hit in self._locate_all(keys):
+        hits = self._locate_all(keys)
+        for position, hit in enumerate(hits):
             try:
                 yield from _read_hit(self.store, hit, columns)
             except NotInStoreError:  # compacted away a moment ago: its rows are in another part now
                 self._index.refresh()
-                again = [keys[slot] for slot in hit.slots]
-                yield from (match._replace(slots=hit.slots[match.slots]) for match in self.matches(again, columns))
+                slots = np.concatenate([later.slots for later in hits[position:]])
+                again = self.matches([keys[slot] for slot in slots], columns)
+                yield from (match._replace(slots=slots[match.slots]) for match in again)
+                return
 
     def compact(self) -> int:
         """Merge small parts into larger ones; returns how many parts are gone."""
         self._index.refresh()
         small = [part for part in self._index.parts() if self._index.row_count(part) < COMPACT_ROWS]
-        return sum(self._merge(batch) for batch in self._batches(small) if len(batch) > 1)
+        gone = sum(self._merge(batch) for batch in self._batches(small) if len(batch) > 1)
+        self._index.refresh()
+        return gone
 
     def _locate_all(self, keys: Sequence[str]) -> list[Hit]:
         hits, unknown = self._index.locate(keys)
