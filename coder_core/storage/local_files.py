@@ -5,6 +5,7 @@ copy), flush it to the disk, and then publish it with one system call: a rename 
 fails when the name is taken. The temporary file is gone afterwards, whatever happened.
 """
 
+import errno
 import os
 import uuid
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _TEMPORARY_SUFFIX = ".writing"
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
 def replace_file(path: str, content: bytes) -> None:
@@ -27,7 +29,19 @@ def create_file(path: str, content: bytes) -> None:
         FileExistsError: When it is there already; its content stays as it was.
     """
     with _temporary_file(path, content) as temporary:
-        os.link(temporary, path)
+        try:
+            os.link(temporary, path)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            _rename_unless_there(temporary, Path(path))
+
+
+def _rename_unless_there(temporary: Path, target: Path) -> None:
+    """Create on a disk without hard links (FAT, some mounted buckets): two steps, so a race can be lost unnoticed."""
+    if target.exists():
+        raise FileExistsError(str(target))
+    temporary.replace(target)
 
 
 def is_temporary(path: str) -> bool:
