@@ -93,7 +93,9 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("text_id", "BIGINT", "Position in the text bank, from 0."),
         _CLASS_ID,
         _CLASS_NAME,
-        Column("kind", "VARCHAR", "`class_name`, `attribute`, `analogous_class`, `synonym`, `one_to_one` or `template`."),
+        Column(
+            "kind", "VARCHAR", "`class_name`, `attribute`, `analogous_class`, `synonym`, `one_to_one` or `template`."
+        ),
         Column("rival_name", "VARCHAR", "For one-to-one texts: the class it is told apart from.", optional=True),
         Column("text", "VARCHAR", "The sentence that was embedded."),
         Column("phrase", "VARCHAR", "The attribute, analogue, synonym or difference inside it.", optional=True),

@@ -46,8 +46,8 @@ class EmbeddingLedger:
         """Return the keys that the ledger does not hold now, each once, in the given order."""
         return self._ledger.missing(keys)
 
-    def append(self, keys: Sequence[str], vectors: Float[np.ndarray, "rows dim"]) -> None:
-        """Add vectors in one atomic step; no rows write nothing.
+    def append(self, keys: Sequence[str], vectors: Float[np.ndarray, "rows dim"]) -> int:
+        """Add vectors in one atomic step, leaving out those known to be held; returns how many were written.
 
         Args:
             keys: One per row.
@@ -60,7 +60,7 @@ class EmbeddingLedger:
         stored = vectors if vectors.dtype == np.float16 else vectors.astype(np.float32, copy=False)
         self._check_finite(keys, stored)
         table = pa.table({KEY: pa.array(keys, type=pa.string()), VECTOR: vectors_to_arrow(stored)})
-        self._ledger.append(table)
+        return self._ledger.append(table)
 
     def read(self, keys: Sequence[str]) -> Float32[np.ndarray, "rows dim"]:
         """Return one vector per asked key, in the asked order; keys may repeat.

@@ -62,8 +62,11 @@ class Ledger:
         _, unknown = self._index.locate(keys)
         return list(dict.fromkeys(keys[position] for position in unknown))
 
-    def append(self, table: pa.Table) -> None:
-        """Add rows in one atomic step; an empty table writes nothing, a repeated call writes the same part again.
+    def append(self, table: pa.Table) -> int:
+        """Add rows in one atomic step; returns how many were written.
+
+        Rows whose key this process knows to be held (`missing` has just looked) are left out, so a repeated call and an
+        empty table write nothing.
 
         Args:
             table: Any columns beside a string column `key` without nulls; of a repeated key the first row counts.
@@ -72,8 +75,12 @@ class Ledger:
         keys = table.column(KEY)
         if keys.null_count:
             raise StoreError(f"{keys.null_count} of {len(keys)} keys are null.", self.url, "Give every row a key.")
-        if table.num_rows:
-            self._write_part(_drop_repeated(table))
+        self._index.load()
+        _, unknown = self._index.locate(keys.to_pylist())
+        new = _drop_repeated(table.take(pa.array(unknown)) if len(unknown) < len(keys) else table)
+        if new.num_rows:
+            self._index.remember(self._write_part(new), new.column(KEY))
+        return int(new.num_rows)
 
     def read(self, keys: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
         """Return one row per asked key, in the asked order; keys may repeat.

@@ -45,6 +45,7 @@ class PartIndex:
         self.folder = folder
         self._keys_by_part: dict[str, pa.Array] = {}
         self._lock = threading.Lock()
+        self._is_loaded = False
 
     def __reduce__(self) -> tuple[type["PartIndex"], tuple[Store, str]]:
         """Travel without the cache."""
@@ -58,6 +59,16 @@ class PartIndex:
         """Count the rows of a known part."""
         return len(self._keys_by_part[part])
 
+    def load(self) -> None:
+        """Learn of the parts, unless that happened before."""
+        if not self._is_loaded:
+            self.refresh()
+
+    def remember(self, part: str, keys: pa.ChunkedArray) -> None:
+        """Add a part that this process has just written, which saves reading it back."""
+        with self._lock:
+            self._keys_by_part = self._keys_by_part | {part: _one_chunk(keys)}
+
     def refresh(self) -> None:
         """Learn of parts that were added or removed by anyone since the last call."""
         with self._lock:
@@ -65,6 +76,7 @@ class PartIndex:
             known = {part: self._keys_by_part[part] for part in present if part in self._keys_by_part}
             new = [part for part in present if part not in known]
             self._keys_by_part = known | dict(zip(new, self._read_keys(new), strict=True))
+            self._is_loaded = True
 
     def keys(self) -> pa.ChunkedArray:
         """Return the keys of all known parts, in the order of `parts()`; a key may occur in more than one part."""
