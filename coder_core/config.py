@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from coder_core.errors import ConfigError
 from coder_core.locations import is_url, open_location
-from coder_core.specs import EvalSpec
+from coder_core.specs import EvalSpec, Runtime
 from coder_core.storage.inputs import read_input
 
 DEMO_CONFIG = "demo:flags"
@@ -42,6 +42,18 @@ def validate_spec(settings: Mapping[str, Any], *, place: str, base: str) -> Eval
         return EvalSpec.model_validate(settings, context={"base": base})
     except ValidationError as error:
         raise _config_error(error, place, EvalSpec) from error
+
+
+def load_runtime(**settings: Any) -> Runtime:
+    """Where and how fast: the settings given, then CODER_* in the environment, then defaults.
+
+    Raises:
+        ConfigError: An impossible value.
+    """
+    try:
+        return Runtime(**settings)
+    except ValidationError as error:
+        raise _config_error(error, "runtime (arguments or CODER_* in the environment)", Runtime) from error
 
 
 def apply_override(settings: Mapping[str, Any], override: str) -> dict[str, Any]:

@@ -13,6 +13,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from coder_core.locations import resolve_location
 
 DEFAULT_STORE = "./store"
+MethodName = Literal["clip", "clip_ensemble", "vcd", "coder"]
+"""The keys of `methods.METHODS`, named here so that a config is checked without loading torch."""
+
+NEEDS_BANK = frozenset({"vcd", "coder"})
+"""Methods that read descriptive texts; without a bank they would silently be CLIP."""
 
 
 def _resolved(location: str, info: ValidationInfo) -> str:
@@ -117,7 +122,7 @@ class EvalSpec(Spec):
     dataset: DatasetSpec
     encoder: EncoderSpec
     texts: TextsSpec = TextsSpec()
-    methods: tuple[str, ...] = Field(default=("clip", "clip_ensemble", "vcd", "coder"), min_length=1)
+    methods: tuple[MethodName, ...] = Field(default=("clip", "clip_ensemble", "vcd", "coder"), min_length=1)
     matrix: MatrixSpec = MatrixSpec()
     logit_scale: float = Field(default=100.0, gt=0, le=1000, description="Factor from similarity to logit.")
 
@@ -128,6 +133,13 @@ class EvalSpec(Spec):
                 f"dataset.kind {self.dataset.kind!r} and encoder.kind {self.encoder.kind!r} do not go together: "
                 "image features need the precomputed encoder, images need a model"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _methods_have_texts(self) -> "EvalSpec":
+        starved = [method for method in self.methods if method in NEEDS_BANK]
+        if starved and self.texts.bank is None:
+            raise ValueError(f"texts.bank is required by {', '.join(starved)}: name a text-bank file or drop the method")
         return self
 
     @model_validator(mode="after")

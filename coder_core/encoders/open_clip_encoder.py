@@ -1,5 +1,6 @@
 """The encoder that real evaluations use: any open_clip model."""
 
+import threading
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -10,25 +11,20 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from coder_core.encoders.device import choose_device
 from coder_core.encoders.open_clip_loading import load_open_clip
 from coder_core.encoders.text_tower import as_token_rows, can_cut, embed_sorted
 from coder_core.specs import OpenClipEncoder
 
 
-def choose_device(device: str) -> str:
-    """`auto` is CUDA when present, else the CPU; anything else is taken at its word."""
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 class OpenClip:
-    """A loaded open_clip model."""
+    """A loaded open_clip model. Several threads may use it; one forward pass runs at a time."""
 
     def __init__(self, spec: OpenClipEncoder, *, device: str = "auto", batch_size: int = 256) -> None:
         self.device = choose_device(device)
         self.batch_size = batch_size
         self._clip = load_open_clip(spec, self.device)
+        self._slot = threading.Lock()
         self._can_cut = can_cut(self._clip.model, self._clip.tokenizer, self.device)
 
     @cached_property
@@ -39,7 +35,8 @@ class OpenClip:
     def encode_texts(self, texts: Sequence[str]) -> Float[np.ndarray, "texts dim"]:
         """Embed texts; rows are L2-normalised float32."""
         tokens = as_token_rows(self._clip.tokenizer, texts)
-        return embed_sorted(self._clip.model, tokens, batch_size=self.batch_size, cut=self._can_cut)
+        with self._slot:
+            return embed_sorted(self._clip.model, tokens, batch_size=self.batch_size, cut=self._can_cut)
 
     def prepare_image(self, image: Image.Image) -> Tensor:
         """Resize, crop and normalise one RGB image as the checkpoint says: `(channels, height, width)`."""
@@ -49,7 +46,7 @@ class OpenClip:
     def encode_images(self, prepared: Sequence[Tensor]) -> Float[np.ndarray, "images dim"]:
         """Embed prepared images; rows are L2-normalised float32."""
         pieces = []
-        with torch.inference_mode():
+        with self._slot, torch.inference_mode():
             for start in range(0, len(prepared), self.batch_size):
                 batch = torch.stack(list(prepared[start : start + self.batch_size])).to(self.device)
                 pieces.append(functional.normalize(self._clip.model.encode_image(batch).float(), dim=-1).cpu())

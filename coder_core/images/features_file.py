@@ -11,6 +11,9 @@ from coder_core.locations import open_location
 from coder_core.specs import FeaturesDataset
 from coder_core.storage.input_tables import read_feature_file
 
+UNIT_TOLERANCE = 2e-3
+"""How far from 1 the length of a normalised row may be after rounding to float16 (512 values: below 1e-3 in practice)."""
+
 
 class FeatureSet(NamedTuple):
     """Features, labels and names of one file."""
@@ -44,6 +47,9 @@ def load_features(dataset: FeaturesDataset) -> FeatureSet:
 def normalised_rows(values: np.ndarray, place: str) -> Float[np.ndarray, "rows dim"]:
     """Check a matrix of features and scale its rows to length 1 (float32).
 
+    Rows that are unit length up to float16 rounding stay as they are: scaling them again would move near-ties away from
+    what the tool that wrote them computes.
+
     Raises:
         FeatureFileError: Not a matrix of numbers, no row, a row with NaN or infinity, or a row of zeros.
     """
@@ -59,7 +65,8 @@ def normalised_rows(values: np.ndarray, place: str) -> Float[np.ndarray, "rows d
             raise FeatureFileError(
                 f"row {row} holds {reason} ({int(bad.sum())} of {len(bad)} rows do).", place, "Compute it again."
             )
-    return np.asarray(matrix / lengths[:, None])
+    is_unit = np.abs(lengths - 1.0) < UNIT_TOLERANCE
+    return np.asarray(matrix / np.where(is_unit, 1.0, lengths).astype(np.float32)[:, None])
 
 
 def _checked_labels(values: np.ndarray, count: int, classes: ClassList, place: str) -> Int[np.ndarray, " images"]:

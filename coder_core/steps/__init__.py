@@ -3,3 +3,25 @@
 A step knows storage and numerics but no workflow engine: it can be called from a notebook, a test or a Prefect task. It
 is idempotent: what the store holds is not made again, so a retry or a re-run goes on where the last one ended.
 """
+
+from coder_core.steps import (
+    coder_matrix,
+    dataset,
+    image_embeddings,
+    predictions,
+    results,
+    text_embeddings,
+    texts,
+    workplace,
+)
+
+__all__ = [
+    "coder_matrix",
+    "dataset",
+    "image_embeddings",
+    "predictions",
+    "results",
+    "text_embeddings",
+    "texts",
+    "workplace",
+]

@@ -14,7 +14,7 @@ import torch
 from coder_core.coder.matrix import coder_matrix
 from coder_core.report.progress import track
 from coder_core.specs import Runtime
-from coder_core.steps.image_embeddings import Shard, ShardReport
+from coder_core.steps.image_embeddings import Shard, ShardReport, plan_shards
 from coder_core.steps.text_embeddings import EncoderHandle, open_ledger, read_text_embeddings
 from coder_core.steps.workplace import Product, Stopwatch, open_store
 from coder_core.storage.artifacts import Artifact, ArtifactPayload
@@ -46,9 +46,10 @@ def write_matrix_shard(
     return ShardReport(records=tuple(records), seconds=watch.seconds, computed=computed)
 
 
-def find_matrix(image_embeddings: Artifact, text_embeddings: Artifact, runtime: Runtime) -> Artifact | None:
-    """The finished matrix of an earlier run, or None."""
-    return open_store(runtime).find(_payload(image_embeddings, text_embeddings))
+def plan_matrix(image_embeddings: Artifact, text_embeddings: Artifact, runtime: Runtime) -> list[Shard]:
+    """The shards to write; none when an earlier run has finished this very matrix."""
+    is_done = open_store(runtime).find(_payload(image_embeddings, text_embeddings)) is not None
+    return [] if is_done else plan_shards(image_embeddings, runtime)
 
 
 def finish_matrix(

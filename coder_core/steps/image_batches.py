@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from jaxtyping import Float
 
 from coder_core.encoders.base import Encoder
 from coder_core.encoders.loading import load_encoder
@@ -76,7 +77,8 @@ class PartEmbedder:
                 "Give image and text features of one encoder.",
             )
         keys = [content_hash(row.tobytes()) for row in vectors]
-        self.computed += self._ledger.append(keys, vectors)
+        row_of = {key: row for row, key in enumerate(keys)}
+        self._append(missing := self._ledger.missing(keys), vectors[[row_of[key] for key in missing]])
         return keys
 
     def _embed_files(self, listing: pa.Table) -> tuple[list[str], dict[str, str]]:
@@ -86,10 +88,15 @@ class PartEmbedder:
             chunks = [listing.slice(start, IMAGES_PER_CHUNK) for start in range(0, len(listing), IMAGES_PER_CHUNK)]
             for chunk in _one_ahead(chunks, lambda piece: self._prepare(piece, readers), ahead):
                 if chunk.missing:
-                    self.computed += self._ledger.append(chunk.missing, self._encoder().encode_images(chunk.prepared))
+                    self._append(chunk.missing, self._encoder().encode_images(chunk.prepared))
                 keys += chunk.keys
                 problems |= chunk.problems
         return keys, problems
+
+    def _append(self, keys: list[str], vectors: Float[np.ndarray, "images dim"]) -> None:
+        if keys:
+            self._ledger.append(keys, vectors)
+        self.computed += len(keys)
 
     def _prepare(self, piece: pa.Table, readers: ThreadPoolExecutor) -> _Chunk:
         contents = list(readers.map(_load, _values(piece)))

@@ -24,6 +24,11 @@ class Shard(Handle):
     parts: tuple[str, ...]
     rows: int
 
+    @property
+    def name(self) -> str:
+        """First and last part, for people."""
+        return f"{self.parts[0]}..{self.parts[-1]}"
+
 
 class ShardReport(Handle):
     """What one task did."""
@@ -67,9 +72,10 @@ def embed_image_shard(shard: Shard, images: Artifact, encoder: EncoderHandle, ru
     return ShardReport(records=tuple(records), seconds=watch.seconds, computed=computed)
 
 
-def find_image_embeddings(images: Artifact, encoder: EncoderHandle, runtime: Runtime) -> Artifact | None:
-    """The finished artifact of an earlier run, or None."""
-    return open_store(runtime).find(_payload(images, encoder))
+def plan_embedding(images: Artifact, encoder: EncoderHandle, runtime: Runtime) -> list[Shard]:
+    """The shards to embed; none when an earlier run has finished this very listing."""
+    is_done = open_store(runtime).find(_payload(images, encoder)) is not None
+    return [] if is_done else plan_shards(images, runtime)
 
 
 def finish_image_embeddings(

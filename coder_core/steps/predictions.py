@@ -16,7 +16,7 @@ from coder_core.evaluation.predictions import STORED_CLASSES, Predictions, build
 from coder_core.methods import build_classifier
 from coder_core.report.progress import track
 from coder_core.specs import Runtime
-from coder_core.steps.image_embeddings import Shard, ShardReport
+from coder_core.steps.image_embeddings import Shard, ShardReport, plan_shards
 from coder_core.steps.text_embeddings import EncoderHandle, open_ledger, read_text_embeddings
 from coder_core.steps.texts import read_text_table
 from coder_core.steps.workplace import Handle, Product, Stopwatch, open_store
@@ -37,6 +37,11 @@ class PredictionInputs(Handle):
     logit_scale: float
 
 
+def plan_predictions(inputs: PredictionInputs, methods: Sequence[str], runtime: Runtime) -> list[Shard]:
+    """The shards to classify; none when every method's predictions are there."""
+    return plan_shards(inputs.image_embeddings, runtime) if missing_methods(inputs, methods, runtime) else []
+
+
 def missing_methods(inputs: PredictionInputs, methods: Sequence[str], runtime: Runtime) -> list[str]:
     """The methods whose predictions the store does not hold."""
     artifacts = open_store(runtime)
@@ -46,8 +51,9 @@ def missing_methods(inputs: PredictionInputs, methods: Sequence[str], runtime: R
 def predict_shard(
     shard: Shard, inputs: PredictionInputs, methods: Sequence[str], runtime: Runtime
 ) -> dict[str, ShardReport]:
-    """Classify one shard by every method given; the reports are by method."""
+    """Classify one shard by every method whose predictions are missing; the reports are by method."""
     watch, artifacts = Stopwatch(), open_store(runtime)
+    methods = missing_methods(inputs, methods, runtime)
     classifiers = _build_classifiers(artifacts, inputs, methods)
     ledger = open_ledger(artifacts, "image_embeddings", inputs.encoder)
     writers = {method: artifacts.writer(_payload(inputs, method)) for method in methods}

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from coder_core.classes import ClassList
+from coder_core.encoders.device import choose_device
 from coder_core.evaluation.breakdown import confusions, per_class
 from coder_core.evaluation.labels import LabelTable
 from coder_core.evaluation.metrics import MetricRow, evaluate
@@ -21,6 +22,7 @@ from coder_core.specs import EvalSpec, Runtime
 from coder_core.steps.dataset import DatasetHandle, read_classes
 from coder_core.steps.image_embeddings import read_quarantine
 from coder_core.steps.predictions import read_predictions
+from coder_core.steps.text_embeddings import EncoderHandle
 from coder_core.steps.texts import read_text_table
 from coder_core.steps.workplace import Handle, Product, open_store
 from coder_core.storage.artifacts import Artifact, ArtifactStore
@@ -61,9 +63,8 @@ class Evidence(Handle):
 
     run_id: str
     started_at: datetime
-    device: str
-    encoder_label: str
     dataset: DatasetHandle
+    encoder: EncoderHandle
     texts: Product
     text_embeddings: Product
     image_embeddings: Product
@@ -97,8 +98,8 @@ def publish_results(spec: EvalSpec, evidence: Evidence, runtime: Runtime) -> Eva
         if found:
             tables.write(name, evidence.run_id, pa.Table.from_pylist(found))
     finished_at = datetime.now(UTC)
-    tables.publish(_run_row(spec, evidence, finished_at, len(classes)))
-    return _result(spec, evidence, runtime, metrics, finished_at, len(classes))
+    tables.publish(_run_row(spec, evidence, runtime, finished_at))
+    return _result(spec, evidence, runtime, metrics, finished_at)
 
 
 def _read_labels(artifacts: ArtifactStore, labels: Artifact) -> LabelTable:
@@ -192,11 +193,12 @@ def _counts(evidence: Evidence) -> dict[str, int]:
         "images_embedded": evidence.image_embeddings.computed,
         "images_reused": evidence.image_embeddings.reused,
         "images_quarantined": quarantined,
+        "class_count": int(evidence.texts.artifact.summary["class_count"]),
         "image_count": evidence.image_embeddings.artifact.rows - quarantined,
     }
 
 
-def _run_row(spec: EvalSpec, evidence: Evidence, finished_at: datetime, class_count: int) -> dict[str, Any]:
+def _run_row(spec: EvalSpec, evidence: Evidence, runtime: Runtime, finished_at: datetime) -> dict[str, Any]:
     return {
         "run_id": evidence.run_id,
         "name": spec.name,
@@ -204,11 +206,10 @@ def _run_row(spec: EvalSpec, evidence: Evidence, finished_at: datetime, class_co
         "spec_json": canonical_json(spec),
         "started_at": evidence.started_at,
         "finished_at": finished_at,
-        "encoder": evidence.encoder_label,
+        "encoder": evidence.encoder.identity.label,
         "dataset": spec.dataset.kind,
-        "class_count": class_count,
         "text_count": evidence.text_embeddings.artifact.rows,
-        "device": evidence.device,
+        "device": "none" if spec.encoder.kind == "precomputed" else choose_device(runtime.device),
         "code_version": importlib.metadata.version("coder-eval"),
         **_counts(evidence),
     }
@@ -220,14 +221,12 @@ def _result(
     runtime: Runtime,
     metrics: Sequence[MetricRow],
     finished_at: datetime,
-    class_count: int,
 ) -> EvalResult:
     return EvalResult(
         run_id=evidence.run_id,
         name=spec.name,
         store=runtime.store,
         metrics=tuple(Metric(**row._asdict()) for row in metrics),
-        class_count=class_count,
         seconds=(finished_at - evidence.started_at).total_seconds(),
         **_counts(evidence),
     )

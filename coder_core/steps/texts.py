@@ -6,7 +6,8 @@ from coder_core.classes import ClassList
 from coder_core.errors import TextBankError
 from coder_core.fingerprint import content_hash
 from coder_core.locations import open_location
-from coder_core.specs import Runtime, TextsSpec
+from coder_core.methods import kinds_of_methods
+from coder_core.specs import EvalSpec, Runtime, TextsSpec
 from coder_core.steps.dataset import part_name, read_classes
 from coder_core.steps.workplace import Product, Stopwatch, open_store
 from coder_core.storage.artifacts import Artifact, ArtifactPayload, ArtifactStore
@@ -18,6 +19,14 @@ from coder_core.texts.kinds import TextKind
 from coder_core.texts.sentences import Text, TextTable, build_texts
 
 STEP_VERSION = 1
+
+
+def kinds_needed(spec: EvalSpec) -> tuple[TextKind, ...]:
+    """Kinds of text that the methods need; the CODER matrix, where it is asked for, takes all neighbour texts."""
+    needed = set(kinds_of_methods(spec.methods))
+    if spec.matrix.write:
+        needed |= set(TextKind) - {TextKind.TEMPLATE}
+    return tuple(kind for kind in TextKind if kind in needed)
 
 
 def write_texts(classes: Artifact, texts: TextsSpec, kinds: tuple[TextKind, ...], runtime: Runtime) -> Product:

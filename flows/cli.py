@@ -1,0 +1,120 @@
+"""`coder-eval`: parse, call one flow or one core function, print.
+
+Nothing heavy is imported before it is needed: `--help`, `tables` and `query` load neither torch nor Prefect.
+Results go to standard output, everything else to standard error; every expected error is one line and an exit status.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from coder_core.errors import CoderError
+
+if TYPE_CHECKING:
+    from coder_core.specs import Runtime
+    from coder_core.steps.results import EvalResult
+
+DEFAULT_STORE = "./store"
+PREFECT_DEFAULTS = {
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "coder_core",
+}
+"""For a run from the command line; what the user has set wins. A fresh database takes up to half a minute to start."""
+
+store_option = click.option(
+    "--store",
+    default=lambda: os.environ.get("CODER_STORE", DEFAULT_STORE),
+    show_default="CODER_STORE, or ./store",
+    help="Root of the store: a folder or an fsspec URL such as s3://bucket/prefix.",
+)
+
+
+def explain_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn an expected error into one line on standard error and the exit status that its class names."""
+
+    @wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except CoderError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(error.exit_code)
+
+    return wrapper
+
+
+@click.group()
+@click.version_option(package_name="coder-eval")
+def main() -> None:
+    """Classify images by texts instead of labels, and measure it honestly."""
+
+
+@main.command()
+@click.argument("config", default="demo:flags")
+@click.option("--set", "overrides", multiple=True, metavar="KEY.PATH=VALUE", help="Override one setting of the config.")
+@store_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@explain_errors
+def run(config: str, overrides: tuple[str, ...], store: str, as_json: bool) -> None:
+    """Run the evaluation that CONFIG describes (default: the embedded demonstration)."""
+    from coder_core.config import load_runtime, load_spec
+
+    load_spec(config, overrides)  # a wrong config is told before anything is started
+    result = _run_flow(config, list(overrides), load_runtime(store=store))
+    if as_json:
+        found = {"run_id": result.run_id, "metrics": [metric.model_dump() for metric in result.metrics]}
+        click.echo(json.dumps(found))
+        return
+    from coder_core.report.summary import print_summary
+
+    print_summary(result, sys.stdout)
+
+
+@main.command()
+@click.argument("sql")
+@store_option
+@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@explain_errors
+def query(sql: str, store: str, form: str) -> None:
+    """Answer one SELECT over the result tables."""
+    from coder_core.storage.render import render_result
+    from coder_core.storage.store import Store
+    from coder_core.storage.warehouse import Warehouse
+
+    click.echo(render_result(Warehouse(Store(store)).query(sql), form), nl=False)
+
+
+@main.command()
+@store_option
+@explain_errors
+def tables(store: str) -> None:
+    """List the result tables, their columns, and how many rows each has."""
+    from coder_core.storage.columns import TABLES
+    from coder_core.storage.store import Store
+    from coder_core.storage.warehouse import Warehouse
+
+    warehouse = Warehouse(Store(store))
+    for name, columns in TABLES.items():
+        rows = warehouse.query(f'SELECT count(*) FROM "{name}"').rows[0][0]  # noqa: S608 - names of our own
+        click.echo(f"{name} ({rows} rows)")
+        for column in columns:
+            click.echo(f"  {column.name:20} {column.type:10} {column.description}")
+
+
+def _run_flow(config: str, overrides: list[str], runtime: "Runtime") -> "EvalResult":
+    for name, value in PREFECT_DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    from flows.coder_eval import coder_eval
+
+    return coder_eval(config, overrides, runtime)
+
+
+if __name__ == "__main__":
+    main()

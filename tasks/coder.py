@@ -1,0 +1,53 @@
+"""Tasks: predictions of every method, and the explicit CODER matrix where it is asked for."""
+
+from prefect import task
+
+from coder_core import steps
+from coder_core.specs import EvalSpec, Runtime
+from coder_core.steps.image_embeddings import Shard, ShardReport
+from coder_core.steps.predictions import PredictionInputs
+from coder_core.steps.text_embeddings import EncoderHandle
+from coder_core.steps.workplace import Product
+from tasks.policy import STEP_POLICY
+
+
+@task(**STEP_POLICY)
+def plan_prediction_shards(inputs: PredictionInputs, spec: EvalSpec, runtime: Runtime) -> list[Shard]:
+    """Cut the images into shards; none when every method's predictions are in the store."""
+    return steps.predictions.plan_predictions(inputs, spec.methods, runtime)
+
+
+@task(task_run_name="predict-{shard.name}", **STEP_POLICY)
+def predict_shard(
+    shard: Shard, inputs: PredictionInputs, spec: EvalSpec, runtime: Runtime
+) -> dict[str, ShardReport]:
+    """Classify one shard by every method whose predictions are missing."""
+    return steps.predictions.predict_shard(shard, inputs, spec.methods, runtime)
+
+
+@task(**STEP_POLICY)
+def finish_predictions(
+    inputs: PredictionInputs, spec: EvalSpec, reports: list[dict[str, ShardReport]], runtime: Runtime
+) -> dict[str, Product]:
+    """Join the shards of every method."""
+    return steps.predictions.finish_predictions(inputs, spec.methods, reports, runtime)
+
+
+@task(**STEP_POLICY)
+def plan_matrix_shards(images: Product, texts: Product, runtime: Runtime) -> list[Shard]:
+    """Cut the images into shards; none when the matrix is in the store."""
+    return steps.coder_matrix.plan_matrix(images.artifact, texts.artifact, runtime)
+
+
+@task(task_run_name="coder-matrix-{shard.name}", **STEP_POLICY)
+def write_matrix_shard(
+    shard: Shard, images: Product, texts: Product, encoder: EncoderHandle, runtime: Runtime
+) -> ShardReport:
+    """Write one shard of the matrix, in pieces of bounded size."""
+    return steps.coder_matrix.write_matrix_shard(shard, images.artifact, texts.artifact, encoder, runtime)
+
+
+@task(**STEP_POLICY)
+def finish_matrix(images: Product, texts: Product, reports: list[ShardReport], runtime: Runtime) -> Product:
+    """Join the shards."""
+    return steps.coder_matrix.finish_matrix(images.artifact, texts.artifact, reports, runtime)
