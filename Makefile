@@ -1,0 +1,48 @@
+# Two commands: `make run` and `make test`. Each sets everything up first; nothing else has to be installed by hand.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help run test test-quick check format bench micro-clip clean
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV) || ($(PYTHON) -m pip install --user virtualenv && $(PYTHON) -m virtualenv $(VENV))
+
+$(VENV)/.installed: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+run: $(VENV)/.installed ## Run the demonstration: 65 flags, texts against names
+	$(BIN)/coder-eval run
+
+test: $(VENV)/.installed-dev ## Run all tests
+	$(BIN)/python -m pytest
+
+test-quick: $(VENV)/.installed-dev ## Run the tests that start no server and train nothing
+	$(BIN)/python -m pytest -m "not slow"
+
+check: $(VENV)/.installed-dev ## Format, lint, types, import contracts: what CI checks
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-dev ## Format and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.installed-dev ## Folded classifier against the plain loop (about two minutes)
+	$(BIN)/python bench/heuristic.py
+
+micro-clip: $(VENV)/.installed ## Train the demonstration's encoder again (about an hour on two cores)
+	$(BIN)/python -m coder_core.demo.train_micro_clip
+
+clean: ## Remove what the project made here, the store included
+	rm -rf $(VENV) store .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
