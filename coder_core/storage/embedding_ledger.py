@@ -57,7 +57,8 @@ class EmbeddingLedger:
             StoreError: When shapes do not fit or a number is not finite, naming the first such row.
         """
         self._check_shape(keys, vectors)
-        stored = vectors if vectors.dtype == np.float16 else vectors.astype(np.float32, copy=False)
+        with np.errstate(over="ignore"):  # too large for float32 becomes infinity, and that is refused below
+            stored = vectors if vectors.dtype == np.float16 else vectors.astype(np.float32, copy=False)
         self._check_finite(keys, stored)
         table = pa.table({KEY: pa.array(keys, type=pa.string()), VECTOR: vectors_to_arrow(stored)})
         return self._ledger.append(table)

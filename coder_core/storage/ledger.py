@@ -121,9 +121,10 @@ class Ledger:
 
     def _locate_all(self, keys: Sequence[str]) -> list[Hit]:
         hits, unknown = self._index.locate(keys)
-        if len(unknown):
-            self._index.refresh()
-            hits, unknown = self._index.locate(keys)
+        for _ in range(2):  # twice: a listing during a compaction may show neither the old part nor the new one
+            if len(unknown):
+                self._index.refresh()
+                hits, unknown = self._index.locate(keys)
         if len(unknown):
             raise StoreError(
                 f"{len(unknown)} of {len(keys)} keys are not in this ledger, the first is {keys[unknown[0]]!r}.",
@@ -150,7 +151,10 @@ class Ledger:
         yield batch
 
     def _merge(self, parts: list[str]) -> int:
-        tables = [read_parquet(self.store, part) for part in parts]
+        try:
+            tables = [read_parquet(self.store, part) for part in parts]
+        except NotInStoreError:  # another process is compacting the same parts
+            return 0
         merged = self._write_part(_drop_repeated(pa.concat_tables(tables, promote_options="permissive")))
         gone = [part for part in parts if part != merged]
         for part in gone:

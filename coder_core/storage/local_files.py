@@ -44,6 +44,20 @@ def _rename_unless_there(temporary: Path, target: Path) -> None:
     temporary.replace(target)
 
 
+def list_files(folder: str) -> list[str]:
+    """List the files below a folder by their full path; a folder that is not there holds none.
+
+    fsspec's own listing looks at every file once more, and when one vanishes meanwhile (every writer's temporary file
+    does) it returns nothing at all: a ledger that others write to would look empty.
+    """
+    return [f"{parent}/{name}" for parent, _, names in os.walk(folder, onerror=_refuse) for name in names]
+
+
+def _refuse(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
 def is_temporary(path: str) -> bool:
     """Tell whether a file is one that a killed writer left behind."""
     name = path.rpartition("/")[2]

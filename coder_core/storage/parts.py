@@ -16,12 +16,16 @@ import pyarrow.compute as pc
 from jaxtyping import Int
 
 from coder_core.errors import StoreError
+from coder_core.storage.refusals import NotInStoreError
 from coder_core.storage.store import Store
 from coder_core.storage.tables import open_parquet
 
 KEY = "key"
 READERS = 8
 """Key columns read at once: on S3 a part costs a few round trips, and they overlap."""
+
+REFRESH_ROUNDS = 10
+"""How often parts are listed again when one is compacted away while it is being read."""
 
 
 class Hit(NamedTuple):
@@ -72,11 +76,21 @@ class PartIndex:
     def refresh(self) -> None:
         """Learn of parts that were added or removed by anyone since the last call."""
         with self._lock:
-            present = [path for path in self.store.list(self.folder) if path.endswith(".parquet")]
-            known = {part: self._keys_by_part[part] for part in present if part in self._keys_by_part}
-            new = [part for part in present if part not in known]
-            self._keys_by_part = known | dict(zip(new, self._read_keys(new), strict=True))
+            for last_round in [False] * (REFRESH_ROUNDS - 1) + [True]:
+                try:
+                    self._keys_by_part = self._read_index()
+                except NotInStoreError:  # compacted away since it was listed: list again, its rows are elsewhere now
+                    if last_round:
+                        raise
+                else:
+                    break
             self._is_loaded = True
+
+    def _read_index(self) -> dict[str, pa.Array]:
+        present = [path for path in self.store.list(self.folder) if path.endswith(".parquet")]
+        known = {part: self._keys_by_part[part] for part in present if part in self._keys_by_part}
+        new = [part for part in present if part not in known]
+        return known | dict(zip(new, self._read_keys(new), strict=True))
 
     def keys(self) -> pa.ChunkedArray:
         """Return the keys of all known parts, in the order of `parts()`; a key may occur in more than one part."""

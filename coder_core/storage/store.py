@@ -95,12 +95,7 @@ class Store:
         """List every file below a folder, as sorted paths relative to the root; a folder that is not there is empty."""
         place = self._place(prefix) if prefix else self.address
         with explained(self.url(prefix)):
-            try:
-                found = self.filesystem.find(place.path)
-            except FileNotFoundError:
-                if place.protocol == "s3":  # S3 has no folders: here it is the bucket that is missing
-                    raise
-                return []
+            found = _find_files(self.filesystem, place)
         root = self.filesystem._strip_protocol(self.address.path).rstrip("/") + "/"
         return sorted(name.removeprefix(root) for name in found if not local_files.is_temporary(name))
 
@@ -145,3 +140,14 @@ class Store:
                 "Use a relative path of visible names, without '..' and without patterns.",
             )
         return self.address._replace(path="/".join([self.address.path.rstrip("/"), *segments]))
+
+
+def _find_files(filesystem: Any, place: Address) -> list[str]:
+    if place.is_local:
+        return local_files.list_files(place.path)
+    try:
+        return cast(list[str], filesystem.find(place.path))
+    except FileNotFoundError:
+        if place.protocol == "s3":  # S3 has no folders: here it is the bucket that is missing
+            raise
+        return []

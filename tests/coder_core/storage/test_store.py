@@ -13,6 +13,11 @@ from coder_core.storage.refusals import NotInStoreError
 from coder_core.storage.store import Store
 
 
+def files_in(store: Store) -> list[str]:
+    """What is on the disk, hidden files included."""
+    return sorted(path.name for path in Path(store.root).iterdir())
+
+
 def test_what_is_written_is_read_back_listed_and_deleted(store: Store) -> None:
     assert store.list() == []
     store.write_bytes("b/two", b"2")
@@ -64,16 +69,18 @@ def test_an_input_can_be_read_at_any_position(store: Store) -> None:
 
 def test_a_store_travels_as_its_root(store: Store) -> None:
     store.write_bytes("a", b"1")
-    copy = pickle.loads(pickle.dumps(store))
+    copy = pickle.loads(pickle.dumps(store))  # noqa: S301 (our own bytes)
     assert copy.read_bytes("a") == b"1"
     assert copy.url("a") == store.url("a")
 
 
-def test_a_relative_root_means_the_same_place_in_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_root_means_the_same_place_in_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     pickled = pickle.dumps(Store("./store"))
     monkeypatch.chdir("/")
-    assert pickle.loads(pickled).root == str(tmp_path / "store")
+    assert pickle.loads(pickled).root == str(tmp_path / "store")  # noqa: S301 (our own bytes)
 
 
 def test_a_writable_store_is_left_as_it_was(store: Store) -> None:
@@ -100,12 +107,10 @@ def test_a_failing_write_leaves_the_old_content_and_no_temporary_file(
         monkeypatch.setattr(Path, step, refuse)
     else:
         monkeypatch.setattr(os, step, refuse)
+    write = disk_store.create_bytes if step == "link" else disk_store.write_bytes
     with pytest.raises(StoreError, match="Free some space"):
-        if step == "link":
-            disk_store.create_bytes("new", b"new")
-        else:
-            disk_store.write_bytes("kept", b"new")
-    assert os.listdir(disk_store.root) == ["kept"]
+        write("new" if step == "link" else "kept", b"new")
+    assert files_in(disk_store) == ["kept"]
     assert disk_store.read_bytes("kept") == b"old"
 
 
@@ -123,7 +128,16 @@ def test_a_disk_without_hard_links_can_create_files_too(disk_store: Store, monke
     assert disk_store.create_bytes("a", b"first")
     assert not disk_store.create_bytes("a", b"second")
     assert disk_store.read_bytes("a") == b"first"
-    assert os.listdir(disk_store.root) == ["a"]
+    assert files_in(disk_store) == ["a"]
+
+
+def test_a_listing_is_whole_while_others_write(store: Store) -> None:
+    store.write_bytes("folder/kept", b"")
+    with ThreadPoolExecutor(3) as threads:
+        writers = [threads.submit(store.write_bytes, "folder/new", b"%d" % number) for number in range(60)]
+        while not all(writer.done() for writer in writers):
+            assert "folder/kept" in store.list("folder")
+    assert store.list() == ["folder/kept", "folder/new"]
 
 
 def test_a_root_below_a_file_is_refused_with_the_remedy(tmp_path: Path) -> None:
@@ -148,7 +162,8 @@ def test_a_missing_library_is_refused_with_the_command_that_installs_it(monkeypa
         Store("s3://bucket/prefix").list()
 
 
-def test_a_missing_bucket_is_refused(s3_environment: str) -> None:
+@pytest.mark.usefixtures("s3_environment")
+def test_a_missing_bucket_is_refused() -> None:
     store = Store("s3://there-is-no-such-bucket/prefix")
     for ask in (store.check_writable, store.list):
         with pytest.raises(StoreError, match="bucket does not exist") as error:

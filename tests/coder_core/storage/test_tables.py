@@ -1,0 +1,114 @@
+import uuid
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from coder_core.errors import StoreError
+from coder_core.storage.refusals import NotInStoreError
+from coder_core.storage.store import Store
+from coder_core.storage.tables import (
+    decode_parquet,
+    encode_parquet,
+    read_parquet,
+    vectors_from_arrow,
+    vectors_to_arrow,
+    write_parquet,
+)
+
+VECTORS = hnp.arrays(
+    st.sampled_from([np.float16, np.float32]),
+    st.tuples(st.integers(1, 6), st.integers(1, 5)),
+    elements=st.floats(-8, 8, width=16),
+)
+
+
+@given(VECTORS, st.integers(1, 3))
+@settings(max_examples=50)
+def test_vectors_survive_arrow_and_parquet_bit_for_bit(vectors: np.ndarray, chunks: int) -> None:
+    table = pa.concat_tables(
+        [pa.table({"v": vectors_to_arrow(part)}) for part in np.array_split(vectors, chunks) if len(part)]
+    )
+    read = decode_parquet(encode_parquet(table), "memory")
+    for column in (table.column("v"), read.column("v")):
+        back = vectors_from_arrow(column)
+        assert back.dtype == vectors.dtype
+        assert np.array_equal(back, vectors)
+
+
+def test_one_chunk_is_viewed_and_not_copied() -> None:
+    vectors = np.arange(6, dtype=np.float32).reshape(3, 2)
+    column = vectors_to_arrow(vectors)
+    assert np.shares_memory(vectors_from_arrow(column), vectors)
+    assert vectors_from_arrow(column.slice(1, 1)).tolist() == [[2, 3]]
+
+
+def test_no_rows_keep_their_dimension() -> None:
+    empty = vectors_from_arrow(vectors_to_arrow(np.empty((0, 7), dtype=np.float16)))
+    assert empty.shape == (0, 7)
+    assert empty.dtype == np.float16
+
+
+@pytest.mark.parametrize(
+    "vectors",
+    [np.zeros(3, dtype=np.float32), np.zeros((2, 0), dtype=np.float32), np.zeros((2, 2)), np.zeros((2, 2), int)],
+)
+def test_what_is_no_matrix_of_small_floats_is_refused(vectors: np.ndarray) -> None:
+    with pytest.raises(TypeError, match="float16 or float32"):
+        vectors_to_arrow(vectors)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([[1.0], [1.0, 2.0], [1.0, 2.0, 3.0]]),
+        pa.array([[1.0, 2.0], None]),
+        pa.array([[1.0, None]]),
+        pa.array(["a"]),
+        pa.chunked_array([pa.array([[1.0]]), pa.array([[1.0, 2.0]])]),
+    ],
+)
+def test_ragged_null_and_other_columns_are_refused(column: pa.Array) -> None:
+    with pytest.raises(TypeError):
+        vectors_from_arrow(column)
+
+
+def test_equal_tables_give_equal_bytes_however_they_were_put_together() -> None:
+    rows = [{"key": f"k{number}", "text": "ä" * number} for number in range(20)]
+    whole = pa.Table.from_pylist(rows)
+    pieces = pa.concat_tables([pa.Table.from_pylist(rows[:7]), pa.Table.from_pylist(rows[7:])])
+    sliced = pa.Table.from_pylist([rows[0], *rows]).slice(1)
+    assert encode_parquet(whole) == encode_parquet(pieces) == encode_parquet(sliced)
+
+
+def test_only_asked_columns_are_read_and_unknown_ones_refused(store: Store) -> None:
+    size = write_parquet(store, "t.parquet", pa.table({"a": [1, 2], "b": ["x", "y"]}))
+    assert size == len(store.read_bytes("t.parquet"))
+    assert read_parquet(store, "t.parquet", ["b"]).to_pydict() == {"b": ["x", "y"]}
+    with pytest.raises(StoreError, match=r"no column 'c'.*It holds: a, b"):
+        read_parquet(store, "t.parquet", ["c"])
+    with pytest.raises(NotInStoreError):
+        read_parquet(store, "none.parquet")
+
+
+@pytest.mark.parametrize("damage", [lambda _c: b"", lambda _c: b"PAR1", lambda c: c[:-9], lambda c: c[: len(c) // 2]])
+def test_a_truncated_file_is_refused_with_its_name(damage: object) -> None:
+    store = Store(f"memory://{uuid.uuid4().hex}")
+    content = encode_parquet(pa.table({"a": list(range(100))}))
+    store.write_bytes("t.parquet", damage(content))  # type: ignore[operator]
+    with pytest.raises(StoreError, match="damaged") as error:
+        read_parquet(store, "t.parquet")
+    assert error.value.place == store.url("t.parquet")
+    assert "Delete it" in error.value.remedy
+
+
+def test_a_flipped_bit_is_never_another_number(disk_store: Store) -> None:
+    values = np.random.default_rng(0).standard_normal(64).astype(np.float32)
+    content = encode_parquet(pa.table({"a": values}))
+    at = content.index(values[:8].tobytes()) if values[:8].tobytes() in content else 40
+    disk_store.write_bytes("t.parquet", content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    with pytest.raises(StoreError, match="damaged"):
+        read_parquet(disk_store, "t.parquet")
