@@ -1,0 +1,1 @@
+"""Flows: the recipes of the jobs, and the command line. They chain tasks and compute nothing."""

@@ -18,9 +18,7 @@ def plan_prediction_shards(inputs: PredictionInputs, spec: EvalSpec, runtime: Ru
 
 
 @task(task_run_name="predict-{shard.name}", **STEP_POLICY)
-def predict_shard(
-    shard: Shard, inputs: PredictionInputs, spec: EvalSpec, runtime: Runtime
-) -> dict[str, ShardReport]:
+def predict_shard(shard: Shard, inputs: PredictionInputs, spec: EvalSpec, runtime: Runtime) -> dict[str, ShardReport]:
     """Classify one shard by every method whose predictions are missing."""
     return steps.predictions.predict_shard(shard, inputs, spec.methods, runtime)
 

@@ -21,6 +21,7 @@ from coder_core.storage.artifacts import Artifact, ArtifactPayload
 from coder_core.storage.tables import vectors_to_arrow
 
 STEP_VERSION = 1
+MEBIBYTE = 2**20
 
 
 def write_matrix_shard(
@@ -81,12 +82,10 @@ def _payload(image_embeddings: Artifact, text_embeddings: Artifact) -> ArtifactP
 def _pieces(part: str, listing: pa.Table, text_count: int, runtime: Runtime) -> Iterator[tuple[str, pa.Table]]:
     """Cut a part so that no piece of the matrix is larger than `runtime.matrix_part_mb`; broken images are left out."""
     usable = listing.filter(pc.is_null(listing.column("problem")))
-    rows = max(1, runtime.matrix_part_mb * 2**20 // (4 * max(1, text_count)))
+    rows = max(1, runtime.matrix_part_mb * MEBIBYTE // (4 * max(1, text_count)))
     for start in range(0, max(1, len(usable)), rows):
         yield f"{part}-{start:06d}-{rows}", usable.slice(start, rows)
 
 
 def _as_arrow(piece: pa.Table, similarities: np.ndarray) -> pa.Table:
     return pa.table({"image_id": piece.column("image_id"), "similarities": vectors_to_arrow(similarities)})
-
-

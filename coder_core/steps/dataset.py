@@ -1,9 +1,10 @@
 """Step 1: what there is to classify. Classes, images and labels become three artifacts.
 
-The listing of images is cut into parts of `LISTING_ROWS`; every later per-image artifact has the same parts: they are the
-unit of work, of resuming and of memory. Labels are an artifact of their own that no prediction step receives.
+The listing of images is cut into parts of `LISTING_ROWS`; every later per-image artifact has the same parts: they are
+the unit of work, of resuming and of memory. Labels are an artifact of their own that no prediction step receives.
 """
 
+import numpy as np
 import pyarrow as pa
 
 from coder_core.classes import ClassList
@@ -84,5 +85,5 @@ def _write_listing(artifacts: ArtifactStore, source: ImageSource) -> tuple[Artif
 
 
 def _images_table(batch: ImageBatch) -> pa.Table:
-    values = vectors_to_arrow(batch.values) if batch.column == "vector" else pa.array(batch.values)
+    values = vectors_to_arrow(batch.values) if isinstance(batch.values, np.ndarray) else pa.array(batch.values)
     return pa.table({"image_id": pa.array(list(batch.image_ids), type=pa.string()), batch.column: values})

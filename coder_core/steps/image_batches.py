@@ -72,7 +72,7 @@ class PartEmbedder:
             spec = self._handle.spec
             files = ", ".join(file.path for file in spec.texts) if isinstance(spec, PrecomputedEncoder) else ""
             raise FeatureFileError(
-                f"the image features have {vectors.shape[1]} dimensions, the text features {self._handle.identity.dim}.",
+                f"image features have {vectors.shape[1]} dimensions, text features {self._handle.identity.dim}.",
                 files,
                 "Give image and text features of one encoder.",
             )

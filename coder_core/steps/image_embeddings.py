@@ -18,6 +18,7 @@ from coder_core.storage.manifest import PartRecord
 
 STEP_VERSION = 1
 
+
 class Shard(Handle):
     """Parts of the image listing that one task works on."""
 

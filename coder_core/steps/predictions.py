@@ -27,6 +27,7 @@ from coder_core.texts.layout import build_layout
 
 STEP_VERSION = 1
 
+
 class PredictionInputs(Handle):
     """Everything a prediction is made from."""
 
@@ -89,7 +90,11 @@ def finish_predictions(
         computed = artifact.rows if own else 0
         seconds = watch.seconds + sum(report.seconds for report in own)
         products[method] = Product(
-            step=f"predict_{method}", artifact=artifact, seconds=seconds, computed=computed, reused=artifact.rows - computed
+            step=f"predict_{method}",
+            artifact=artifact,
+            seconds=seconds,
+            computed=computed,
+            reused=artifact.rows - computed,
         )
     return products
 

@@ -134,9 +134,7 @@ def _breakdowns(predictions: Predictions, labels: LabelTable, classes: ClassList
 def _prediction_rows(predictions: Predictions, labels: LabelTable, classes: ClassList) -> Iterable[dict[str, Any]]:
     label_ids = labels.align(predictions).tolist()
     top_ids, probabilities = predictions.top_ids.tolist(), predictions.top_probabilities[:, 0].tolist()
-    for image_id, label, top, probability in zip(
-        predictions.image_ids, label_ids, top_ids, probabilities, strict=True
-    ):
+    for image_id, label, top, probability in zip(predictions.image_ids, label_ids, top_ids, probabilities, strict=True):
         yield {
             "method": predictions.method,
             "image_id": image_id,

@@ -1,4 +1,4 @@
-"""Step 2: what is said about the classes. A bank's phrases, dressed in a domain's sentences, become a table of texts."""
+"""Step 2, what is said about the classes: a bank's phrases, dressed in sentences, become a table of texts."""
 
 import pyarrow as pa
 

@@ -48,5 +48,3 @@ class Stopwatch:
     def seconds(self) -> float:
         """Seconds so far."""
         return time.monotonic() - self._started
-
-
