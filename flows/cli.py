@@ -84,11 +84,12 @@ def run(config: str, overrides: tuple[str, ...], store: str, as_json: bool) -> N
 @explain_errors
 def query(sql: str, store: str, form: str) -> None:
     """Answer one SELECT over the result tables."""
-    from coder_core.storage.render import render_result
+    from coder_core.storage.render import to_csv, to_json, to_table
     from coder_core.storage.store import Store
     from coder_core.storage.warehouse import Warehouse
 
-    click.echo(render_result(Warehouse(Store(store)).query(sql), form), nl=False)
+    render = {"table": to_table, "csv": to_csv, "json": to_json}[form]
+    click.echo(render(Warehouse(Store(store)).query(sql)).removesuffix("\n"))
 
 
 @main.command()

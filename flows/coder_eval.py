@@ -4,11 +4,12 @@ Handles travel between tasks, never arrays; the store is the cache, so a second 
 """
 
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from prefect import Task, flow, unmapped
+from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from coder_core.config import DEMO_CONFIG, load_spec
 from coder_core.specs import EvalSpec, Runtime
@@ -32,9 +33,11 @@ from tasks.results import publish_results
 from tasks.texts import embed_texts, write_texts
 
 Report = TypeVar("Report")
+_RUNNER = cast("TaskRunner[PrefectFuture[Any]]", ThreadPoolTaskRunner(max_workers=Runtime().workers + 1))
+"""Prefect declares its runners invariant in their kind of future, so its own thread pool needs a cast."""
 
 
-@flow(name="coder-eval", task_runner=ThreadPoolTaskRunner(max_workers=Runtime().workers + 1))
+@flow(name="coder-eval", task_runner=_RUNNER)
 def coder_eval(
     config: str | dict[str, Any] = DEMO_CONFIG, overrides: list[str] | None = None, runtime: Runtime | None = None
 ) -> EvalResult:
