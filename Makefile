@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test test-quick check format bench micro-clip clean
+.PHONY: help run test test-quick check format bench docs micro-clip clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ format: $(VENV)/.installed-dev ## Format and mend what can be mended
 
 bench: $(VENV)/.installed-dev ## Folded classifier against the plain loop (about two minutes)
 	$(BIN)/python bench/heuristic.py
+
+docs: $(VENV)/.installed ## Write the reference pages from the code
+	$(BIN)/python -m coder_core.report.reference docs
 
 micro-clip: $(VENV)/.installed ## Train the demonstration's encoder again (about an hour on two cores)
 	$(BIN)/python -m coder_core.demo.train_micro_clip

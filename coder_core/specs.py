@@ -38,7 +38,7 @@ class Spec(BaseModel):
 class FlagsDataset(Spec):
     """The embedded demonstration: photographs of national flags, rendered by this project."""
 
-    kind: Literal["flags"]
+    kind: Literal["flags"] = Field(description="`flags`.")
     images_per_class: int = Field(default=30, ge=1, le=1000, description="Photographs of each flag.")
     seed: int = Field(default=1, ge=0, description="Decides pose, light, background and noise.")
 
@@ -46,7 +46,7 @@ class FlagsDataset(Spec):
 class FolderDataset(Spec):
     """A folder of class folders of image files."""
 
-    kind: Literal["folder"]
+    kind: Literal["folder"] = Field(description="`folder`.")
     path: InputPath = Field(description="Root folder: one folder per class, images inside (any depth).")
     class_names: tuple[str, ...] | None = Field(
         default=None, description="Folder names in label order; default: all folders, sorted."
@@ -56,7 +56,7 @@ class FolderDataset(Spec):
 class FeaturesDataset(Spec):
     """Image features that another tool computed, in an `.npz` or Parquet file."""
 
-    kind: Literal["features"]
+    kind: Literal["features"] = Field(description="`features`.")
     path: InputPath = Field(description="The file.")
     features: str = Field(default="features", description="Array or column of image features, (images, dim).")
     labels: str = Field(default="labels", description="Array or column of label ids, (images,).")
@@ -72,7 +72,7 @@ DatasetSpec = Annotated[FlagsDataset | FolderDataset | FeaturesDataset, Field(di
 class OpenClipEncoder(Spec):
     """A CLIP model of the open_clip family."""
 
-    kind: Literal["open_clip"]
+    kind: Literal["open_clip"] = Field(description="`open_clip`.")
     architecture: str | None = Field(
         default=None, description="open_clip's name, e.g. ViT-B-32; not needed where the checkpoint folder says it."
     )
@@ -92,8 +92,10 @@ class TextFeaturesFile(Spec):
 class PrecomputedEncoder(Spec):
     """No model at all: text features are looked up by the exact text, image features come with the data set."""
 
-    kind: Literal["precomputed"]
-    texts: tuple[TextFeaturesFile, ...] = Field(min_length=1)
+    kind: Literal["precomputed"] = Field(description="`precomputed`.")
+    texts: tuple[TextFeaturesFile, ...] = Field(
+        min_length=1, description="Files of text features; of a text in several files the first counts."
+    )
 
 
 EncoderSpec = Annotated[OpenClipEncoder | PrecomputedEncoder, Field(discriminator="kind")]
@@ -118,12 +120,19 @@ class MatrixSpec(Spec):
 class EvalSpec(Spec):
     """One evaluation: a data set, an encoder, texts, and the methods to compare."""
 
-    name: str = Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    dataset: DatasetSpec
-    encoder: EncoderSpec
-    texts: TextsSpec = TextsSpec()
-    methods: tuple[MethodName, ...] = Field(default=("clip", "clip_ensemble", "vcd", "coder"), min_length=1)
-    matrix: MatrixSpec = MatrixSpec()
+    name: str = Field(
+        min_length=1,
+        max_length=100,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="Names the evaluation in tables and run ids: letters, digits, '.', '_', '-'.",
+    )
+    dataset: DatasetSpec = Field(description="What to classify.")
+    encoder: EncoderSpec = Field(description="What embeds images and texts.")
+    texts: TextsSpec = Field(default=TextsSpec(), description="What is said about the classes.")
+    methods: tuple[MethodName, ...] = Field(
+        default=("clip", "clip_ensemble", "vcd", "coder"), min_length=1, description="What to compare, each once."
+    )
+    matrix: MatrixSpec = Field(default=MatrixSpec(), description="The explicit CODER matrix.")
     logit_scale: float = Field(default=100.0, gt=0, le=1000, description="Factor from similarity to logit.")
 
     @model_validator(mode="after")

@@ -33,6 +33,10 @@ def load_features(dataset: FeaturesDataset) -> FeatureSet:
     Raises:
         FeatureFileError: A missing array, a wrong shape or type, NaN, a zero vector, or a label out of range.
     """
+    if dataset.path.lower().endswith(".parquet") and isinstance(dataset.class_names, str):
+        raise FeatureFileError(
+            "a Parquet file has no place for a class list.", dataset.path, "Give the names: dataset.class_names: [...]."
+        )
     optional = [dataset.image_ids] if dataset.image_ids else []
     optional += [dataset.class_names] if isinstance(dataset.class_names, str) else []
     arrays = read_feature_file(open_location(dataset.path), [dataset.features, dataset.labels, *optional])

@@ -1,4 +1,4 @@
-"""A small world: four classes, a text bank, and features of images and texts in files, as another tool would write them."""
+"""A small world: four classes, a text bank, and files of image and text features as another tool would write them."""
 
 import zlib
 from datetime import UTC, datetime

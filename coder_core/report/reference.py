@@ -1,0 +1,90 @@
+"""Reference pages that cannot go stale: settings and result tables, written from the code that defines them.
+
+`make docs` writes them into docs/; a test fails when they differ from the code.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import BaseModel
+
+from coder_core.specs import (
+    EvalSpec,
+    FeaturesDataset,
+    FlagsDataset,
+    FolderDataset,
+    MatrixSpec,
+    OpenClipEncoder,
+    PrecomputedEncoder,
+    Runtime,
+    TextFeaturesFile,
+    TextsSpec,
+)
+from coder_core.storage.columns import TABLES
+
+SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
+    ("The evaluation", "Top level of a config.", EvalSpec),
+    ("`dataset`, kind `flags`", "", FlagsDataset),
+    ("`dataset`, kind `folder`", "", FolderDataset),
+    ("`dataset`, kind `features`", "", FeaturesDataset),
+    ("`encoder`, kind `open_clip`", "", OpenClipEncoder),
+    ("`encoder`, kind `precomputed`", "", PrecomputedEncoder),
+    ("`encoder.texts[]`", "", TextFeaturesFile),
+    ("`texts`", "", TextsSpec),
+    ("`matrix`", "", MatrixSpec),
+    ("Runtime", "Not part of a config, and never part of a result's identity.", Runtime),
+)
+
+
+def settings_markdown() -> str:
+    """Every setting with its type, default and meaning."""
+    lines = ["<!-- written by `make docs` -->", "# Every setting", ""]
+    for heading, remark, model in SECTIONS:
+        lines += [f"## {heading}", "", *([remark, ""] if remark else []), *_settings_table(model), ""]
+    return "\n".join(lines)
+
+
+def tables_markdown() -> str:
+    """Every column of every result table."""
+    lines = ["<!-- written by `make docs` -->", "# Result tables", ""]
+    for name, columns in TABLES.items():
+        lines += [f"## `{name}`", "", "| column | type | meaning |", "|---|---|---|"]
+        lines += [f"| {column.name} | {column.type} | {column.description} |" for column in columns]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _settings_table(model: type[BaseModel]) -> Iterator[str]:
+    properties = model.model_json_schema()["properties"]
+    yield "| key | default | meaning |"
+    yield "|---|---|---|"
+    for name, field in model.model_fields.items():
+        default = "required" if field.is_required() else _default(properties[name], field.default)
+        yield f"| `{name}` | {default} | {_meaning(properties[name])} |"
+
+
+def _default(schema: dict[str, Any], default: object) -> str:
+    value = schema.get("default", None if default is None else "")
+    return "" if value in (None, "", {}) else f"`{value}`".replace("'", "")
+
+
+def _meaning(schema: dict[str, Any]) -> str:
+    bounds = [f"{word} {schema[key]}" for key, word in _BOUNDS.items() if key in schema]
+    return " ".join([schema.get("description", ""), f"({', '.join(bounds)})" if bounds else ""]).strip()
+
+
+_BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most"}
+
+
+@click.command()
+@click.argument("folder", default="docs", type=click.Path(path_type=Path, file_okay=False))
+def main(folder: Path) -> None:
+    """Write the reference pages."""
+    (folder / "settings.md").write_text(settings_markdown(), "utf-8")
+    (folder / "tables.md").write_text(tables_markdown(), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
