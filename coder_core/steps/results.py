@@ -4,24 +4,22 @@ The row of `runs` comes last: until it is there, no reader sees anything of the 
 """
 
 import importlib.metadata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from coder_core.classes import ClassList
 from coder_core.encoders.device import choose_device
-from coder_core.evaluation.breakdown import confusions, per_class
 from coder_core.evaluation.labels import LabelTable
 from coder_core.evaluation.metrics import MetricRow, evaluate
-from coder_core.evaluation.predictions import Predictions
 from coder_core.fingerprint import canonical_json, key_of
 from coder_core.specs import EvalSpec, Runtime
 from coder_core.steps.dataset import DatasetHandle, read_classes
 from coder_core.steps.image_embeddings import read_quarantine
 from coder_core.steps.predictions import read_predictions
+from coder_core.steps.result_tables import class_table, confusion_table, prediction_table, rows_table, text_table
 from coder_core.steps.text_embeddings import EncoderHandle
 from coder_core.steps.texts import read_text_table
 from coder_core.steps.workplace import Handle, Product, open_store
@@ -82,86 +80,42 @@ def publish_results(spec: EvalSpec, evidence: Evidence, runtime: Runtime) -> Eva
     artifacts = open_store(runtime)
     tables = ResultTables(artifacts.store)
     classes = read_classes(artifacts, evidence.dataset.classes)
-    labels = _read_labels(artifacts, evidence.dataset.labels)
-    metrics: list[MetricRow] = []
-    rows: dict[str, list[dict[str, Any]]] = {"predictions": [], "class_metrics": [], "confusions": []}
-    for method, product in evidence.predictions.items():
-        predictions = read_predictions(artifacts, product.artifact, method)
-        metrics += evaluate(predictions, labels, classes)
-        for name, found in _breakdowns(predictions, labels, classes).items():
-            rows[name] += found
-    rows["metrics"] = [row._asdict() for row in metrics]
-    rows["texts"] = _text_rows(artifacts, evidence.texts.artifact, classes)
-    rows["timings"] = _timing_rows(evidence)
-    rows["quarantine"] = read_quarantine(artifacts, evidence.image_embeddings.artifact)
-    for name, found in rows.items():
-        if found:
-            tables.write(name, evidence.run_id, pa.Table.from_pylist(found))
+    metrics = _measure(artifacts, tables, evidence, classes)
+    small = {
+        "metrics": rows_table([row._asdict() for row in metrics]),
+        "texts": text_table(read_text_table(artifacts, evidence.texts.artifact), classes),
+        "timings": rows_table(_timing_rows(evidence)),
+        "quarantine": rows_table(read_quarantine(artifacts, evidence.image_embeddings.artifact)),
+    }
+    for name, table in small.items():
+        if len(table):
+            tables.write(name, evidence.run_id, table)
     finished_at = datetime.now(UTC)
     tables.publish(_run_row(spec, evidence, runtime, finished_at))
     return _result(spec, evidence, runtime, metrics, finished_at)
+
+
+def _measure(
+    artifacts: ArtifactStore, tables: ResultTables, evidence: Evidence, classes: ClassList
+) -> list[MetricRow]:
+    """Measure method after method, writing each one's tables as a part of its own: one method is in memory at a time."""
+    labels = _read_labels(artifacts, evidence.dataset.labels)
+    metrics: list[MetricRow] = []
+    for method, product in evidence.predictions.items():
+        predictions = read_predictions(artifacts, product.artifact, method)
+        metrics += evaluate(predictions, labels, classes)
+        for name, make_table in _METHOD_TABLES.items():
+            tables.write(name, evidence.run_id, make_table(predictions, labels, classes), part=method)
+    return metrics
+
+
+_METHOD_TABLES = {"predictions": prediction_table, "class_metrics": class_table, "confusions": confusion_table}
 
 
 def _read_labels(artifacts: ArtifactStore, labels: Artifact) -> LabelTable:
     table = artifacts.read(labels)
     label_ids = table.column("label_id").to_numpy().astype(np.int64)
     return LabelTable(tuple(table.column("image_id").to_pylist()), label_ids, "test")
-
-
-def _breakdowns(predictions: Predictions, labels: LabelTable, classes: ClassList) -> dict[str, list[dict[str, Any]]]:
-    method = {"method": predictions.method}
-    per_class_rows = [{**method, **row._asdict()} for row in per_class(predictions, labels, classes)]
-    confusion_rows = [
-        {
-            **method,
-            "class_id": row.true_id,
-            "class_name": row.true_name,
-            "predicted": row.predicted_id,
-            "predicted_name": row.predicted_name,
-            "count": row.n,
-        }
-        for row in confusions(predictions, labels, classes)
-    ]
-    for row in per_class_rows:
-        row["class_name"] = row.pop("name")
-    return {
-        "predictions": list(_prediction_rows(predictions, labels, classes)),
-        "class_metrics": per_class_rows,
-        "confusions": confusion_rows,
-    }
-
-
-def _prediction_rows(predictions: Predictions, labels: LabelTable, classes: ClassList) -> Iterable[dict[str, Any]]:
-    label_ids = labels.align(predictions).tolist()
-    top_ids, probabilities = predictions.top_ids.tolist(), predictions.top_probabilities[:, 0].tolist()
-    for image_id, label, top, probability in zip(predictions.image_ids, label_ids, top_ids, probabilities, strict=True):
-        yield {
-            "method": predictions.method,
-            "image_id": image_id,
-            "label": label,
-            "label_name": classes.names[label],
-            "predicted": top[0],
-            "predicted_name": classes.names[top[0]],
-            "probability": probability,
-            "is_correct": top[0] == label,
-            "top5": top,
-        }
-
-
-def _text_rows(artifacts: ArtifactStore, texts: Artifact, classes: ClassList) -> list[dict[str, Any]]:
-    return [
-        {
-            "text_id": position,
-            "class_id": row.class_id,
-            "class_name": classes.names[row.class_id],
-            "kind": str(row.kind),
-            "rival_name": None if row.rival_id is None else classes.names[row.rival_id],
-            "text": row.text,
-            "phrase": row.phrase,
-            "source": row.source,
-        }
-        for position, row in enumerate(read_text_table(artifacts, texts).rows)
-    ]
 
 
 def _products(evidence: Evidence) -> list[Product]:

@@ -1,4 +1,4 @@
-"""Result tables: one Parquet file per table and run, and a run that is visible only when it is whole.
+"""Result tables: Parquet files per table and run, and a run that is visible only when it is whole.
 
 The run is the folder's name and not a column of the file. The row of `runs` is written last, and readers show published
 runs only, so an interrupted evaluation is never half a result. What is published does not change any more.
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from coder_core.errors import StoreError
 from coder_core.storage.columns import RUN_ID, RUNS, Column, ColumnType, table_columns
-from coder_core.storage.result_paths import list_published_parts, result_path
+from coder_core.storage.result_paths import WHOLE, list_published_parts, result_path
 from coder_core.storage.store import Store
 from coder_core.storage.tables import encode_parquet, read_parquet
 
@@ -31,13 +31,14 @@ class ResultTables:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    def write(self, name: str, run_id: str, table: pa.Table) -> None:
-        """Write one table of one run; it stays invisible until the run is published.
+    def write(self, name: str, run_id: str, table: pa.Table, *, part: str = WHOLE) -> None:
+        """Write one table of one run, or a part of it; it stays invisible until the run is published.
 
         Args:
             name: A table of `columns.TABLES` other than `runs`.
             run_id: Letters, digits, '.', '_' and '-'.
             table: The documented columns without `run_id`, in any order; optional ones may be missing.
+            part: Names the part where a table is written in several, e.g. by method.
 
         Raises:
             StoreError: When columns do not fit, or the run is published already with other rows.
@@ -45,7 +46,7 @@ class ResultTables:
         if name == RUNS:
             raise StoreError("The table 'runs' is not written like the others.", remedy="Use `publish`.")
         content = encode_parquet(conform_table(name, table))
-        path = result_path(name, run_id)
+        path = result_path(name, run_id, part)
         if self.store.create_bytes(path, content) or self.store.read_bytes(path) == content:
             return
         if self.is_published(run_id):
@@ -77,9 +78,9 @@ class ResultTables:
         """List the visible runs, sorted."""
         return [part.run_id for part in list_published_parts(self.store) if part.table == RUNS]
 
-    def read(self, name: str, run_id: str) -> pa.Table:
-        """Read one table of one run back, published or not."""
-        return read_parquet(self.store, result_path(name, run_id))
+    def read(self, name: str, run_id: str, *, part: str = WHOLE) -> pa.Table:
+        """Read one part of one table of one run back, published or not."""
+        return read_parquet(self.store, result_path(name, run_id, part))
 
 
 def conform_table(name: str, table: pa.Table) -> pa.Table:

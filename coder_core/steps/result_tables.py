@@ -1,0 +1,98 @@
+"""The result tables of one run as Arrow tables, column by column: a million images are no million Python objects."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from coder_core.classes import ClassList
+from coder_core.evaluation.breakdown import confusions, per_class
+from coder_core.evaluation.labels import LabelTable
+from coder_core.evaluation.predictions import Predictions
+from coder_core.texts.sentences import TextTable
+
+
+def prediction_table(predictions: Predictions, labels: LabelTable, classes: ClassList) -> pa.Table:
+    """One row per image: what it is and what the method said."""
+    label_ids, first = labels.align(predictions), predictions.top_ids[:, 0].astype(np.int64)
+    names = pa.array(classes.names, type=pa.string())
+    columns = {
+        "image_id": pa.array(predictions.image_ids, type=pa.string()),
+        "label": pa.array(label_ids),
+        "label_name": names.take(pa.array(label_ids)),
+        "predicted": pa.array(first),
+        "predicted_name": names.take(pa.array(first)),
+        "probability": pa.array(predictions.top_probabilities[:, 0].astype(np.float64)),
+        "is_correct": pa.array(label_ids == first),
+        "top5": _lists(predictions.top_ids.astype(np.int64)),
+    }
+    return with_method(pa.table(columns), predictions.method)
+
+
+def class_table(predictions: Predictions, labels: LabelTable, classes: ClassList) -> pa.Table:
+    """One row per class: how the method fares on it."""
+    rows = [row._asdict() for row in per_class(predictions, labels, classes)]
+    table = pa.Table.from_pylist(rows, schema=_CLASS_SCHEMA)
+    return with_method(table.rename_columns(["class_id", "class_name", "n", "recall", "precision"]), predictions.method)
+
+
+def confusion_table(predictions: Predictions, labels: LabelTable, classes: ClassList) -> pa.Table:
+    """One row per pair of classes that the method confuses, most frequent first."""
+    rows = [row._asdict() for row in confusions(predictions, labels, classes)]
+    table = pa.Table.from_pylist(rows, schema=_CONFUSION_SCHEMA)
+    names = ["class_id", "predicted", "class_name", "predicted_name", "count"]
+    return with_method(table.rename_columns(names), predictions.method)
+
+
+def text_table(texts: TextTable, classes: ClassList) -> pa.Table:
+    """One row per text."""
+    names = pa.array(classes.names, type=pa.string())
+    class_ids = pa.array([row.class_id for row in texts], type=pa.int64())
+    rival_ids = pa.array([row.rival_id for row in texts], type=pa.int64())
+    return pa.table(
+        {
+            "text_id": pa.array(range(len(texts)), type=pa.int64()),
+            "class_id": class_ids,
+            "class_name": names.take(class_ids),
+            "kind": pa.array([str(row.kind) for row in texts], type=pa.string()),
+            "rival_name": names.take(rival_ids),
+            "text": pa.array([row.text for row in texts], type=pa.string()),
+            "phrase": pa.array([str(row.phrase) for row in texts], type=pa.string()),
+            "source": pa.array([row.source for row in texts], type=pa.string()),
+        }
+    )
+
+
+def rows_table(rows: list[dict[str, Any]]) -> pa.Table:
+    """A small table from rows."""
+    return pa.Table.from_pylist(rows)
+
+
+def with_method(table: pa.Table, method: str) -> pa.Table:
+    """Add the column that names the method."""
+    return table.append_column("method", pa.repeat(method, len(table)))
+
+
+def _lists(matrix: np.ndarray) -> pa.ListArray:
+    offsets = np.arange(0, matrix.size + 1, matrix.shape[1], dtype=np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(matrix.reshape(-1)))
+
+
+_CLASS_SCHEMA = pa.schema(
+    [
+        ("class_id", pa.int64()),
+        ("name", pa.string()),
+        ("n", pa.int64()),
+        ("recall", pa.float64()),
+        ("precision", pa.float64()),
+    ]
+)
+_CONFUSION_SCHEMA = pa.schema(
+    [
+        ("true_id", pa.int64()),
+        ("predicted_id", pa.int64()),
+        ("true_name", pa.string()),
+        ("predicted_name", pa.string()),
+        ("n", pa.int64()),
+    ]
+)
