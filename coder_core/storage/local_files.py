@@ -47,8 +47,10 @@ def _rename_unless_there(temporary: Path, target: Path) -> None:
 def list_files(folder: str) -> list[str]:
     """List the files below a folder by their full path; a folder that is not there holds none.
 
-    fsspec's own listing looks at every file once more, and when one vanishes meanwhile (every writer's temporary file
-    does) it returns nothing at all: a ledger that others write to would look empty.
+    fsspec's own listing leaves out what it cannot read without a word, so an unreadable ledger would look empty.
+
+    Raises:
+        OSError: When a folder is there and cannot be read.
     """
     return [f"{parent}/{name}" for parent, _, names in os.walk(folder, onerror=_refuse) for name in names]
 

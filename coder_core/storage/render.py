@@ -23,11 +23,8 @@ _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 def to_csv(result: QueryResult) -> str:
     """Write comma-separated values with a header; a null is an empty field, a list is JSON."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(result.columns)
-    writer.writerows([_csv_cell(value) for value in row] for row in result.rows)
-    return text.getvalue()
+    lines = [_csv_line(result.columns), *(_csv_line([_csv_cell(value) for value in row]) for row in result.rows)]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def to_json(result: QueryResult) -> str:
@@ -69,6 +66,12 @@ def _plain(value: Any) -> Any:
             return value.hex()
         case _:
             return str(value)
+
+
+def _csv_line(cells: list[Any]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerow(cells)  # with another terminator a lone \r is left unquoted
+    return text.getvalue().removesuffix("\r\n")
 
 
 def _csv_cell(value: Any) -> Any:

@@ -142,9 +142,11 @@ def test_a_listing_is_whole_while_others_write(store: Store) -> None:
 
 def test_a_root_below_a_file_is_refused_with_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(StoreError, match="is a file and not a folder") as error:
-        Store(str(tmp_path / "file" / "store")).check_writable()
-    assert error.value.place == str(tmp_path / "file" / "store")
+    store = Store(str(tmp_path / "file" / "store"))
+    for ask in (store.check_writable, store.list):
+        with pytest.raises(StoreError, match="is a file and not a folder") as error:
+            ask()
+        assert error.value.place == store.root
 
 
 def test_an_unknown_protocol_is_refused_with_examples() -> None:
