@@ -8,10 +8,11 @@ from coder_core.steps.image_embeddings import Shard, ShardReport
 from coder_core.steps.predictions import PredictionInputs
 from coder_core.steps.text_embeddings import EncoderHandle
 from coder_core.steps.workplace import Product
+from tasks.logs import log_product
 from tasks.policy import STEP_POLICY
 
 
-@task(**STEP_POLICY)
+@task(task_run_name="plan-prediction-shards", **STEP_POLICY)
 def plan_prediction_shards(inputs: PredictionInputs, spec: EvalSpec, runtime: Runtime) -> list[Shard]:
     """Cut the images into shards; none when every method's predictions are in the store."""
     return steps.predictions.plan_predictions(inputs, spec.methods, runtime)
@@ -23,7 +24,7 @@ def predict_shard(shard: Shard, inputs: PredictionInputs, spec: EvalSpec, runtim
     return steps.predictions.predict_shard(shard, inputs, spec.methods, runtime)
 
 
-@task(**STEP_POLICY)
+@task(task_run_name="finish-predictions", **STEP_POLICY)
 def finish_predictions(
     inputs: PredictionInputs, spec: EvalSpec, reports: list[dict[str, ShardReport]], runtime: Runtime
 ) -> dict[str, Product]:
@@ -31,7 +32,7 @@ def finish_predictions(
     return steps.predictions.finish_predictions(inputs, spec.methods, reports, runtime)
 
 
-@task(**STEP_POLICY)
+@task(task_run_name="plan-matrix-shards", **STEP_POLICY)
 def plan_matrix_shards(images: Product, texts: Product, runtime: Runtime) -> list[Shard]:
     """Cut the images into shards; none when the matrix is in the store."""
     return steps.coder_matrix.plan_matrix(images.artifact, texts.artifact, runtime)
@@ -45,7 +46,9 @@ def write_matrix_shard(
     return steps.coder_matrix.write_matrix_shard(shard, images.artifact, texts.artifact, encoder, runtime)
 
 
-@task(**STEP_POLICY)
+@task(task_run_name="finish-matrix", **STEP_POLICY)
 def finish_matrix(images: Product, texts: Product, reports: list[ShardReport], runtime: Runtime) -> Product:
     """Join the shards."""
-    return steps.coder_matrix.finish_matrix(images.artifact, texts.artifact, reports, runtime)
+    product = steps.coder_matrix.finish_matrix(images.artifact, texts.artifact, reports, runtime)
+    log_product(product)
+    return product

@@ -1,4 +1,4 @@
-"""Tasks: what there is to classify."""
+"""Tasks: what there is to classify, and whether the store takes what will be found."""
 
 from prefect import task
 
@@ -6,22 +6,25 @@ from coder_core import steps
 from coder_core.specs import DatasetSpec, EncoderSpec, Runtime
 from coder_core.steps.dataset import DatasetHandle
 from coder_core.steps.text_embeddings import EncoderHandle
-from tasks.policy import STEP_POLICY
+from tasks.logs import log_product
+from tasks.policy import DOOR_POLICY, STEP_POLICY
 
 
-@task(**STEP_POLICY)
+@task(task_run_name="check-store", **DOOR_POLICY)
 def check_store(runtime: Runtime) -> None:
     """Fail now rather than after the work when the store cannot be written."""
     steps.workplace.open_store(runtime).store.check_writable()
 
 
-@task(**STEP_POLICY)
+@task(task_run_name="load-dataset-{dataset.kind}", **STEP_POLICY)
 def load_dataset(dataset: DatasetSpec, runtime: Runtime) -> DatasetHandle:
     """List classes, images and labels."""
-    return steps.dataset.load_dataset(dataset, runtime)
+    handle = steps.dataset.load_dataset(dataset, runtime)
+    log_product(handle.images)
+    return handle
 
 
-@task(**STEP_POLICY)
+@task(task_run_name="open-encoder-{encoder.kind}", **STEP_POLICY)
 def open_encoder(encoder: EncoderSpec) -> EncoderHandle:
     """Identify the encoder by its weights and configuration."""
     return steps.text_embeddings.open_encoder(encoder)

@@ -1,6 +1,7 @@
 """Tasks: images into the encoder's space, shard by shard."""
 
 from prefect import task
+from prefect.logging import get_run_logger
 
 from coder_core import steps
 from coder_core.specs import Runtime
@@ -8,10 +9,11 @@ from coder_core.steps.dataset import DatasetHandle
 from coder_core.steps.image_embeddings import Shard, ShardReport
 from coder_core.steps.text_embeddings import EncoderHandle
 from coder_core.steps.workplace import Product
+from tasks.logs import log_product
 from tasks.policy import STEP_POLICY
 
 
-@task(**STEP_POLICY)
+@task(task_run_name="plan-image-shards", **STEP_POLICY)
 def plan_image_shards(dataset: DatasetHandle, encoder: EncoderHandle, runtime: Runtime) -> list[Shard]:
     """Cut the images into shards; none when an earlier run has embedded this very listing."""
     return steps.image_embeddings.plan_embedding(dataset.images.artifact, encoder, runtime)
@@ -23,9 +25,13 @@ def embed_image_shard(shard: Shard, dataset: DatasetHandle, encoder: EncoderHand
     return steps.image_embeddings.embed_image_shard(shard, dataset.images.artifact, encoder, runtime)
 
 
-@task(**STEP_POLICY)
+@task(task_run_name="finish-image-embeddings", **STEP_POLICY)
 def finish_image_embeddings(
     dataset: DatasetHandle, encoder: EncoderHandle, reports: list[ShardReport], runtime: Runtime
 ) -> Product:
-    """Join the shards."""
-    return steps.image_embeddings.finish_image_embeddings(dataset.images.artifact, encoder, reports, runtime)
+    """Join the shards and say how many images had to be left out."""
+    product = steps.image_embeddings.finish_image_embeddings(dataset.images.artifact, encoder, reports, runtime)
+    log_product(product)
+    if quarantined := product.artifact.summary["quarantined"]:
+        get_run_logger().warning("%s images cannot be read and are left out: see table `quarantine`.", quarantined)
+    return product

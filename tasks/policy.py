@@ -1,6 +1,5 @@
-"""How tasks fail and come back: one place for retries, caching and what a log says of an expected error."""
+"""How tasks fail and come back: one place for retries and caching."""
 
-import logging
 from typing import Any
 
 from prefect.cache_policies import NO_CACHE
@@ -21,30 +20,14 @@ def is_worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
     return False
 
 
+DOOR_POLICY: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
+"""For checks at the door: nothing is lost yet, so a refusal is told at once. Our storage is the cache (architecture.md,
+section 5), so a step may run again at any time."""
+
 STEP_POLICY: dict[str, Any] = {
+    **DOOR_POLICY,
     "retries": 2,
     "retry_delay_seconds": [1, 10],
     "retry_condition_fn": is_worth_retrying,
-    "cache_policy": NO_CACHE,
-    "persist_result": False,
 }
-"""Our storage is the cache (architecture.md, section 5), so a step may run again at any time."""
-
-
-class ExpectedErrors(logging.Filter):
-    """Takes the traceback out of log records about errors that explain themselves."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Shorten the record; never drops one."""
-        error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, CoderError):
-            record.msg, record.args, record.exc_info = f"{type(error).__name__}: {error}", (), None
-        return True
-
-
-def shorten_expected_errors() -> None:
-    """Let Prefect's logs say expected errors in one line."""
-    for name in ("prefect.task_runs", "prefect.flow_runs"):
-        logger = logging.getLogger(name)
-        if not any(isinstance(found, ExpectedErrors) for found in logger.filters):
-            logger.addFilter(ExpectedErrors())
+"""For steps: what they have done so far is in the store, so a second try goes on where the first one ended."""

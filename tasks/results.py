@@ -10,7 +10,7 @@ from coder_core.steps.results import EvalResult, Evidence
 from tasks.policy import STEP_POLICY
 
 
-@task(**STEP_POLICY)
+@task(task_run_name="publish-results", **STEP_POLICY)
 def publish_results(spec: EvalSpec, evidence: Evidence, runtime: Runtime) -> EvalResult:
     """Measure every method, write the result tables, make the run visible."""
     result = steps.results.publish_results(spec, evidence, runtime)

@@ -1,0 +1,44 @@
+"""How many tasks of a run work at the same time, and what a failure means for the others."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from prefect.context import FlowRunContext
+from prefect.exceptions import MissingContextError
+from prefect.futures import PrefectFuture, as_completed
+from prefect.logging import get_run_logger
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from coder_core.specs import Runtime
+
+First = TypeVar("First")
+Report = TypeVar("Report")
+
+
+@contextmanager
+def task_slots(runtime: Runtime) -> Iterator[None]:
+    """Submit the tasks of a block to a task runner of this run's own, with `runtime.workers` threads.
+
+    A flow's task runner is fixed when its module is imported, long before the parameters of a run are known. So the run
+    context, which `.submit` and `.map` ask for their runner, is given another one here. At the end of the block nothing
+    runs any more: after a failure, tasks that wait for a slot are dropped and running ones are waited for.
+    """
+    context = FlowRunContext.get()
+    if context is None:
+        raise MissingContextError("`task_slots` is for the body of a flow.")
+    runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=runtime.workers)
+    with runner, context.model_copy(update={"task_runner": runner}):
+        yield
+
+
+def join(first: PrefectFuture[First], others: Sequence[PrefectFuture[Report]]) -> tuple[First, list[Report]]:
+    """Wait for tasks that run side by side, in the order in which they end: the first failure is raised at once."""
+    together: list[PrefectFuture[Any]] = [first, *others]
+    try:
+        for ended in as_completed(together):
+            ended.result()
+    except Exception:
+        get_run_logger().warning("A task failed: no other one is started; those that run already are waited for.")
+        raise
+    return first.result(), [other.result() for other in others]
