@@ -1,7 +1,7 @@
 """What a describer would say of a pattern: short visual features, in the words of LLM-written flag attributes.
 
-The micro-CLIP is trained on these phrases (with `rng`, which picks among paraphrases). They name colours, shapes, places
-and counts; they never name a country.
+The micro-CLIP is trained on these phrases (with `rng`, which picks among paraphrases). They name colours, shapes,
+places and counts; they never name a country.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +12,7 @@ from coder_core.demo.patterns import Layer, Pattern
 
 NUMBERS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five"}
 STRIPES = ("horizontal_stripes", "vertical_stripes")
+_GROUNDS = ("field", "canton", "rectangle", *STRIPES)
 _END_WORDS = {
     "horizontal_stripes": (("at the top", "along the top"), ("at the bottom", "along the bottom")),
     "vertical_stripes": (("on the left", "at the hoist"), ("on the right", "at the fly")),
@@ -73,9 +74,10 @@ def _describe_stripes(layer: Layer, wording: Wording, _: Sequence[Layer]) -> lis
     bands = wording.pick("stripes", "bands")
     ordered = join_words(layer.colours)
     first, last = _END_WORDS[layer.shape]
+    counted = f"{NUMBERS[count]} {way} {bands}"
     phrases = [
-        f"{NUMBERS[count]} {way} {bands}",
-        wording.pick(f"{way} {bands} of {ordered}", f"{ordered} {way} {bands}", f"{NUMBERS[count]} {way} {bands} of {ordered}"),
+        counted,
+        wording.pick(f"{way} {bands} of {ordered}", f"{ordered} {way} {bands}", f"{counted} of {ordered}"),
         f"a {layer.colours[0]} stripe {wording.pick(*first)}",
         f"a {layer.colours[-1]} stripe {wording.pick(*last)}",
     ]
@@ -120,14 +122,19 @@ def _describe_charge(noun: str) -> Callable[[Layer, Wording, Sequence[Layer]], l
         colour, count = layer.colours[0], len(layer.places)
         if count > 1:
             return [f"{NUMBERS[min(count, 5)]} small {colour} {noun}s"]
-        size = wording.pick("", "large ") if layer.size >= 0.25 else wording.pick("", "small ") if layer.size < 0.15 else ""
-        thing = f"a {size}{colour} {noun}"
+        thing = f"a {_size_word(layer.size, wording)}{colour} {noun}"
         phrases = [thing, f"{thing} {place_of(layer.places[0])}", *_on_ground(thing, beneath, wording)]
         if noun == "star" and any(under.shape == "crescent" for under in beneath):
             phrases.append(f"a {colour} crescent and star")
         return phrases
 
     return describer
+
+
+def _size_word(size: float, wording: Wording) -> str:
+    if size >= 0.25:
+        return wording.pick("", "large ")
+    return wording.pick("", "small ") if size < 0.15 else ""
 
 
 def place_of(place: tuple[float, float]) -> str:
@@ -142,7 +149,7 @@ def place_of(place: tuple[float, float]) -> str:
 
 def _on_ground(thing: str, beneath: Sequence[Layer], wording: Wording) -> list[str]:
     """What the thing lies on, where that is a plain field or a canton, or stripes as a whole."""
-    ground = next((layer for layer in reversed(beneath) if layer.shape in ("field", "canton", "rectangle", *STRIPES)), None)
+    ground = next((layer for layer in reversed(beneath) if layer.shape in _GROUNDS), None)
     if ground is None:
         return []
     if ground.shape in STRIPES:

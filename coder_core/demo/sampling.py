@@ -1,8 +1,8 @@
 """Random flag-like patterns: the micro-CLIP's training distribution.
 
 The shapes and colours are those of the table of real designs; which are put together is random. A pattern whose
-signature (shapes, colours, counts) equals a real flag's is rejected, so that the demonstration stays zero-shot: the model
-meets every real flag for the first time in the evaluation.
+signature (shapes, colours, counts) equals a real flag's is rejected, so that the demonstration stays zero-shot: the
+model meets every real flag for the first time in the evaluation.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -53,14 +53,21 @@ def draw_variant(pattern: Pattern, rng: np.random.Generator) -> Pattern:
 
 
 def is_acceptable(pattern: Pattern) -> bool:
-    """Whether a pattern may be trained on: no real flag, no neighbouring stripes and no charge in its ground's colour."""
+    """Whether a pattern may be trained on.
+
+    It is no real flag, no two neighbouring stripes have one colour, and nothing has the colour of what it lies on.
+    """
     if pattern.signature() in _real_signatures():
         return False
     for layer in pattern.layers:
         if any(left == right for left, right in zip(layer.colours, layer.colours[1:], strict=False)):
             return False
     pairs = zip(pattern.layers, pattern.layers[1:], strict=False)
-    return all(not (len(under.colours) == 1 and under.colours == over.colours) or _beside(under, over) for under, over in pairs)
+    return not any(_is_invisible(over, under) for under, over in pairs)
+
+
+def _is_invisible(over: Layer, under: Layer) -> bool:
+    return len(under.colours) == 1 and under.colours == over.colours and not _beside(under, over)
 
 
 def _beside(under: Layer, over: Layer) -> bool:

@@ -25,7 +25,8 @@ def _where(mask: NDArray[np.bool_]) -> Painted:
 
 def _bounds(layer: Layer) -> Plane:
     weights = np.array(layer.weights or (1.0,) * len(layer.colours), dtype=np.float32)
-    return (np.cumsum(weights) / weights.sum())[:-1].astype(np.float32)
+    bounds: Plane = (np.cumsum(weights) / weights.sum())[:-1].astype(np.float32)
+    return bounds
 
 
 def paint_horizontal_stripes(layer: Layer, _: Plane, v: Plane) -> Painted:
@@ -67,7 +68,7 @@ def paint_falling_band(layer: Layer, u: Plane, v: Plane) -> Painted:
 
 
 def paint_short_cross(layer: Layer, u: Plane, v: Plane) -> Painted:
-    """A cross whose arms end before the edge (Switzerland); `size` is the arm's length, a third of it the half width."""
+    """A cross whose arms end before the edge (Switzerland); `size` is an arm's length, a third of it the half width."""
     mask = np.zeros(u.shape, dtype=bool)
     for centre_u, centre_v in layer.places:
         across, down = np.abs(u - centre_u) * ASPECT, np.abs(v - centre_v)

@@ -1,9 +1,9 @@
 """Train the micro-CLIP that the demonstration ships: `make micro-clip` (about 40 minutes on two cores).
 
 The architecture is open_clip's CLIP, two orders of magnitude smaller than ViT-B/32. It sees random flag-like patterns
-with captions that name their features (`training_pairs.py`), never a country's name and never the design of a real flag.
-The result is a folder in the layout that open_clip itself loads (`local-dir:`): config and float16 weights. Rows of the
-token table that no caption uses are zero, so that the file compresses to a few megabytes.
+with captions that name their features (`training_pairs.py`), never a country's name and never the design of a real
+flag. The result is a folder in the layout that open_clip itself loads (`local-dir:`): config and float16 weights. Rows
+of the token table that no caption uses are zero, so that the file compresses to a few megabytes.
 """
 
 import json
@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -80,7 +81,7 @@ class CaptionTokens:
         return full
 
 
-def build_trainable(config: dict[str, object]) -> nn.Module:
+def build_trainable(config: dict[str, Any]) -> Any:
     """The architecture with the small token table; row 0 (unknown) gets no gradient and stays zero."""
     model = build_clip(config)
     table = nn.Embedding(CAPTION_VOCABULARY, model.token_embedding.weight.shape[1], padding_idx=0)
@@ -98,7 +99,7 @@ def contrastive_loss(images: Tensor, texts: Tensor, logit_scale: Tensor) -> Tens
     return (functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)) / 2
 
 
-def batch_loss(model: nn.Module, batch: PairBatch, tokens: CaptionTokens) -> Tensor:
+def batch_loss(model: Any, batch: PairBatch, tokens: CaptionTokens) -> Tensor:
     """Mean of the losses with the short and with the long captions."""
     pixels = torch.from_numpy(batch.images).permute(0, 3, 1, 2).float().div(127.5).sub(1.0)
     images = model.encode_image(pixels, normalize=True)
@@ -136,7 +137,7 @@ def rendered_batches(recipe: Recipe) -> Iterator[PairBatch]:
         worker.terminate()
 
 
-def train(recipe: Recipe, config: dict[str, object], folder: Path) -> tuple[CaptionTokens, list[float]]:
+def train(recipe: Recipe, config: dict[str, Any], folder: Path) -> tuple[CaptionTokens, list[float]]:
     """Train from scratch, writing the weights now and then and at the end; gives the tokens and every step's loss."""
     torch.manual_seed(recipe.seed)
     model, tokens, losses = build_trainable(config), CaptionTokens(), []
@@ -147,13 +148,13 @@ def train(recipe: Recipe, config: dict[str, object], folder: Path) -> tuple[Capt
             group["lr"] = learning_rate(step, recipe)
         loss = batch_loss(model, batch, tokens)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         losses.append(loss.item())
         if (step + 1) % 20 == 0:
-            seconds = (time.monotonic() - started) / (step + 1)
-            click.echo(f"step {step + 1}/{recipe.steps}  loss {np.mean(losses[-20:]):.3f}  {seconds:.2f} s/step", err=True)
+            pace = (time.monotonic() - started) / (step + 1)
+            click.echo(f"step {step + 1}/{recipe.steps}  loss {np.mean(losses[-20:]):.3f}  {pace:.2f} s/step", err=True)
         if (step + 1) % EXPORT_EVERY == 0 or step + 1 == recipe.steps:
             export(model, tokens, folder)
     return tokens, losses
@@ -173,7 +174,7 @@ def export(model: nn.Module, tokens: CaptionTokens, folder: Path) -> None:
 @click.option("--pairs", default=Recipe.pairs, show_default=True)
 @click.option("--seed", default=Recipe.seed, show_default=True)
 @click.option("--learning-rate", default=Recipe.peak_learning_rate, show_default=True)
-@click.option("--folder", default=MODEL_FOLDER, type=click.Path(path_type=Path, file_okay=False), help="Where to write.")
+@click.option("--folder", default=MODEL_FOLDER, type=click.Path(path_type=Path, file_okay=False), help="Output folder.")
 def main(steps: int, pairs: int, seed: int, learning_rate: float, folder: Path) -> None:
     """Train the micro-CLIP and write its weights and its training record."""
     recipe = Recipe(steps=steps, pairs=pairs, seed=seed, peak_learning_rate=learning_rate)

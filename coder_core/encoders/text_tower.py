@@ -19,12 +19,11 @@ TOLERANCE = 1e-4
 """Largest difference of a coordinate at which cut and full texts count as equal (float32 noise is about 1e-6)."""
 
 
-def build_clip(config: dict[str, Any]) -> nn.Module:
+def build_clip(config: dict[str, Any]) -> Any:
     """An untrained CLIP of the given open_clip `model_cfg`."""
     from open_clip.model import CLIP
 
-    model: nn.Module = CLIP(**config)
-    return model
+    return CLIP(**config)
 
 
 def clip_tokenizer() -> Any:

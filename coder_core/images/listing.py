@@ -1,7 +1,7 @@
 """What images a data set has: ids, where their bytes are, and, kept apart from them, their labels.
 
-A listing holds no label and is all that embedding and prediction ever see; labels go into a table of their own that only
-the evaluation reads.
+Embedding and prediction only ever see ids and locations; labels go into a table of their own that only the evaluation
+reads.
 """
 
 from typing import NamedTuple

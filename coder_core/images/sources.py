@@ -127,9 +127,7 @@ class FeaturesSource:
         """Slice the features."""
         for start in range(0, self.image_count, rows):
             part = slice(start, start + rows)
-            yield ImageBatch(
-                self._set.image_ids[part], self._set.label_ids[part], "vector", self._set.features[part]
-            )
+            yield ImageBatch(self._set.image_ids[part], self._set.label_ids[part], "vector", self._set.features[part])
 
 
 def open_source(dataset: FlagsDataset | FolderDataset | FeaturesDataset) -> ImageSource:

@@ -1,0 +1,1 @@
+"""What a run shows: its progress while it lasts, its summary at the end."""

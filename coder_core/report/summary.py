@@ -44,12 +44,13 @@ def next_commands(result: EvalResult) -> list[str]:
     best = max((metric for metric in result.metrics if metric.metric == "top1"), key=lambda metric: metric.value)
     store = "" if result.store == "./store" else f" --store {result.store}"
     confused = (
-        "SELECT class_name, predicted_name, count FROM confusions "
+        "SELECT class_name, predicted_name, count FROM confusions "  # noqa: S608 - shown, and run by its reader
         f"WHERE run_id = '{result.run_id}' AND method = '{best.method}' ORDER BY count DESC LIMIT 10"
     )
+    costs = "SELECT name, started_at, images_embedded, texts_embedded FROM runs ORDER BY 2"
     return [
         f'coder-eval query "{confused}"{store}',
-        f'coder-eval query "SELECT name, started_at, images_embedded, texts_embedded FROM runs ORDER BY 2"{store}',
+        f'coder-eval query "{costs}"{store}',
         f"coder-eval tables{store}",
     ]
 
