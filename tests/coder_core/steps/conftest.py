@@ -1,36 +1,15 @@
-"""A small world: four classes, a text bank, and files of image and text features as another tool would write them."""
+"""All steps in order, without a workflow engine, in a store of their own."""
 
-import zlib
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import pytest
-import yaml
 
 from coder_core import steps
-from coder_core.classes import ClassList
-from coder_core.config import validate_spec
 from coder_core.specs import EvalSpec, Runtime
 from coder_core.steps.predictions import PredictionInputs
 from coder_core.steps.results import EvalResult, Evidence
-from coder_core.texts.bank_file import parse_text_bank
-from coder_core.texts.domains import load_domains
-from coder_core.texts.sentences import build_texts
-
-DIM = 16
-NAMES = ("red kite", "blue tit", "green finch", "wren")
-
-
-class World(NamedTuple):
-    """Files, and the settings of an evaluation that reads them."""
-
-    folder: Path
-    settings: dict[str, Any]
-
-    def spec(self, **changes: Any) -> EvalSpec:
-        return validate_spec({**self.settings, **changes}, place="test", base=str(self.folder))
 
 
 class Outcome(NamedTuple):
@@ -38,48 +17,6 @@ class Outcome(NamedTuple):
 
     evidence: Evidence
     result: EvalResult
-
-
-def write_world(folder: Path, names: tuple[str, ...] = NAMES, *, images_per_class: int = 30) -> World:
-    """Write bank, text features and image features for some classes; the same names always give the same rows."""
-    bank = {
-        "format": "coder-text-bank/1",
-        "classes": [
-            {
-                "name": name,
-                "attributes": [f"{name} mark {number}" for number in range(2 + len(name) % 3)],
-                "analogous_classes": [f"{name} lookalike"],
-                "synonyms": [f"{name} alias"] * (len(name) % 2),
-            }
-            for name in names
-        ],
-    }
-    content = yaml.safe_dump(bank)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "bank.yaml").write_text(content)
-    classes = ClassList(names)
-    table = build_texts(classes, parse_text_bank(content, place="bank", classes=classes), load_domains()["bird"])
-    texts = table.unique_texts()
-    vectors = np.stack([_vector(text) for text in texts])
-    np.savez(folder / "texts.npz", texts=np.array(texts), features=vectors)
-    labels = np.repeat(np.arange(len(names)), images_per_class)
-    described = {row.class_id: texts.index(row.text) for row in table.rows if row.kind == "attribute"}
-    noise = [_vector(f"{names[label]} {row % images_per_class}") for row, label in enumerate(labels)]
-    images = np.stack([vectors[described[label]] for label in labels]) + 1.5 * np.stack(noise)
-    np.savez(folder / "images.npz", features=images, labels=labels, class_names=np.array(names))
-    settings = {
-        "name": "world",
-        "dataset": {"kind": "features", "path": str(folder / "images.npz")},
-        "encoder": {"kind": "precomputed", "texts": [{"path": str(folder / "texts.npz")}]},
-        "texts": {"bank": str(folder / "bank.yaml"), "domain": "bird"},
-        "matrix": {"write": True},
-    }
-    return World(folder, settings)
-
-
-def _vector(text: str) -> np.ndarray:
-    vector = np.random.default_rng(zlib.crc32(text.encode())).standard_normal(DIM)
-    return np.asarray(vector / np.linalg.norm(vector))
 
 
 def run_steps(spec: EvalSpec, runtime: Runtime, run_id: str = "run-1") -> Outcome:
@@ -119,12 +56,6 @@ def run_steps(spec: EvalSpec, runtime: Runtime, run_id: str = "run-1") -> Outcom
         predictions=steps.predictions.finish_predictions(inputs, spec.methods, predicted, runtime),
     )
     return Outcome(evidence, steps.results.publish_results(spec, evidence, runtime))
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    """Four classes of thirty images."""
-    return write_world(tmp_path / "world")
 
 
 @pytest.fixture

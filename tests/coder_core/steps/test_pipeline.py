@@ -16,8 +16,9 @@ from coder_core.storage.store import Store
 from coder_core.storage.tables import vectors_from_arrow
 from coder_core.storage.warehouse import Warehouse
 from coder_core.texts.layout import build_layout
+from tests.fixtures_inputs import NAMES, World, write_world
 
-from .conftest import NAMES, World, run_steps, write_world
+from .conftest import run_steps
 
 METHODS = ("clip", "clip_ensemble", "vcd", "coder")
 
