@@ -6,6 +6,7 @@ Results go to standard output, everything else to standard error; every expected
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -74,7 +75,7 @@ def run(config: str, overrides: tuple[str, ...], store: str, as_json: bool) -> N
         return
     from coder_core.report.summary import print_summary
 
-    print_summary(result, sys.stdout)
+    print_summary(result, sys.stdout, program=_program_name())
 
 
 @main.command()
@@ -107,6 +108,11 @@ def tables(store: str) -> None:
         click.echo(f"{name} ({rows} rows)")
         for column in columns:
             click.echo(f"  {column.name:20} {column.type:10} {column.description}")
+
+
+def _program_name() -> str:
+    """How to call this program from here: its bare name where the shell finds it, its path otherwise."""
+    return "coder-eval" if shutil.which("coder-eval") else os.path.relpath(sys.argv[0])
 
 
 def _run_flow(config: str, overrides: list[str], runtime: "Runtime") -> "EvalResult":

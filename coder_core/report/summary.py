@@ -9,7 +9,7 @@ from rich.text import Text
 
 from coder_core.steps.results import EvalResult, Metric
 
-HEADINGS = {"top1": "top-1 %", "top5": "top-5 %", "mean_per_class_accuracy": "mean per class %"}
+HEADINGS = {"top1": "top-1", "top5": "top-5", "mean_per_class_accuracy": "mean per class"}
 
 
 def metric_rows(result: EvalResult) -> list[dict[str, str | float | int]]:
@@ -17,14 +17,20 @@ def metric_rows(result: EvalResult) -> list[dict[str, str | float | int]]:
     return [metric.model_dump() for metric in result.metrics]
 
 
-def print_summary(result: EvalResult, stream: IO[str]) -> None:
-    """Print the table of methods and metrics, what the run cost, and what to type next."""
+def print_summary(result: EvalResult, stream: IO[str], *, program: str = "coder-eval") -> None:
+    """Print the table of methods and metrics, what the run cost, and what to type next.
+
+    Args:
+        result: What the run found.
+        stream: Where to.
+        program: How the reader calls the command line.
+    """
     console = Console(file=stream, highlight=False, soft_wrap=True)
     console.print(_metrics_table(result))
     for line in cost_lines(result):
         console.print(line, markup=False)
     console.print("\nNext:", markup=False)
-    for line in next_commands(result):
+    for line in next_commands(result, program):
         console.print(f"  {line}", markup=False)
 
 
@@ -39,7 +45,7 @@ def cost_lines(result: EvalResult) -> list[str]:
     return [*lines, f"run {result.run_id} in {result.seconds:.1f} s, store {result.store}"]
 
 
-def next_commands(result: EvalResult) -> list[str]:
+def next_commands(result: EvalResult, program: str) -> list[str]:
     """Three commands that lead on."""
     best = max((metric for metric in result.metrics if metric.metric == "top1"), key=lambda metric: metric.value)
     store = "" if result.store == "./store" else f" --store {result.store}"
@@ -49,18 +55,19 @@ def next_commands(result: EvalResult) -> list[str]:
     )
     costs = "SELECT name, started_at, images_embedded, texts_embedded FROM runs ORDER BY 2"
     return [
-        f'coder-eval query "{confused}"{store}',
-        f'coder-eval query "{costs}"{store}',
-        f"coder-eval tables{store}",
+        f'{program} query "{confused}"{store}',
+        f'{program} query "{costs}"{store}',
+        f"{program} tables{store}",
     ]
 
 
 def _metrics_table(result: EvalResult) -> Table:
-    table = Table(title=Text(f"{result.name}: {result.image_count} images of {result.class_count} classes"))
+    title = f"{result.name}: {result.image_count} images of {result.class_count} classes, percent [95 % interval]"
+    table = Table(title=Text(title), title_justify="left")
     table.add_column("method")
     metrics = list(dict.fromkeys(metric.metric for metric in result.metrics))
     for metric in metrics:
-        table.add_column(f"{HEADINGS.get(metric, metric)} [95 % interval]".replace("[", r"\["), justify="right")
+        table.add_column(Text(HEADINGS.get(metric, metric)), justify="right")
     for method in dict.fromkeys(metric.method for metric in result.metrics):
         cells = _cells((found for found in result.metrics if found.method == method), metrics)
         table.add_row(Text(method), *cells)
