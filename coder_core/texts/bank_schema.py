@@ -4,12 +4,34 @@ import difflib
 import reprlib
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    ValidationError,
+)
 
 from coder_core.errors import TextBankError
 from coder_core.texts.markup import read_markup
 
-__all__ = ["FORMAT", "BankEntry", "BankFile", "PairEntry", "read_bank_file"]
+__all__ = [
+    "FORMAT",
+    "BankEntry",
+    "BankFile",
+    "LabelId",
+    "NonBlank",
+    "PairEntry",
+    "PhraseEntry",
+    "PhraseList",
+    "Record",
+    "SourcedPhrase",
+    "bank_error",
+    "read_bank_file",
+]
 
 FORMAT = "coder-text-bank/1"
 
@@ -22,15 +44,35 @@ def _list_or_nothing(value: object) -> object:
     return [] if value is None else value
 
 
-PhraseList = Annotated[list[NonBlank], BeforeValidator(_list_or_nothing)]
-FilledList = Annotated[list[NonBlank], Field(min_length=1)]
+class Record(BaseModel):
+    """A closed mapping of a file."""
 
-
-class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False)
 
 
-class BankEntry(_Record):
+class SourcedPhrase(Record):
+    """A phrase whose source is not the file's: `{text: a long tail, source: human}`."""
+
+    text: NonBlank
+    source: NonBlank
+
+
+_TAGS = ("<text>", "<sourced>")
+"""The two ways to write a phrase. Pydantic puts these names into an error's path, though the user wrote no such key."""
+
+
+def _way_of_writing(phrase: object) -> str:
+    return _TAGS[1] if isinstance(phrase, dict | SourcedPhrase) else _TAGS[0]
+
+
+PhraseEntry = Annotated[
+    Annotated[NonBlank, Tag(_TAGS[0])] | Annotated[SourcedPhrase, Tag(_TAGS[1])], Discriminator(_way_of_writing)
+]
+PhraseList = Annotated[list[PhraseEntry], BeforeValidator(_list_or_nothing)]
+FilledList = Annotated[list[PhraseEntry], Field(min_length=1)]
+
+
+class BankEntry(Record):
     """One class of the file. `attributes` is None where the key is absent; present, it must not be empty."""
 
     name: NonBlank
@@ -40,7 +82,7 @@ class BankEntry(_Record):
     synonyms: PhraseList = Field(default_factory=list)
 
 
-class PairEntry(_Record):
+class PairEntry(Record):
     """Phrases that tell `class` from `rival`."""
 
     class_: NonBlank = Field(alias="class")
@@ -50,12 +92,13 @@ class PairEntry(_Record):
     phrases: Annotated[FilledList, BeforeValidator(_list_or_nothing)]
 
 
-class BankFile(_Record):
-    """The whole file."""
+class BankFile(Record):
+    """The whole file. `partial` says that some classes are known to have no attributes."""
 
     format: Literal["coder-text-bank/1"]
     domain: NonBlank | None = None
     source: NonBlank = "file"
+    partial: Annotated[bool, Field(strict=True)] = False
     classes: Annotated[list[BankEntry], Field(min_length=1)]
     one_to_one: list[PairEntry] = Field(default_factory=list)
 
@@ -76,10 +119,10 @@ def read_bank_file(text: str, place: str) -> BankFile:
     try:
         return BankFile.model_validate(document)
     except ValidationError as error:
-        raise _as_bank_error(error, place) from error
+        raise bank_error(error, place) from error
 
 
-def _as_bank_error(error: ValidationError, place: str) -> TextBankError:
+def bank_error(error: ValidationError, place: str) -> TextBankError:
     """Say the first thing wrong: where in the file, what was found, what to do."""
     problems = error.errors(include_url=False, include_context=True)
     first = problems[0]
@@ -89,7 +132,7 @@ def _as_bank_error(error: ValidationError, place: str) -> TextBankError:
 
 
 def _explain(kind: str, location: tuple[int | str, ...], found: object, message: str) -> tuple[str, str]:
-    key = str(location[-1])
+    key = str(next(part for part in reversed(location) if part not in _TAGS))
     if kind == "extra_forbidden":
         return f"unknown key {key!r}.", _nearest_key(key)
     if kind == "missing":
@@ -106,7 +149,7 @@ def _explain(kind: str, location: tuple[int | str, ...], found: object, message:
 
 
 def _nearest_key(key: str) -> str:
-    models: tuple[type[BaseModel], ...] = (BankFile, BankEntry, PairEntry)
+    models: tuple[type[BaseModel], ...] = (BankFile, BankEntry, PairEntry, SourcedPhrase)
     known = sorted({field.alias or name for model in models for name, field in model.model_fields.items()})
     close = difflib.get_close_matches(key, known, n=1)
     return f"Did you mean {close[0]!r}?" if close and close[0] != key else f"Keys are: {', '.join(known)}."
@@ -114,7 +157,7 @@ def _nearest_key(key: str) -> str:
 
 def _path(location: tuple[int | str, ...]) -> str:
     """Write `("classes", 12, "attributes")` as `classes[12].attributes`."""
-    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location if part not in _TAGS)
     return "".join(parts).removeprefix(".")
 
 
