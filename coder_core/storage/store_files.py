@@ -6,8 +6,9 @@ SQL that slips past the guard (DuckDB types `WITH x AS (COPY ... TO ...) SELECT 
 nor see a run that is not published.
 """
 
+import threading
 from datetime import UTC, datetime
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from fsspec import AbstractFileSystem
 
@@ -34,8 +35,11 @@ class StoreFiles(AbstractFileSystem):  # type: ignore[misc]
 
     def info(self, path: str, **_options: Any) -> dict[str, Any]:
         """Return name and size of a file."""
-        with self.open(path) as file:
+        file = self.open(path)
+        try:
             return {"name": self._strip_protocol(path), "size": file.seek(0, 2), "type": "file"}
+        finally:
+            file.close()
 
     def glob(self, path: str, **_options: Any) -> list[str]:
         """Return the path itself when it may be read: there are no patterns here."""
@@ -53,4 +57,46 @@ class StoreFiles(AbstractFileSystem):  # type: ignore[misc]
         name = self._strip_protocol(path)
         if name not in self.readable:
             raise FileNotFoundError(path)
-        return self.store.open_input(name)
+        return cast(BinaryIO, SharedFile(self.store.open_input(name)))
+
+
+class SharedFile:
+    """An open file that DuckDB's threads read at once, each at its own position.
+
+    DuckDB shares a handle between threads and asks for `seek` and `read` in two calls; on a plain file they interleave,
+    and one thread is given another one's bytes. Positions are kept by thread id and not in `threading.local`, which
+    forgets: DuckDB's threads are strangers to Python between two calls.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._positions: dict[int, int] = {}
+        self._lock = threading.Lock()
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move this thread's position."""
+        thread = threading.get_ident()
+        with self._lock:
+            base = self._file.seek(0, 2) if whence == 2 else self._positions.get(thread, 0) if whence == 1 else 0
+            self._positions[thread] = base + offset
+            return base + offset
+
+    def tell(self) -> int:
+        """Return this thread's position."""
+        return self._positions.get(threading.get_ident(), 0)
+
+    def read(self, size: int = -1) -> bytes:
+        """Read at this thread's position and move it."""
+        thread = threading.get_ident()
+        with self._lock:
+            self._file.seek(self._positions.get(thread, 0))
+            content = self._file.read(size)
+            self._positions[thread] = self._positions.get(thread, 0) + len(content)
+            return content
+
+    def close(self) -> None:
+        """Close the file for every thread."""
+        self._file.close()
+
+    def __del__(self) -> None:
+        self._file.close()  # DuckDB drops some handles without closing them

@@ -1,8 +1,12 @@
+import io
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -10,7 +14,7 @@ from coder_core.errors import QueryError, StoreError
 from coder_core.storage.columns import TABLES
 from coder_core.storage.results import ResultTables
 from coder_core.storage.store import Store
-from coder_core.storage.store_files import StoreFiles
+from coder_core.storage.store_files import SharedFile, StoreFiles
 from coder_core.storage.tables import write_parquet
 from coder_core.storage.warehouse import Warehouse
 from tests.coder_core.storage.test_results import metrics, run_row
@@ -209,6 +213,45 @@ def test_even_behind_the_guard_files_can_only_be_read(disk_store: Store) -> None
         connection.execute("SELECT * FROM 'store://tables/metrics/run_id=hidden/part.parquet'")
     assert connection.execute(f"SELECT count(*) FROM 'store://{path}'").fetchall() == [(2,)]
     assert disk_store.read_bytes(path) == before
+
+
+class SlowFile(io.FileIO):
+    """A disk on which another thread always gets in between a seek and its read."""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        position = super().seek(offset, whence)
+        time.sleep(0.001)
+        return position
+
+
+def test_a_large_table_is_read_right_by_several_threads_at_once(
+    disk_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = 200_000  # four row groups: DuckDB reads them in parallel through one file handle
+    labels = np.random.default_rng(0).integers(0, 1_000, rows)
+    names = [f"class {label}" for label in labels]
+    table = pa.table(
+        {"method": ["clip"] * rows, "image_id": names, "predicted": labels, "predicted_name": names}
+    ).append_column("top5", pa.FixedSizeListArray.from_arrays(pa.array(np.repeat(labels, 2)), 2))
+    results = ResultTables(disk_store)
+    results.write("predictions", "run", table)
+    results.publish(run_row("run"))
+    sql = "SELECT sum(predicted), sum(top5[2]), count(*) FILTER (predicted_name = 'class ' || top5[1]) FROM predictions"
+    monkeypatch.setattr(Store, "open_input", lambda self, path: SlowFile(self.url(path)))
+    assert Warehouse(disk_store).query(sql).rows == [(labels.sum(), labels.sum(), rows)]
+
+
+def test_every_thread_has_its_own_position_in_a_shared_file() -> None:
+    file = SharedFile(io.BytesIO(b"0123456789"))
+    assert file.seek(2) == 2
+    with ThreadPoolExecutor(1) as other:
+        assert other.submit(file.seek, -3, 2).result() == 7
+        assert other.submit(file.read, 2).result() == b"78"
+        assert file.read(2) == b"23"
+        assert other.submit(file.read).result() == b"9"
+    assert file.seek(1, 1) == 5
+    assert file.tell() == 5
+    file.close()
 
 
 def test_a_damaged_result_is_the_stores_fault(warehouse: Warehouse) -> None:
