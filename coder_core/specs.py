@@ -148,7 +148,9 @@ class EvalSpec(Spec):
     def _methods_have_texts(self) -> "EvalSpec":
         starved = [method for method in self.methods if method in NEEDS_BANK]
         if starved and self.texts.bank is None:
-            raise ValueError(f"texts.bank is required by {', '.join(starved)}: name a text-bank file or drop the method")
+            raise ValueError(
+                f"texts.bank is required by {', '.join(starved)}: name a text-bank file or drop the method"
+            )
         return self
 
     @model_validator(mode="after")
@@ -158,10 +160,16 @@ class EvalSpec(Spec):
         return self
 
 
+def _leave_open(schema: dict[str, Any]) -> None:
+    """Take the defaults out of Prefect's form: it would send them, and so overrule the environment of the worker."""
+    for field in schema["properties"].values():
+        field.pop("default", None)
+
+
 class Runtime(BaseSettings):
     """Where and how fast. Never hashed. Every field can come from the environment as CODER_<FIELD>."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="CODER_")
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="CODER_", json_schema_extra=_leave_open)
 
     store: str = Field(default=DEFAULT_STORE, min_length=1, description="Root of the store: a path or fsspec URL.")
     device: str = Field(

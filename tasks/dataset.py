@@ -24,7 +24,7 @@ def load_dataset(dataset: DatasetSpec, runtime: Runtime) -> DatasetHandle:
     return handle
 
 
-@task(task_run_name="open-encoder-{encoder.kind}", **STEP_POLICY)
+@task(task_run_name="open-encoder", **STEP_POLICY)
 def open_encoder(encoder: EncoderSpec) -> EncoderHandle:
     """Identify the encoder by its weights and configuration."""
     return steps.text_embeddings.open_encoder(encoder)

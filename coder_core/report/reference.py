@@ -66,7 +66,7 @@ def _settings_table(model: type[BaseModel]) -> Iterator[str]:
 
 
 def _default(schema: dict[str, Any], default: object) -> str:
-    value = schema.get("default", None if default is None else "")
+    value = schema.get("default", default if isinstance(default, str | int) else None)
     return "" if value in (None, "", {}) else f"`{value}`".replace("'", "")
 
 
