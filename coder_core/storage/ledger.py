@@ -22,8 +22,6 @@ from coder_core.storage.refusals import NotInStoreError
 from coder_core.storage.store import Store
 from coder_core.storage.tables import check_columns, encode_parquet, open_parquet, read_parquet
 
-ROWS_PER_GROUP = 8_192
-"""What a reader of one row fetches and unpacks: 16 MB of 512 float32."""
 COMPACT_ROWS = 65_536
 """Parts below this are small and are merged until they reach it: 134 MB of 512 float32."""
 
@@ -134,7 +132,7 @@ class Ledger:
         return hits
 
     def _write_part(self, table: pa.Table) -> str:
-        content = encode_parquet(table, rows_per_group=ROWS_PER_GROUP)
+        content = encode_parquet(table)
         path = f"{self.folder}/{content_hash(content)}.parquet"
         self.store.create_bytes(path, content)
         return path

@@ -19,7 +19,11 @@ from coder_core.errors import StoreError
 from coder_core.storage.refusals import explained
 from coder_core.storage.store import Store
 
-ROWS_PER_GROUP = 65_536
+GROUP_BYTES = 16 * 2**20
+"""What a reader of one row fetches and unpacks, and what `iter_batches` holds: 8,192 vectors of 512 float32."""
+GROUP_ROWS = 65_536
+NOMINAL_BYTES = 256
+"""Taken for a value without a fixed width (a text): groups follow from the schema, so equal tables have equal bytes."""
 COMPRESSION = "zstd"
 _VECTOR_TYPES = ("float16", "float32")
 
@@ -52,7 +56,7 @@ def vectors_from_arrow(column: pa.Array | pa.ChunkedArray) -> Float[np.ndarray, 
     return matrices[0] if len(matrices) == 1 else np.concatenate(matrices)
 
 
-def encode_parquet(table: pa.Table, *, rows_per_group: int = ROWS_PER_GROUP) -> bytes:
+def encode_parquet(table: pa.Table) -> bytes:
     """Write a table as Parquet bytes; the same table always gives the same bytes."""
     sink = pa.BufferOutputStream()
     texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
@@ -60,7 +64,7 @@ def encode_parquet(table: pa.Table, *, rows_per_group: int = ROWS_PER_GROUP) -> 
     pq.write_table(
         table.combine_chunks(),
         sink,
-        row_group_size=rows_per_group,
+        row_group_size=_rows_per_group(table.schema),
         compression=COMPRESSION,
         use_dictionary=texts,
         write_page_checksum=True,
@@ -113,6 +117,17 @@ def explained_parquet(url: str) -> Iterator[None]:
             reason = " ".join(str(error).split())
             remedy = "Delete it; what it held is computed again."
             raise StoreError(f"This Parquet file is damaged ({reason}).", url, remedy) from error
+
+
+def _rows_per_group(schema: pa.Schema) -> int:
+    row_bytes = sum(_value_bytes(field.type) for field in schema)
+    return min(GROUP_ROWS, max(1, GROUP_BYTES // max(1, row_bytes)))
+
+
+def _value_bytes(kind: pa.DataType) -> int:
+    if pa.types.is_fixed_size_list(kind):
+        return int(kind.list_size) * _value_bytes(kind.value_type)
+    return max(1, int(kind.bit_width) // 8) if pa.types.is_primitive(kind) else NOMINAL_BYTES
 
 
 def _parquet_file(source: Any) -> pq.ParquetFile:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from coder_core.errors import StoreError
 from coder_core.storage import ledger as ledger_module
+from coder_core.storage import tables
 from coder_core.storage.ledger import Ledger
 from coder_core.storage.store import Store
 
@@ -164,7 +165,7 @@ def test_large_parts_are_not_merged_again(disk_store: Store, monkeypatch: pytest
 
 
 def test_rows_are_found_across_row_groups(disk_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger_module, "ROWS_PER_GROUP", 3)
+    monkeypatch.setattr(tables, "GROUP_BYTES", 3 * 2 * tables.NOMINAL_BYTES)
     ledger = Ledger(disk_store, "n", "p")
     keys = [f"k{number:02d}" for number in range(10)]
     ledger.append(rows(keys))

@@ -2,6 +2,7 @@ import uuid
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from coder_core.errors import StoreError
 from coder_core.storage.refusals import NotInStoreError
 from coder_core.storage.store import Store
 from coder_core.storage.tables import (
+    GROUP_BYTES,
     decode_parquet,
     encode_parquet,
     read_parquet,
@@ -82,6 +84,17 @@ def test_equal_tables_give_equal_bytes_however_they_were_put_together() -> None:
     pieces = pa.concat_tables([pa.Table.from_pylist(rows[:7]), pa.Table.from_pylist(rows[7:])])
     sliced = pa.Table.from_pylist([rows[0], *rows]).slice(1)
     assert encode_parquet(whole) == encode_parquet(pieces) == encode_parquet(sliced)
+
+
+@pytest.mark.parametrize(("dim", "rows"), [(512, 8_192), (16_384, 600)])
+def test_wide_vectors_are_cut_into_groups_of_bounded_size(dim: int, rows: int) -> None:
+    vectors = np.zeros((rows, dim), dtype=np.float32)
+    table = pa.table({"key": ["k"] * len(vectors), "vector": vectors_to_arrow(vectors)})
+    file = pq.ParquetFile(pa.BufferReader(encode_parquet(table)))
+    found = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
+    assert max(found) * dim * 4 <= GROUP_BYTES
+    assert min(found[:-1]) * dim * 4 > GROUP_BYTES * 0.8
+    assert sum(found) == len(vectors)
 
 
 def test_only_asked_columns_are_read_and_unknown_ones_refused(store: Store) -> None:
