@@ -1,7 +1,7 @@
 """What to compute, and where and how fast: two kinds of settings that must not be mixed.
 
-`EvalSpec` decides the numbers: every field of it is part of the identity of some result. `Runtime` decides where they are
-computed and how fast: no field of it ever enters a key, so the same evaluation on another machine finds the same
+`EvalSpec` decides the numbers: every field of it is part of the identity of some result. `Runtime` decides where they
+are computed and how fast: no field of it ever enters a key, so the same evaluation on another machine finds the same
 artifacts.
 """
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from coder_core.locations import resolve_location
+from coder_core.locations import looks_like_path, resolve_location
 
 DEFAULT_STORE = "./store"
 MethodName = Literal["clip", "clip_ensemble", "vcd", "coder"]
@@ -25,8 +25,15 @@ def _resolved(location: str, info: ValidationInfo) -> str:
     return resolve_location(location, base) if base is not None else location
 
 
+def _resolved_path(location: str, info: ValidationInfo) -> str:
+    return _resolved(location, info) if looks_like_path(location) else location
+
+
 InputPath = Annotated[str, Field(min_length=1), AfterValidator(_resolved)]
 """A path, an fsspec URL or `demo:name`; relative paths are read from the folder of the config that names them."""
+
+CheckpointName = Annotated[str, Field(min_length=1), AfterValidator(_resolved_path)]
+"""Like `InputPath`, but a bare name (no folder, no suffix) is a tag of published weights; `./name` is a folder."""
 
 
 class Spec(BaseModel):
@@ -39,8 +46,8 @@ class FlagsDataset(Spec):
     """The embedded demonstration: photographs of national flags, rendered by this project."""
 
     kind: Literal["flags"] = Field(description="`flags`.")
-    images_per_class: int = Field(default=30, ge=1, le=1000, description="Photographs of each flag.")
-    seed: int = Field(default=1, ge=0, description="Decides pose, light, background and noise.")
+    images_per_class: int = Field(default=30, ge=1, le=1000, strict=True, description="Photographs of each flag.")
+    seed: int = Field(default=1, ge=0, strict=True, description="Decides pose, light, background and noise.")
 
 
 class FolderDataset(Spec):
@@ -76,7 +83,7 @@ class OpenClipEncoder(Spec):
     architecture: str | None = Field(
         default=None, description="open_clip's name, e.g. ViT-B-32; not needed where the checkpoint folder says it."
     )
-    checkpoint: InputPath = Field(
+    checkpoint: CheckpointName = Field(
         description="A folder in open_clip's layout, a weights file, or open_clip's tag of published weights."
     )
 
@@ -114,7 +121,9 @@ class TextsSpec(Spec):
 class MatrixSpec(Spec):
     """The explicit CODER matrix, images x texts."""
 
-    write: bool = Field(default=False, description="Write it as an artifact; classification does not need it.")
+    write: bool = Field(
+        default=False, strict=True, description="Write it as an artifact; classification does not need it."
+    )
 
 
 class EvalSpec(Spec):

@@ -1,0 +1,122 @@
+"""From pydantic's report to one sentence about a config: the key as its writer wrote it, the value, the remedy."""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from coder_core.errors import ConfigError
+from coder_core.specs import Runtime
+
+Location = tuple[int | str, ...]
+
+_UNIONS = ("dataset", "encoder")
+"""Pydantic names the chosen variant as the second step of an error's path here; a user did not write it there."""
+
+_EXPECTED = {
+    "tuple_type": "expected a list",
+    "string_type": "expected text (YAML reads `no` and `12` as other types: use quotes)",
+    "dict_type": "expected settings by key",
+    "model_type": "expected settings by key",
+    "model_attributes_type": "expected settings by key",
+    "invalid_key": "keys are text",
+    "too_short": "the list is empty",
+}
+"""What pydantic says in the words of Python, in the words of YAML."""
+
+
+def explain_invalid(error: ValidationError, place: str, model: type[BaseModel]) -> ConfigError:
+    """Say the first thing wrong; a key that does not exist comes before one that is absent, it is often the same.
+
+    Args:
+        error: What pydantic found.
+        place: The file, or what else was checked.
+        model: What it was checked against.
+    """
+    found = sorted(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
+    first, more = found[0], f" ({len(found) - 1} more after this one.)" if len(found) > 1 else ""
+    keys = _written_keys(first["loc"], first["type"])
+    problem, remedy = _explain(first, keys, model)
+    where = ".".join(map(str, [*keys, "kind"] if first["type"].startswith("union_tag") else keys))
+    return ConfigError(f"{problem}.", f"{place}: {where}" if where else place, f"{remedy}{more}")
+
+
+def _written_keys(location: Location, kind: str) -> list[int | str]:
+    keys = [key for depth, key in enumerate(location) if depth != 1 or location[0] not in _UNIONS]
+    if kind in ("string_type", "tuple_type") and keys[-1] in ("str", "tuple[str, ...]"):
+        return keys[:-1]  # the branch of a `str | tuple[str, ...]`, which no user wrote either
+    return keys
+
+
+def _explain(first: Mapping[str, Any], keys: Sequence[int | str], model: type[BaseModel]) -> tuple[str, str]:
+    kind, shown = first["type"], f", found {first['input']!r:.80}"
+    if kind == "extra_forbidden":
+        return f"unknown key {keys[-1]!r}", _nearest_key(keys, first["loc"], model)
+    if kind == "missing":
+        return "this key is required and absent", "Add it."
+    if kind == "union_tag_not_found":
+        return "this key is required and absent", f"Kinds are: {', '.join(_variants(model, keys))}."
+    if kind == "union_tag_invalid":
+        return f"there is no kind {first['ctx']['tag']!r}", _nearest(
+            first["ctx"]["tag"], _variants(model, keys), "Kinds"
+        )
+    if kind == "value_error":
+        return first["msg"].removeprefix("Value error, "), "See docs/configuration.md."
+    if kind == "literal_error":
+        return f"there is no {first['input']!r:.80}", _nearest(
+            str(first["input"]), _quoted(first["ctx"]["expected"]), "Known"
+        )
+    expected = first["msg"].replace("Input should be", "expected")
+    return f"{_EXPECTED.get(kind, expected)}{shown}", "See docs/settings.md."
+
+
+def _quoted(text: str) -> list[str]:
+    return re.findall("'([^']*)'", text)
+
+
+def _nearest_key(keys: Sequence[int | str], location: Location, model: type[BaseModel]) -> str:
+    root, key = model.model_json_schema(), str(keys[-1])
+    here = ".".join(step for step in keys if isinstance(step, str))
+    places = [path for path in _all_places(root, root) if path.rpartition(".")[2] == key]
+    if places and here not in places:
+        return f"It belongs to `{places[0]}`."
+    if not places and key in Runtime.model_fields:
+        return f"Not part of a config: set CODER_{key.upper()} in the environment."
+    hint = "Only another kind has it. " if places else ""
+    return hint + _nearest(key, sorted(_schema_at(root, location[:-1]).get("properties", {})), "Keys")
+
+
+def _nearest(found: str, known: Sequence[str], noun: str) -> str:
+    close = difflib.get_close_matches(found, known, n=1)
+    return f"Did you mean {close[0]!r}?" if close else f"{noun} are: {', '.join(known)}."
+
+
+def _variants(model: type[BaseModel], keys: Sequence[int | str]) -> list[str]:
+    field = model.model_json_schema()["properties"][keys[0]]
+    return sorted(field["discriminator"]["mapping"])
+
+
+def _schema_at(root: Mapping[str, Any], location: Location) -> Mapping[str, Any]:
+    """Walk a JSON schema along an error's path: properties, list items, variants."""
+    node: Mapping[str, Any] = root
+    for step in location:
+        variants = node.get("discriminator", {}).get("mapping", {})
+        below = {"$ref": variants[step]} if step in variants else node.get("properties", {}).get(step)
+        node = _resolved(root, below or node.get("items") or {})
+    return node
+
+
+def _all_places(root: Mapping[str, Any], node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Every key path that a schema knows; the items of a list share its path."""
+    for name, child in node.get("properties", {}).items():
+        yield f"{prefix}{name}"
+        for branch in (child, *child.get("oneOf", ()), child.get("items", {})):
+            yield from _all_places(root, _resolved(root, branch), f"{prefix}{name}.")
+
+
+def _resolved(root: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, Any]:
+    reference = node.get("$ref")
+    found: Mapping[str, Any] = root["$defs"][reference.rpartition("/")[2]] if reference else node
+    return found
