@@ -1,0 +1,153 @@
+"""Prefect as a user runs it: a server, the deployment of `prefect.yaml` and a worker, each a process of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import httpx
+import pytest
+
+from .fixtures_prefect import QUIET
+
+PROJECT = Path(__file__).parents[1]
+PATIENCE_SECONDS = 240.0
+"""For a server's first start, or a run, on a machine that is busy with other things."""
+
+
+class Deployed(NamedTuple):
+    """A server with the deployment, and the store that its worker writes to."""
+
+    environment: dict[str, str]
+    api_url: str
+    store: Path
+
+    def prefect(self, *arguments: str, check: bool = True) -> str:
+        """Type a `prefect` command in the project's folder; gives what it prints."""
+        command = [sys.executable, "-m", "prefect", *arguments]
+        done = subprocess.run(
+            command, cwd=PROJECT, env=self.environment, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+        )
+        assert done.returncode == 0 or not check, f"{command}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    @contextmanager
+    def client(self) -> Iterator[Any]:
+        """Prefect's client for this server."""
+        from prefect.client.orchestration import SyncPrefectClient
+
+        with SyncPrefectClient(self.api_url) as client:
+            yield client
+
+    def wait_for_run(self, accepts: Callable[[Any], bool]) -> Any:
+        """Wait until there is a flow run that is accepted and has ended."""
+        with self.client() as client:
+
+            def ended_run() -> Any:
+                runs = [run for run in client.read_flow_runs() if accepts(run)]
+                return next((run for run in runs if run.state and run.state.is_final()), None)
+
+            return wait_until(ended_run)
+
+    def read_run(self, flow_run_id: UUID) -> Any:
+        """One flow run as the server knows it."""
+        with self.client() as client:
+            return client.read_flow_run(flow_run_id)
+
+
+def wait_until(found: Callable[[], Any]) -> Any:
+    """Ask again until there is something."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        if (answer := found()) is not None:
+            return answer
+        time.sleep(0.5)
+    raise TimeoutError(f"nothing after {PATIENCE_SECONDS} s")
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+    """Start everything on a fresh database, deploy, and end everything by process id."""
+    home = tmp_path_factory.mktemp("prefect-home")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    place = Deployed(_environment(home, port), f"http://127.0.0.1:{port}/api", home / "store")
+    processes = [_start(place, home, "server", "start", "--host", "127.0.0.1", "--port", port, "--no-ui")]
+    try:
+        wait_until(lambda: _answers(place.api_url, processes[0]))
+        place.prefect("work-pool", "create", "coder", "--type", "process")
+        place.prefect("--no-prompt", "deploy", "--all")
+        processes.append(_start(place, home, "worker", "start", "--pool", "coder"))
+        yield place
+    finally:
+        for process in reversed(processes):
+            _stop(process)
+        left = _processes_of(home)
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+    assert not left, f"processes {left} were left behind"
+
+
+def _environment(home: Path, port: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "CODER_"))}
+    return {
+        **kept,
+        **QUIET,
+        "NO_COLOR": "1",
+        "COLUMNS": "500",
+        "PREFECT_HOME": str(home),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "2",
+        "PREFECT_WORKER_QUERY_SECONDS": "2",
+        "CODER_STORE": str(home / "store"),
+    }
+
+
+def _start(place: Deployed, home: Path, *arguments: str) -> "subprocess.Popen[bytes]":
+    with (home / f"{arguments[0]}.log").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "prefect", *arguments],
+            cwd=PROJECT,
+            env=place.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def _answers(api_url: str, server: "subprocess.Popen[bytes]") -> bool | None:
+    assert server.poll() is None, f"the server ended with {server.returncode}"
+    try:
+        return httpx.get(f"{api_url}/health", timeout=5).is_success or None
+    except httpx.TransportError:
+        return None
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(30)
+
+
+def _processes_of(home: Path) -> list[int]:
+    """Every living process that was started with this home; Linux only, elsewhere none is found."""
+    mark = f"PREFECT_HOME={home}".encode()
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+        except OSError:  # it has ended meanwhile, or belongs to somebody else
+            continue
+    return found

@@ -1,0 +1,99 @@
+"""The deployment on a real server with a real worker: run by hand, run by the scheduler, and told what is wrong."""
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+import yaml
+
+from tests.fixtures_deployment import Deployed
+from tests.fixtures_inputs import write_world
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+NAME = "coder-eval/coder-eval"
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A config file as a user writes it, with paths relative to it."""
+    folder = tmp_path_factory.mktemp("world")
+    write_world(folder)
+    settings = {
+        "name": "deployed",
+        "dataset": {"kind": "features", "path": "./images.npz"},
+        "encoder": {"kind": "precomputed", "texts": [{"path": "./texts.npz"}]},
+        "texts": {"bank": "./bank.yaml", "domain": "bird"},
+    }
+    (folder / "config.yaml").write_text(yaml.safe_dump(settings))
+    return str(folder / "config.yaml")
+
+
+def query(store: Path, sql: str) -> list[dict[str, Any]]:
+    command = [sys.executable, "-m", "flows.cli", "query", sql, "--store", str(store), "--format", "json"]
+    return list(json.loads(subprocess.run(command, check=True, capture_output=True, timeout=60).stdout))
+
+
+def run_deployment(deployed: Deployed, **parameters: str) -> Any:
+    """Type `prefect deployment run`, wait, and give the flow run."""
+    options = [part for name, value in parameters.items() for part in ("--param", f"{name}={value}")]
+    told = deployed.prefect("deployment", "run", NAME, *options, "--watch", check=False)
+    flow_run_id = next(line.split()[-1] for line in told.splitlines() if "UUID:" in line)
+    return deployed.read_run(UUID(flow_run_id))
+
+
+def test_a_run_writes_to_the_store_of_its_worker_and_shows_its_metrics(deployed: Deployed, config: str) -> None:
+    run = run_deployment(deployed, config=config)
+    assert run.state.is_completed(), run.state
+    rows = query(deployed.store, "SELECT run_id, name, image_count FROM runs")
+    assert [(row["name"], row["image_count"]) for row in rows] == [("deployed", 120)]
+    assert rows[0]["run_id"].endswith(str(run.id)[-8:])
+    with deployed.client() as client:
+        (artifact,) = [found for found in client.read_artifacts() if found.flow_run_id == run.id]
+    assert (artifact.key, artifact.type) == ("metrics", "table")
+    shown = {(row["method"], row["metric"], row["value"]) for row in json.loads(artifact.data)}
+    stored = query(deployed.store, "SELECT method, metric, value FROM metrics")
+    assert shown == {(row["method"], row["metric"], row["value"]) for row in stored}
+
+
+def test_runtime_settings_win_over_the_environment_of_the_worker(
+    deployed: Deployed, config: str, tmp_path: Path
+) -> None:
+    run = run_deployment(deployed, config=config, runtime=json.dumps({"store": str(tmp_path / "other")}))
+    assert run.state.is_completed(), run.state
+    assert query(tmp_path / "other", "SELECT count(*) AS n FROM runs") == [{"n": 1}]
+
+
+def test_a_scheduled_run_is_made_and_picked_up(deployed: Deployed, config: str) -> None:
+    """SQLAlchemy 2.1 stops the scheduler silently, and the newest FastAPI the server (architecture.md, section 5)."""
+    from prefect.client.schemas.actions import DeploymentScheduleCreate
+    from prefect.client.schemas.schedules import IntervalSchedule
+
+    soon = IntervalSchedule(interval=timedelta(hours=2), anchor_date=datetime.now(UTC) + timedelta(seconds=5))
+    schedule = DeploymentScheduleCreate(schedule=soon, parameters={"config": config}, max_scheduled_runs=1)
+    with deployed.client() as client:
+        deployment = client.read_deployment_by_name(NAME)
+        client.create_deployment_schedules(deployment.id, [schedule])
+    run = deployed.wait_for_run(lambda run: run.auto_scheduled)
+    assert run.state.is_completed(), run.state
+
+
+def test_a_wrong_config_ends_in_a_failed_run_that_says_why(deployed: Deployed, config: str) -> None:
+    run = run_deployment(deployed, config=config, overrides='["logit_scal=3"]')
+    assert run.state.is_failed()
+    assert f"ConfigError: {config}: logit_scal: unknown key 'logit_scal'. Did you mean 'logit_scale'?" in (
+        run.state.message
+    )
+    assert len(run.state.message.splitlines()) == 1
+
+
+def test_an_impossible_runtime_is_refused_before_there_is_a_run(deployed: Deployed, config: str) -> None:
+    told = deployed.prefect(
+        "deployment", "run", NAME, "--param", f"config={config}", "--param", 'runtime={"workers": 0}', check=False
+    )
+    assert "runtime" in told
+    assert "Created flow run" not in told
