@@ -1,5 +1,6 @@
 """Image features that another tool computed: read, checked, normalised."""
 
+from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from coder_core.specs import FeaturesDataset
 from coder_core.storage.input_tables import read_feature_file
 
 UNIT_TOLERANCE = 2e-3
-"""How far from 1 the length of a normalised row may be after rounding to float16 (512 values: below 1e-3 in practice)."""
+"""How far from 1 the length of a row may be after rounding to float16 (512 values: below 1e-3 in practice)."""
 
 
 class FeatureSet(NamedTuple):
@@ -31,21 +32,40 @@ def load_features(dataset: FeaturesDataset) -> FeatureSet:
         L2-normalised float32 features; ids are row numbers where the file names none.
 
     Raises:
-        FeatureFileError: A missing array, a wrong shape or type, NaN, a zero vector, or a label out of range.
+        FeatureFileError: A missing array, a wrong shape or type, NaN, a zero vector, a label out of range, or an image
+            id that occurs twice.
+        DatasetError: A blank class name, or none at all.
     """
-    if dataset.path.lower().endswith(".parquet") and isinstance(dataset.class_names, str):
-        raise FeatureFileError(
-            "a Parquet file has no place for a class list.", dataset.path, "Give the names: dataset.class_names: [...]."
-        )
-    optional = [dataset.image_ids] if dataset.image_ids else []
-    optional += [dataset.class_names] if isinstance(dataset.class_names, str) else []
-    arrays = read_feature_file(open_location(dataset.path), [dataset.features, dataset.labels, *optional])
-    features = normalised_rows(arrays[dataset.features], f"{dataset.path}: {dataset.features}")
-    names = dataset.class_names
-    classes = ClassList(tuple(map(str, arrays[names] if isinstance(names, str) else names)))
-    labels = _checked_labels(arrays[dataset.labels], len(features), classes, f"{dataset.path}: {dataset.labels}")
-    ids = arrays[dataset.image_ids] if dataset.image_ids else [f"{row:09d}" for row in range(len(features))]
-    return FeatureSet(classes, tuple(map(str, ids)), features, labels)
+    path, names = dataset.path, dataset.class_names
+    _refuse_names_per_row(dataset)
+    optional = [name for name in (dataset.image_ids, names) if isinstance(name, str)]
+    arrays = read_feature_file(open_location(path), [dataset.features, dataset.labels, *optional])
+    features = normalised_rows(arrays[dataset.features], f"{path}: {dataset.features}")
+    classes = ClassList(text_values(arrays[names], f"{path}: {names}") if isinstance(names, str) else names)
+    labels = _checked_labels(arrays[dataset.labels], len(features), classes, f"{path}: {dataset.labels}")
+    image_ids = tuple(f"{row:09d}" for row in range(len(features)))
+    if dataset.image_ids:
+        image_ids = _checked_ids(arrays[dataset.image_ids], len(features), f"{path}: {dataset.image_ids}")
+    return FeatureSet(classes, image_ids, features, labels)
+
+
+def text_values(values: np.ndarray, place: str) -> tuple[str, ...]:
+    """Check a vector of texts (or whole numbers, as text).
+
+    Raises:
+        FeatureFileError: Not a vector, or something else than text in it.
+    """
+    if values.ndim == 1 and values.dtype.kind in "SUOiu":
+        texts = values.tolist()
+        try:
+            texts = [text.decode("utf-8") if isinstance(text, bytes) else text for text in texts]
+        except UnicodeDecodeError as error:
+            raise FeatureFileError(f"not UTF-8 ({error}).", place, "Store texts, not bytes.") from error
+        if all(isinstance(text, str | int) for text in texts):
+            return tuple(map(str, texts))
+    raise FeatureFileError(
+        f"expected a vector of texts, found shape {values.shape} of {values.dtype}.", place, "Store one text per row."
+    )
 
 
 def normalised_rows(values: np.ndarray, place: str) -> Float[np.ndarray, "rows dim"]:
@@ -61,8 +81,9 @@ def normalised_rows(values: np.ndarray, place: str) -> Float[np.ndarray, "rows d
         raise FeatureFileError(
             f"expected (rows, dim) numbers, found shape {values.shape} of {values.dtype}.", place, "Store a matrix."
         )
-    matrix = values.astype(np.float32)
-    lengths = np.linalg.norm(matrix, axis=1)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite and is refused below
+        matrix = values.astype(np.float32)
+    lengths = np.sqrt(np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64))
     for reason, bad in (("NaN or infinity", ~np.isfinite(lengths)), ("zeros only", lengths == 0)):
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
@@ -70,7 +91,27 @@ def normalised_rows(values: np.ndarray, place: str) -> Float[np.ndarray, "rows d
                 f"row {row} holds {reason} ({int(bad.sum())} of {len(bad)} rows do).", place, "Compute it again."
             )
     is_unit = np.abs(lengths - 1.0) < UNIT_TOLERANCE
-    return np.asarray(matrix / np.where(is_unit, 1.0, lengths).astype(np.float32)[:, None])
+    matrix /= np.where(is_unit, 1.0, lengths)[:, None]
+    return matrix
+
+
+def _refuse_names_per_row(dataset: FeaturesDataset) -> None:
+    """A Parquet column has one value per image; taken for the class list, it would make a class of every image."""
+    if isinstance(dataset.class_names, str) and dataset.path.lower().endswith(".parquet"):
+        raise FeatureFileError(
+            "a Parquet file has no place for a class list.", dataset.path, "Give the names: dataset.class_names: [...]."
+        )
+
+
+def _checked_ids(values: np.ndarray, count: int, place: str) -> tuple[str, ...]:
+    ids = text_values(values, place)
+    if len(ids) != count:
+        raise FeatureFileError(f"{len(ids)} image ids and {count} features.", place, "Give one id per image.")
+    rows_of = Counter(ids)
+    if len(rows_of) != count:
+        twice, times = rows_of.most_common(1)[0]
+        raise FeatureFileError(f"the image id {twice!r} is there {times} times.", place, "Make ids unique.")
+    return ids
 
 
 def _checked_labels(values: np.ndarray, count: int, classes: ClassList, place: str) -> Int[np.ndarray, " images"]:

@@ -32,6 +32,7 @@ def list_folder(dataset: FolderDataset) -> FolderListing:
     The class of an image is the first folder of its path below the root; its id is that path.
 
     Raises:
+        InputError: There is no such folder, or it cannot be read.
         DatasetError: No image; an image outside any class folder; a folder that `class_names` does not know, or a named
             class without a folder.
     """

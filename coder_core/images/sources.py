@@ -134,7 +134,7 @@ def open_source(dataset: FlagsDataset | FolderDataset | FeaturesDataset) -> Imag
     """The source of a data set.
 
     Raises:
-        DatasetError: The folder is missing, empty or contradicts itself.
+        InputError: The folder is missing; or, as `DatasetError`, it has no image or contradicts itself.
         FeatureFileError: The features file cannot be used.
     """
     if isinstance(dataset, FlagsDataset):
