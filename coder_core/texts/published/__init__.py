@@ -1,0 +1,1 @@
+"""Published texts: text files that circulate with papers, read into a TextBank, with a report of what did not fit."""
