@@ -16,12 +16,10 @@ from jaxtyping import Float, Int
 from coder_core.classes import ClassList
 from coder_core.demo.images import flag_designs_hash, flag_names, render_flags
 from coder_core.demo.render import RENDERER_VERSION
-from coder_core.fingerprint import content_hash, key_of
+from coder_core.fingerprint import key_of
 from coder_core.images.features_file import load_features
 from coder_core.images.listing import list_folder
-from coder_core.locations import open_location
 from coder_core.specs import FeaturesDataset, FlagsDataset, FolderDataset
-from coder_core.storage.inputs import read_input
 
 
 class ImageBatch(NamedTuple):
@@ -45,7 +43,12 @@ class ImageSource(Protocol):
 
     @property
     def identity(self) -> str:
-        """sha256 of what decides the images and their labels."""
+        """sha256 of what decides the images and their order; labels that can be changed alone are no part of it."""
+        ...
+
+    @property
+    def labels_identity(self) -> str:
+        """sha256 of what decides the label of each image."""
         ...
 
     @property
@@ -76,6 +79,11 @@ class FlagsSource:
         """Design table, renderer, seed and number of photographs."""
         return key_of([self._dataset, RENDERER_VERSION, flag_designs_hash()])
 
+    @property
+    def labels_identity(self) -> str:
+        """The images say what they show."""
+        return self.identity
+
     def batches(self, rows: int) -> Iterator[ImageBatch]:
         """Render the flags."""
         images = render_flags(self._dataset.images_per_class, self._dataset.seed)
@@ -100,6 +108,11 @@ class FolderSource:
             digest.update(key_of([location, token]).encode())
         return digest.hexdigest()
 
+    @property
+    def labels_identity(self) -> str:
+        """The label is a part of the path."""
+        return self.identity
+
     def batches(self, rows: int) -> Iterator[ImageBatch]:
         """Slice the listing; no file is opened."""
         listing = self._listing
@@ -119,9 +132,14 @@ class FeaturesSource:
 
     @cached_property
     def identity(self) -> str:
-        """The file's bytes, and which arrays of it are read."""
-        columns = self._dataset.model_dump(mode="json", exclude={"path"})
-        return key_of([content_hash(read_input(open_location(self._dataset.path))), columns])
+        """Ids and normalised features."""
+        features = np.ascontiguousarray(self._set.features)
+        return key_of([self._set.image_ids, features.shape, hashlib.sha256(features.data).hexdigest()])
+
+    @cached_property
+    def labels_identity(self) -> str:
+        """Ids, labels, and the names that the labels count in."""
+        return key_of([self._set.image_ids, self._set.label_ids.tolist(), self.classes.names])
 
     def batches(self, rows: int) -> Iterator[ImageBatch]:
         """Slice the features."""

@@ -37,7 +37,7 @@ def load_dataset(dataset: FlagsDataset | FolderDataset | FeaturesDataset, runtim
     """
     watch, artifacts = Stopwatch(), open_store(runtime)
     source = open_source(dataset)
-    images, labels = (artifacts.find(_payload(kind, source)) for kind in ("images", "labels"))
+    images, labels = artifacts.find(_images_payload(source)), artifacts.find(_labels_payload(source))
     computed = 0
     if images is None or labels is None:
         images, labels = _write_listing(artifacts, source)
@@ -62,8 +62,12 @@ def part_name(number: int) -> str:
     return f"part-{number:06d}"
 
 
-def _payload(kind: str, source: ImageSource) -> ArtifactPayload:
-    return ArtifactPayload(kind=kind, step_version=STEP_VERSION, spec={}, inputs={"source": source.identity})
+def _images_payload(source: ImageSource) -> ArtifactPayload:
+    return ArtifactPayload(kind="images", step_version=STEP_VERSION, spec={}, inputs={"source": source.identity})
+
+
+def _labels_payload(source: ImageSource) -> ArtifactPayload:
+    return ArtifactPayload(kind="labels", step_version=STEP_VERSION, spec={}, inputs={"source": source.labels_identity})
 
 
 def _write_classes(artifacts: ArtifactStore, source: ImageSource) -> Artifact:
@@ -73,8 +77,8 @@ def _write_classes(artifacts: ArtifactStore, source: ImageSource) -> Artifact:
 
 
 def _write_listing(artifacts: ArtifactStore, source: ImageSource) -> tuple[Artifact, Artifact]:
-    images = artifacts.writer(_payload("images", source))
-    labels = artifacts.writer(_payload("labels", source))
+    images = artifacts.writer(_images_payload(source))
+    labels = artifacts.writer(_labels_payload(source))
     with track("reading the data set", total=source.image_count, unit="images") as progress:
         for number, batch in enumerate(source.batches(LISTING_ROWS)):
             images.write_part(part_name(number), _images_table(batch))
