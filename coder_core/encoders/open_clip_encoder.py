@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from coder_core.encoders.device import choose_device
-from coder_core.encoders.open_clip_loading import load_open_clip
+from coder_core.encoders.open_clip_model import load_open_clip
 from coder_core.encoders.text_tower import as_token_rows, can_cut, embed_sorted
 from coder_core.specs import OpenClipEncoder
 
@@ -34,6 +34,8 @@ class OpenClip:
 
     def encode_texts(self, texts: Sequence[str]) -> Float[np.ndarray, "texts dim"]:
         """Embed texts; rows are L2-normalised float32."""
+        if not texts:
+            return np.zeros((0, self.dim), dtype=np.float32)
         tokens = as_token_rows(self._clip.tokenizer, texts)
         with self._slot:
             return embed_sorted(self._clip.model, tokens, batch_size=self.batch_size, cut=self._can_cut)
@@ -45,6 +47,8 @@ class OpenClip:
 
     def encode_images(self, prepared: Sequence[Tensor]) -> Float[np.ndarray, "images dim"]:
         """Embed prepared images; rows are L2-normalised float32."""
+        if not prepared:
+            return np.zeros((0, self.dim), dtype=np.float32)
         pieces = []
         with self._slot, torch.inference_mode():
             for start in range(0, len(prepared), self.batch_size):

@@ -1,12 +1,14 @@
-"""Finding, naming and loading open_clip models: folders in open_clip's layout, weights files, published tags.
+"""Finding and naming open_clip models: folders in open_clip's layout, weights files, published tags.
 
 The identity of a model is the hash of its weights and of its configuration, found without importing torch where the
-folder says it all. Only safetensors, and `torch.load` restricted to tensors, are ever read.
+folder says it all. `open_clip_model` builds exactly what is found here.
 """
 
+import difflib
 import hashlib
 import json
 from functools import lru_cache
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,11 +19,20 @@ from coder_core.locations import open_location
 from coder_core.specs import OpenClipEncoder
 
 IDENTITY_VERSION = 1
-"""Raised when this code would give other vectors for the same weights and configuration."""
+"""Raised when this code, or the decoding of images, would give other vectors for the same weights and configuration."""
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt")
 CONFIG_FILE = "open_clip_config.json"
-_PREFERRED = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
+TOKENIZER_SUFFIXES = (".json", ".model", ".txt")
+_PREFERRED = (
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.safetensors",
+    "open_clip_pytorch_model.bin",
+    "open_clip_pytorch_model.pth",
+)
+"""open_clip's own names; a folder of the Hugging Face hub may hold the same weights in other layouts, too."""
+
+PREPROCESS_KEYS = ("mean", "std", "interpolation", "resize_mode", "fill_color")
 
 
 class Checkpoint(NamedTuple):
@@ -30,20 +41,12 @@ class Checkpoint(NamedTuple):
     Attributes:
         name: What open_clip calls it: `local-dir:<folder>` or an architecture.
         weights: The weights file.
-        config: Architecture and preprocessing, as JSON.
+        config: Architecture (`model_cfg`), preprocessing (`preprocess_cfg`), and hashes of a tokenizer's files.
     """
 
     name: str
     weights: Path
     config: dict[str, Any]
-
-
-class LoadedClip(NamedTuple):
-    """A model with what belongs to it, on one device, in evaluation mode."""
-
-    model: Any
-    preprocess: Any
-    tokenizer: Any
 
 
 def find_checkpoint(spec: OpenClipEncoder) -> Checkpoint:
@@ -52,78 +55,78 @@ def find_checkpoint(spec: OpenClipEncoder) -> Checkpoint:
     Raises:
         CheckpointError: Missing folder, file or configuration, unknown architecture or tag, or a failed download.
     """
-    path = Path(open_location(spec.checkpoint))
+    location = open_location(spec.checkpoint)
+    if "://" in location:
+        raise CheckpointError("models are loaded from this machine's disk.", location, "Copy it here, give the path.")
+    path = Path(location)
     if path.is_dir():
         return _find_in_folder(path)
-    if path.suffix in WEIGHT_SUFFIXES or path.is_file():
+    if path.suffix in WEIGHT_SUFFIXES or path.is_file() or "/" in location:
         return _find_file(path, spec)
     return _find_published(spec)
 
 
 def identify_open_clip(spec: OpenClipEncoder) -> EncoderIdentity:
-    """Identify a model by its weights and configuration."""
+    """Identify a model by its weights and configuration, wherever they are."""
     found = find_checkpoint(spec)
     state = found.weights.stat()
     weights = _file_hash(str(found.weights), state.st_mtime_ns, state.st_size)
     payload = {"kind": spec.kind, "version": IDENTITY_VERSION, "config": found.config, "weights": weights}
-    label = spec.architecture or Path(spec.checkpoint).name
+    name = Path(spec.checkpoint).name
+    label = name if found.name.startswith("local-dir:") else f"{spec.architecture}/{name}"
     return EncoderIdentity(key_of(payload), int(found.config["model_cfg"]["embed_dim"]), label)
-
-
-def load_open_clip(spec: OpenClipEncoder, device: str) -> LoadedClip:
-    """Load model, image preprocessing and tokenizer.
-
-    Raises:
-        CheckpointError: The weights do not fit the architecture or cannot be read.
-    """
-    import open_clip
-
-    found = find_checkpoint(spec)
-    try:
-        model, preprocess = open_clip.create_model_from_pretrained(
-            found.name,
-            pretrained=None if found.name.startswith("local-dir:") else str(found.weights),
-            device=device,
-            weights_only=True,
-        )
-        tokenizer = open_clip.get_tokenizer(found.name)
-    except (RuntimeError, ValueError, KeyError, OSError) as error:
-        raise CheckpointError(
-            f"these weights cannot be loaded ({' '.join(str(error).split())[:300]}).",
-            str(found.weights),
-            "Give weights that were saved for this architecture.",
-        ) from error
-    return LoadedClip(model.eval(), preprocess, tokenizer)
 
 
 def _find_in_folder(folder: Path) -> Checkpoint:
     config_path = folder / CONFIG_FILE
     if not config_path.is_file():
-        raise CheckpointError(f"the folder holds no {CONFIG_FILE}.", str(folder), "Save it with open_clip's push_to_hub.")
+        raise CheckpointError(
+            f"the folder holds no {CONFIG_FILE}.", str(folder), "Save the model with open_clip's push_to_hf_hub."
+        )
     try:
         config = json.loads(config_path.read_text("utf-8"))
         int(config["model_cfg"]["embed_dim"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"no open_clip configuration ({error}).", str(config_path), "See open_clip's docs.") from error
-    preferred = [folder / name for name in _PREFERRED if (folder / name).is_file()]
-    found = preferred or sorted(path for path in folder.iterdir() if path.suffix in WEIGHT_SUFFIXES)
-    if not found:
+        needs_tokenizer = bool(config["model_cfg"]["text_cfg"].get("hf_tokenizer_name"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"this is no configuration of open_clip ({type(error).__name__}: {error}).",
+            str(config_path),
+            "It needs model_cfg with embed_dim, vision_cfg and text_cfg.",
+        ) from error
+    if needs_tokenizer:
+        config = {**config, "tokenizer": _tokenizer_hashes(folder)}
+    return Checkpoint(f"local-dir:{folder}", _weights_in(folder), config)
+
+
+def _weights_in(folder: Path) -> Path:
+    held = sorted(path.name for path in folder.iterdir() if path.suffix in WEIGHT_SUFFIXES and path.is_file())
+    preferred = [name for name in _PREFERRED if name in held]
+    if preferred or len(held) == 1:
+        return folder / (preferred or held)[0]
+    if not held:
         raise CheckpointError("the folder holds no weights.", str(folder), f"Put {_PREFERRED[0]} into it.")
-    return Checkpoint(f"local-dir:{folder}", found[0], config)
+    raise CheckpointError(
+        f"the folder holds several weights files: {', '.join(held)}.", str(folder), f"Name one {_PREFERRED[0]}."
+    )
+
+
+def _tokenizer_hashes(folder: Path) -> dict[str, str]:
+    found = (path for path in sorted(folder.iterdir()) if path.suffix in TOKENIZER_SUFFIXES)
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in found if path.name != CONFIG_FILE}
 
 
 def _find_file(path: Path, spec: OpenClipEncoder) -> Checkpoint:
     if not path.is_file():
-        raise CheckpointError("there is no such weights file.", str(path), "Check encoder.checkpoint.")
-    architecture, config = _architecture(spec)
-    return Checkpoint(architecture, path, config)
+        raise CheckpointError("there is no such folder or weights file.", str(path), "Check encoder.checkpoint.")
+    architecture, model = _architecture(spec)
+    return Checkpoint(architecture, path, {"model_cfg": model})
 
 
 def _find_published(spec: OpenClipEncoder) -> Checkpoint:
-    from open_clip import list_pretrained_tags_by_model
-    from open_clip.pretrained import download_pretrained, get_pretrained_cfg
+    from open_clip import get_pretrained_cfg, list_pretrained_tags_by_model
+    from open_clip import pretrained as published
 
-    architecture, config = _architecture(spec)
+    architecture, model = _architecture(spec)
     tags = list_pretrained_tags_by_model(architecture)
     if spec.checkpoint not in tags:
         raise CheckpointError(
@@ -131,30 +134,44 @@ def _find_published(spec: OpenClipEncoder) -> Checkpoint:
             f"encoder.checkpoint: {spec.checkpoint}",
             f"Tags are: {', '.join(tags) or 'none'}.",
         )
+    recipe = get_pretrained_cfg(architecture, spec.checkpoint)
     try:
-        weights = download_pretrained(get_pretrained_cfg(architecture, spec.checkpoint))
-    except (OSError, RuntimeError, ValueError) as error:
+        weights = published.download_pretrained(recipe)
+    except (OSError, RuntimeError, ValueError, TypeError, HTTPException) as error:
         raise CheckpointError(
             f"the published weights could not be fetched ({' '.join(str(error).split())[:200]}).",
             f"{architecture}/{spec.checkpoint}",
             "Fetch them where there is a network and give the file as encoder.checkpoint.",
         ) from error
-    return Checkpoint(architecture, Path(weights), config)
+    return Checkpoint(architecture, Path(weights), _published_config(model, recipe))
+
+
+def _published_config(model: dict[str, Any], recipe: dict[str, Any]) -> dict[str, Any]:
+    """Architecture and preprocessing as the weights were trained: `openai`'s, for one, need QuickGELU."""
+    if recipe.get("quick_gelu"):
+        model = {**model, "quick_gelu": True}
+    return {"model_cfg": model, "preprocess_cfg": {key: recipe[key] for key in PREPROCESS_KEYS if key in recipe}}
 
 
 def _architecture(spec: OpenClipEncoder) -> tuple[str, dict[str, Any]]:
     import open_clip
 
     if spec.architecture is None:
-        raise CheckpointError("encoder.architecture is needed.", spec.checkpoint, "For example ViT-B-32.")
-    config = open_clip.get_model_config(spec.architecture)
-    if config is None:
+        raise CheckpointError(
+            "encoder.architecture is needed for a weights file or a published tag.",
+            f"encoder.checkpoint: {spec.checkpoint}",
+            "For example ViT-B-32; a folder beside the config is written ./name.",
+        )
+    known = open_clip.list_models()
+    if spec.architecture not in known:
+        close = difflib.get_close_matches(spec.architecture, known, n=1)
+        hint = f"Did you mean {close[0]!r}? " if close else ""
         raise CheckpointError(
             "open_clip knows no such architecture.",
             f"encoder.architecture: {spec.architecture}",
-            "`python -c 'import open_clip; print(open_clip.list_models())'` lists them.",
+            f"{hint}`python -c 'import open_clip; print(open_clip.list_models())'` lists them.",
         )
-    return spec.architecture, {"model_cfg": config}
+    return spec.architecture, open_clip.get_model_config(spec.architecture)
 
 
 @lru_cache(maxsize=16)

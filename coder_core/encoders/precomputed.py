@@ -11,13 +11,15 @@ from PIL import Image
 from coder_core.encoders.base import EncoderIdentity
 from coder_core.errors import FeatureFileError
 from coder_core.fingerprint import content_hash, key_of
-from coder_core.images.features_file import normalised_rows
+from coder_core.images.features_file import normalised_rows, text_values
 from coder_core.locations import open_location
-from coder_core.specs import PrecomputedEncoder
+from coder_core.specs import PrecomputedEncoder, TextFeaturesFile
 from coder_core.storage.input_tables import read_feature_file
 from coder_core.storage.inputs import read_input
 
 IDENTITY_VERSION = 1
+SAME_TEXT_TOLERANCE = 1e-2
+"""Largest difference of a coordinate between two embeddings of one text (half precision, other batch sizes)."""
 
 
 class PrecomputedTexts:
@@ -27,16 +29,9 @@ class PrecomputedTexts:
         self._rows: dict[str, Float[np.ndarray, " dim"]] = {}
         self._files = ", ".join(file.path for file in spec.texts)
         for file in spec.texts:
-            arrays = read_feature_file(open_location(file.path), [file.texts, file.features])
-            features = normalised_rows(arrays[file.features], f"{file.path}: {file.features}")
-            texts = [str(text) for text in arrays[file.texts]]
-            if len(texts) != len(features):
-                raise FeatureFileError(
-                    f"{len(texts)} texts and {len(features)} features.", file.path, "Give one feature per text."
-                )
-            self._refuse_other_dim(features, file.path)
-            for text, feature in zip(texts, features, strict=True):
-                self._rows.setdefault(text, feature)
+            rows = _read_rows(file)
+            self._refuse_other_dim(rows, file.path)
+            self._rows = rows | self._rows
 
     @property
     def dim(self) -> int:
@@ -44,7 +39,7 @@ class PrecomputedTexts:
         return len(next(iter(self._rows.values())))
 
     def encode_texts(self, texts: Sequence[str]) -> Float[np.ndarray, "texts dim"]:
-        """Look texts up.
+        """Look texts up. No text gives no row.
 
         Raises:
             FeatureFileError: A text has no feature; names the first and the nearest that has.
@@ -58,7 +53,7 @@ class PrecomputedTexts:
                 self._files,
                 "Embed them with the tool that made the file, or choose methods and sentences that need no others.",
             )
-        return np.stack([self._rows[text] for text in texts])
+        return np.stack([self._rows[text] for text in texts]) if texts else np.zeros((0, self.dim), dtype=np.float32)
 
     def prepare_image(self, image: Image.Image) -> Any:
         """Refuse: there is no model that could embed an image."""
@@ -70,13 +65,30 @@ class PrecomputedTexts:
         """Images of a precomputed encoder are features already."""
         return np.stack(list(prepared))
 
-    def _refuse_other_dim(self, features: Float[np.ndarray, "texts dim"], path: str) -> None:
-        if self._rows and features.shape[1] != self.dim:
+    def _refuse_other_dim(self, rows: dict[str, Float[np.ndarray, " dim"]], path: str) -> None:
+        dim = len(next(iter(rows.values())))
+        if self._rows and dim != self.dim:
             raise FeatureFileError(
-                f"features of dimension {features.shape[1]}, the files before have {self.dim}.",
-                path,
-                "Give files of one encoder.",
+                f"features of dimension {dim}, the files before have {self.dim}.", path, "Give files of one encoder."
             )
+
+
+def _read_rows(file: TextFeaturesFile) -> dict[str, Float[np.ndarray, " dim"]]:
+    arrays = read_feature_file(open_location(file.path), [file.texts, file.features])
+    features = normalised_rows(arrays[file.features], f"{file.path}: {file.features}")
+    texts = text_values(arrays[file.texts], f"{file.path}: {file.texts}")
+    if len(texts) != len(features):
+        raise FeatureFileError(
+            f"{len(texts)} texts and {len(features)} features.", file.path, "Give one feature per text."
+        )
+    rows: dict[str, Float[np.ndarray, " dim"]] = {}
+    for text, feature in zip(texts, features, strict=True):
+        known = rows.setdefault(text, feature)
+        if not np.allclose(known, feature, rtol=0.0, atol=SAME_TEXT_TOLERANCE):
+            raise FeatureFileError(
+                f"the text {text!r} is there twice with different features.", file.path, "Keep one of them."
+            )
+    return rows
 
 
 def identify_precomputed(spec: PrecomputedEncoder) -> EncoderIdentity:
