@@ -1,0 +1,297 @@
+"""A wrong config is one error that names the place as its writer wrote it, the value, and the remedy."""
+
+import string
+from pathlib import Path
+
+import fsspec
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coder_core.config import apply_override, load_runtime, load_spec, validate_spec
+from coder_core.errors import ConfigError, InputError
+from coder_core.specs import EvalSpec, Runtime
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+FLAGS = {"kind": "flags"}
+CLIP = {"kind": "open_clip", "checkpoint": "openai", "architecture": "ViT-B-32"}
+SMALLEST = {"name": "a", "dataset": FLAGS, "encoder": CLIP, "methods": ["clip"]}
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Writes a config; gives its path."""
+
+    def write(**changes):
+        path = tmp_path / "configs" / "x.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(yaml.safe_dump({**SMALLEST, **changes}), "utf-8")
+        return str(path)
+
+    return write
+
+
+def attempt(call):
+    """What a call gives, or its refusal."""
+    try:
+        return call()
+    except ConfigError as error:
+        return error
+
+
+def refusal(config, overrides=()):
+    with pytest.raises(ConfigError) as caught:
+        load_spec(config, overrides)
+    assert caught.value.remedy
+    assert caught.value.exit_code == 2
+    return caught.value
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_config_that_ships_loads_from_anywhere(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_spec(str(path)).name == path.stem
+
+
+def test_the_demonstration_is_the_default():
+    assert load_spec() == load_spec("demo:flags")
+    assert load_spec().dataset.kind == "flags"
+    assert (CONFIGS / "flags.yaml").is_file()
+    assert load_spec(str(CONFIGS / "flags.yaml")) == load_spec()
+
+
+@pytest.mark.parametrize(
+    ("changes", "place", "problem", "remedy"),
+    [
+        ({"datset": FLAGS}, "datset", "unknown key 'datset'", "Did you mean 'dataset'?"),
+        ({"dataset": {**FLAGS, "sed": 1}}, "dataset.sed", "unknown key 'sed'", "Did you mean 'seed'?"),
+        ({"seed": 1}, "seed", "unknown key 'seed'", "belongs to `dataset.seed`"),
+        ({"dataset": {**FLAGS, "path": "x"}}, "dataset.path", "unknown key 'path'", "another kind has it. Keys are"),
+        ({"xyz": 1}, "xyz", "unknown key 'xyz'", "Keys are: dataset, encoder"),
+        ({"device": "cpu"}, "device", "unknown key 'device'", "CODER_DEVICE"),
+        ({"dataset": {**FLAGS, "images_per_class": "many"}}, "dataset.images_per_class", "integer, found 'many'", ""),
+        ({"dataset": {**FLAGS, "images_per_class": 0}}, "dataset.images_per_class", "equal to 1, found 0", ""),
+        ({"dataset": {}}, "dataset.kind", "required and absent", "features, flags, folder"),
+        ({"dataset": {"kind": "flag"}}, "dataset.kind", "no kind 'flag'", "Did you mean 'flags'?"),
+        ({"dataset": [1]}, "dataset", "settings by key, found [1]", ""),
+        ({"dataset": {"kind": "folder"}}, "dataset.path", "required and absent", "Add it"),
+        ({"encoder": {"kind": "open_clip"}}, "encoder.checkpoint", "required and absent", "Add it"),
+        ({"encoder": {"kind": "precomputed", "texts": [{"pth": "x"}]}}, "encoder.texts.0.pth", "'pth'", "'path'?"),
+        ({"encoder": {"kind": "precomputed", "texts": []}}, "encoder.texts", "the list is empty", ""),
+        ({"name": False}, "name", "expected text", ""),
+        ({"methods": "clip"}, "methods", "expected a list, found 'clip'", ""),
+        ({"methods": ["clip", "codr"]}, "methods.1", "no 'codr'", "Did you mean 'coder'?"),
+        ({"texts": {"domains": {"x": {"y": 3}}}}, "texts.domains.x.y", "expected text", ""),
+        ({"texts": None}, "texts", "expected settings by key, found None", ""),
+        ({"logit_scale": float("inf")}, "logit_scale", "found inf", ""),
+    ],
+)
+def test_what_is_wrong_is_named(config, changes, place, problem, remedy):
+    path = config(**changes)
+    error = refusal(path)
+    assert error.place == f"{path}: {place}"
+    assert problem in error.problem
+    assert remedy in error.remedy
+    assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("path", 3), ("features", 3), ("labels", []), ("class_names", {"a": 1}), ("class_names", 3)]
+)
+def test_a_field_named_like_its_kind_is_still_found(config, field, value):
+    path = config(dataset={"kind": "features", "path": "x.npz", **{field: value}})
+    assert refusal(path).place == f"{path}: dataset.{field}"
+
+
+@pytest.mark.parametrize("key", ["name", "dataset", "encoder"])
+def test_a_missing_key_is_named(key):
+    settings = {other: value for other, value in SMALLEST.items() if other != key}
+    error = refusal(settings)
+    assert error.place == f"config: {key}"
+    assert "required and absent" in error.problem
+
+
+def test_what_contradicts_itself_is_told_without_a_key(config):
+    path = config(methods=["clip", "coder"])
+    error = refusal(path)
+    assert error.place == path
+    assert error.problem.startswith("texts.bank is required by coder")
+
+
+def test_keys_are_text():
+    assert str(refusal({**SMALLEST, 1: 2})).startswith("config: 1: keys are text, found 1.")
+
+
+def test_several_errors_are_counted():
+    assert "2 more" in refusal({**SMALLEST, "name": 1, "methods": [], "x": 1}).remedy
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"name: [", "not readable as YAML"),
+        (b"\xff\xfe\x00", "not YAML"),
+        (b"name: a\nname: b", "'name' is there twice"),
+        (b"[" * 5000, "nested deeper"),
+        (b"day: 2024-13-01", "not readable as YAML"),
+        (b"- clip", "expected settings by key, found ['clip']"),
+        (b"", "expected settings by key, found None"),
+        (b"just text", "found 'just text'"),
+    ],
+)
+def test_what_is_no_mapping_in_yaml_is_refused(tmp_path, content, problem):
+    path = tmp_path / "x.yaml"
+    path.write_bytes(content)
+    error = refusal(str(path))
+    assert error.place == str(path)
+    assert problem in error.problem
+
+
+def test_a_byte_order_mark_is_no_key(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_bytes(b"\xef\xbb\xbf" + yaml.safe_dump(SMALLEST).encode())
+    assert load_spec(str(path)).name == "a"
+
+
+@pytest.mark.parametrize("name", ["absent.yaml", ".", "absent/x.yaml"])
+def test_a_file_that_cannot_be_read_is_an_input_error(tmp_path, name):
+    with pytest.raises(InputError) as caught:
+        load_spec(str(tmp_path / name))
+    assert str(tmp_path) in caught.value.place
+
+
+def test_a_secret_in_a_url_is_not_repeated():
+    fsspec.filesystem("memory").pipe("/secret/x.yaml?token=hush", b"- 1")
+    assert "hush" not in str(refusal("memory://secret/x.yaml?token=hush"))
+
+
+def test_relative_paths_are_read_from_the_folder_of_the_config(config, tmp_path, monkeypatch):
+    monkeypatch.chdir("/")
+    folder = {"kind": "folder", "path": "images"}
+    path = config(dataset=folder, encoder={**CLIP, "checkpoint": "./clip"}, texts={"bank": "../bank.yaml"})
+    spec = load_spec(path)
+    assert spec.dataset.path == str(tmp_path.resolve() / "configs" / "images")
+    assert spec.encoder.checkpoint == str(tmp_path.resolve() / "configs" / "clip")
+    assert spec.texts.bank == str(tmp_path.resolve() / "bank.yaml")
+
+
+def test_tags_and_urls_are_no_relative_paths(config):
+    spec = load_spec(config(dataset={"kind": "folder", "path": "s3://bucket/images"}))
+    assert spec.encoder.checkpoint == "openai"
+    assert spec.dataset.path == "s3://bucket/images"
+
+
+def test_a_config_in_memory_reads_beside_itself():
+    settings = {**SMALLEST, "dataset": {"kind": "folder", "path": "images"}, "texts": {"bank": "../bank.yaml"}}
+    fsspec.filesystem("memory").pipe("/test-config/configs/x.yaml", yaml.safe_dump(settings).encode())
+    spec = load_spec("memory://test-config/configs/x.yaml")
+    assert spec.dataset.path == "memory://test-config/configs/images"
+    assert spec.texts.bank == "memory://test-config/bank.yaml"
+
+
+def test_settings_themselves_start_from_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    spec = load_spec({**SMALLEST, "dataset": {"kind": "folder", "path": "images"}})
+    assert spec.dataset.path == str(tmp_path.resolve() / "images")
+
+
+def test_the_demonstration_with_a_path_of_ones_own_starts_from_the_working_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_spec("demo:flags", ["texts.bank=bank.yaml"]).texts.bank == str(tmp_path.resolve() / "bank.yaml")
+
+
+@pytest.mark.parametrize(
+    ("override", "read"),
+    [
+        ("name=b", lambda spec: spec.name == "b"),
+        ("name='1'", lambda spec: spec.name == "1"),
+        ("dataset.seed=3", lambda spec: spec.dataset.seed == 3),
+        (" dataset . seed =3", lambda spec: spec.dataset.seed == 3),
+        ("dataset={kind: flags, seed: 4}", lambda spec: spec.dataset.seed == 4),
+        ('dataset={"kind": "flags", "seed": 4}', lambda spec: spec.dataset.seed == 4),
+        ("methods.0=clip_ensemble", lambda spec: spec.methods == ("clip_ensemble",)),
+        ("methods=[clip_ensemble, clip]", lambda spec: spec.methods == ("clip_ensemble", "clip")),
+        ("matrix.write=true", lambda spec: spec.matrix.write),
+        ("texts.bank=", lambda spec: spec.texts.bank is None),
+        ("texts.domains.x.class_name=a {class}=b", lambda spec: spec.texts.domains["x"]["class_name"] == "a {class}=b"),
+    ],
+)
+def test_an_override_sets_one_value(override, read):
+    assert read(load_spec(SMALLEST, [override]))
+    assert SMALLEST["dataset"] == FLAGS
+    assert SMALLEST["methods"] == ["clip"]
+
+
+def test_later_overrides_win():
+    assert load_spec(SMALLEST, ["dataset.seed=3", "dataset.seed=4"]).dataset.seed == 4
+
+
+def test_an_override_reaches_into_a_list():
+    settings = {"dataset": {"kind": "features", "path": "/i.npz"}}
+    settings["encoder"] = {"kind": "precomputed", "texts": [{"path": "/a.npz"}, {"path": "/b.npz"}]}
+    spec = load_spec({**SMALLEST, **settings}, ["encoder.texts.1.path=/c.npz"])
+    assert [file.path for file in spec.encoder.texts] == ["/a.npz", "/c.npz"]
+
+
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [
+        ("dataset.seed", "expected key.path=value"),
+        ("=3", "expected key.path=value"),
+        ("dataset..seed=3", "expected key.path=value"),
+        ("name=[", "no YAML value"),
+        ("name=2024-13-01", "no YAML value"),
+        ("name=" + "1" * 5000, "no YAML value"),
+        ("methods.1=clip", "1 items, '1' is none"),
+        ("methods.-1=clip", "'-1' is none"),
+        ("methods.x=clip", "'x' is none"),
+        ("methods.\N{SUPERSCRIPT TWO}=clip", "is none"),
+        ("name.x=3", "'a' has no key 'x'"),
+    ],
+)
+def test_an_override_that_cannot_be_is_refused(override, problem):
+    error = refusal(SMALLEST, [override])
+    assert error.place.startswith("--set")
+    assert problem in error.problem
+
+
+def test_an_override_with_an_unknown_key_is_an_unknown_key():
+    assert "Did you mean 'seed'?" in refusal(SMALLEST, ["dataset.seeed=3"]).remedy
+
+
+@given(path=st.text(st.sampled_from("ab.019 "), max_size=8), value=st.text(string.printable, max_size=12))
+def test_any_override_is_applied_or_refused(path, value):
+    settings = {"a": {"b": [1, {"a": 2}]}, "b": None}
+    outcome = attempt(lambda: apply_override(settings, f"{path}={value}"))
+    assert outcome.place.startswith("--set") if isinstance(outcome, ConfigError) else set(settings) <= set(outcome)
+    assert settings == {"a": {"b": [1, {"a": 2}]}, "b": None}
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+DOCUMENTS = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner)
+)
+
+
+@given(key=st.sampled_from(sorted(EvalSpec.model_fields)), value=DOCUMENTS)
+def test_any_settings_are_accepted_or_refused_with_a_place(key, value):
+    outcome = attempt(lambda: validate_spec({**SMALLEST, key: value}, place="x.yaml", base="/"))
+    assert isinstance(outcome, EvalSpec | ConfigError)
+    if isinstance(outcome, ConfigError):
+        assert outcome.place.startswith("x.yaml")
+        assert outcome.remedy
+
+
+def test_runtime_refusals_name_the_field():
+    with pytest.raises(ConfigError, match=r"CODER_\* in the environment\): batch_size: .*found 0"):
+        load_runtime(batch_size=0)
+    with pytest.raises(ConfigError, match="Did you mean 'batch_size'"):
+        load_runtime(batchsize=1)
+
+
+def test_runtime_refusals_know_the_environment(monkeypatch):
+    monkeypatch.setenv("CODER_WORKERS", "many")
+    with pytest.raises(ConfigError, match=r"workers: .*found 'many'"):
+        load_runtime()
+    assert load_runtime(workers=1) == Runtime(workers=1)

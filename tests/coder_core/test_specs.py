@@ -1,0 +1,140 @@
+"""What may be asked for: bounds, pairings, and the wall between `EvalSpec` and `Runtime`."""
+
+import typing
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+from coder_core import specs
+from coder_core.fingerprint import key_of
+from coder_core.methods import METHODS
+from coder_core.specs import DEFAULT_STORE, NEEDS_BANK, EvalSpec, MethodName, Runtime, Spec
+from coder_core.texts.kinds import DESCRIPTIVE_KINDS
+
+FLAGS = {"kind": "flags"}
+CLIP = {"kind": "open_clip", "checkpoint": "openai", "architecture": "ViT-B-32"}
+FEATURES = {"kind": "features", "path": "images.npz"}
+PRECOMPUTED = {"kind": "precomputed", "texts": [{"path": "texts.npz"}]}
+SMALLEST = {"name": "a", "dataset": FLAGS, "encoder": CLIP, "methods": ["clip"]}
+
+SPECS = [found for found in vars(specs).values() if isinstance(found, type) and issubclass(found, Spec)]
+
+
+def spec(**changes):
+    return EvalSpec.model_validate({**SMALLEST, **changes})
+
+
+def test_method_names_are_those_of_the_methods():
+    assert typing.get_args(MethodName) == tuple(METHODS)
+
+
+def test_methods_that_need_a_bank_are_those_that_read_descriptive_texts():
+    describing = {name for name, method in METHODS.items() if set(method.kinds) & set(DESCRIPTIVE_KINDS)}
+    assert describing == NEEDS_BANK
+
+
+def test_no_field_that_decides_numbers_is_a_runtime_field():
+    hashed = {name for found in SPECS for name in found.model_fields}
+    assert hashed & set(Runtime.model_fields) == set()
+    assert len(SPECS) > 8
+    assert "logit_scale" in hashed
+    assert "batch_size" not in hashed
+
+
+def test_no_spec_holds_a_runtime():
+    annotations = [str(field.annotation) for found in SPECS for field in found.model_fields.values()]
+    assert [text for text in annotations if "Runtime" in text] == []
+    assert not issubclass(Runtime, Spec)
+
+
+@pytest.mark.parametrize("found", SPECS, ids=lambda found: found.__name__)
+def test_specs_are_closed_and_frozen(found: type[BaseModel]):
+    assert found.model_config["extra"] == "forbid"
+    assert found.model_config["frozen"] is True
+
+
+@given(changed=st.sampled_from(sorted(SMALLEST)))
+def test_every_setting_of_an_evaluation_changes_its_key(changed):
+    others = {"name": "b", "dataset": {**FLAGS, "seed": 2}, "encoder": {**CLIP, "checkpoint": "x"}}
+    others["methods"] = ["clip_ensemble"]
+    assert key_of(spec(**{changed: others[changed]})) != key_of(spec())
+    assert key_of(spec()) == key_of(spec())
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({"name": ""}, "name"),
+        ({"name": "a/b"}, "name"),
+        ({"name": ".hidden"}, "name"),
+        ({"name": "a" * 101}, "name"),
+        ({"dataset": {**FLAGS, "images_per_class": 0}}, "images_per_class"),
+        ({"dataset": {**FLAGS, "images_per_class": 1001}}, "images_per_class"),
+        ({"dataset": {**FLAGS, "images_per_class": True}}, "images_per_class"),
+        ({"dataset": {**FLAGS, "seed": -1}}, "seed"),
+        ({"encoder": {**CLIP, "checkpoint": ""}}, "checkpoint"),
+        ({"methods": []}, "methods"),
+        ({"methods": ["clip", "tip"]}, "methods"),
+        ({"methods": ["clip", "clip"]}, "each method once"),
+        ({"logit_scale": 0}, "logit_scale"),
+        ({"logit_scale": 1001}, "logit_scale"),
+        ({"logit_scale": float("nan")}, "logit_scale"),
+        ({"matrix": {"write": "yes"}}, "write"),
+        ({"batch_size": 3}, "batch_size"),
+    ],
+)
+def test_what_is_out_of_bounds_is_refused(changes, where):
+    with pytest.raises(ValidationError, match=where):
+        spec(**changes)
+
+
+@pytest.mark.parametrize("changes", [{"dataset": FEATURES}, {"encoder": PRECOMPUTED}])
+def test_features_and_the_encoder_without_a_model_need_each_other(changes):
+    with pytest.raises(ValidationError, match="do not go together"):
+        spec(**changes)
+    assert spec(dataset=FEATURES, encoder=PRECOMPUTED).encoder.kind == "precomputed"
+
+
+@pytest.mark.parametrize("method", sorted(NEEDS_BANK))
+def test_methods_that_read_descriptions_need_a_bank(method):
+    with pytest.raises(ValidationError, match=f"texts.bank is required by {method}"):
+        spec(methods=["clip", method])
+    assert spec(methods=["clip", method], texts={"bank": "bank.yaml"}).methods == ("clip", method)
+
+
+def test_paths_without_a_base_stay_as_they_are():
+    assert spec(dataset={"kind": "folder", "path": "images"}).dataset.path == "images"
+
+
+def test_runtime_takes_every_field_from_the_environment(monkeypatch):
+    given_values = {"store": "memory://x", "device": "cuda:1", "batch_size": 7, "shard_images": 8, "workers": 9}
+    given_values["matrix_part_mb"] = 10
+    assert set(given_values) == set(Runtime.model_fields)
+    for name, value in given_values.items():
+        monkeypatch.setenv(f"CODER_{name.upper()}", str(value))
+    assert Runtime().model_dump() == given_values
+    assert Runtime(workers=3).workers == 3
+
+
+def test_runtime_without_an_environment_has_its_defaults(monkeypatch):
+    for name in Runtime.model_fields:
+        monkeypatch.delenv(f"CODER_{name.upper()}", raising=False)
+    assert Runtime().store == DEFAULT_STORE
+    assert Runtime().device == "auto"
+
+
+def test_the_evaluation_does_not_read_the_environment(monkeypatch):
+    monkeypatch.setenv("CODER_NAME", "other")
+    monkeypatch.setenv("CODER_LOGIT_SCALE", "3")
+    assert spec().logit_scale == 100.0
+    assert spec().name == "a"
+
+
+@pytest.mark.parametrize(
+    "values", [{"device": "gpu"}, {"device": "cuda:"}, {"batch_size": 0}, {"workers": 257}, {"x": 1}]
+)
+def test_impossible_runtimes_are_refused(values):
+    with pytest.raises(ValidationError):
+        Runtime(**values)
