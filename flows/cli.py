@@ -5,6 +5,7 @@ Results go to standard output, everything else to standard error; every expected
 """
 
 import json
+import logging
 import os
 import shutil
 import sys
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from coder_core.errors import CoderError
+from coder_core.errors import CoderError, ConfigError
 
 if TYPE_CHECKING:
     from coder_core.specs import Runtime
@@ -120,7 +121,29 @@ def _run_flow(config: str, overrides: list[str], runtime: "Runtime") -> "EvalRes
         os.environ.setdefault(name, value)
     from flows.coder_eval import coder_eval
 
-    return coder_eval(config, overrides, runtime)
+    _check_prefect()
+    try:
+        return coder_eval(config, overrides, runtime)
+    finally:  # the last line is the result or the error, not the farewell of Prefect's temporary server
+        logging.getLogger("prefect").setLevel(logging.WARNING)
+
+
+def _check_prefect() -> None:
+    """Fail now, in one line, when a Prefect server is named that does not answer."""
+    from prefect.client.orchestration import get_client
+    from prefect.settings import get_current_settings
+
+    url = get_current_settings().api.url
+    if url is None:
+        return
+    with get_client(sync_client=True) as client:
+        problem = client.api_healthcheck()
+    if problem is not None:
+        raise ConfigError(
+            f"no Prefect server answers there ({problem}).",
+            f"PREFECT_API_URL: {url}",
+            "Start it (`prefect server start`), or unset the setting: a run then starts a temporary server.",
+        )
 
 
 if __name__ == "__main__":

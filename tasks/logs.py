@@ -1,7 +1,6 @@
 """What Prefect's log says: what a step cost, and an expected error in one line instead of pages of traceback."""
 
 import logging
-from typing import Any
 
 from prefect.logging import get_run_logger
 
@@ -13,20 +12,21 @@ LOGGERS = ("prefect.engine", "prefect.flow_runs", "prefect.task_runs")
 
 
 class ExpectedErrors(logging.Filter):
-    """Takes the traceback and the `repr` out of log records about errors that explain themselves."""
+    """Lets errors that explain themselves be told once per run: by the state in which it ends.
+
+    A record with the traceback of such an error is dropped, because Prefect logs the state, with the same message,
+    right after it. In a record about a retry the error keeps its own words instead of a `repr`.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Shorten the record; never drops one."""
-        error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, CoderError):
-            record.msg, record.args, record.exc_info, record.exc_text = _told(error), (), None, None
-        elif isinstance(record.args, tuple):
+        """Whether the record says something that the state does not say."""
+        if isinstance(record.args, tuple):
             record.args = tuple(_Told(arg) if isinstance(arg, CoderError) else arg for arg in record.args)
-        return True
+        return not (record.exc_info and isinstance(record.exc_info[1], CoderError))
 
 
 def shorten_expected_errors() -> None:
-    """Let Prefect's logs say expected errors in one line."""
+    """Let Prefect's logs say an expected error in one line per run."""
     for name in LOGGERS:
         logger = logging.getLogger(name)
         if not any(isinstance(found, ExpectedErrors) for found in logger.filters):
@@ -51,10 +51,6 @@ class _Told:
         self._error = error
 
     def __repr__(self) -> str:
-        return _told(self._error)
+        return f"{type(self._error).__name__}: {self._error}"
 
     __str__ = __repr__
-
-
-def _told(error: Any) -> str:
-    return f"{type(error).__name__}: {error}"
