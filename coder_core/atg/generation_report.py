@@ -1,0 +1,188 @@
+"""The report of a generation: what was generated, reused and failed, class by class and reason by reason, and the cost.
+
+Every question is counted exactly once, as generated, reused or failed; so nothing can get lost without a word.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from pydantic import BaseModel, ConfigDict
+
+from coder_core.atg.faults import Problem
+from coder_core.atg.parsing import Phrases
+from coder_core.atg.planning import Plan
+from coder_core.atg.purchases import Purchase
+from coder_core.classes import ClassList
+from coder_core.texts.kinds import TextKind
+
+__all__ = ["FailedText", "GenerationReport", "KindCount", "merge_reports", "write_report"]
+
+FAILURES_SHOWN = 20
+"""How many failures a printed report lists before it counts the rest."""
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class KindCount(_Row):
+    """How many questions of one kind ended how."""
+
+    kind: TextKind
+    generated: int = 0
+    reused: int = 0
+    failed: int = 0
+
+
+class FailedText(_Row):
+    """A class, or a pair of classes, without texts of a kind, and why."""
+
+    kind: TextKind
+    class_id: int
+    class_name: str
+    rival_id: int | None = None
+    rival_name: str | None = None
+    fault: str
+    reason: str
+
+
+class GenerationReport(_Row):
+    """What a generation did.
+
+    Attributes:
+        counts: Per kind; a question is generated, reused or failed.
+        failed: What has no texts, and why.
+        calls: HTTP calls made.
+        bad_answers: Answers that came and were of no use.
+        prompt_tokens: Tokens of the questions that were answered.
+        completion_tokens: Tokens of the answers, bad ones included.
+        cost_usd: Their price; 0 when none is known.
+        is_priced: Whether a price is known.
+        analogues_dropped: Analogues that were too similar to another class.
+        further_questions: Questions asked again for dropped analogues, held or bought.
+        stopped: Why it ended early; None when it did not.
+        seconds: Time it took.
+    """
+
+    counts: tuple[KindCount, ...]
+    failed: tuple[FailedText, ...] = ()
+    calls: int = 0
+    bad_answers: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+    is_priced: bool = True
+    analogues_dropped: int = 0
+    further_questions: int = 0
+    stopped: str | None = None
+    seconds: float = 0.0
+
+    @property
+    def generated(self) -> int:
+        """Questions whose answers were bought."""
+        return sum(count.generated for count in self.counts)
+
+    @property
+    def reused(self) -> int:
+        """Questions whose answers were held."""
+        return sum(count.reused for count in self.counts)
+
+    def __str__(self) -> str:
+        price = f"${self.cost_usd:.4f}" if self.is_priced else "price unknown, counted as $0"
+        lines = [
+            f"{self.generated} generated, {self.reused} reused, {len(self.failed)} failed; {self.calls} calls, "
+            f"{self.bad_answers} bad answers, {self.prompt_tokens} + {self.completion_tokens} tokens, {price}, "
+            f"{self.seconds:.1f} s."
+        ]
+        if self.stopped:
+            lines.append(f"Stopped early: {self.stopped}")
+        for text in self.failed[:FAILURES_SHOWN]:
+            rival = f" / {text.rival_name}" if text.rival_name is not None else ""
+            lines.append(f"  {text.kind.value} of {text.class_name}{rival}: {text.fault}: {text.reason}")
+        if len(self.failed) > FAILURES_SHOWN:
+            lines.append(f"  and {len(self.failed) - FAILURES_SHOWN} more.")
+        return "\n".join(lines)
+
+
+def write_report(
+    classes: ClassList,
+    plan: Plan,
+    found: Mapping[str, Phrases | Problem],
+    purchase: Purchase,
+    *,
+    analogues_dropped: int,
+    seconds: float,
+) -> GenerationReport:
+    """Count what became of every question of a plan."""
+    counts: Counter[tuple[TextKind, str]] = Counter()
+    failed = [_failed(classes, TextKind.ONE_TO_ONE, pair, problem) for pair, problem in plan.unaskable]
+    for question in plan.questions:
+        known = found[question.request.key]
+        end = "generated" if question.request.key in purchase.generated else "reused"
+        if isinstance(known, Problem):
+            end = "failed"
+            failed.append(_failed(classes, question.kind, question.class_ids, known))
+        counts[question.kind, end] += 1
+    counts[TextKind.ONE_TO_ONE, "failed"] += len(plan.unaskable)
+    keys = {request.key for request in plan.requests}
+    return GenerationReport(
+        counts=_kind_counts(counts),
+        failed=tuple(failed),
+        calls=purchase.calls,
+        bad_answers=purchase.bad_answers,
+        prompt_tokens=purchase.prompt_tokens,
+        completion_tokens=purchase.completion_tokens,
+        cost_usd=purchase.cost_usd,
+        is_priced=purchase.is_priced,
+        analogues_dropped=analogues_dropped,
+        further_questions=len((purchase.generated | purchase.reused) - keys),
+        stopped=str(purchase.stop) if purchase.stop else None,
+        seconds=seconds,
+    )
+
+
+def merge_reports(reports: Sequence[GenerationReport]) -> GenerationReport:
+    """Add up the reports of chunks."""
+    counts: Counter[tuple[TextKind, str]] = Counter()
+    for count in (count for report in reports for count in report.counts):
+        counts.update({(count.kind, end): getattr(count, end) for end in _ENDS})
+    stops = [report.stopped for report in reports if report.stopped]
+    added = {name: sum(getattr(report, name) for report in reports) for name in _ADDED}
+    return GenerationReport(
+        counts=_kind_counts(counts),
+        failed=tuple(text for report in reports for text in report.failed),
+        is_priced=all(report.is_priced for report in reports),
+        stopped=stops[0] if stops else None,
+        **added,
+    )
+
+
+_ENDS = ("generated", "reused", "failed")
+_ADDED = (
+    "calls",
+    "bad_answers",
+    "prompt_tokens",
+    "completion_tokens",
+    "cost_usd",
+    "analogues_dropped",
+    "further_questions",
+    "seconds",
+)
+
+
+def _kind_counts(counts: Counter[tuple[TextKind, str]]) -> tuple[KindCount, ...]:
+    kinds = [kind for kind in TextKind if any(counts[kind, end] for end in _ENDS)]
+    return tuple(KindCount(kind=kind, **{end: counts[kind, end] for end in _ENDS}) for kind in kinds)
+
+
+def _failed(classes: ClassList, kind: TextKind, class_ids: tuple[int, ...], problem: Problem) -> FailedText:
+    rival_id = class_ids[1] if len(class_ids) > 1 else None
+    return FailedText(
+        kind=kind,
+        class_id=class_ids[0],
+        class_name=classes.names[class_ids[0]],
+        rival_id=rival_id,
+        rival_name=None if rival_id is None else classes.names[rival_id],
+        fault=problem.fault.value,
+        reason=problem.detail,
+    )

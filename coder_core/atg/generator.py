@@ -1,0 +1,208 @@
+"""The generator: from class names to a text bank, paying for what is not known yet and for nothing else.
+
+The ledger is asked first; a buyer brings what is missing; then everything is read back from the ledger and parsed, so a
+first run, a resumed one and one that buys nothing give the same bank from the same rows. Analogous classes take further
+rounds (`analogues`). No class vanishes: what has no texts is in the report, with the reason.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from coder_core.atg.analogues import AnalogueSearch, Similarity, sift
+from coder_core.atg.completions import CompletionLedger
+from coder_core.atg.faults import Fault, Problem
+from coder_core.atg.generation_report import GenerationReport, write_report
+from coder_core.atg.names import NameSet
+from coder_core.atg.parsing import Phrases, parse_answer
+from coder_core.atg.planning import Plan, Question, plan_questions
+from coder_core.atg.pricing import CostEstimate, estimate_cost, find_price, load_prices
+from coder_core.atg.purchases import Buyer, Purchase
+from coder_core.atg.requests import CompletionRequest
+from coder_core.atg.settings import GeneratorSpec, LlmRuntime
+from coder_core.classes import ClassList
+from coder_core.texts.bank import ClassPair, ClassTexts, TextBank
+from coder_core.texts.kinds import TextKind
+from coder_core.texts.phrases import Phrase
+
+__all__ = ["Generated", "estimate_generation", "generate_phrases"]
+
+Found = Phrases | Problem
+"""What is known of a request: the phrases of its classes, or why there are none."""
+
+_FIELDS = {
+    TextKind.ATTRIBUTE: "attributes",
+    TextKind.ANALOGOUS_CLASS: "analogous_classes",
+    TextKind.SYNONYM: "synonyms",
+}
+
+
+class Generated(NamedTuple):
+    """What came out.
+
+    Args:
+        bank: One entry per class of the list, in its order; classes that were not asked about are empty.
+        report: What was generated, reused and failed, and what it cost.
+    """
+
+    bank: TextBank
+    report: GenerationReport
+
+
+def generate_phrases(
+    classes: ClassList,
+    spec: GeneratorSpec,
+    *,
+    ledger: CompletionLedger,
+    buyer: Buyer | None,
+    similarity: Similarity | None,
+    class_ids: Sequence[int] | None = None,
+    pairs: Sequence[ClassPair] = (),
+) -> Generated:
+    """Make the phrases of a class list, or of a chunk of it.
+
+    Large lists are bought chunk by chunk (`class_ids` from `chunk_class_ids`, one task each) and then read in one call
+    with `buyer=None`, which asks the ledger alone.
+
+    Args:
+        classes: The whole class list: analogues are compared with every class, whatever the chunk.
+        spec: What is asked for.
+        ledger: Where answers are kept.
+        buyer: Who brings what is missing; None to buy nothing: what is missing is then reported as failed.
+        similarity: Cosines of analogues and class names; None to drop only those that are another class's name.
+        class_ids: The chunk; None for all classes.
+        pairs: Pairs of classes to tell apart, where `spec.kinds` has `one_to_one`.
+
+    Returns:
+        The bank (sources `llm:<model>`) and the report.
+
+    Raises:
+        LlmError: The server refuses for good; what was bought before is kept.
+        StoreError: The store refuses.
+        ConfigError: The settings contradict each other.
+    """
+    started = time.monotonic()
+    plan = plan_questions(classes, spec, class_ids=class_ids, pairs=pairs)
+    shop = _Shop(ledger, buyer, NameSet(classes.display_names))
+    found = shop.fetch(plan.requests)
+    analogues = _search_analogues(plan, found, shop, classes, similarity, spec)
+    found |= {key: _as_found(search) for key, search in analogues.items()}
+    report = write_report(
+        classes,
+        plan,
+        found,
+        shop.purchase,
+        analogues_dropped=sum(len(search.dropped) for search in analogues.values()),
+        seconds=time.monotonic() - started,
+    )
+    return Generated(_build_bank(classes, plan, found, source=f"llm:{spec.model}"), report)
+
+
+def estimate_generation(
+    classes: ClassList,
+    spec: GeneratorSpec,
+    *,
+    ledger: CompletionLedger,
+    runtime: LlmRuntime,
+    class_ids: Sequence[int] | None = None,
+    pairs: Sequence[ClassPair] = (),
+    is_batch: bool = False,
+) -> CostEstimate:
+    """Say what `generate_phrases` would cost, before anything is asked: the dry run.
+
+    Args:
+        classes: The whole class list.
+        spec: What would be asked for.
+        ledger: Where answers are kept.
+        runtime: Prices.
+        class_ids: The chunk; None for all classes.
+        pairs: Pairs of classes to tell apart.
+        is_batch: Whether the Batch API would be used.
+    """
+    requests = plan_questions(classes, spec, class_ids=class_ids, pairs=pairs).requests
+    missing = ledger.missing(requests)
+    price = find_price(spec.model, load_prices(runtime.prices))
+    estimate = estimate_cost(missing, price, model=spec.model, reused=len(requests) - len(missing), is_batch=is_batch)
+    searches = sum(request.kind is TextKind.ANALOGOUS_CLASS for request in requests)
+    return estimate.model_copy(update={"max_further_calls": searches * spec.analogue_rounds})
+
+
+class _Shop:
+    """The ledger and, behind it, the buyer; adds up the accounts of all rounds."""
+
+    def __init__(self, ledger: CompletionLedger, buyer: Buyer | None, others: NameSet) -> None:
+        self.ledger = ledger
+        self.buyer = buyer
+        self.others = others
+        self.purchase = Purchase()
+
+    def fetch(self, requests: Sequence[CompletionRequest]) -> dict[str, Found]:
+        """Get the phrases of requests: held, bought, or the reason why not."""
+        if self.buyer is not None and self.purchase.stop is None:
+            self.purchase.include(self.buyer.buy(requests, others=self.others))
+        else:
+            missing = {request.key for request in self.ledger.missing(requests)}
+            self.purchase.reused |= {request.key for request in requests} - missing - self.purchase.generated
+        answers = self.ledger.answers(requests)
+        return {request.key: self._read(request, answers) for request in requests}
+
+    def _read(self, request: CompletionRequest, answers: Mapping[str, str]) -> Found:
+        answer = answers.get(request.key)
+        if answer is not None:
+            return parse_answer(answer, request.subject)
+        default = self.purchase.stop or Problem(Fault.NOT_BOUGHT, "the ledger has no answer, and nothing was bought.")
+        return self.purchase.problems.get(request.key, default)
+
+
+def _search_analogues(
+    plan: Plan,
+    found: Mapping[str, Found],
+    shop: _Shop,
+    classes: ClassList,
+    similarity: Similarity | None,
+    spec: GeneratorSpec,
+) -> dict[str, AnalogueSearch]:
+    """Drop and ask again, all classes together, round by round; the searches go by the key of their first request."""
+    searches: dict[str, AnalogueSearch] = {}
+    for request in plan.requests:
+        names = found[request.key]
+        if request.kind is TextKind.ANALOGOUS_CLASS and not isinstance(names, Problem):
+            searches[request.key] = AnalogueSearch(request)
+            searches[request.key].add(names[0])
+    for round_number in range(spec.analogue_rounds + 1):
+        open_searches = [search for search in searches.values() if not search.is_done]
+        sift(open_searches, classes, similarity, max_similarity=spec.max_similarity)
+        unsatisfied = [search for search in open_searches if not search.is_done]
+        if not unsatisfied or round_number == spec.analogue_rounds:
+            break
+        answers = shop.fetch([search.next_request() for search in unsatisfied])
+        for search in unsatisfied:
+            again = answers[search.request.key]
+            search.add(() if isinstance(again, Problem) else again[0])
+    return searches
+
+
+def _as_found(search: AnalogueSearch) -> Found:
+    if search.kept:
+        return (tuple(search.kept),)
+    return Problem(Fault.UNUSABLE, f"all {len(search.dropped)} analogues are too similar to other classes.")
+
+
+def _build_bank(classes: ClassList, plan: Plan, found: Mapping[str, Found], *, source: str) -> TextBank:
+    texts: list[dict[str, tuple[str, ...]]] = [{} for _ in range(len(classes))]
+    one_to_one: dict[ClassPair, tuple[str, ...]] = {}
+    for question in plan.questions:
+        phrases = found[question.request.key]
+        if isinstance(phrases, Problem):
+            continue
+        lists = [tuple(Phrase(phrase, source) for phrase in items) for items in phrases]
+        if question.rival_id is None:
+            texts[question.class_id][_FIELDS[question.kind]] = lists[0]
+        else:
+            one_to_one |= _both_directions(question, lists)
+    return TextBank(classes=tuple(ClassTexts(**fields) for fields in texts), one_to_one=one_to_one)
+
+
+def _both_directions(question: Question, lists: Sequence[tuple[str, ...]]) -> dict[ClassPair, tuple[str, ...]]:
+    first, second = question.class_ids
+    return {(first, second): lists[0], (second, first): lists[1]}

@@ -1,0 +1,217 @@
+"""Prompts: the questions to the language model. They are data (`prompts.yaml`), not code, and carry their own version.
+
+A prompt is a question with one worked example, told as a conversation of two turns. Its version is the hash of every
+word that the model sees besides the class names, so a completion can never be taken for the answer to another
+question. A user's own sets merge over the shipped ones, kind by kind and key by key.
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib import resources
+from typing import Annotated, Any
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from coder_core.atg.answer_json import Block, write_json_answer
+from coder_core.errors import ConfigError
+from coder_core.fingerprint import key_of
+from coder_core.texts.domains import PLACEHOLDER, fill
+from coder_core.texts.kinds import TextKind
+
+__all__ = ["DEFAULT_PROMPTS", "GENERATED_KINDS", "Message", "Prompt", "PromptSet", "find_prompts", "load_prompts"]
+
+DEFAULT_PROMPTS = "general"
+GENERATED_KINDS = (TextKind.ATTRIBUTE, TextKind.ANALOGOUS_CLASS, TextKind.SYNONYM, TextKind.ONE_TO_ONE)
+"""Kinds that a language model can be asked for; the class name needs none."""
+
+Message = dict[str, str]
+Line = Annotated[str, AfterValidator(lambda text: " ".join(text.split())), Field(min_length=1, max_length=4000)]
+_AGAIN = {"class", "count", "excluded"}
+_SHAPE = "See coder_core/atg/prompts.yaml for the shape."
+_STRICT = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Example(BaseModel):
+    """A worked example: what was asked about and a good answer."""
+
+    model_config = _STRICT
+
+    class_name: Line = Field(alias="class")
+    items: tuple[Line, ...] = Field(min_length=1)
+    rival: Line | None = None
+    rival_items: tuple[Line, ...] = ()
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Values for the question's placeholders."""
+        return {"class": self.class_name, "rival": self.rival or ""}
+
+    def answer(self, *, is_structured: bool) -> str:
+        """Write the answer as JSON or as a list."""
+        blocks = [Block(self.class_name, self.items)]
+        if self.rival:
+            blocks.append(Block(self.rival, self.rival_items))
+        if is_structured:
+            return write_json_answer(tuple(blocks))
+        return "\n\n".join("\n".join([f"{block.header}:", *(f"- {item}" for item in block.items)]) for block in blocks)
+
+
+class Question(BaseModel):
+    """One kind's entry in a prompt set."""
+
+    model_config = _STRICT
+
+    question: Line
+    example: Example
+    again: Line | None = None
+
+
+class PromptSet(BaseModel):
+    """The questions of one set, one per kind."""
+
+    model_config = _STRICT
+
+    system: Line
+    list_form: Line
+    json_form: Line
+    attribute: Question
+    analogous_class: Question
+    synonym: Question
+    one_to_one: Question
+
+    def prompt(self, kind: TextKind) -> "Prompt":
+        """The prompt of a kind.
+
+        Raises:
+            ConfigError: The language model is not asked for this kind.
+        """
+        if kind not in GENERATED_KINDS:
+            known = ", ".join(GENERATED_KINDS)
+            raise ConfigError(f"no model is asked for the kind {kind.value!r}.", "generator.kinds", f"Kinds: {known}.")
+        question: Question = getattr(self, kind.value)
+        return Prompt(kind, question, self.system, self.list_form, self.json_form)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Everything a model is told for one kind, besides the names.
+
+    Args:
+        kind: The kind of text.
+        question: The question, its worked example and, for re-asking, its other wording.
+        system: Who the model should be.
+        list_form: How to answer where the server takes no schema.
+        json_form: How to answer where it does.
+    """
+
+    kind: TextKind
+    question: Question
+    system: str
+    list_form: str
+    json_form: str
+
+    @cached_property
+    def version(self) -> str:
+        """sha256 of all its words, 64 hexadecimal digits."""
+        words = [self.system, self.list_form, self.json_form, self.question.model_dump(by_alias=True)]
+        return key_of([self.kind, *words])
+
+    def messages(self, values: Mapping[str, str], *, is_structured: bool) -> list[Message]:
+        """Tell the prompt as a conversation.
+
+        Args:
+            values: `class`; `rival` for one-to-one; `count` and `excluded` when names have been dropped before.
+            is_structured: Whether the server is given a schema.
+        """
+        question = self.question
+        wording = (question.again or question.question) if "excluded" in values else question.question
+        form = self.json_form if is_structured else self.list_form
+        return [
+            {"role": "system", "content": f"{self.system} {form}"},
+            {"role": "user", "content": fill(question.question, question.example.names)},
+            {"role": "assistant", "content": question.example.answer(is_structured=is_structured)},
+            {"role": "user", "content": fill(wording, values)},
+        ]
+
+
+def load_prompts(extra: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, PromptSet]:
+    """Load the shipped prompts and merge a user's own over them.
+
+    Args:
+        extra: Set name -> key (`system`, `attribute`, ...) -> value, as in `prompts.yaml`. A known set takes over the
+            keys given; a new one takes from `general` what it does not say.
+
+    Returns:
+        Prompt sets by name, sorted.
+
+    Raises:
+        ConfigError: An unknown key, a wrong type, or a question without exactly its placeholders.
+    """
+    shipped = _shipped()
+    given = {**{name: {} for name in shipped}, **(extra or {})}
+    for name, layer in given.items():
+        if not isinstance(layer, Mapping):
+            raise ConfigError(f"expected questions by kind, found {layer!r}.", f"prompts.{name}", _SHAPE)
+    general = _merged(shipped[DEFAULT_PROMPTS], given[DEFAULT_PROMPTS])
+    return {name: _checked(name, _merged(general, shipped.get(name, {}), given[name])) for name in sorted(given)}
+
+
+def find_prompts(name: str, prompts: Mapping[str, PromptSet]) -> PromptSet:
+    """Look a prompt set up by name.
+
+    Raises:
+        ConfigError: There is no such set; names the nearest one and all there are.
+    """
+    if name in prompts:
+        return prompts[name]
+    close = difflib.get_close_matches(name, list(prompts), n=1)
+    hint = f"Did you mean {close[0]!r}? " if close else ""
+    raise ConfigError(f"unknown prompt set {name!r}.", "prompts", f"{hint}There are: {', '.join(prompts)}.")
+
+
+@cache
+def _shipped() -> dict[str, dict[str, Any]]:
+    text = resources.files("coder_core.atg").joinpath("prompts.yaml").read_text(encoding="utf-8")
+    loaded: dict[str, dict[str, Any]] = yaml.safe_load(text)
+    return loaded
+
+
+def _merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge mappings, later ones over earlier ones; the questions inside key by key."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            both_open = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping) and key != "example"
+            merged[key] = _merged(merged[key], value) if both_open else value
+    return merged
+
+
+def _checked(name: str, layers: Mapping[str, Any]) -> PromptSet:
+    try:
+        prompts = PromptSet.model_validate(layers)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(["prompts", name, *map(str, first["loc"])])
+        raise ConfigError(f"{first['msg']}.", place, _SHAPE) from None
+    for kind in GENERATED_KINDS:
+        _check_question(f"prompts.{name}.{kind.value}", kind, prompts.prompt(kind).question)
+    return prompts
+
+
+def _check_question(place: str, kind: TextKind, question: Question) -> None:
+    is_pair = kind is TextKind.ONE_TO_ONE
+    _check_placeholders(f"{place}.question", question.question, {"class", "rival"} if is_pair else {"class"})
+    if question.again is not None:
+        _check_placeholders(f"{place}.again", question.again, _AGAIN)
+    if is_pair and not (question.example.rival and question.example.rival_items):
+        raise ConfigError("the example lacks `rival` or `rival_items`.", f"{place}.example", "Give both.")
+
+
+def _check_placeholders(place: str, template: str, expected: set[str]) -> None:
+    found = PLACEHOLDER.findall(template)
+    if set(found) != expected or set(PLACEHOLDER.sub("", template)) & {"{", "}"}:
+        listed = " and ".join(f"{{{name}}}" for name in sorted(expected))
+        raise ConfigError(f"the question {template!r} must hold exactly {listed}.", place, "Correct the braces.")

@@ -1,0 +1,152 @@
+"""Rate limits: token buckets for requests and for tokens per minute, in this process.
+
+There are two buckets of each: one holds what the user allows, the other what the server last said is left. A call takes
+from all of them at once, so none runs dry while another is waited for. The server's word counts from the moment it is
+spoken: `x-ratelimit-*` sets its bucket, `Retry-After` stops everybody, because limits belong to the account and not to
+the call that happened to meet them.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+
+from coder_core.atg.rate_headers import ServerLimit, read_limit
+
+__all__ = ["Bucket", "RateLimiter"]
+
+BURST_SECONDS = 1.0
+"""How much of a minute's allowance may be spent at once: providers enforce per second what they quote per minute."""
+
+
+class Bucket:
+    """So much per second, saved up to a capacity.
+
+    A single demand above the capacity is let through when the bucket is full, and leaves a debt; so the average rate
+    holds and nothing waits for ever.
+
+    Args:
+        rate: Refill per second.
+        capacity: Most that is saved up.
+        now: The time, in seconds.
+    """
+
+    def __init__(self, rate: float, capacity: float, now: float) -> None:
+        self.rate = rate
+        self.capacity = capacity
+        self.level = capacity
+        self._refilled_at = now
+
+    def wait_seconds(self, amount: float, now: float) -> float:
+        """How long until so much may be taken; 0 when it may be taken now."""
+        self._refill(now)
+        lacking = min(amount, self.capacity) - self.level
+        if lacking <= 1e-9:
+            return 0.0
+        return lacking / self.rate if self.rate > 0 else float("inf")
+
+    def take(self, amount: float) -> None:
+        """Take it, whatever is there; a negative amount gives back."""
+        self.level = min(self.capacity, self.level - amount)
+
+    def set_state(self, limit: ServerLimit, now: float) -> None:
+        """Believe the server: at most so much is left, and the rest comes back within the time it says."""
+        self._refill(now)
+        self.capacity = limit.limit
+        self.level = min(self.level, limit.remaining)
+        used = limit.limit - limit.remaining
+        if limit.reset_seconds > 0 and used > 0:
+            self.rate = used / limit.reset_seconds
+
+    def _refill(self, now: float) -> None:
+        self.level = min(self.capacity, self.level + self.rate * max(0.0, now - self._refilled_at))
+        self._refilled_at = max(now, self._refilled_at)
+
+
+class RateLimiter:
+    """Lets calls through in the order in which they came, for one event loop.
+
+    Args:
+        requests_per_minute: The user's limit; None for none.
+        tokens_per_minute: The user's limit; None for none.
+        max_wait_seconds: Longest time to believe a server that nothing is left; then it is asked again.
+    """
+
+    def __init__(
+        self,
+        *,
+        requests_per_minute: float | None = None,
+        tokens_per_minute: float | None = None,
+        max_wait_seconds: float = 120.0,
+    ) -> None:
+        limits = {"requests": requests_per_minute, "tokens": tokens_per_minute}
+        self._max_wait_seconds = max_wait_seconds
+        self._user = {what: _minute_bucket(limit, _now()) for what, limit in limits.items()}
+        self._server: dict[str, Bucket | None] = {"requests": None, "tokens": None}
+        self._free_at = 0.0
+        self._under_way = 0
+        self._turn = asyncio.Lock()
+
+    async def acquire(self, tokens: float) -> None:
+        """Wait until a call of so many tokens may be made."""
+        async with self._turn:
+            patience_ends = _now() + self._max_wait_seconds
+            while (wait := self._wait_seconds(tokens, patience_ends)) > 0:
+                await asyncio.sleep(wait)
+            for buckets in (self._user, self._server):
+                for what, bucket in _existing(buckets):
+                    bucket.take(_amount(what, tokens))
+        self._under_way += 1
+
+    def release(self, reserved_tokens: float, used_tokens: float | None, headers: Mapping[str, str]) -> None:
+        """Say that a call has ended, what it took, and what the server said.
+
+        Args:
+            reserved_tokens: What `acquire` was asked for.
+            used_tokens: What it took; None when the server did not say.
+            headers: The answer's headers, names in lower case; empty when there was no answer.
+        """
+        self._under_way -= 1
+        bucket = self._user["tokens"]
+        if bucket is not None and used_tokens is not None:
+            bucket.take(used_tokens - reserved_tokens)
+        for what in self._server:
+            self._believe(what, read_limit(headers, what))
+
+    def pause(self, seconds: float) -> None:
+        """Let nobody through for so long."""
+        self._free_at = max(self._free_at, _now() + seconds)
+
+    def _believe(self, what: str, limit: ServerLimit | None) -> None:
+        if limit is None:
+            return
+        now = _now()
+        bucket = self._server[what]
+        if bucket is None:
+            bucket = self._server[what] = Bucket(limit.limit / 60, limit.limit, now)
+            limit = limit._replace(remaining=max(0.0, limit.remaining - self._under_way * (what == "requests")))
+        bucket.set_state(limit, now)
+
+    def _wait_seconds(self, tokens: float, patience_ends: float) -> float:
+        now = _now()
+        own, server = (
+            max((bucket.wait_seconds(_amount(what, tokens), now) for what, bucket in _existing(buckets)), default=0.0)
+            for buckets in (self._user, self._server)
+        )
+        return max(own, min(max(server, self._free_at - now), patience_ends - now))
+
+
+def _existing(buckets: Mapping[str, Bucket | None]) -> Iterator[tuple[str, Bucket]]:
+    return ((what, bucket) for what, bucket in buckets.items() if bucket is not None)
+
+
+def _amount(what: str, tokens: float) -> float:
+    return 1 if what == "requests" else tokens
+
+
+def _minute_bucket(per_minute: float | None, now: float) -> Bucket | None:
+    if per_minute is None:
+        return None
+    return Bucket(per_minute / 60, max(1.0, per_minute / 60 * BURST_SECONDS), now)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

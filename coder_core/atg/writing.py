@@ -1,0 +1,77 @@
+"""Writing purchases down while more are under way, so that a crash costs what is in the air and no more.
+
+Answers are collected for at most `LINGER_SECONDS` or until there are as many as calls under way, then become one part
+of the ledger; the writing runs in a thread beside the event loop. When the store is slower than the server, `put`
+waits: never more answers are unwritten than twice the calls under way.
+"""
+
+import asyncio
+import contextlib
+
+from coder_core.atg.client import Outcome
+from coder_core.atg.completions import CompletionLedger
+
+__all__ = ["LINGER_SECONDS", "CompletionWriter"]
+
+LINGER_SECONDS = 1.0
+"""Longest time an answer waits for company: about what an answer takes to come, and few enough parts (one a second)."""
+
+
+class CompletionWriter:
+    """Appends outcomes to a ledger in small batches, for one event loop.
+
+    Args:
+        ledger: Where they go.
+        batch_rows: Outcomes that are written at once.
+    """
+
+    def __init__(self, ledger: CompletionLedger, *, batch_rows: int) -> None:
+        self._ledger = ledger
+        self._batch_rows = batch_rows
+        self._rows: list[Outcome] = []
+        self._is_closing = False
+        self._full = asyncio.Event()
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+
+    async def put(self, outcome: Outcome) -> None:
+        """Hand an outcome over; waits while too many are unwritten."""
+        while len(self._rows) >= self._batch_rows:
+            self._has_room.clear()
+            await self._has_room.wait()
+        self._rows.append(outcome)
+        if len(self._rows) >= self._batch_rows:
+            self._full.set()
+
+    async def run(self) -> None:
+        """Write until `close` is called and everything is written.
+
+        Raises:
+            StoreError: The store refuses.
+        """
+        while not self._is_closing or self._rows:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._full.wait(), LINGER_SECONDS)
+            await asyncio.to_thread(self._append, self._take())
+
+    def close(self) -> None:
+        """Say that nothing more will come."""
+        self._is_closing = True
+        self._full.set()
+
+    def flush(self) -> None:
+        """Write what is left at once, without the event loop: for the end of an interrupted run."""
+        self._append(self._take())
+
+    def _take(self) -> list[Outcome]:
+        taken, self._rows = self._rows, []
+        if not self._is_closing:
+            self._full.clear()
+        self._has_room.set()
+        return taken
+
+    def _append(self, outcomes: list[Outcome]) -> None:
+        if good := [outcome.completion for outcome in outcomes if outcome.completion]:
+            self._ledger.append(good)
+        if bad := [failure for outcome in outcomes for failure in outcome.failures]:
+            self._ledger.append_failures(bad)
