@@ -46,7 +46,8 @@ def explain_errors(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(*args, **kwargs)
         except CoderError as error:
-            click.echo(f"error: {error}", err=True)
+            words = [word for word in str(error).split() if word.strip("^")]  # DuckDB points at a place in its own line
+            click.echo(f"error: {' '.join(words)}", err=True)
             sys.exit(error.exit_code)
 
     return wrapper

@@ -1,0 +1,204 @@
+"""The command line in processes of its own: what it prints where, how it ends, and what it does not load."""
+
+import csv
+import io
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from coder_core.storage.columns import TABLES
+from tests.fixtures_inputs import World, rewrite_features
+
+HEAVY = ("torch", "prefect", "open_clip", "transformers")
+PRINT_LOADED = f"""
+import atexit, sys
+atexit.register(lambda: print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr))
+from flows.cli import main
+main()
+"""
+
+
+def coder_eval(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Type a command; settings of the caller's environment are not passed on."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CODER_", "PREFECT_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "flows.cli", *arguments],
+        env={**kept, "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false", **environment},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+def last_error(done: "subprocess.CompletedProcess[str]") -> str:
+    """The last line of standard error, which has to be the error; there must be no traceback above it."""
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("error: ")
+    return line
+
+
+@pytest.fixture
+def config(world: World) -> str:
+    path = world.folder / "config.yaml"
+    path.write_text(yaml.safe_dump(world.settings))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def filled_store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A store with the rows of one run."""
+    import pyarrow as pa
+
+    from coder_core.storage.results import ResultTables
+    from coder_core.storage.store import Store
+
+    root = str(tmp_path_factory.mktemp("filled"))
+    tables = ResultTables(Store(root))
+    tables.write("quarantine", "run-1", pa.table({"image_id": ["a,b.png"], "problem": ["the file is empty"]}))
+    defaults: dict[str, Any] = {"VARCHAR": "x", "BIGINT": 1, "TIMESTAMP": np.datetime64("2026-01-01", "us").item()}
+    tables.publish({column.name: defaults[column.type] for column in TABLES["runs"]} | {"run_id": "run-1"})
+    return root
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["tables"], ["query", "SELECT count(*) FROM runs"]], ids=" ".join
+)
+def test_answers_without_torch_and_prefect(arguments: list[str], filled_store: str) -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(
+        [sys.executable, "-c", PRINT_LOADED, *arguments],
+        env={**os.environ, "CODER_STORE": filled_store},
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert done.stderr.splitlines()[-1] == "[]"
+    assert seconds < 1.5, f"{arguments} took {seconds:.2f} s of processor time"
+
+
+def test_query_prints_every_format(filled_store: str) -> None:
+    sql = "SELECT image_id, problem FROM quarantine"
+    printed = {
+        form: coder_eval("query", sql, "--store", filled_store, "--format", form).stdout
+        for form in ("table", "csv", "json")
+    }
+    assert json.loads(printed["json"]) == [{"image_id": "a,b.png", "problem": "the file is empty"}]
+    assert list(csv.reader(io.StringIO(printed["csv"]))) == [["image_id", "problem"], ["a,b.png", "the file is empty"]]
+    assert "the file is empty" in printed["table"]
+    assert all(text.endswith("\n") and not text.endswith("\n\n") for text in printed.values())
+
+
+def test_tables_lists_every_column_and_counts_rows(filled_store: str) -> None:
+    printed = coder_eval("tables", CODER_STORE=filled_store).stdout
+    assert "quarantine (1 rows)" in printed
+    assert "metrics (0 rows)" in printed
+    for columns in TABLES.values():
+        assert all(column.name in printed and column.description in printed for column in columns)
+
+
+@pytest.mark.parametrize("sql", ["SELECT nothing FROM runs", "DROP TABLE runs", "SELECT * FROM '/etc/passwd'"])
+def test_a_wrong_query_ends_with_5(filled_store: str, sql: str) -> None:
+    done = coder_eval("query", sql, "--store", filled_store)
+    assert done.returncode == 5
+    assert last_error(done)
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("nme=x", "unknown key 'nme'. Did you mean 'name'?"),
+        ("logit_scale=high", "found 'high'"),
+        ("methods=[]", "methods"),
+        ("logit_scale", "expected key.path=value, found 'logit_scale'"),
+    ],
+)
+def test_a_wrong_config_ends_with_2_before_prefect_is_started(config: str, override: str, told: str) -> None:
+    done = coder_eval("run", config, "--set", override)
+    assert done.returncode == 2
+    assert told in last_error(done)
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_wrong_setting_in_the_environment_ends_with_2(config: str) -> None:
+    done = coder_eval("run", config, CODER_WORKERS="many")
+    assert done.returncode == 2
+    assert "workers" in last_error(done)
+
+
+def test_a_missing_config_ends_with_3() -> None:
+    done = coder_eval("run", "nowhere.yaml")
+    assert done.returncode == 3
+    assert "nowhere.yaml" in last_error(done)
+
+
+def test_a_prefect_server_that_does_not_answer_is_named(config: str) -> None:
+    done = coder_eval("run", config, PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert done.returncode == 2
+    assert "PREFECT_API_URL: http://127.0.0.1:9/api: no Prefect server answers there" in last_error(done)
+
+
+@pytest.mark.slow
+def test_a_run_prints_one_json_object_and_a_second_one_embeds_nothing(
+    config: str, tmp_path: Path, prefect_server: str
+) -> None:
+    store = str(tmp_path / "store")
+    done = coder_eval(
+        "run", config, "--json", "--set", "methods=[clip, coder]", CODER_STORE=store, PREFECT_API_URL=prefect_server
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 1
+    told = json.loads(done.stdout)
+    assert set(told) == {"run_id", "metrics"}
+    assert {row["method"] for row in told["metrics"]} == {"clip", "coder"}
+    assert {"method", "metric", "value", "n", "ci_low", "ci_high"} <= set(told["metrics"][0])
+    assert "Finished in state Completed()" in done.stderr
+    again = coder_eval(
+        "run", config, "--set", "methods=[clip, coder]", CODER_STORE=store, PREFECT_API_URL=prefect_server
+    )
+    assert "embedded 0 texts" in again.stdout
+    assert "and 0 images" in again.stdout
+    rows = coder_eval("query", "SELECT run_id FROM runs ORDER BY started_at", "--store", store, "--format", "json")
+    assert json.loads(rows.stdout)[0] == {"run_id": told["run_id"]}
+    assert len(json.loads(rows.stdout)) == 2
+
+
+@pytest.mark.slow
+def test_an_unusable_input_ends_with_3_and_is_told_once(
+    world: World, config: str, tmp_path: Path, prefect_server: str
+) -> None:
+    rewrite_features(world, labels=np.full(120, 7))
+    store = str(tmp_path / "store")
+    done = coder_eval("run", config, "--json", "--store", store, PREFECT_API_URL=prefect_server)
+    assert done.returncode == 3
+    assert "row 0 has label 7, not in 0..3 (120 rows do)" in last_error(done)
+    assert done.stderr.count("row 0 has label 7") == 3, "by the task's state, the run's state and the command"
+
+
+@pytest.mark.slow
+def test_an_unwritable_store_ends_with_4(config: str, tmp_path: Path, prefect_server: str) -> None:
+    (tmp_path / "file").write_text("")
+    done = coder_eval("run", config, "--store", str(tmp_path / "file" / "store"), PREFECT_API_URL=prefect_server)
+    assert done.returncode == 4
+    assert "The store cannot be written" in last_error(done)
+
+
+@pytest.mark.slow
+def test_a_first_run_needs_no_server(config: str, tmp_path: Path) -> None:
+    """Prefect starts a temporary one on a fresh database, which takes up to half a minute on a slow machine."""
+    done = coder_eval("run", config, "--store", str(tmp_path / "store"), PREFECT_HOME=str(tmp_path / "prefect"))
+    assert done.returncode == 0, done.stderr
+    assert "coder" in done.stdout
+    assert "Stopping temporary server" not in done.stderr
