@@ -1,0 +1,129 @@
+"""Synonyms of class names: of all noun senses, the one whose definition is nearest to the class-name text.
+
+"crane" is a bird, a machine and a poet. Which of them the class means is decided by the encoder's own eyes: the sense
+whose *definition* has the largest cosine with the class-name text ("a photo of crane"). Its other lemmas are the
+synonyms. Source: Yi et al., CVPR 2024, "Auto Text Generator", synonyms.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from coder_core.classes import ClassList, normalise_name
+from coder_core.texts.bank import ClassTexts, TextBank
+from coder_core.texts.domains import Domain, fill
+from coder_core.texts.phrases import Phrase, unique_phrases
+from coder_core.wordnet.lexicon import DEFAULT_LEXICON, NounSense, open_lexicon
+
+__all__ = ["ChosenSense", "EmbedTexts", "choose_senses", "find_synonyms", "look_up_senses", "synonym_bank"]
+
+EmbedTexts = Callable[[Sequence[str]], Float[np.ndarray, "texts dim"]]
+"""Texts -> L2-normalised rows, e.g. `Encoder.encode_texts`."""
+
+
+class ChosenSense(NamedTuple):
+    """The sense that a class name was taken for.
+
+    Args:
+        sense: The sense; None when the name is no noun of the lexicon.
+        similarity: Cosine of its definition with the class-name text; None where there was nothing to choose.
+        choices: How many senses the name has.
+        synonyms: The sense's other lemmas, with the source `wordnet:<lexicon>`; may be empty.
+    """
+
+    sense: NounSense | None
+    similarity: float | None
+    choices: int
+    synonyms: tuple[Phrase, ...]
+
+
+def find_synonyms(
+    classes: ClassList,
+    domain: Domain,
+    *,
+    embed: EmbedTexts,
+    lexicon: str = DEFAULT_LEXICON,
+    data_directory: Path | None = None,
+) -> tuple[ChosenSense, ...]:
+    """Find the synonyms of every class in an installed lexicon.
+
+    Args:
+        classes: The classes.
+        domain: Its `class_name` sentence is the class-name text.
+        embed: Embeds texts; called with names and definitions of the ambiguous names only, at most once each.
+        lexicon: Which lexicon, e.g. `oewn:2024`.
+        data_directory: Where `wn` keeps its database; default: its own.
+
+    Returns:
+        One choice per class, in label order.
+
+    Raises:
+        LexiconError: The lexicon is not installed.
+    """
+    senses = look_up_senses(classes, lexicon=lexicon, data_directory=data_directory)
+    return choose_senses(classes, senses, domain=domain, embed=embed, source=f"wordnet:{lexicon}")
+
+
+def look_up_senses(
+    classes: ClassList, *, lexicon: str = DEFAULT_LEXICON, data_directory: Path | None = None
+) -> tuple[tuple[NounSense, ...], ...]:
+    """Read the noun senses of every class name from an installed lexicon, in label order.
+
+    Raises:
+        LexiconError: The lexicon is not installed.
+    """
+    with open_lexicon(lexicon, data_directory=data_directory) as nouns:
+        return tuple(nouns.senses(name) for name in classes)
+
+
+def choose_senses(
+    classes: ClassList, senses: Sequence[tuple[NounSense, ...]], *, domain: Domain, embed: EmbedTexts, source: str
+) -> tuple[ChosenSense, ...]:
+    """Choose the sense of every class; pure but for `embed`.
+
+    Args:
+        classes: The classes.
+        senses: Their noun senses, in label order.
+        domain: Its `class_name` sentence is the class-name text.
+        embed: Embeds texts.
+        source: The source of the synonyms.
+
+    Returns:
+        One choice per class; among senses equally near the first, the more frequent one, is taken.
+    """
+    ambiguous = [class_id for class_id, found in enumerate(senses) if len(found) > 1]
+    texts = {class_id: fill(domain.class_name, {"class": classes.display_names[class_id]}) for class_id in ambiguous}
+    definitions = [sense.definition for class_id in ambiguous for sense in senses[class_id]]
+    vector_of = _embed_once([*texts.values(), *definitions], embed)
+    chosen = []
+    for class_id, found in enumerate(senses):
+        best, similarity = 0, None
+        if class_id in texts:
+            candidates = np.stack([vector_of[sense.definition] for sense in found])
+            cosines = candidates @ vector_of[texts[class_id]]
+            best = int(cosines.argmax())
+            similarity = float(cosines[best])
+        sense = found[best] if found else None
+        chosen.append(ChosenSense(sense, similarity, len(found), _synonyms(sense, classes.names[class_id], source)))
+    return tuple(chosen)
+
+
+def synonym_bank(chosen: Sequence[ChosenSense]) -> TextBank:
+    """Put synonyms into a bank of their own, for `merge_banks`."""
+    return TextBank(classes=tuple(ClassTexts(synonyms=choice.synonyms) for choice in chosen))
+
+
+def _embed_once(texts: list[str], embed: EmbedTexts) -> dict[str, Float[np.ndarray, " dim"]]:
+    distinct = list(dict.fromkeys(texts))
+    return dict(zip(distinct, embed(distinct), strict=True)) if distinct else {}
+
+
+def _synonyms(sense: NounSense | None, name: str, source: str) -> tuple[Phrase, ...]:
+    if sense is None:
+        return ()
+    own = normalise_name(name)
+    others = [lemma for lemma in sense.lemmas if normalise_name(lemma) != own]
+    return tuple(Phrase(lemma, source) for lemma in unique_phrases(others))
