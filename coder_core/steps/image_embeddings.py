@@ -27,8 +27,8 @@ class Shard(Handle):
 
     @property
     def name(self) -> str:
-        """First and last part, for people."""
-        return f"{self.parts[0]}..{self.parts[-1]}"
+        """First and last part, for people; one part is named once."""
+        return "..".join(dict.fromkeys([self.parts[0], self.parts[-1]]))
 
 
 class ShardReport(Handle):
