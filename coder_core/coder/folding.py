@@ -5,6 +5,9 @@ Sums run in float64, in column order, on the CPU: exact enough to compare with a
 machine, and possible where the accelerator knows no float64.
 """
 
+from collections.abc import Iterator
+
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -28,14 +31,23 @@ def segment_sums(text_embeddings: Float[Tensor, "texts dim"], segments: Segments
     Returns:
         Sums in float64 on the CPU; a class without columns gets zeros.
     """
-    columns = torch.from_numpy(segments.columns)
-    class_ids = torch.from_numpy(segments.class_ids)
     sums = torch.zeros(len(segments.offsets) - 1, text_embeddings.shape[1], dtype=torch.float64)
-    for start in range(0, len(columns), ROWS_AT_ONCE):
-        part = slice(start, start + ROWS_AT_ONCE)
-        rows = text_embeddings[columns[part].to(text_embeddings.device)]
-        sums.index_add_(0, class_ids[part], rows.cpu().double())
+    for first, last in _class_runs(segments):
+        columns = torch.from_numpy(segments.columns[segments.offsets[first] : segments.offsets[last]])
+        rows = text_embeddings[columns.to(text_embeddings.device)].cpu().double()
+        lengths = torch.from_numpy(segments.counts[first:last])
+        sums[first:last] = torch.segment_reduce(rows, "sum", lengths=lengths, initial=0.0)
     return sums
+
+
+def _class_runs(segments: Segments) -> Iterator[tuple[int, int]]:
+    """Cut the classes into runs of about `ROWS_AT_ONCE` columns; a class is never cut."""
+    first, classes = 0, len(segments.offsets) - 1
+    while first < classes:
+        last = int(np.searchsorted(segments.offsets, segments.offsets[first] + ROWS_AT_ONCE, side="right")) - 1
+        last = min(max(last, first + 1), classes)
+        yield first, last
+        first = last
 
 
 def check_text_embeddings(text_embeddings: Float[Tensor, "texts dim"], layout: TextLayout) -> None:

@@ -7,13 +7,12 @@ naming text wins, so it moves into the maximum: with a_c = sum_{t in A_c} g(t)
 
     score_c(x) = max_{t in S_c} f(x) . (a_c + g(t)) / (|A_c| + 1)
 
-and a class is one vector per NAMING text, whatever the number of its other texts. Those vectors are stored rank by
-rank (every class's first, then the second of those that have one, ...): rank 0 alone is a plain linear classifier, and
-each further rank raises the logits of the few classes that it concerns. Source: Yi et al., CVPR 2024, heuristic
-classifier; the folding is an identity.
+and a class is one vector per NAMING text, whatever the number of its other texts. The vectors are stored rank by rank
+(the first of every class, then the second of those that have one, ...), classes with more naming texts first: so every
+rank covers a prefix of the columns, one matrix product scores all of them, and the maximum is taken in place.
+Source: Yi et al., CVPR 2024, heuristic classifier; the folding is an identity.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,25 +23,12 @@ from torch import Tensor
 from coder_core.coder.classifier import LOGIT_SCALE
 from coder_core.coder.folding import check_text_embeddings, segment_sums
 from coder_core.texts.kinds import DESCRIPTIVE_KINDS, NAMING_KINDS
-from coder_core.texts.layout import Segments, TextLayout
+from coder_core.texts.layout import TextLayout
 
-__all__ = ["FoldedClassifier", "NamingRank", "fold_classifier", "heuristic_logits"]
+__all__ = ["FoldedClassifier", "fold_classifier", "heuristic_logits"]
 
-LOGITS_AT_ONCE = 4_194_304
-"""Logits in work per step (16 MiB of float32): bounds the temporary memory whatever the number of images."""
-
-
-@dataclass(frozen=True, eq=False)
-class NamingRank:
-    """The r-th naming text of every class that has one, folded with the descriptive texts of its class.
-
-    Args:
-        class_ids: The classes, ascending.
-        weights: One row per class in `class_ids`: (a_c + g(t)) / (|A_c| + 1).
-    """
-
-    class_ids: Int[Tensor, " members"]
-    weights: Float[Tensor, "members dim"]
+SCORES_AT_ONCE = 1_048_576
+"""Naming scores in work per step (4 MiB of float32): bounds the temporary memory, and fits a processor's cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,11 +36,15 @@ class FoldedClassifier:
     """CODER's heuristic classifier for one set of texts.
 
     Args:
-        ranks: At least one; rank 0 holds every class.
+        weights: One row per naming text, rank by rank: (a_c + g(t)) / (|A_c| + 1).
+        rank_sizes: Classes in each rank, not ascending; the first is the number of classes.
+        columns: Where each class stands within a rank.
         logit_scale: Factor from score to logit.
     """
 
-    ranks: Sequence[NamingRank]
+    weights: Float[Tensor, "naming_texts dim"]
+    rank_sizes: tuple[int, ...]
+    columns: Int[Tensor, " classes"]
     logit_scale: float = LOGIT_SCALE
 
     def logits(self, image_embeddings: Float[Tensor, "images dim"]) -> Float[Tensor, "images classes"]:
@@ -80,17 +70,21 @@ def fold_classifier(
         FeatureFileError: The embeddings are not as many as the layout's columns.
     """
     check_text_embeddings(text_embeddings, layout)
-    descriptive = layout.segments(DESCRIPTIVE_KINDS)
+    descriptive, naming = layout.segments(DESCRIPTIVE_KINDS), layout.segments(NAMING_KINDS)
     sums = segment_sums(text_embeddings, descriptive)
+    order = np.argsort(-naming.counts, kind="stable")
+    members = [order[naming.counts[order] > rank] for rank in range(int(naming.counts.max()))]
+    class_ids = torch.from_numpy(np.concatenate(members))
+    texts = np.concatenate([naming.columns[naming.offsets[ids] + rank] for rank, ids in enumerate(members)])
+    names = text_embeddings[torch.from_numpy(texts).to(text_embeddings.device)].cpu().double()
     sizes = torch.from_numpy(descriptive.counts + 1).double().unsqueeze(1)
-    naming = layout.segments(NAMING_KINDS)
-    ranks = []
-    for rank in range(int(naming.counts.max())):
-        class_ids, columns = _members(naming, rank)
-        names = text_embeddings[columns.to(text_embeddings.device)].cpu().double()
-        weights = ((sums[class_ids] + names) / sizes[class_ids]).float()
-        ranks.append(NamingRank(class_ids.to(text_embeddings.device), weights.to(text_embeddings.device)))
-    return FoldedClassifier(ranks=tuple(ranks), logit_scale=logit_scale)
+    weights = ((sums[class_ids] + names) / sizes[class_ids]).float()
+    return FoldedClassifier(
+        weights=weights.to(text_embeddings.device),
+        rank_sizes=tuple(len(ids) for ids in members),
+        columns=torch.from_numpy(np.argsort(order)).to(text_embeddings.device),
+        logit_scale=logit_scale,
+    )
 
 
 def heuristic_logits(
@@ -109,26 +103,21 @@ def heuristic_logits(
     Returns:
         Float32 logits (score x `logit_scale`); higher is more likely, ties go to the lower class id (`predict_topk`).
     """
-    class_count = len(classifier.ranks[0].class_ids)
-    logits = image_embeddings.new_empty((image_embeddings.shape[0], class_count), dtype=torch.float32)
-    step = max(1, LOGITS_AT_ONCE // class_count)
+    logits = image_embeddings.new_empty((image_embeddings.shape[0], classifier.rank_sizes[0]), dtype=torch.float32)
+    step = max(1, SCORES_AT_ONCE // len(classifier.weights))
     for start in range(0, image_embeddings.shape[0], step):
-        _score(image_embeddings[start : start + step].float(), classifier.ranks, logits[start : start + step])
+        scores = image_embeddings[start : start + step].float() @ classifier.weights.T
+        best = _best_names(scores, classifier.rank_sizes)
+        torch.index_select(best, 1, classifier.columns, out=logits[start : start + step])
     return logits.mul_(classifier.logit_scale)
 
 
-def _score(
-    image_embeddings: Float[Tensor, "images dim"], ranks: Sequence[NamingRank], scores: Float[Tensor, "images classes"]
-) -> None:
-    """Write the maximum over the ranks into `scores`."""
-    torch.matmul(image_embeddings, ranks[0].weights.T, out=scores)
-    for rank in ranks[1:]:
-        candidates = image_embeddings @ rank.weights.T
-        scores[:, rank.class_ids] = torch.maximum(scores[:, rank.class_ids], candidates)
-
-
-def _members(naming: Segments, rank: int) -> tuple[Int[Tensor, " members"], Int[Tensor, " members"]]:
-    """Find the classes that have more than `rank` naming texts, and the column of that text."""
-    class_ids = np.flatnonzero(naming.counts > rank)
-    columns = naming.columns[naming.offsets[class_ids] + rank]
-    return torch.from_numpy(class_ids), torch.from_numpy(columns)
+def _best_names(
+    scores: Float[Tensor, "images naming_texts"], rank_sizes: tuple[int, ...]
+) -> Float[Tensor, "images classes"]:
+    """Take the maximum over the ranks, in place; every rank is a prefix of the first."""
+    first, *others = torch.split(scores, list(rank_sizes), dim=1)
+    for rank in others:
+        prefix = first[:, : rank.shape[1]]
+        torch.maximum(prefix, rank, out=prefix)
+    return first

@@ -1,7 +1,5 @@
 """The folded classifier against a double loop in plain Python, a case computed by hand, and what must not matter."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 import torch
@@ -144,7 +142,7 @@ def test_images_are_scored_in_steps_with_the_same_result(case_of, images_of, mon
     _, layout, text_embeddings = case_of([(2, 3, 1), (0, 2, 0), (1, 1, 1)])
     classifier = fold_classifier(text_embeddings, layout)
     whole = classifier.logits(images_of(20))
-    monkeypatch.setattr(heuristic, "LOGITS_AT_ONCE", 9)
+    monkeypatch.setattr(heuristic, "SCORES_AT_ONCE", 9)
     torch.testing.assert_close(classifier.logits(images_of(20)), whole, atol=1e-5, rtol=0)
 
 
@@ -155,11 +153,12 @@ def test_half_precision_images_are_scored_in_float32(case_of, images_of):
     assert torch.equal(classifier.logits(half), classifier.logits(half.float()))
 
 
-def test_ranks_shrink_and_rank_0_holds_every_class(case_of):
+def test_every_rank_is_a_prefix_of_the_classes_with_most_names_first(case_of):
     _, layout, text_embeddings = case_of([(2, 1, 0), (0, 1, 0), (5, 0, 0), (2, 0, 1)])
-    members = [rank.class_ids.tolist() for rank in fold_classifier(text_embeddings, layout).ranks]
-    assert members == [[0, 1, 2, 3], [0, 2, 3], [0, 2, 3], [2], [2], [2]]
-    assert all(set(later) <= set(earlier) for earlier, later in pairwise(members))
+    classifier = fold_classifier(text_embeddings, layout)
+    assert classifier.rank_sizes == (4, 3, 3, 1, 1, 1)
+    assert classifier.columns.tolist() == [1, 3, 0, 2]
+    assert classifier.weights.shape[0] == 13
 
 
 def test_embeddings_of_other_texts_are_refused(case_of):
@@ -175,8 +174,7 @@ def test_folding_is_exact_to_the_last_bit_whatever_the_step(case_of, monkeypatch
     whole = fold_classifier(text_embeddings, layout)
     monkeypatch.setattr("coder_core.coder.folding.ROWS_AT_ONCE", 3)
     pieces = fold_classifier(text_embeddings, layout)
-    for one, other in zip(whole.ranks, pieces.ranks, strict=True):
-        assert torch.equal(one.weights, other.weights)
+    assert torch.equal(whole.weights, pieces.weights)
 
 
 def test_folded_and_explicit_decide_alike_at_size(case_of, images_of):
