@@ -3,9 +3,9 @@
     python bench/heuristic.py [--images 10000 --texts 14445 --classes 1000 --dim 512 --repeats 5] [--json]
 
 The default sizes are ImageNet's class list with its published texts. Random unit vectors from a seed: the arithmetic
-does not care. Prints the median seconds of both, their ratio, the largest logit difference, and how far peak memory
-rises while the folded classifier is built and scores, for the given number of texts and four times as many (each in a
-process of its own): it must not grow with images x texts.
+does not care. Both are timed in turns; prints the median seconds of both, the median of their ratios, the largest logit
+difference, and how far peak memory rises while the folded classifier is built and scores, for the given number of texts
+and four times as many (each in a process of its own): it must not grow with images x texts.
 """
 
 import argparse
@@ -86,15 +86,18 @@ def folded_logits(problem: Problem) -> Float[Tensor, "images classes"]:
     return heuristic_logits(problem.image_embeddings, fold_classifier(problem.text_embeddings, problem.layout))
 
 
-def median_seconds(function: Callable[[Problem], Tensor], problem: Problem, *, repeats: int) -> float:
-    """Time a function after one warm-up call."""
-    function(problem)
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
+def side_by_side(problem: Problem, *, repeats: int) -> tuple[list[float], list[float]]:
+    """Time both in turns after a warm-up, so that a busy machine is busy for both: seconds of loop and fold."""
+    for function in (loop_logits, folded_logits):
         function(problem)
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+    pairs = [(_seconds(loop_logits, problem), _seconds(folded_logits, problem)) for _ in range(repeats)]
+    return [loop for loop, _ in pairs], [folded for _, folded in pairs]
+
+
+def _seconds(function: Callable[[Problem], Tensor], problem: Problem) -> float:
+    start = time.perf_counter()
+    function(problem)
+    return time.perf_counter() - start
 
 
 def peak_rise_mib(sizes: Sizes) -> float:
@@ -110,13 +113,12 @@ def measure(sizes: Sizes, repeats: int) -> dict[str, float]:
     # Memory first: a new process starts with its parent's peak as its own.
     peak, peak_more = (_in_new_process(sizes._replace(texts=factor * sizes.texts)) for factor in (1, MORE_TEXTS))
     problem = build_problem(sizes)
-    loop = median_seconds(loop_logits, problem, repeats=repeats)
-    folded = median_seconds(folded_logits, problem, repeats=repeats)
+    loop, folded = side_by_side(problem, repeats=repeats)
     difference = (loop_logits(problem) - folded_logits(problem)).abs().max()
     return {
-        "loop_seconds": loop,
-        "folded_seconds": folded,
-        "ratio": loop / folded,
+        "loop_seconds": statistics.median(loop),
+        "folded_seconds": statistics.median(folded),
+        "ratio": statistics.median(one / other for one, other in zip(loop, folded, strict=True)),
         "max_logit_difference": float(difference),
         "peak_rise_mib": peak,
         "peak_rise_mib_more_texts": peak_more,
