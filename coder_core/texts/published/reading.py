@@ -19,7 +19,7 @@ from coder_core.texts.published.matching import Mismatch, NameIndex
 from coder_core.texts.published.repair import Repaired, clean_text, repair_phrase
 from coder_core.texts.published.report import ImportReport, KindCount, PhraseNote, SharedName, UnmatchedName
 from coder_core.texts.published.rules import RULES, Action, Rule
-from coder_core.texts.slots import CLASS_SLOT_KINDS, TextSlot, bank_from_slots
+from coder_core.texts.slots import TextSlot, bank_from_slots
 
 __all__ = ["PublishedTexts", "read_published_texts"]
 
@@ -46,6 +46,11 @@ class _Placed(NamedTuple):
     slots: tuple[TextSlot, ...]
     phrases: tuple[object, ...]
     mismatch: Mismatch | None
+
+
+class _Cleaned(NamedTuple):
+    kept: dict[TextSlot, tuple[str, ...]]
+    notes: tuple[PhraseNote, ...]
 
 
 def read_published_texts(
@@ -76,23 +81,20 @@ def read_published_texts(
     index = NameIndex(classes, aliases)
     placed = [*_place_blocks(document.blocks, index), *_place_pairs(document.pairs, index)]
     source = f"published:{PurePosixPath(place).name or place}"
-    found = _phrases_by_slot(placed)
-    kept, notes = _clean_slots(found, classes, source=source, repair=repair)
-    bank = bank_from_slots(kept, class_count=len(classes))
-    kinds = _kinds(document)
+    cleaned = _clean_slots(_phrases_by_slot(placed), classes, source=source, repair=repair)
     report = ImportReport(
         place=place,
         format=document.format,
         source=source,
         class_names=classes.names,
-        counts=tuple(_count(kind, placed, kept) for kind in kinds),
         unmatched=_unmatched(placed, index),
         shared=tuple(_shared(placed)),
-        without=_without(kinds, kept, len(classes)),
-        notes=tuple(notes),
+        notes=cleaned.notes,
         ignored_keys=document.ignored_keys,
+        counts=_counts(document, placed, cleaned.kept),
+        without=_without(document, cleaned.kept, len(classes)),
     )
-    return PublishedTexts(classes, bank, report)
+    return PublishedTexts(classes, bank_from_slots(cleaned.kept, class_count=len(classes)), report)
 
 
 def _own_classes(document: PublishedDocument, place: str) -> ClassList:
@@ -138,7 +140,7 @@ def _phrases_by_slot(placed: list[_Placed]) -> dict[TextSlot, tuple[object, ...]
 
 def _clean_slots(
     found: Mapping[TextSlot, tuple[object, ...]], classes: ClassList, *, source: str, repair: bool
-) -> tuple[dict[TextSlot, tuple[str, ...]], list[PhraseNote]]:
+) -> _Cleaned:
     kept: dict[TextSlot, tuple[str, ...]] = {}
     notes: list[PhraseNote] = []
     for slot, phrases in found.items():
@@ -151,7 +153,7 @@ def _clean_slots(
                 seen[repaired.phrase.casefold()] = Phrase(repaired.phrase, source)
             notes += [PhraseNote(rule, *slot, str(phrase), repaired.phrase) for rule in _telling(repaired)]
         kept[slot] = tuple(seen.values())
-    return kept, notes
+    return _Cleaned(kept, tuple(notes))
 
 
 def _clean(phrase: object, slot: TextSlot, classes: ClassList, *, repair: bool) -> Repaired:
@@ -175,10 +177,15 @@ def _kinds(document: PublishedDocument) -> tuple[TextKind, ...]:
     return (*(block.kind for block in document.blocks), *pair_kinds)
 
 
-def _count(kind: TextKind, placed: list[_Placed], kept: Mapping[TextSlot, tuple[str, ...]]) -> KindCount:
-    found = sum(len(entry.phrases) for entry in placed if entry.kind is kind)
-    sizes = [len(phrases) for slot, phrases in kept.items() if slot.kind is kind and phrases]
-    return KindCount(kind, found, sum(sizes), len(sizes))
+def _counts(
+    document: PublishedDocument, placed: list[_Placed], kept: Mapping[TextSlot, tuple[str, ...]]
+) -> tuple[KindCount, ...]:
+    rows = []
+    for kind in _kinds(document):
+        found = sum(len(entry.phrases) for entry in placed if entry.kind is kind)
+        sizes = [len(phrases) for slot, phrases in kept.items() if slot.kind is kind and phrases]
+        rows.append(KindCount(kind, found, sum(sizes), len(sizes)))
+    return tuple(rows)
 
 
 def _unmatched(placed: list[_Placed], index: NameIndex) -> tuple[UnmatchedName, ...]:
@@ -201,10 +208,9 @@ def _shared(placed: list[_Placed]) -> Iterator[SharedName]:
 
 
 def _without(
-    kinds: tuple[TextKind, ...], kept: Mapping[TextSlot, tuple[str, ...]], class_count: int
+    document: PublishedDocument, kept: Mapping[TextSlot, tuple[str, ...]], class_count: int
 ) -> dict[TextKind, tuple[int, ...]]:
     return {
-        kind: tuple(class_id for class_id in range(class_count) if not kept.get(TextSlot(kind, class_id)))
-        for kind in kinds
-        if kind in CLASS_SLOT_KINDS
+        block.kind: tuple(class_id for class_id in range(class_count) if not kept.get(TextSlot(block.kind, class_id)))
+        for block in document.blocks
     }

@@ -40,7 +40,7 @@ class UnmatchedName(NamedTuple):
         kind: Of the phrases under it.
         reason: `unknown`; `repeated` (another name has a better claim, or several have the same); `own_rival`.
         nearest: The most similar class name; None when nothing is similar.
-        phrases: How many phrases were left out for it.
+        phrases: How many phrases were left out for it; those of a pair count for its first unknown name.
     """
 
     name: str
