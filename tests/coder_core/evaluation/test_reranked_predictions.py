@@ -1,0 +1,167 @@
+"""CODER* as predictions, its threshold from a validation split, and the released protocol beside the honest one."""
+
+from dataclasses import replace
+from itertools import permutations
+
+import numpy as np
+import pytest
+import torch
+
+from coder_core import reference_protocol
+from coder_core.classes import ClassList
+from coder_core.coder.gate import DEFAULT_THRESHOLD
+from coder_core.coder.rerank import fold_pairs, rerank_scores
+from coder_core.errors import ConfigError, DatasetError, LabelLeakError
+from coder_core.evaluation import predictions as predictions_module
+from coder_core.evaluation.breakdown import confusions
+from coder_core.evaluation.labels import LabelTable
+from coder_core.evaluation.metrics import evaluate
+from coder_core.evaluation.predictions import build_predictions, rerank_predictions
+from coder_core.evaluation.threshold import GATE_ALL, THRESHOLD_GRID, ThresholdRow, choose_threshold
+from coder_core.reference_protocol import REFERENCE_THRESHOLDS, rerank_as_released
+from coder_core.texts.layout import TextLayout
+
+CLASSES, DIM, IMAGES = 8, 12, 120
+NAMES = ClassList(tuple(f"class {class_id}" for class_id in range(CLASSES)))
+
+
+def unit(rows, seed):
+    vectors = torch.randn(rows, DIM, generator=torch.Generator().manual_seed(seed))
+    return torch.nn.functional.normalize(vectors, dim=1)
+
+
+PAIRS = [pair for place, pair in enumerate(permutations(range(CLASSES), 2)) if place % 9]
+LAYOUT = TextLayout(CLASSES, 2 * len(PAIRS), {}, {pair: np.array([2 * i, 2 * i + 1]) for i, pair in enumerate(PAIRS)})
+FOLDED = fold_pairs(unit(LAYOUT.text_count, 1), LAYOUT)
+EMBEDDINGS = unit(IMAGES, 2)
+LOGITS = 6 * EMBEDDINGS @ unit(CLASSES, 3).T
+IDS = tuple(f"image {row}" for row in range(IMAGES))
+STAGE1 = build_predictions(LOGITS, IDS, method="coder")
+TRUTH = (LOGITS + 3 * torch.randn(IMAGES, CLASSES, generator=torch.Generator().manual_seed(4))).argmax(dim=1).numpy()
+
+
+def labels(label_ids=TRUTH, split="test"):
+    return LabelTable(IDS, np.asarray(label_ids), split)
+
+
+def bits(predictions):
+    return predictions.image_ids, predictions.top_ids.tobytes(), predictions.top_probabilities.tobytes()
+
+
+def test_gated_images_follow_their_scores_and_others_stay():
+    reranked, counts = rerank_predictions(STAGE1, EMBEDDINGS, FOLDED, threshold=0.3)
+    gaps = STAGE1.top_probabilities[:, 0] - STAGE1.top_probabilities[:, 1]
+    scores = rerank_scores(EMBEDDINGS, torch.from_numpy(STAGE1.top_ids), FOLDED).numpy()
+    best = STAGE1.top_ids[np.arange(IMAGES), scores.argmax(axis=1)]
+    assert np.array_equal(reranked.top_ids[:, 0], np.where(gaps < 0.3, best, STAGE1.top_ids[:, 0]))
+    assert np.array_equal(reranked.top_ids[gaps >= 0.3], STAGE1.top_ids[gaps >= 0.3])
+    assert 0 < counts.changed < counts.gated == (gaps < 0.3).sum() < IMAGES
+    assert (reranked.method, reranked.protocol) == ("coder_rerank", "honest")
+
+
+def test_every_class_keeps_the_probability_of_stage_1():
+    reranked = rerank_predictions(STAGE1, EMBEDDINGS, FOLDED, threshold=GATE_ALL).predictions
+    for row in range(IMAGES):
+        before = dict(zip(STAGE1.top_ids[row], STAGE1.top_probabilities[row], strict=True))
+        assert before == dict(zip(reranked.top_ids[row], reranked.top_probabilities[row], strict=True))
+    assert (np.diff(reranked.top_probabilities, axis=1) > 0).any()
+
+
+def test_a_threshold_of_zero_changes_nothing():
+    reranked, counts = rerank_predictions(STAGE1, EMBEDDINGS, FOLDED, threshold=0.0)
+    assert bits(reranked) == bits(STAGE1)
+    assert (counts.images, counts.gated) == (IMAGES, 0)
+
+
+def test_as_many_embeddings_as_predictions():
+    with pytest.raises(DatasetError, match="119 image embeddings for 120 predictions"):
+        rerank_predictions(STAGE1, EMBEDDINGS[1:], FOLDED)
+
+
+def test_log_probabilities_are_kept_only_when_asked_and_survive_the_rerank():
+    assert STAGE1.log_probabilities is None
+    kept = build_predictions(LOGITS, IDS, method="coder", keep_log_probabilities=True)
+    np.testing.assert_allclose(np.exp(kept.log_probabilities).sum(axis=1), 1, rtol=1e-5)
+    assert bits(kept) == bits(STAGE1)
+    reranked = rerank_predictions(kept, EMBEDDINGS, FOLDED).predictions
+    assert reranked.log_probabilities is kept.log_probabilities
+    with pytest.raises(DatasetError, match="log-probabilities of 1 images"):
+        replace(kept, log_probabilities=kept.log_probabilities[:1])
+
+
+def test_the_threshold_is_the_best_of_the_grid_on_validation():
+    reranked = rerank_predictions(STAGE1, EMBEDDINGS, FOLDED, threshold=GATE_ALL).predictions
+    choice = choose_threshold(STAGE1, reranked, labels(split="validation"))
+    expected = []
+    for threshold in THRESHOLD_GRID:
+        tried, counts = rerank_predictions(STAGE1, EMBEDDINGS, FOLDED, threshold=threshold)
+        expected.append(ThresholdRow(threshold, counts.gated, float(np.mean(tried.top_ids[:, 0] == TRUTH))))
+    assert list(choice.rows) == expected
+    assert choice.threshold == max(expected, key=lambda row: (row.top1, -row.threshold)).threshold
+    assert (choice.split, choice.n) == ("validation", IMAGES)
+
+
+def test_among_equal_thresholds_the_smallest_wins():
+    choice = choose_threshold(STAGE1, STAGE1, labels(split="validation"), grid=[0.5, 0.2, 0.3])
+    assert choice.threshold == 0.2
+
+
+@pytest.mark.parametrize("split", ["test", "train"])
+def test_a_threshold_is_never_chosen_on_another_split(split):
+    with pytest.raises(LabelLeakError, match=f"the split '{split}'"):
+        choose_threshold(STAGE1, STAGE1, labels(split=split))
+
+
+def test_a_choice_needs_a_grid_and_the_same_images():
+    with pytest.raises(ConfigError, match=r"the grid of thresholds is \[\]"):
+        choose_threshold(STAGE1, STAGE1, labels(split="validation"), grid=[])
+    with pytest.raises(ConfigError, match=r"\[-0.1\]"):
+        choose_threshold(STAGE1, STAGE1, labels(split="validation"), grid=[-0.1])
+    with pytest.raises(DatasetError, match="not of the same images"):
+        choose_threshold(STAGE1, replace(STAGE1, image_ids=IDS[::-1]), labels(split="validation"))
+
+
+def test_one_class_has_no_gap():
+    one = build_predictions(LOGITS[:, :1], IDS, method="coder")
+    assert choose_threshold(one, one, labels(0 * TRUTH, "validation"), grid=[0.5]).rows[0].images_gated == 0
+
+
+def test_the_released_protocol_reranks_only_where_the_truth_is_within_reach():
+    honest, _ = rerank_predictions(STAGE1, EMBEDDINGS, FOLDED, threshold=0.4)
+    released, counts = rerank_as_released(STAGE1, EMBEDDINGS, FOLDED, labels(), threshold=0.4)
+    is_near = (STAGE1.top_ids == TRUTH[:, None]).any(axis=1)
+    assert np.array_equal(released.top_ids[is_near], honest.top_ids[is_near])
+    assert np.array_equal(released.top_ids[~is_near], STAGE1.top_ids[~is_near])
+    assert counts.gated < (STAGE1.top_probabilities[:, 0] - STAGE1.top_probabilities[:, 1] < 0.4).sum()
+    assert {row.protocol for row in evaluate(released, labels(), NAMES)} == {"reference"}
+
+
+def test_the_released_protocol_changes_predictions_but_not_accuracy():
+    honest, _ = rerank_predictions(STAGE1, EMBEDDINGS, FOLDED, threshold=0.4)
+    released, _ = rerank_as_released(STAGE1, EMBEDDINGS, FOLDED, labels(), threshold=0.4)
+    values = [[row.value for row in evaluate(each, labels(), NAMES)] for each in (honest, released)]
+    assert values[0] == values[1]
+    assert not np.array_equal(honest.top_ids, released.top_ids)
+    assert confusions(honest, labels(), NAMES) != confusions(released, labels(), NAMES)
+
+
+def test_permuted_labels_leave_predictions_as_they_are_except_under_the_released_protocol():
+    permuted = np.random.default_rng(5).permutation(TRUTH)
+    before, after = (rerank_predictions(STAGE1, EMBEDDINGS, FOLDED, threshold=0.4).predictions for _ in range(2))
+    assert bits(before) == bits(after)
+    released = [
+        rerank_as_released(STAGE1, EMBEDDINGS, FOLDED, labels(truth), threshold=0.4).predictions
+        for truth in (TRUTH, permuted)
+    ]
+    assert bits(released[0]) != bits(released[1])
+
+
+def test_the_default_threshold_is_the_median_of_the_released_ones():
+    assert np.median(list(REFERENCE_THRESHOLDS.values())) == DEFAULT_THRESHOLD
+    assert set(REFERENCE_THRESHOLDS.values()) <= set(THRESHOLD_GRID)
+
+
+def test_honest_modules_know_neither_labels_nor_the_released_protocol():
+    assert "LabelTable" not in vars(predictions_module)
+    assert "reference_protocol" not in vars(predictions_module)
+    assert "LabelTable" in vars(reference_protocol)
