@@ -50,6 +50,10 @@ class Budget:
             BudgetSpentError: It does not fit, and no other call is under way that might make room.
         """
         reservation = Reservation()
+        if self.max_cost_usd is None:
+            yield reservation
+            self.spent_usd += reservation.cost_usd
+            return
         async with self._changed:
             await self._changed.wait_for(lambda: self._fits(worst_usd) or self._under_way == 0)
             if not self._fits(worst_usd):
@@ -69,6 +73,4 @@ class Budget:
             self._changed.notify_all()
 
     def _fits(self, worst_usd: float) -> bool:
-        if self.max_cost_usd is None:
-            return True
-        return self.spent_usd + self._reserved_usd + worst_usd <= self.max_cost_usd
+        return self.spent_usd + self._reserved_usd + worst_usd <= (self.max_cost_usd or 0.0)

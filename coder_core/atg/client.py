@@ -10,57 +10,25 @@ that a wrong key or a missing schema costs one call and not `concurrency` calls.
 import asyncio
 import random
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
-from coder_core.atg.answers import Answer, Usage, read_answer
+from coder_core.atg.answers import Usage, read_answer
 from coder_core.atg.budget import Budget, BudgetSpentError
-from coder_core.atg.completions import Completion, FailedCompletion, now
+from coder_core.atg.completions import Completion, FailedCompletion
 from coder_core.atg.dialects import Dialect, judge_refusal
-from coder_core.atg.endpoint import Endpoint, Reply
+from coder_core.atg.endpoint import Endpoint
 from coder_core.atg.faults import Fault, Problem
 from coder_core.atg.names import NameSet
-from coder_core.atg.parsing import NO_OTHERS, parse_answer
-from coder_core.atg.pricing import Price, count_message_tokens, count_tokens
+from coder_core.atg.outcomes import BAD_ANSWERS, MAX_DOUBLINGS, TRANSIENT, Outcome, complete_row, judge_answer
+from coder_core.atg.parsing import NO_OTHERS
+from coder_core.atg.pricing import Price, count_message_tokens, count_tokens, worst_cost_usd
 from coder_core.atg.rate_headers import read_retry_after
 from coder_core.atg.rate_limits import RateLimiter
+from coder_core.atg.replies import Reply
 from coder_core.atg.requests import CompletionRequest
 from coder_core.atg.settings import LlmRuntime
 
-__all__ = ["BAD_ANSWERS", "LlmClient", "Outcome", "complete_row", "judge_answer"]
-
-BAD_ANSWERS = frozenset(
-    {Fault.CUT_OFF, Fault.REFUSAL, Fault.CONTENT_FILTER, Fault.UNUSABLE, Fault.WRONG_CLASS, Fault.TOO_LONG}
-)
-"""The model spoke, and what it said is no use: often paid for, and asked again at once."""
-TRANSIENT = frozenset(
-    {
-        Fault.CONNECTION,
-        Fault.TIMEOUT,
-        Fault.RATE_LIMITED,
-        Fault.SERVER_ERROR,
-        Fault.NOT_A_COMPLETION,
-        Fault.EMPTY_CHOICES,
-    }
-)
-"""The line or the server failed: asked again after a pause."""
-MAX_DOUBLINGS = 3
-"""How often the longest answer is doubled after one was cut off."""
-
-
-class Outcome(NamedTuple):
-    """What became of a question.
-
-    Args:
-        completion: The good answer; None when there is none.
-        problem: Why there is none.
-        failures: Bad answers on the way.
-        calls: HTTP calls made.
-    """
-
-    completion: Completion | None
-    problem: Problem | None
-    failures: tuple[FailedCompletion, ...]
-    calls: int
+__all__ = ["LlmClient"]
 
 
 @dataclass
@@ -145,8 +113,9 @@ class LlmClient:
         body = talk.request.body(
             max_tokens=max_tokens, is_structured=dialect.is_structured, limit_name=dialect.limit_name
         )
+        worst_usd = worst_cost_usd(talk.request, self._price, max_tokens=max_tokens) if self._price else 0.0
         try:
-            async with self._budget.reserve(self._worst_usd(body, max_tokens)) as reservation:
+            async with self._budget.reserve(worst_usd) as reservation:
                 reply, completion, problem = await self._exchange(talk, body, max_tokens)
                 reservation.settle(completion.cost_usd if completion else 0.0)
         except BudgetSpentError:
@@ -229,48 +198,6 @@ class LlmClient:
         is_last = len(talk.failures) > 0 and len(talk.failures) == self._runtime.max_bad_answers - 1
         return self.dialect._replace(is_structured=False) if is_last else self.dialect
 
-    def _worst_usd(self, body: dict[str, Any], max_tokens: int) -> float:
-        if self._price is None:
-            return 0.0
-        # No token is shorter than a byte; the rest of the body is the schema.
-        prompt_bytes = sum(len(message["content"].encode()) for message in body["messages"]) + 512
-        return self._price.cost_usd(prompt_bytes, max_tokens)
-
     def _pause_seconds(self, calls: int) -> float:
         longest = min(self._runtime.max_backoff_seconds, self._runtime.backoff_seconds * 2 ** (calls - 1))
         return self._random.uniform(0, longest)
-
-
-def judge_answer(answer: Answer, request: CompletionRequest, others: NameSet) -> Problem | None:
-    """Tell what is wrong with an answer; None when it may be kept."""
-    if answer.problem is not None:
-        return answer.problem
-    parsed = parse_answer(answer.text, request.subject, others=others)
-    return parsed if isinstance(parsed, Problem) else None
-
-
-def complete_row(
-    request: CompletionRequest,
-    answer: Answer,
-    usage: Usage,
-    price: Price | None,
-    *,
-    attempt: int,
-    is_batch: bool = False,
-) -> Completion:
-    """Write an answer down with what it cost."""
-    tokens = (usage.prompt_tokens, usage.completion_tokens)
-    return Completion(
-        request=request,
-        answer=answer.text,
-        finish_reason=answer.finish_reason[:40],
-        served_model=answer.served_model[:200],
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        is_usage_reported=usage.is_reported,
-        cost_usd=price.cost_usd(*tokens, is_batch=is_batch) if price else 0.0,
-        is_priced=price is not None,
-        attempt=attempt,
-        is_batch=is_batch,
-        created_at=now(),
-    )

@@ -8,8 +8,8 @@ says 400, the poorer form is tried and remembered.
 from typing import NamedTuple
 
 from coder_core.atg.answers import ServerComplaint, read_complaint
-from coder_core.atg.endpoint import KEY_VARIABLE, Reply
 from coder_core.atg.faults import Fault, Problem
+from coder_core.atg.replies import KEY_VARIABLE, Reply
 
 __all__ = ["Dialect", "Verdict", "judge_refusal"]
 

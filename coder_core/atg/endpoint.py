@@ -11,23 +11,28 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import aiohttp
 import httpx2
 import openai
+from pydantic_core import to_json
 
 from coder_core.atg.faults import Fault, Problem
+from coder_core.atg.replies import KEY_VARIABLE, Reply
 from coder_core.errors import ConfigError
 from coder_core.storage.addresses import redact
 
-__all__ = ["KEY_VARIABLE", "Endpoint", "Reply", "open_endpoint"]
+__all__ = ["Endpoint", "open_endpoint"]
 
-KEY_VARIABLE = "OPENAI_API_KEY"
 NO_KEY = "no-key"
 """What is sent when there is no key: the client insists on one, local servers do not look at it."""
 HIDDEN = "***"
 OPENAI_URL = "https://api.openai.com/v1"
+_PLATFORM = ("Lang", "Package-Version", "OS", "Arch", "Runtime", "Runtime-Version", "Async")
+_QUIET: dict[str, Any] = {f"X-Stainless-{name}": openai.Omit() for name in _PLATFORM}
+"""The client would tell every server what machine this is; nobody needs to know, and a call gets cheaper."""
+_JSON = {"Content-Type": "application/json"}
 SECRET_CHARACTERS = 8
 """Shorter keys are stand-ins ("EMPTY", "ollama"): hiding them would tear words out of answers."""
 CONNECT_SECONDS = 10.0
@@ -45,22 +50,6 @@ _LIBRARY_FAULTS = (
 _Call = Callable[[], Awaitable[httpx2.Response]]
 
 
-class Reply(NamedTuple):
-    """What came back from one call.
-
-    Args:
-        status: HTTP status; 0 when there was no answer.
-        headers: Names in lower case.
-        text: The body, without the API key.
-        problem: Why there was no answer.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    text: str
-    problem: Problem | None = None
-
-
 class Endpoint:
     """One server. Use it as an asynchronous context; made by `open_endpoint`.
 
@@ -71,6 +60,7 @@ class Endpoint:
 
     def __init__(self, client: openai.AsyncOpenAI, *, key: str, timeout_seconds: float) -> None:
         self._client = client
+        self._completions_url = f"{client.base_url}chat/completions"
         self._secret = key if _is_secret(key) else ""
         self.has_key = bool(key)
         self._timeout_seconds = timeout_seconds
@@ -94,7 +84,13 @@ class Endpoint:
 
     async def complete(self, body: Mapping[str, Any]) -> Reply:
         """Ask for a chat completion."""
-        return await self.call(lambda: self._client.post("/chat/completions", cast_to=httpx2.Response, body=dict(body)))
+        # Ready bytes and a whole address spare the client its copies: a sixth of a call's processor time.
+        content = to_json(body)
+        return await self.call(
+            lambda: self._client.post(
+                self._completions_url, cast_to=httpx2.Response, content=content, options={"headers": _JSON}
+            )
+        )
 
     async def get(self, path: str) -> Reply:
         """Read something: a batch, a list of batches, a file's content."""
@@ -162,7 +158,9 @@ def open_endpoint(base_url: str | None, *, timeout_seconds: float, concurrency: 
     given = base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
     if not given.startswith(("http://", "https://")):
         raise ConfigError(f"{redact(given)!r} is not an address.", "OPENAI_BASE_URL", "Start it with https://.")
-    client = openai.AsyncOpenAI(api_key=key or NO_KEY, base_url=given, max_retries=0, http_client=http_client)
+    client = openai.AsyncOpenAI(
+        api_key=key or NO_KEY, base_url=given, max_retries=0, http_client=http_client, default_headers=_QUIET
+    )
     return Endpoint(client, key=key, timeout_seconds=timeout_seconds)
 
 

@@ -32,6 +32,7 @@ _LEAD_IN = re.compile(
     re.IGNORECASE,
 )
 _EXPLANATION = re.compile(r"\s*(?::|[\u2013\u2014]|\s-)\s.*$")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 """The full-width forms of the ASCII signs, which number and punctuate East Asian lists."""
 _PARTS = re.compile(r"[\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]+")
@@ -43,6 +44,8 @@ def visible_text(text: str) -> str:
     Line ends are kept, and the joiners that scripts need; composed and decomposed spellings become one (NFC), and
     full-width punctuation and digits become ASCII.
     """
+    if text.isascii() and not _CONTROL.search(text):
+        return text
     whole = text.encode("utf-8", "replace").decode("utf-8").translate(_FULL_WIDTH)
     return "".join(sign for sign in unicodedata.normalize("NFC", whole) if _is_visible(sign))
 

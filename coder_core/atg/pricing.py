@@ -33,6 +33,8 @@ TOKENS_PER_MESSAGE = 4
 """Role and separators of one chat message, as OpenAI's cookbook counts them."""
 SCHEMA_TOKENS = 60
 """What the answer schema adds to a structured question."""
+SCHEMA_BYTES = 512
+"""What it and the names of the roles have at most."""
 EXPECTED_ANSWER_TOKENS = 90
 """One list of about eight short phrases as JSON (the published banks: 5 to 10 phrases of 5 words)."""
 
@@ -135,6 +137,13 @@ def estimate_cost(
         cost_usd=price.cost_usd(prompt_tokens, completion_tokens, is_batch=is_batch) if price else 0.0,
         is_priced=price is not None,
     )
+
+
+def worst_cost_usd(request: CompletionRequest, price: Price, *, max_tokens: int, is_batch: bool = False) -> float:
+    """The most that one call can cost: no token is shorter than a byte."""
+    messages = request.prompt.messages(request.inputs.values(), is_structured=True)
+    prompt_bytes = sum(len(message["content"].encode()) for message in messages) + SCHEMA_BYTES
+    return price.cost_usd(prompt_bytes, max_tokens, is_batch=is_batch)
 
 
 def _prompt_tokens(request: CompletionRequest) -> int:

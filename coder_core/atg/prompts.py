@@ -128,12 +128,24 @@ class Prompt:
         """
         question = self.question
         wording = (question.again or question.question) if "excluded" in values else question.question
-        form = self.json_form if is_structured else self.list_form
+        told = self._structured_start if is_structured else self._plain_start
+        return [*told, {"role": "user", "content": fill(wording, values)}]
+
+    @cached_property
+    def _structured_start(self) -> list[Message]:
+        return self._start(self.json_form, is_structured=True)
+
+    @cached_property
+    def _plain_start(self) -> list[Message]:
+        return self._start(self.list_form, is_structured=False)
+
+    def _start(self, form: str, *, is_structured: bool) -> list[Message]:
+        """The turns before the question itself: who the model is, and the worked example."""
+        example = self.question.example
         return [
             {"role": "system", "content": f"{self.system} {form}"},
-            {"role": "user", "content": fill(question.question, question.example.names)},
-            {"role": "assistant", "content": question.example.answer(is_structured=is_structured)},
-            {"role": "user", "content": fill(wording, values)},
+            {"role": "user", "content": fill(self.question.question, example.names)},
+            {"role": "assistant", "content": example.answer(is_structured=is_structured)},
         ]
 
 

@@ -1,31 +1,25 @@
 """Purchases: many questions, of which only the unanswered ones are asked, and every answer is kept.
 
-A `Buyer` takes requests and brings their answers into the ledger; how is its own affair: `DirectBuyer` asks call by
-call, `batch.BatchBuyer` through the provider's Batch API. What a buyer returns is an account, not the answers: those
+A `Buyer` takes requests and brings their answers into the ledger; how is its own affair: `direct.DirectBuyer` asks call
+by call, `batch.BatchBuyer` through the provider's Batch API. What a buyer returns is an account, not the answers: those
 are in the ledger, where a second start, another data set or another parser finds them.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from coder_core.atg.budget import Budget
-from coder_core.atg.client import LlmClient, Outcome
-from coder_core.atg.completions import CompletionLedger
-from coder_core.atg.dialects import Dialect
-from coder_core.atg.endpoint import open_endpoint
-from coder_core.atg.faults import Fault, LlmError, Problem
+from coder_core.atg.faults import Problem
 from coder_core.atg.names import NameSet
-from coder_core.atg.pricing import Price, find_price, load_prices
+from coder_core.atg.outcomes import Outcome
+from coder_core.atg.pricing import Price
 from coder_core.atg.requests import CompletionRequest
 from coder_core.atg.settings import LlmRuntime
-from coder_core.atg.writing import CompletionWriter
 from coder_core.errors import ConfigError
-from coder_core.report.progress import Progress, track
 
-__all__ = ["Buyer", "DirectBuyer", "Purchase", "check_price", "run_here"]
+__all__ = ["Buyer", "Purchase", "check_price", "run_here"]
 
 
 @dataclass
@@ -101,54 +95,6 @@ class Buyer(Protocol):
         ...
 
 
-class DirectBuyer:
-    """Asks call by call, many at a time.
-
-    Args:
-        ledger: Where the answers go.
-        runtime: Which server, how fast, how much.
-        spent_usd: What counts against `max_cost_usd` already, e.g. by earlier chunks of one run.
-    """
-
-    def __init__(self, ledger: CompletionLedger, runtime: LlmRuntime, *, spent_usd: float = 0.0) -> None:
-        self.ledger = ledger
-        self.runtime = runtime
-        self.spent_usd = spent_usd
-        self._dialect = Dialect()
-
-    def buy(self, requests: Sequence[CompletionRequest], *, others: NameSet) -> Purchase:
-        """Buy the answers that the ledger lacks; see `Buyer`."""
-        missing = self.ledger.missing(requests)
-        purchase = Purchase(reused={request.key for request in requests} - {request.key for request in missing})
-        if not missing:
-            return purchase
-        price = find_price(missing[0].model, load_prices(self.runtime.prices))
-        check_price(missing[0].model, price, self.runtime)
-        purchase.is_priced = price is not None
-        run_here(self._buy(missing, purchase, price, others))
-        self.spent_usd += purchase.cost_usd
-        if purchase.stop is not None and purchase.stop.fault is Fault.FATAL:
-            remedy = f"{len(purchase.generated)} answers were bought before and are kept."
-            raise LlmError(purchase.stop.detail, self.runtime.base_url or "OPENAI_BASE_URL", remedy)
-        return purchase
-
-    async def _buy(
-        self, missing: list[CompletionRequest], purchase: Purchase, price: Price | None, others: NameSet
-    ) -> None:
-        runtime = self.runtime
-        limit = None if runtime.max_cost_usd is None else max(0.0, runtime.max_cost_usd - self.spent_usd)
-        async with open_endpoint(
-            runtime.base_url, timeout_seconds=runtime.timeout_seconds, concurrency=runtime.concurrency
-        ) as endpoint:
-            client = LlmClient(
-                endpoint, runtime, price=price, budget=Budget(limit), others=others, dialect=self._dialect
-            )
-            with track(f"asking {missing[0].model}", total=len(missing), unit="answers") as progress:
-                await _ask_all(client, missing, purchase, progress, self.ledger, runtime.concurrency)
-            self._dialect = client.dialect
-            purchase.stop = client.stop
-
-
 def run_here(work: Coroutine[Any, Any, None]) -> None:
     """Run asynchronous work to its end, also where an event loop is running already (a notebook)."""
     try:
@@ -172,42 +118,3 @@ def check_price(model: str, price: Price | None, runtime: LlmRuntime) -> None:
             "prices",
             "Add its price (0 for a server of your own), or drop max_cost_usd.",
         )
-
-
-async def _ask_all(
-    client: LlmClient,
-    missing: list[CompletionRequest],
-    purchase: Purchase,
-    progress: Progress,
-    ledger: CompletionLedger,
-    concurrency: int,
-) -> None:
-    writer = CompletionWriter(ledger, batch_rows=concurrency)
-    questions = iter(missing)
-    try:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(writer.run())
-            workers = [
-                group.create_task(_work(client, questions, purchase, progress, writer))
-                for _ in range(min(concurrency, len(missing)))
-            ]
-            await asyncio.wait(workers)
-            writer.close()
-    except ExceptionGroup as failed:
-        raise failed.exceptions[0] from None
-    finally:
-        writer.flush()
-
-
-async def _work(
-    client: LlmClient,
-    questions: Iterator[CompletionRequest],
-    purchase: Purchase,
-    progress: Progress,
-    writer: CompletionWriter,
-) -> None:
-    for request in questions:
-        outcome = await client.ask(request)
-        purchase.add(request, outcome)
-        progress.advance(1)
-        await writer.put(outcome)

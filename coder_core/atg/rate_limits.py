@@ -87,14 +87,14 @@ class RateLimiter:
 
     async def acquire(self, tokens: float) -> None:
         """Wait until a call of so many tokens may be made."""
+        if not self._turn.locked() and self._wait_seconds(tokens, _now() + self._max_wait_seconds) <= 0:
+            self._take(tokens)
+            return
         async with self._turn:
             patience_ends = _now() + self._max_wait_seconds
             while (wait := self._wait_seconds(tokens, patience_ends)) > 0:
                 await asyncio.sleep(wait)
-            for buckets in (self._user, self._server):
-                for what, bucket in _existing(buckets):
-                    bucket.take(_amount(what, tokens))
-        self._under_way += 1
+            self._take(tokens)
 
     def release(self, reserved_tokens: float, used_tokens: float | None, headers: Mapping[str, str]) -> None:
         """Say that a call has ended, what it took, and what the server said.
@@ -114,6 +114,12 @@ class RateLimiter:
     def pause(self, seconds: float) -> None:
         """Let nobody through for so long."""
         self._free_at = max(self._free_at, _now() + seconds)
+
+    def _take(self, tokens: float) -> None:
+        for buckets in (self._user, self._server):
+            for what, bucket in _existing(buckets):
+                bucket.take(_amount(what, tokens))
+        self._under_way += 1
 
     def _believe(self, what: str, limit: ServerLimit | None) -> None:
         if limit is None:

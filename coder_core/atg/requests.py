@@ -118,12 +118,12 @@ class CompletionRequest:
 
 def ask_about(name: str, prompt: Prompt, *, model: str, sampling: Sampling) -> CompletionRequest:
     """Make the request for the texts of one class."""
-    return CompletionRequest(model, prompt, sampling, Inputs(class_name=display_name(name)))
+    return CompletionRequest(model, prompt, sampling, Inputs(class_name=_spoken(name)))
 
 
 def ask_about_pair(name: str, rival: str, prompt: Prompt, *, model: str, sampling: Sampling) -> CompletionRequest:
     """Make the one request that answers both directions of a pair: whichever comes first, the key is the same."""
-    first, second = sorted((display_name(name), display_name(rival)))
+    first, second = sorted((_spoken(name), _spoken(rival)))
     return CompletionRequest(model, prompt, sampling, Inputs(class_name=first, rival_name=second))
 
 
@@ -131,3 +131,8 @@ def ask_again(request: CompletionRequest, excluded: Sequence[str], count: int) -
     """Make the request for further answers, none of them among those that were named before."""
     inputs = Inputs(class_name=request.inputs.class_name, excluded=tuple(sorted(map(str, excluded))), count=count)
     return CompletionRequest(request.model, request.prompt, request.sampling, inputs)
+
+
+def _spoken(name: str) -> str:
+    """A class name as it stands in a question; file names bring signs that have no UTF-8 form."""
+    return display_name(name.encode("utf-8", "replace").decode("utf-8"))

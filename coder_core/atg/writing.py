@@ -8,8 +8,8 @@ waits: never more answers are unwritten than twice the calls under way.
 import asyncio
 import contextlib
 
-from coder_core.atg.client import Outcome
 from coder_core.atg.completions import CompletionLedger
+from coder_core.atg.outcomes import Outcome
 
 __all__ = ["LINGER_SECONDS", "CompletionWriter"]
 
