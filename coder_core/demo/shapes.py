@@ -86,7 +86,7 @@ def paint_disc(layer: Layer, u: Plane, v: Plane) -> Painted:
 
 
 def paint_star(layer: Layer, u: Plane, v: Plane) -> Painted:
-    """Five-pointed stars, one point up; `size` is the outer radius."""
+    """Five-pointed stars, one point down (`v` grows downwards); `size` is the outer radius."""
     mask = np.zeros(u.shape, dtype=bool)
     for centre_u, centre_v in layer.places:
         mask |= _in_star((u - centre_u) * ASPECT, v - centre_v, layer.size)
