@@ -20,6 +20,7 @@ __all__ = [
     "aligned_labels",
     "evaluate",
     "mean_per_class_accuracy",
+    "refuse_too_few_kept",
     "top1",
     "top5",
 ]
@@ -33,8 +34,8 @@ class MetricRow(NamedTuple):
 
     Args:
         method: Who predicted.
-        metric: `top1`, `top5` or `mean_per_class_accuracy`.
-        value: In [0, 1].
+        metric: `top1`, `top5`, `mean_per_class_accuracy`; or a measure of `calibration`.
+        value: In [0, 1]; a log-likelihood is in nats, at least 0.
         n: Images behind it.
         ci_low: Lower end of the 95 % interval.
         ci_high: Upper end.
@@ -90,6 +91,17 @@ def aligned_labels(predictions: Predictions, labels: LabelTable, classes: ClassL
     return label_ids
 
 
+def refuse_too_few_kept(predictions: Predictions, classes: ClassList) -> None:
+    """Raise DatasetError when predictions keep fewer classes per image than top-5 accuracy needs."""
+    kept, needed = predictions.top_ids.shape[1], min(5, len(classes))
+    if kept < needed:
+        raise DatasetError(
+            f"the predictions keep {kept} classes per image, top-5 accuracy needs {needed}.",
+            f"predictions of {predictions.method}",
+            "Build them with k=5.",
+        )
+
+
 def evaluate(predictions: Predictions, labels: LabelTable, classes: ClassList) -> list[MetricRow]:
     """Measure one method on one split.
 
@@ -105,14 +117,8 @@ def evaluate(predictions: Predictions, labels: LabelTable, classes: ClassList) -
         DatasetError: No image, a missing label, a class id out of range, or too few classes kept for top-5.
     """
     label_ids = aligned_labels(predictions, labels, classes)
-    top_ids = predictions.top_ids
-    if top_ids.shape[1] < min(5, len(classes)):
-        raise DatasetError(
-            f"the predictions keep {top_ids.shape[1]} classes per image, top-5 accuracy needs {min(5, len(classes))}.",
-            f"predictions of {predictions.method}",
-            "Build them with k=5.",
-        )
-    n = len(label_ids)
+    refuse_too_few_kept(predictions, classes)
+    top_ids, n = predictions.top_ids, len(label_ids)
 
     def row(metric: str, value: float, interval: Interval) -> MetricRow:
         return MetricRow(predictions.method, metric, value, n, interval.low, interval.high, predictions.protocol)

@@ -1,0 +1,193 @@
+"""Is the difference real? Two methods on the same images: paired intervals, McNemar's test, Holm's correction.
+
+Two accuracies with overlapping intervals may still differ for certain, since both methods saw the same images: what
+counts is the images that only one of them gets right. The interval of a difference comes from redrawing images (a
+paired bootstrap), the p-value from McNemar's exact test on those images. Where many methods, classes or pairs are
+tested at once, the p-values are corrected together.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import binom
+
+from coder_core.classes import ClassList
+from coder_core.errors import DatasetError
+from coder_core.evaluation.intervals import BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, CONFIDENCE, Interval
+from coder_core.evaluation.labels import LabelTable
+from coder_core.evaluation.metrics import aligned_labels, refuse_too_few_kept
+from coder_core.evaluation.multiple_comparisons import holm
+from coder_core.evaluation.predictions import Predictions
+
+__all__ = [
+    "ComparisonRow",
+    "compare",
+    "correct_comparisons",
+    "mcnemar_p",
+    "paired_interval",
+    "paired_rows",
+]
+
+COUNTS = frozenset({"top1", "top5"})
+"""Metrics that count images, which is what McNemar's test is about."""
+
+Ids = NDArray[np.int64]
+Signs = NDArray[np.int64]
+
+
+class ComparisonRow(NamedTuple):
+    """One method against the baseline by one metric.
+
+    Args:
+        method: Who is compared.
+        baseline: With whom.
+        metric: `top1`, `top5` or `mean_per_class_accuracy`.
+        difference: The method's value minus the baseline's, in [-1, 1].
+        n: Images behind it.
+        ci_low: Lower end of the paired 95 % bootstrap interval.
+        ci_high: Upper end.
+        gained: Images that only the method gets right (by the best class; for `top5` by the five best).
+        lost: Images that only the baseline gets right.
+        p_value: McNemar's exact two-sided p; None for `mean_per_class_accuracy`, which is no count of images.
+        p_holm: The same after Holm's correction over all methods compared; None before it.
+        protocol: The method's: `"honest"`, or the protocol that was reproduced.
+    """
+
+    method: str
+    baseline: str
+    metric: str
+    difference: float
+    n: int
+    ci_low: float
+    ci_high: float
+    gained: int
+    lost: int
+    p_value: float | None
+    p_holm: float | None
+    protocol: str
+
+
+def compare(baseline: Predictions, method: Predictions, labels: LabelTable, classes: ClassList) -> list[ComparisonRow]:
+    """Compare one method with the baseline, image by image.
+
+    Args:
+        baseline: CLIP's predictions, say.
+        method: Another method's, of the same images in any order.
+        labels: The split's true classes.
+        classes: The class list of both.
+
+    Returns:
+        `top1`, `top5` and `mean_per_class_accuracy`, with `p_holm` None: see `correct_comparisons`.
+
+    Raises:
+        DatasetError: As `evaluate` for either, or the two are not of the same images.
+    """
+    label_ids, _ = (aligned_labels(each, labels, classes) for each in (baseline, method))
+    for each in (baseline, method):
+        refuse_too_few_kept(each, classes)
+    theirs, own = baseline.top_ids, method.top_ids[paired_rows(baseline, method)]
+
+    def row(metric: str, width: int, groups: Ids) -> ComparisonRow:
+        signs = _hits(own, label_ids, width).astype(np.int64) - _hits(theirs, label_ids, width)
+        gained, lost = int((signs > 0).sum()), int((signs < 0).sum())
+        p_value = float(mcnemar_p(gained, lost)) if metric in COUNTS else None
+        difference, interval = _mean_of_groups(signs, groups), paired_interval(signs, groups)
+        counts = (len(signs), *interval, gained, lost)
+        return ComparisonRow(
+            method.method, baseline.method, metric, difference, *counts, p_value, None, method.protocol
+        )
+
+    together = np.zeros_like(label_ids)
+    return [row("top1", 1, together), row("top5", 5, together), row("mean_per_class_accuracy", 1, label_ids)]
+
+
+def correct_comparisons(rows: Iterable[ComparisonRow]) -> list[ComparisonRow]:
+    """Correct the p-values of all methods compared, by Holm's method.
+
+    Each metric is a family of its own, and so is each protocol: a reproduced row neither costs an honest one nor gains
+    from it.
+
+    Args:
+        rows: Of several methods, in any order.
+
+    Returns:
+        The same rows in the same order, with `p_holm` wherever there is a `p_value`.
+    """
+    rows = list(rows)
+    families: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for place, row in enumerate(rows):
+        if row.p_value is not None:
+            families[row.metric, row.protocol].append(place)
+    for places in families.values():
+        for place, adjusted in zip(places, holm([rows[place].p_value or 0.0 for place in places]), strict=True):
+            rows[place] = rows[place]._replace(p_holm=adjusted)
+    return rows
+
+
+def mcnemar_p(gained: ArrayLike, lost: ArrayLike) -> NDArray[np.float64]:
+    """Compute McNemar's exact two-sided p: could the images that only one method gets right be a coin's doing?
+
+    Source: Q. McNemar, Psychometrika 12, 1947; exact form, a binomial test of `gained` in `gained + lost` at 1/2.
+
+    Args:
+        gained: Images that only the one method gets right; any shape.
+        lost: Images that only the other gets right; the same shape.
+
+    Returns:
+        In (0, 1]; 1 where there is no such image.
+    """
+    fewer, both = np.minimum(gained, lost), np.add(gained, lost)
+    return np.asarray(np.minimum(1.0, 2 * binom.cdf(fewer, both, 0.5)), dtype=np.float64)
+
+
+def paired_interval(signs: Signs, groups: Ids, *, draws: int = BOOTSTRAP_DRAWS, seed: int = BOOTSTRAP_SEED) -> Interval:
+    """Compute the percentile bootstrap interval, over images, of a difference of accuracies.
+
+    As `bootstrap_interval`: a draw redraws how many images of every group were gained, lost or neither.
+
+    Args:
+        signs: `(images,)`: 1 gained, -1 lost, 0 neither; at least one image.
+        groups: `(images,)`: true classes for the mean per-class accuracy, all 0 for a share of images.
+        draws: Bootstrap samples.
+        seed: Same seed, same interval.
+    """
+    cells, counts = np.unique(3 * groups + signs + 1, return_counts=True)
+    drawn = np.random.default_rng(seed).multinomial(len(signs), counts / len(signs), size=draws)
+    _, starts = np.unique(cells // 3, return_index=True)
+    sizes = np.add.reduceat(drawn, starts, axis=1)
+    net = np.add.reduceat(drawn * (cells % 3 - 1), starts, axis=1)
+    means = (net / np.maximum(sizes, 1)).sum(axis=1) / (sizes > 0).sum(axis=1)
+    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Interval(float(low), float(high))
+
+
+def paired_rows(baseline: Predictions, method: Predictions) -> Ids:
+    """Find, for every image of the baseline, its row in the method's predictions.
+
+    Raises:
+        DatasetError: The two are not of the same images.
+    """
+    if baseline.image_ids == method.image_ids:
+        return np.arange(len(baseline), dtype=np.int64)
+    row_of = {image_id: row for row, image_id in enumerate(method.image_ids)}
+    missing = [image_id for image_id in baseline.image_ids if image_id not in row_of]
+    if missing or len(baseline) != len(method):
+        example = f", {missing[0]!r} by the first only" if missing else ""
+        raise DatasetError(
+            f"{baseline.method} predicted {len(baseline)} images, {method.method} {len(method)}{example}.",
+            f"{method.method} compared with {baseline.method}",
+            "Compare methods on the same images.",
+        )
+    return np.array([row_of[image_id] for image_id in baseline.image_ids], dtype=np.int64)
+
+
+def _hits(top_ids: NDArray[np.int32], label_ids: Ids, width: int) -> NDArray[np.bool_]:
+    return np.asarray((top_ids[:, :width] == label_ids[:, None]).any(axis=1))
+
+
+def _mean_of_groups(signs: Signs, groups: Ids) -> float:
+    sizes, net = np.bincount(groups), np.bincount(groups, weights=signs)
+    return float(np.mean(net[sizes > 0] / sizes[sizes > 0]))

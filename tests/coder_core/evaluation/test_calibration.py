@@ -1,0 +1,143 @@
+"""Calibration and log-likelihood by hand, against plain loops, and against images really redrawn."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from coder_core.classes import ClassList
+from coder_core.errors import DatasetError
+from coder_core.evaluation.calibration import (
+    calibration_interval,
+    evaluate_calibration,
+    expected_calibration_error,
+    kept_log_likelihoods,
+    mean_interval,
+    true_log_probabilities,
+)
+from coder_core.evaluation.labels import LabelTable
+from coder_core.evaluation.predictions import build_predictions
+
+CLASSES = ClassList(tuple("abcdefgh"))
+LOGITS = 2 * torch.randn(90, 8, generator=torch.Generator().manual_seed(1))
+TRUTH = np.random.default_rng(2).integers(0, 8, size=90)
+IDS = [f"image {row}" for row in range(90)]
+
+
+def labels():
+    return LabelTable(tuple(IDS), TRUTH, "test")
+
+
+def predictions(**options):
+    return build_predictions(LOGITS, IDS, method="coder", **options)
+
+
+def test_two_bins_by_hand():
+    confidences = np.array([0.9, 0.8, 1.0, 0.4, 0.3], dtype=np.float32)
+    correct = np.array([True, False, True, True, False])
+    # upper bin: accuracy 2/3, confidence .9; lower bin: accuracy 1/2, confidence .35
+    expected = 3 / 5 * abs(2 / 3 - 0.9) + 2 / 5 * abs(1 / 2 - 0.35)
+    assert expected_calibration_error(confidences, correct, bins=2) == pytest.approx(expected, abs=1e-7)
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.booleans()), min_size=1, max_size=40))
+@settings(deadline=None)
+def test_equals_a_loop_over_bins_that_hold_their_upper_end(images):
+    confidences = np.array([step / 30 for step, _ in images])
+    correct = np.array([is_correct for _, is_correct in images])
+    error = 0.0
+    for place in range(15):
+        # thirtieths against bins of two thirtieths: bin 0 holds 0, 1, 2; bin 1 holds 3, 4; ...
+        rows = [row for row, (step, _) in enumerate(images) if max(0, (step - 1) // 2) == place]
+        if rows:
+            error += len(rows) / len(images) * abs(correct[rows].mean() - confidences[rows].mean())
+    assert expected_calibration_error(confidences, correct) == pytest.approx(error, abs=1e-12)
+
+
+def test_certain_and_right_is_no_error_certain_and_wrong_is_all():
+    ones = np.ones(7)
+    assert expected_calibration_error(ones, np.ones(7, dtype=bool)) == 0.0
+    assert expected_calibration_error(ones, np.zeros(7, dtype=bool)) == 1.0
+
+
+def test_the_interval_agrees_with_really_redrawing_images():
+    rng = np.random.default_rng(3)
+    confidences = rng.random(400)
+    correct = rng.random(400) < confidences**2
+    errors = []
+    for _ in range(1500):
+        rows = rng.integers(0, 400, size=400)
+        errors.append(expected_calibration_error(confidences[rows], correct[rows]))
+    error = expected_calibration_error(confidences, correct)
+    expected = np.quantile(errors, [0.025, 0.975]) - np.mean(errors) + error
+    actual = calibration_interval(confidences, correct, draws=3000)
+    np.testing.assert_allclose(actual, expected, atol=0.008)
+    assert actual.low < error < actual.high
+
+
+def test_the_interval_is_the_same_every_time_and_within_bounds():
+    correct = np.arange(9) % 2 == 0
+    confidences = np.linspace(0.01, 1, 9)
+    assert calibration_interval(confidences, correct) == calibration_interval(confidences, correct)
+    assert calibration_interval(np.ones(5), np.ones(5, dtype=bool)) == (0.0, 0.0)
+    assert calibration_interval(np.ones(5), np.zeros(5, dtype=bool)) == (1.0, 1.0)
+
+
+def test_the_exact_log_likelihood_equals_a_loop():
+    rows = {
+        row.metric: row for row in evaluate_calibration(predictions(keep_log_probabilities=True), labels(), CLASSES)
+    }
+    losses = []
+    for logits, truth in zip(LOGITS.tolist(), TRUTH.tolist(), strict=True):
+        losses.append(math.log(sum(math.exp(logit) for logit in logits)) - logits[truth])
+    row = rows["negative_log_likelihood"]
+    assert row.value == pytest.approx(np.mean(losses), abs=1e-5)
+    half = 1.959963985 * np.std(losses, ddof=1) / math.sqrt(90)
+    assert (row.ci_low, row.ci_high) == pytest.approx((np.mean(losses) - half, np.mean(losses) + half), abs=1e-5)
+    assert (row.n, row.method, row.protocol) == (90, "coder", "honest")
+
+
+def test_without_all_probabilities_the_rest_is_even():
+    metrics = [row.metric for row in evaluate_calibration(predictions(), labels(), CLASSES)]
+    assert metrics == ["expected_calibration_error", "negative_log_likelihood_top5"]
+    likelihoods = kept_log_likelihoods(predictions(), TRUTH, class_count=8)
+    for row, truth in enumerate(TRUTH.tolist()):
+        probabilities = torch.softmax(LOGITS[row].double(), 0).tolist()
+        best = sorted(range(8), key=lambda class_id, p=probabilities: -p[class_id])
+        rest = sum(probabilities[class_id] for class_id in best[5:]) / 3
+        expected = probabilities[truth] if truth in best[:5] else rest
+        assert likelihoods[row] == pytest.approx(math.log(expected), abs=1e-4)
+
+
+def test_with_all_classes_kept_both_log_likelihoods_agree():
+    few = LOGITS[:, :5]
+    kept = build_predictions(few, IDS, method="coder", keep_log_probabilities=True)
+    exact = true_log_probabilities(kept.log_probabilities, TRUTH % 5)
+    np.testing.assert_allclose(kept_log_likelihoods(kept, TRUTH % 5, class_count=5), exact, atol=1e-5)
+
+
+def test_certainty_in_the_wrong_class_is_finite():
+    sure = build_predictions(torch.tensor([[500.0, 0, 0, 0, 0, 0]]), ["a"], method="coder", k=5)
+    assert np.isfinite(kept_log_likelihoods(sure, np.array([5]), class_count=6)).all()
+    assert np.isfinite(kept_log_likelihoods(sure, np.array([1]), class_count=6)).all()
+
+
+def test_parts_can_be_picked_one_by_one_from_half_precision():
+    logs = torch.log_softmax(LOGITS, dim=1).numpy().astype(np.float16)
+    parts = [true_log_probabilities(logs[rows], TRUTH[rows]) for rows in (slice(0, 40), slice(40, None))]
+    np.testing.assert_array_equal(np.concatenate(parts), true_log_probabilities(logs, TRUTH))
+
+
+def test_too_few_log_probabilities_are_refused():
+    kept = predictions(keep_log_probabilities=True)
+    short = replace(kept, log_probabilities=kept.log_probabilities[:, :3])
+    with pytest.raises(DatasetError, match="the label 7 has no log-probability, there are 3"):
+        evaluate_calibration(short, labels(), CLASSES)
+
+
+def test_one_image_has_an_interval_of_no_width():
+    assert mean_interval(np.array([2.0])) == (2.0, 2.0)
