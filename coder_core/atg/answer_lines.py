@@ -27,7 +27,8 @@ _HEADING = re.compile(r"^#{1,6}\s+")
 _FENCE = re.compile(r"^(?:```|~~~)")
 _RULE = re.compile(r"^[-*_=|:\s]{3,}$")
 _EMPHASIS = re.compile(r"\*\*|__|\*|`")
-_LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
+_LINK = re.compile(r"!?\[([^\[\]]{0,200})\]\([^()]{0,500}\)")
+"""Bounded, and without its own brackets inside, so that a line of brackets costs linear time."""
 _ANSWER_LABEL = re.compile(r"^(?:A|Answer)\s*:\s+", re.IGNORECASE)
 _QUOTES = {
     "'": "'",

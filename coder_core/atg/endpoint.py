@@ -120,10 +120,8 @@ class Endpoint:
                 return self._read(await call())
         except openai.APIStatusError as error:
             response = error.response
-        except (TimeoutError, openai.APITimeoutError) as error:
-            return _no_answer(Fault.TIMEOUT, error)
         except _LIBRARY_FAULTS as error:
-            return _no_answer(Fault.CONNECTION, error)
+            return _no_answer(error)
         return self._read(response)
 
     def _read(self, response: httpx2.Response) -> Reply:
@@ -168,7 +166,9 @@ def _is_secret(key: str) -> bool:
     return len(key) >= SECRET_CHARACTERS and not key.isalpha()
 
 
-def _no_answer(fault: Fault, error: Exception) -> Reply:
-    """Name the class of an error only: its message may hold the request."""
-    cause = error.__cause__ or error
-    return Reply(0, {}, "", Problem(fault, f"{type(cause).__name__}."))
+def _no_answer(error: BaseException) -> Reply:
+    """Name the class of the first cause only: a message may hold the request, and layers above mix the kinds up."""
+    while error.__cause__ is not None and not isinstance(error, TimeoutError):
+        error = error.__cause__
+    fault = Fault.TIMEOUT if isinstance(error, TimeoutError | httpx2.TimeoutException) else Fault.CONNECTION
+    return Reply(0, {}, "", Problem(fault, f"{type(error).__name__}."))

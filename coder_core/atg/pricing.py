@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError
 
 from coder_core.atg.requests import CompletionRequest
 from coder_core.errors import ConfigError
-from coder_core.specs import Spec
+from coder_core.spec_base import Spec
 
 __all__ = [
     "CostEstimate",

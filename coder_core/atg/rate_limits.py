@@ -126,10 +126,13 @@ class RateLimiter:
             return
         now = _now()
         bucket = self._server[what]
-        if bucket is None:
-            bucket = self._server[what] = Bucket(limit.limit / 60, limit.limit, now)
-            limit = limit._replace(remaining=max(0.0, limit.remaining - self._under_way * (what == "requests")))
-        bucket.set_state(limit, now)
+        if bucket is not None:
+            bucket.set_state(limit, now)
+            return
+        self._server[what] = first = Bucket(limit.limit / 60, limit.limit, now)
+        first.set_state(limit, now)
+        if what == "requests":
+            first.take(self._under_way)  # the server has not counted these when it spoke
 
     def _wait_seconds(self, tokens: float, patience_ends: float) -> float:
         now = _now()

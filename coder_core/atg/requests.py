@@ -17,7 +17,7 @@ from coder_core.atg.parsing import Subject
 from coder_core.atg.prompts import Prompt
 from coder_core.classes import display_name
 from coder_core.fingerprint import canonical_json, content_hash
-from coder_core.specs import Spec
+from coder_core.spec_base import Spec
 from coder_core.texts.kinds import TextKind
 
 __all__ = ["CompletionRequest", "Inputs", "Sampling", "ask_about", "ask_about_pair", "ask_again"]

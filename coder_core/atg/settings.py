@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from coder_core.atg.pricing import Price
 from coder_core.atg.prompts import DEFAULT_PROMPTS, GENERATED_KINDS
 from coder_core.atg.requests import Sampling
-from coder_core.specs import Spec
+from coder_core.spec_base import Spec
 from coder_core.texts.kinds import TextKind
 
 __all__ = ["GeneratorSpec", "LlmRuntime"]
