@@ -57,8 +57,9 @@ def measure(images: int, classes: int, texts_per_class: int, dim: int) -> dict[s
         runtime = load_runtime(store=str(folder / "store"))
         started = time.monotonic()
         dataset = steps.dataset.load_dataset(spec.dataset, runtime)
-        encoder = steps.text_embeddings.open_encoder(spec.encoder)
-        texts = steps.texts.write_texts(dataset.classes, spec.texts, steps.texts.kinds_needed(spec), runtime)
+        encoder = steps.encoding.open_encoder(spec.encoder)
+        bank = steps.text_bank.assemble_bank(dataset.classes, spec.texts, encoder, runtime).artifact
+        texts = steps.texts.write_texts(dataset.classes, bank, spec.texts, steps.texts.kinds_needed(spec), runtime)
         text_embeddings = steps.text_embeddings.embed_texts(texts.artifact, encoder, runtime)
         listing = dataset.images.artifact
         shards = steps.image_embeddings.plan_embedding(listing, encoder, runtime)

@@ -7,10 +7,12 @@ artifacts.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from coder_core.atg.settings import GeneratorSpec, LlmRuntime
 from coder_core.locations import looks_like_path, resolve_location
+from coder_core.spec_base import Spec
 
 DEFAULT_STORE = "./store"
 MethodName = Literal["clip", "clip_ensemble", "vcd", "coder"]
@@ -34,12 +36,6 @@ InputPath = Annotated[str, Field(min_length=1), AfterValidator(_resolved)]
 
 CheckpointName = Annotated[str, Field(min_length=1), AfterValidator(_resolved_path)]
 """Like `InputPath`, but a bare name (no folder, no suffix) is a tag of published weights; `./name` is a folder."""
-
-
-class Spec(BaseModel):
-    """Base of everything that is hashed: closed, frozen, no defaults from the environment."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class FlagsDataset(Spec):
@@ -112,6 +108,14 @@ class TextsSpec(Spec):
     """Which texts describe the classes."""
 
     bank: InputPath | None = Field(default=None, description="Text-bank file; default: class names only.")
+    generator: GeneratorSpec | None = Field(default=None, description="A language model that writes texts.")
+    pairs: Literal["none", "all"] = Field(
+        default="none", description="Pairs of classes that one_to_one questions are asked about."
+    )
+    wordnet: str | None = Field(
+        default=None, min_length=1, description="Take synonyms from this installed lexicon of `wn`, e.g. oewn:2024."
+    )
+    edits: InputPath | None = Field(default=None, description="A person's additions and deletions; they always win.")
     domain: str = Field(default="general", description="Whose sentences the phrases are dressed in.")
     domains: dict[str, dict[str, str | tuple[str, ...]]] = Field(
         default_factory=dict, description="Your own domains or sentences, merged over the shipped ones."
@@ -156,9 +160,9 @@ class EvalSpec(Spec):
     @model_validator(mode="after")
     def _methods_have_texts(self) -> "EvalSpec":
         starved = [method for method in self.methods if method in NEEDS_BANK]
-        if starved and self.texts.bank is None:
+        if starved and self.texts.bank is None and self.texts.generator is None:
             raise ValueError(
-                f"texts.bank is required by {', '.join(starved)}: name a text-bank file or drop the method"
+                f"texts.bank or texts.generator is required by {', '.join(starved)}: name one or drop the method"
             )
         return self
 
@@ -187,6 +191,8 @@ class Runtime(BaseSettings):
     batch_size: int = Field(default=256, ge=1, le=65_536, description="Images or texts per forward pass.")
     shard_images: int = Field(default=16_384, ge=1, description="Images per task.")
     workers: int = Field(default=2, ge=1, le=256, description="Tasks, and image readers within one, at a time.")
+    classes_per_task: int = Field(default=200, ge=1, description="Classes whose texts one task has generated.")
+    llm: LlmRuntime = Field(default_factory=LlmRuntime, description="The language model's server; CODER_LLM_<FIELD>.")
     matrix_part_mb: int = Field(default=64, ge=1, le=4096, description="Largest piece of the CODER matrix in memory.")
 
     def __init__(self, **values: Any) -> None:

@@ -9,11 +9,13 @@ from typing import Any
 from prefect import flow, unmapped
 from prefect.runtime import flow_run
 
+from coder_core.atg.generation_report import GenerationReport
 from coder_core.config import DEMO_CONFIG, load_runtime, load_spec
 from coder_core.specs import EvalSpec, Runtime
+from coder_core.steps.dataset import DatasetHandle
+from coder_core.steps.encoding import EncoderHandle
 from coder_core.steps.predictions import PredictionInputs
 from coder_core.steps.results import EvalResult, Evidence
-from coder_core.steps.text_embeddings import EncoderHandle
 from coder_core.steps.workplace import Product
 from tasks.coder import (
     finish_matrix,
@@ -28,7 +30,14 @@ from tasks.dataset import check_store, load_dataset, open_encoder
 from tasks.images import embed_image_shard, finish_image_embeddings, plan_image_shards
 from tasks.logs import shorten_expected_errors
 from tasks.results import publish_results
-from tasks.texts import embed_texts, write_texts
+from tasks.texts import (
+    assemble_bank,
+    embed_texts,
+    generate_texts,
+    plan_generation,
+    report_generation,
+    write_texts,
+)
 
 
 @flow(name="coder-eval")
@@ -50,7 +59,8 @@ def coder_eval(
         check_store(runtime)
         dataset = load_dataset(spec.dataset, runtime)
         encoder = open_encoder(spec.encoder)
-        texts = write_texts(dataset, spec, runtime)
+        bank = gather_texts(spec, dataset, encoder, runtime)
+        texts = write_texts(dataset, bank, spec, runtime)
 
         embedding_texts = embed_texts.submit(texts, encoder, runtime)
         shards = plan_image_shards(dataset, encoder, runtime)
@@ -82,6 +92,17 @@ def coder_eval(
         predictions=predictions,
     )
     return publish_results(spec, evidence, runtime)
+
+
+def gather_texts(spec: EvalSpec, dataset: DatasetHandle, encoder: EncoderHandle, runtime: Runtime) -> Product:
+    """Have missing texts generated, chunk of classes after chunk, and put the bank together from every source."""
+    reports: list[GenerationReport] = []
+    for chunk in plan_generation(dataset, spec, runtime):
+        spent_usd = sum(report.cost_usd for report in reports)
+        reports.append(generate_texts(chunk, dataset, spec, encoder, runtime, spent_usd))
+    if reports:
+        report_generation(reports)
+    return assemble_bank(dataset, spec, encoder, runtime)
 
 
 def write_matrix(

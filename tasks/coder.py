@@ -4,9 +4,9 @@ from prefect import task
 
 from coder_core import steps
 from coder_core.specs import EvalSpec, Runtime
+from coder_core.steps.encoding import EncoderHandle
 from coder_core.steps.image_embeddings import Shard, ShardReport
 from coder_core.steps.predictions import PredictionInputs
-from coder_core.steps.text_embeddings import EncoderHandle
 from coder_core.steps.workplace import Product
 from tasks.logs import log_product
 from tasks.policy import STEP_POLICY

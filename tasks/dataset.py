@@ -5,7 +5,7 @@ from prefect import task
 from coder_core import steps
 from coder_core.specs import DatasetSpec, EncoderSpec, Runtime
 from coder_core.steps.dataset import DatasetHandle
-from coder_core.steps.text_embeddings import EncoderHandle
+from coder_core.steps.encoding import EncoderHandle
 from tasks.logs import log_product
 from tasks.policy import DOOR_POLICY, STEP_POLICY
 
@@ -27,4 +27,4 @@ def load_dataset(dataset: DatasetSpec, runtime: Runtime) -> DatasetHandle:
 @task(task_run_name="open-encoder", **STEP_POLICY)
 def open_encoder(encoder: EncoderSpec) -> EncoderHandle:
     """Identify the encoder by its weights and configuration."""
-    return steps.text_embeddings.open_encoder(encoder)
+    return steps.encoding.open_encoder(encoder)

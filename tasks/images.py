@@ -6,8 +6,8 @@ from prefect.logging import get_run_logger
 from coder_core import steps
 from coder_core.specs import Runtime
 from coder_core.steps.dataset import DatasetHandle
+from coder_core.steps.encoding import EncoderHandle
 from coder_core.steps.image_embeddings import Shard, ShardReport
-from coder_core.steps.text_embeddings import EncoderHandle
 from coder_core.steps.workplace import Product
 from tasks.logs import log_product
 from tasks.policy import STEP_POLICY

@@ -10,6 +10,7 @@ from typing import Any
 import click
 from pydantic import BaseModel
 
+from coder_core.atg.settings import GeneratorSpec, LlmRuntime
 from coder_core.specs import (
     EvalSpec,
     FeaturesDataset,
@@ -33,8 +34,14 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("`encoder`, kind `precomputed`", "", PrecomputedEncoder),
     ("`encoder.texts[]`", "", TextFeaturesFile),
     ("`texts`", "", TextsSpec),
+    (
+        "`texts.generator`",
+        "Asked of any OpenAI-compatible server; the key comes from `OPENAI_API_KEY` only.",
+        GeneratorSpec,
+    ),
     ("`matrix`", "", MatrixSpec),
     ("Runtime", "Not part of a config, and never part of a result's identity.", Runtime),
+    ("Runtime: `llm`", "In the environment: `CODER_LLM_<FIELD>`.", LlmRuntime),
 )
 
 

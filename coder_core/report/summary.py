@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from coder_core.atg.generation_report import GenerationReport
 from coder_core.steps.results import EvalResult, Metric
 
 HEADINGS = {"top1": "top-1", "top5": "top-5", "mean_per_class_accuracy": "mean per class"}
@@ -15,6 +16,13 @@ HEADINGS = {"top1": "top-1", "top5": "top-5", "mean_per_class_accuracy": "mean p
 def metric_rows(result: EvalResult) -> list[dict[str, str | float | int]]:
     """The metrics as plain rows."""
     return [metric.model_dump() for metric in result.metrics]
+
+
+def generation_rows(report: GenerationReport) -> list[dict[str, str | int]]:
+    """What became of the questions to the language model: counts by kind, then what failed and why."""
+    rows: list[dict[str, str | int]] = [{**count.model_dump(mode="json"), "class": "all"} for count in report.counts]
+    rows += [{"kind": str(text.kind), "class": text.class_name, "failed": text.reason} for text in report.failed]
+    return rows
 
 
 def print_summary(result: EvalResult, stream: IO[str], *, program: str = "coder-eval") -> None:

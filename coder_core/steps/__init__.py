@@ -7,9 +7,11 @@ is idempotent: what the store holds is not made again, so a retry or a re-run go
 from coder_core.steps import (
     coder_matrix,
     dataset,
+    encoding,
     image_embeddings,
     predictions,
     results,
+    text_bank,
     text_embeddings,
     texts,
     workplace,
@@ -18,9 +20,11 @@ from coder_core.steps import (
 __all__ = [
     "coder_matrix",
     "dataset",
+    "encoding",
     "image_embeddings",
     "predictions",
     "results",
+    "text_bank",
     "text_embeddings",
     "texts",
     "workplace",

@@ -14,8 +14,9 @@ import torch
 from coder_core.coder.matrix import coder_matrix
 from coder_core.report.progress import track
 from coder_core.specs import Runtime
+from coder_core.steps.encoding import EncoderHandle, open_ledger
 from coder_core.steps.image_embeddings import Shard, ShardReport, plan_shards
-from coder_core.steps.text_embeddings import EncoderHandle, open_ledger, read_text_embeddings
+from coder_core.steps.text_embeddings import read_text_embeddings
 from coder_core.steps.workplace import Product, Stopwatch, open_store
 from coder_core.storage.artifacts import Artifact, ArtifactPayload
 from coder_core.storage.tables import vectors_to_arrow

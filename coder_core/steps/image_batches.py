@@ -17,7 +17,7 @@ from coder_core.errors import FeatureFileError
 from coder_core.fingerprint import content_hash
 from coder_core.images.decoding import BrokenImageError, decode_image
 from coder_core.specs import PrecomputedEncoder, Runtime
-from coder_core.steps.text_embeddings import EncoderHandle
+from coder_core.steps.encoding import EncoderHandle
 from coder_core.storage.embedding_ledger import EmbeddingLedger
 from coder_core.storage.inputs import read_input
 from coder_core.storage.tables import vectors_from_arrow

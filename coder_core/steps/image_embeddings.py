@@ -10,8 +10,8 @@ from typing import Any
 from coder_core.errors import DatasetError
 from coder_core.report.progress import track
 from coder_core.specs import Runtime
+from coder_core.steps.encoding import EncoderHandle, open_ledger
 from coder_core.steps.image_batches import PartEmbedder
-from coder_core.steps.text_embeddings import EncoderHandle, open_ledger
 from coder_core.steps.workplace import Handle, Product, Stopwatch, open_store
 from coder_core.storage.artifacts import Artifact, ArtifactPayload, ArtifactStore, ArtifactWriter
 from coder_core.storage.manifest import PartRecord

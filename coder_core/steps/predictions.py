@@ -16,8 +16,9 @@ from coder_core.evaluation.predictions import STORED_CLASSES, Predictions, build
 from coder_core.methods import build_classifier
 from coder_core.report.progress import track
 from coder_core.specs import Runtime
+from coder_core.steps.encoding import EncoderHandle, open_ledger
 from coder_core.steps.image_embeddings import Shard, ShardReport, plan_shards
-from coder_core.steps.text_embeddings import EncoderHandle, open_ledger, read_text_embeddings
+from coder_core.steps.text_embeddings import read_text_embeddings
 from coder_core.steps.texts import read_text_table
 from coder_core.steps.workplace import Handle, Product, Stopwatch, open_store
 from coder_core.storage.artifacts import Artifact, ArtifactPayload, ArtifactStore

@@ -17,10 +17,10 @@ from coder_core.evaluation.metrics import MetricRow, evaluate
 from coder_core.fingerprint import canonical_json, key_of
 from coder_core.specs import EvalSpec, Runtime
 from coder_core.steps.dataset import DatasetHandle, read_classes
+from coder_core.steps.encoding import EncoderHandle
 from coder_core.steps.image_embeddings import read_quarantine
 from coder_core.steps.predictions import read_predictions
 from coder_core.steps.result_tables import class_table, confusion_table, prediction_table, rows_table, text_table
-from coder_core.steps.text_embeddings import EncoderHandle
 from coder_core.steps.texts import read_text_table
 from coder_core.steps.workplace import Handle, Product, open_store
 from coder_core.storage.artifacts import Artifact, ArtifactStore
@@ -95,10 +95,8 @@ def publish_results(spec: EvalSpec, evidence: Evidence, runtime: Runtime) -> Eva
     return _result(spec, evidence, runtime, metrics, finished_at)
 
 
-def _measure(
-    artifacts: ArtifactStore, tables: ResultTables, evidence: Evidence, classes: ClassList
-) -> list[MetricRow]:
-    """Measure method after method, writing each one's tables as a part of its own: one method is in memory at a time."""
+def _measure(artifacts: ArtifactStore, tables: ResultTables, evidence: Evidence, classes: ClassList) -> list[MetricRow]:
+    """Measure method after method, writing each one's tables as a part of its own: one is in memory at a time."""
     labels = _read_labels(artifacts, evidence.dataset.labels)
     metrics: list[MetricRow] = []
     for method, product in evidence.predictions.items():

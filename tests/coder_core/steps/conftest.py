@@ -22,8 +22,9 @@ class Outcome(NamedTuple):
 def run_steps(spec: EvalSpec, runtime: Runtime, run_id: str = "run-1") -> Outcome:
     """All steps in order, in this process and without a workflow engine."""
     dataset = steps.dataset.load_dataset(spec.dataset, runtime)
-    encoder = steps.text_embeddings.open_encoder(spec.encoder)
-    texts = steps.texts.write_texts(dataset.classes, spec.texts, steps.texts.kinds_needed(spec), runtime)
+    encoder = steps.encoding.open_encoder(spec.encoder)
+    bank = steps.text_bank.assemble_bank(dataset.classes, spec.texts, encoder, runtime).artifact
+    texts = steps.texts.write_texts(dataset.classes, bank, spec.texts, steps.texts.kinds_needed(spec), runtime)
     text_embeddings = steps.text_embeddings.embed_texts(texts.artifact, encoder, runtime)
     images = dataset.images.artifact
     shards = steps.image_embeddings.plan_embedding(images, encoder, runtime)

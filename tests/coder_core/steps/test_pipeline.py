@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from coder_core import steps
+from coder_core.atg.settings import LlmRuntime
 from coder_core.coder.matrix import heuristic_logits_from_coder
 from coder_core.coder.ranking import predict_topk
 from coder_core.specs import Runtime
@@ -122,9 +123,9 @@ def test_the_matrix_is_written_in_pieces_of_bounded_size(
 def test_no_runtime_setting_changes_a_key(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps.dataset, "LISTING_ROWS", 32)
     one = Runtime(store=str(tmp_path / "one"))
-    other = Runtime(
-        store=str(tmp_path / "other"), device="cpu", batch_size=3, shard_images=40, workers=5, matrix_part_mb=1
-    )
+    settings = {"batch_size": 3, "shard_images": 40, "workers": 5, "matrix_part_mb": 1, "classes_per_task": 2}
+    llm = LlmRuntime(concurrency=3)
+    other = Runtime(store=str(tmp_path / "other"), device="cpu", llm=llm, **settings)
     assert all(getattr(one, name) != getattr(other, name) for name in Runtime.model_fields)
     first, second = run_steps(world.spec(), one).evidence, run_steps(world.spec(), other).evidence
     for name in ("texts", "text_embeddings", "image_embeddings", "matrix"):
