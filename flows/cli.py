@@ -9,19 +9,18 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Callable
-from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from coder_core.errors import CoderError, ConfigError
+from coder_core.errors import ConfigError
+from flows.cli_common import explain_errors, set_option, store_option
+from flows.cli_texts import texts
 
 if TYPE_CHECKING:
     from coder_core.specs import Runtime
     from coder_core.steps.results import EvalResult
 
-DEFAULT_STORE = "./store"
 PREFECT_DEFAULTS = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -30,28 +29,6 @@ PREFECT_DEFAULTS = {
 }
 """For a run from the command line; what the user has set wins. A fresh database takes up to half a minute to start."""
 
-store_option = click.option(
-    "--store",
-    default=lambda: os.environ.get("CODER_STORE", DEFAULT_STORE),
-    show_default="CODER_STORE, or ./store",
-    help="Root of the store: a folder or an fsspec URL such as s3://bucket/prefix.",
-)
-
-
-def explain_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn an expected error into one line on standard error and the exit status that its class names."""
-
-    @wraps(command)
-    def wrapper(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except CoderError as error:
-            words = [word for word in str(error).split() if word.strip("^")]  # DuckDB points at a place in its own line
-            click.echo(f"error: {' '.join(words)}", err=True)
-            sys.exit(error.exit_code)
-
-    return wrapper
-
 
 @click.group()
 @click.version_option(package_name="coder-eval")
@@ -59,9 +36,12 @@ def main() -> None:
     """Classify images by texts instead of labels, and measure it honestly."""
 
 
+main.add_command(texts)
+
+
 @main.command()
 @click.argument("config", default="demo:flags")
-@click.option("--set", "overrides", multiple=True, metavar="KEY.PATH=VALUE", help="Override one setting of the config.")
+@set_option
 @store_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 @explain_errors

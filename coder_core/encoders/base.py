@@ -30,6 +30,15 @@ class Encoder(Protocol):
         """Length of every vector."""
         ...
 
+    @property
+    def context_length(self) -> int:
+        """Tokens that the text tower reads; what is longer is cut."""
+        ...
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Length of texts in tokens, uncut, start and end tokens included."""
+        ...
+
     def encode_texts(self, texts: Sequence[str]) -> Float[np.ndarray, "texts dim"]:
         """Embed texts."""
         ...

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from coder_core.encoders.device import choose_device
 from coder_core.encoders.open_clip_model import load_open_clip
-from coder_core.encoders.text_tower import as_token_rows, can_cut, embed_sorted
+from coder_core.encoders.text_tower import as_token_rows, can_cut, embed_sorted, uncut_lengths
 from coder_core.specs import OpenClipEncoder
 
 
@@ -31,6 +31,15 @@ class OpenClip:
     def dim(self) -> int:
         """Length of every vector."""
         return int(self.encode_texts([""]).shape[1])
+
+    @property
+    def context_length(self) -> int:
+        """Tokens that the text tower reads; what is longer is cut."""
+        return int(self._clip.tokenizer.context_length)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Length of texts in tokens, uncut, start and end tokens included."""
+        return uncut_lengths(self._clip.tokenizer, texts)
 
     def encode_texts(self, texts: Sequence[str]) -> Float[np.ndarray, "texts dim"]:
         """Embed texts; rows are L2-normalised float32."""

@@ -1,6 +1,7 @@
 """The encoder without a model: it knows the texts whose features another tool computed, and no others."""
 
 import difflib
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,6 +38,15 @@ class PrecomputedTexts:
     def dim(self) -> int:
         """Length of every vector."""
         return len(next(iter(self._rows.values())))
+
+    @property
+    def context_length(self) -> int:
+        """Nothing is cut: there is no tokenizer."""
+        return sys.maxsize
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Nobody knows: there is no tokenizer."""
+        return [0] * len(texts)
 
     def encode_texts(self, texts: Sequence[str]) -> Float[np.ndarray, "texts dim"]:
         """Look texts up. No text gives no row.

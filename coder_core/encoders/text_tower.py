@@ -125,3 +125,13 @@ def as_token_rows(tokenizer: Any, texts: Sequence[str]) -> Int[Tensor, "texts co
     """Tokenise; texts longer than the context are cut by the tokenizer, which keeps the end token."""
     tokens: Tensor = tokenizer(list(texts))
     return tokens
+
+
+def uncut_lengths(tokenizer: Any, texts: Sequence[str]) -> list[int]:
+    """Count the tokens of texts without cutting them at the context, start and end tokens included.
+
+    open_clip's own tokenizer gives bare tokens; the ones it wraps (Hugging Face) add their special tokens themselves.
+    """
+    if hasattr(tokenizer, "encode"):
+        return [len(tokenizer.encode(text)) + 2 for text in texts]
+    return [len(tokenizer.tokenizer(tokenizer.clean_fn(text)).input_ids) for text in texts]

@@ -49,7 +49,7 @@ def load_dataset(dataset: FlagsDataset | FolderDataset | FeaturesDataset, runtim
         computed=computed,
         reused=images.rows - computed,
     )
-    return DatasetHandle(classes=_write_classes(artifacts, source), images=product, labels=labels)
+    return DatasetHandle(classes=write_classes(artifacts, source), images=product, labels=labels)
 
 
 def read_classes(artifacts: ArtifactStore, classes: Artifact) -> ClassList:
@@ -70,7 +70,8 @@ def _labels_payload(source: ImageSource) -> ArtifactPayload:
     return ArtifactPayload(kind="labels", step_version=STEP_VERSION, spec={}, inputs={"source": source.labels_identity})
 
 
-def _write_classes(artifacts: ArtifactStore, source: ImageSource) -> Artifact:
+def write_classes(artifacts: ArtifactStore, source: ImageSource) -> Artifact:
+    """The class list of a source as an artifact; no image is looked at."""
     names = list(source.classes.names)
     payload = ArtifactPayload(kind="classes", step_version=STEP_VERSION, spec={"names": names})
     return artifacts.find(payload) or artifacts.write_document(payload, {"names": names})

@@ -11,6 +11,7 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Float
 
+from coder_core.atg.batch import BatchBuyer
 from coder_core.atg.completions import CompletionLedger
 from coder_core.atg.direct import DirectBuyer
 from coder_core.atg.faults import LlmError
@@ -62,7 +63,14 @@ def plan_generation(classes: Artifact, texts: TextsSpec, runtime: Runtime) -> li
 
 
 def generate_chunk(
-    chunk: ClassChunk, classes: Artifact, texts: TextsSpec, encoder: EncoderHandle, runtime: Runtime, spent_usd: float
+    chunk: ClassChunk,
+    classes: Artifact,
+    texts: TextsSpec,
+    encoder: EncoderHandle,
+    runtime: Runtime,
+    spent_usd: float,
+    *,
+    is_batch: bool = False,
 ) -> GenerationReport:
     """Buy the texts of a chunk that the completions ledger lacks.
 
@@ -73,6 +81,7 @@ def generate_chunk(
         encoder: Tells which analogues are too similar to another class.
         runtime: Which server, how fast, how much; where the store is.
         spent_usd: What earlier chunks of this run have cost; counts against `llm.max_cost_usd`.
+        is_batch: Whether to use the provider's Batch API.
 
     Raises:
         LlmError: The server refuses for good; what was bought before is kept.
@@ -84,7 +93,7 @@ def generate_chunk(
         class_list,
         _generator(texts),
         ledger=ledger,
-        buyer=DirectBuyer(ledger, runtime.llm, spent_usd=spent_usd),
+        buyer=(BatchBuyer if is_batch else DirectBuyer)(ledger, runtime.llm, spent_usd=spent_usd),
         similarity=_name_similarity(texts, encoder, runtime),
         class_ids=chunk.class_ids,
         pairs=[pair for pair in _pairs(class_list, texts) if pair[0] in set(chunk.class_ids)],
@@ -105,11 +114,11 @@ def check_generation(report: GenerationReport) -> None:
         )
 
 
-def estimate_cost(classes: ClassList, texts: TextsSpec, runtime: Runtime) -> CostEstimate:
+def estimate_cost(classes: ClassList, texts: TextsSpec, runtime: Runtime, *, is_batch: bool = False) -> CostEstimate:
     """What the texts of a class list would cost beyond what the ledger holds: the dry run."""
     ledger = CompletionLedger(open_store(runtime).store)
     return estimate_generation(
-        classes, _generator(texts), ledger=ledger, runtime=runtime.llm, pairs=_pairs(classes, texts)
+        classes, _generator(texts), ledger=ledger, runtime=runtime.llm, pairs=_pairs(classes, texts), is_batch=is_batch
     )
 
 

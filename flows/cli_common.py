@@ -1,0 +1,39 @@
+"""What the commands share: options, and how an expected error is told."""
+
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import click
+
+from coder_core.errors import CoderError
+
+DEFAULT_STORE = "./store"
+
+set_option = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY.PATH=VALUE", help="Override one setting of the config."
+)
+
+store_option = click.option(
+    "--store",
+    default=lambda: os.environ.get("CODER_STORE", DEFAULT_STORE),
+    show_default="CODER_STORE, or ./store",
+    help="Root of the store: a folder or an fsspec URL such as s3://bucket/prefix.",
+)
+
+
+def explain_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Turn an expected error into one line on standard error and the exit status that its class names."""
+
+    @wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except CoderError as error:
+            words = [word for word in str(error).split() if word.strip("^")]  # DuckDB points at a place in its own line
+            click.echo(f"error: {' '.join(words)}", err=True)
+            sys.exit(error.exit_code)
+
+    return wrapper

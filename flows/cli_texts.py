@@ -1,0 +1,94 @@
+"""`coder-eval texts`: buy, import, look at and export the texts of a config's classes.
+
+Every command reads the same config as `coder-eval run`, so what is shown is what would be evaluated.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from flows.cli_common import explain_errors, set_option, store_option
+
+if TYPE_CHECKING:
+    from coder_core.steps.text_desk import TextDesk
+
+
+@click.group()
+def texts() -> None:
+    """Generate, import, show and export the texts about the classes."""
+
+
+@texts.command()
+@click.argument("config")
+@set_option
+@store_option
+@click.option("--dry-run", is_flag=True, help="Print calls, tokens and dollars; ask nothing.")
+@click.option("--max-cost-usd", type=float, help="Stop before this is passed; what was bought is kept.")
+@click.option("--batch", is_flag=True, help="Use the provider's Batch API: cheaper, and done within a day.")
+@explain_errors
+def generate(
+    config: str, overrides: tuple[str, ...], store: str, dry_run: bool, max_cost_usd: float | None, batch: bool
+) -> None:
+    """Buy the texts that the store lacks from the language model that CONFIG names."""
+    desk = _open_desk(config, overrides, store, max_cost_usd=max_cost_usd)
+    if dry_run:
+        click.echo(str(desk.estimate(is_batch=batch)))
+        return
+    report = desk.generate(is_batch=batch)
+    click.echo(str(report))
+    desk.check(report)
+
+
+@texts.command("import")
+@click.argument("source")
+@click.option("--classes", "class_config", help="A config whose class list counts; default: the file's own names.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Text bank to write.")
+@click.option("--verbatim", is_flag=True, help="Keep phrases as they are instead of repairing their ends.")
+@explain_errors
+def import_texts(source: str, class_config: str | None, out: Path, verbatim: bool) -> None:
+    """Turn published texts (JSON of the CODER data, VCD, CuPL) into a text bank, and say what did not match."""
+    from coder_core.steps.text_desk import import_published
+
+    click.echo(import_published(source, class_config, out, repair=not verbatim))
+
+
+@texts.command()
+@click.argument("config")
+@set_option
+@store_option
+@click.option("--class", "class_name", help="Show every text of one class instead of the summary.")
+@explain_errors
+def show(config: str, overrides: tuple[str, ...], store: str, class_name: str | None) -> None:
+    """Show the texts that an evaluation of CONFIG would use, and what a reviewer should look at."""
+    click.echo(_open_desk(config, overrides, store).show(class_name))
+
+
+@texts.command()
+@click.argument("config")
+@set_option
+@store_option
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Text bank to write.")
+@explain_errors
+def export(config: str, overrides: tuple[str, ...], store: str, out: Path) -> None:
+    """Write the texts of CONFIG to one bank file, to read, edit or share."""
+    _open_desk(config, overrides, store).export(out)
+    click.echo(f"wrote {out}")
+
+
+@texts.command()
+@click.argument("config")
+@click.argument("edited", type=click.Path(path_type=Path, dir_okay=False))
+@set_option
+@store_option
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="Edits file to write.")
+@explain_errors
+def edits(config: str, edited: Path, overrides: tuple[str, ...], store: str, out: Path) -> None:
+    """Turn an exported and hand-edited bank into an edits file (`texts.edits`), which survives regeneration."""
+    click.echo(_open_desk(config, overrides, store).write_edits(edited, out))
+
+
+def _open_desk(config: str, overrides: tuple[str, ...], store: str, *, max_cost_usd: float | None = None) -> "TextDesk":
+    from coder_core.steps.text_desk import open_desk
+
+    return open_desk(config, overrides, store, max_cost_usd=max_cost_usd)
