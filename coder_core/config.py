@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
+from coder_core.atg.settings import LlmRuntime
 from coder_core.config_errors import explain_invalid
 from coder_core.errors import ConfigError, TextBankError
 from coder_core.locations import folder_of, open_location
@@ -54,7 +56,11 @@ def load_runtime(**settings: Any) -> Runtime:
     try:
         return Runtime(**settings)
     except ValidationError as error:
-        raise explain_invalid(error, "runtime (arguments or CODER_* in the environment)", Runtime) from error
+        prefix = "CODER_LLM_*" if error.title == LlmRuntime.__name__ else "CODER_*"
+        raise explain_invalid(error, f"runtime (arguments or {prefix} in the environment)", Runtime) from error
+    except SettingsError as error:
+        remedy = "Write this variable as JSON, or set its fields one by one."
+        raise ConfigError(f"{error}.", "CODER_* in the environment", remedy) from error
 
 
 def apply_override(settings: Mapping[str, Any], override: str) -> dict[str, Any]:

@@ -104,7 +104,8 @@ def _schema_at(root: Mapping[str, Any], location: Location) -> Mapping[str, Any]
     for step in location:
         variants = node.get("discriminator", {}).get("mapping", {})
         below = {"$ref": variants[step]} if step in variants else node.get("properties", {}).get(step)
-        node = _resolved(root, below or node.get("items") or {})
+        branches = _branches(below or node.get("items") or {})
+        node = next((found for found in (_resolved(root, each) for each in branches) if "type" in found), branches[0])
     return node
 
 
@@ -112,8 +113,13 @@ def _all_places(root: Mapping[str, Any], node: Mapping[str, Any], prefix: str = 
     """Every key path that a schema knows; the items of a list share its path."""
     for name, child in node.get("properties", {}).items():
         yield f"{prefix}{name}"
-        for branch in (child, *child.get("oneOf", ()), child.get("items", {})):
+        for branch in (*_branches(child), *child.get("oneOf", ()), child.get("items", {})):
             yield from _all_places(root, _resolved(root, branch), f"{prefix}{name}.")
+
+
+def _branches(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What a field may be: itself, or, where it may also be absent, each of its forms."""
+    return list(node.get("anyOf", [node]))
 
 
 def _resolved(root: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, Any]:

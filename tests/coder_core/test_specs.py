@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from coder_core import specs
+from coder_core.atg.settings import GeneratorSpec, LlmRuntime
 from coder_core.fingerprint import key_of
 from coder_core.methods import METHODS
-from coder_core.specs import DEFAULT_STORE, NEEDS_BANK, EvalSpec, MethodName, Runtime, Spec
+from coder_core.spec_base import Spec
+from coder_core.specs import DEFAULT_STORE, NEEDS_BANK, EvalSpec, MethodName, Runtime
 from coder_core.texts.kinds import DESCRIPTIVE_KINDS
 
 FLAGS = {"kind": "flags"}
@@ -19,7 +20,15 @@ FEATURES = {"kind": "features", "path": "images.npz"}
 PRECOMPUTED = {"kind": "precomputed", "texts": [{"path": "texts.npz"}]}
 SMALLEST = {"name": "a", "dataset": FLAGS, "encoder": CLIP, "methods": ["clip"]}
 
-SPECS = [found for found in vars(specs).values() if isinstance(found, type) and issubclass(found, Spec)]
+
+def all_specs(base=Spec):
+    """Every kind of spec, at any depth of inheritance, that the package defines."""
+    found = [below for each in base.__subclasses__() for below in (each, *all_specs(each))]
+    return sorted(set(found), key=lambda each: each.__name__)
+
+
+SPECS = all_specs()
+RUNTIMES = (Runtime, LlmRuntime)
 
 
 def spec(**changes):
@@ -37,8 +46,10 @@ def test_methods_that_need_a_bank_are_those_that_read_descriptive_texts():
 
 def test_no_field_that_decides_numbers_is_a_runtime_field():
     hashed = {name for found in SPECS for name in found.model_fields}
-    assert hashed & set(Runtime.model_fields) == set()
-    assert len(SPECS) > 8
+    assert EvalSpec in SPECS
+    assert GeneratorSpec in SPECS
+    for runtime in RUNTIMES:
+        assert hashed & set(runtime.model_fields) == set()
     assert "logit_scale" in hashed
     assert "batch_size" not in hashed
 
@@ -46,7 +57,7 @@ def test_no_field_that_decides_numbers_is_a_runtime_field():
 def test_no_spec_holds_a_runtime():
     annotations = [str(field.annotation) for found in SPECS for field in found.model_fields.values()]
     assert [text for text in annotations if "Runtime" in text] == []
-    assert not issubclass(Runtime, Spec)
+    assert not any(issubclass(runtime, Spec) for runtime in RUNTIMES)
 
 
 @pytest.mark.parametrize("found", SPECS, ids=lambda found: found.__name__)
@@ -98,10 +109,11 @@ def test_features_and_the_encoder_without_a_model_need_each_other(changes):
 
 
 @pytest.mark.parametrize("method", sorted(NEEDS_BANK))
-def test_methods_that_read_descriptions_need_a_bank(method):
-    with pytest.raises(ValidationError, match=f"texts.bank is required by {method}"):
+def test_methods_that_read_descriptions_need_descriptions(method):
+    with pytest.raises(ValidationError, match=f"required by {method}"):
         spec(methods=["clip", method])
-    assert spec(methods=["clip", method], texts={"bank": "bank.yaml"}).methods == ("clip", method)
+    for texts in ({"bank": "bank.yaml"}, {"generator": {"model": "m"}}):
+        assert spec(methods=["clip", method], texts=texts).methods == ("clip", method)
 
 
 def test_paths_without_a_base_stay_as_they_are():
@@ -110,11 +122,13 @@ def test_paths_without_a_base_stay_as_they_are():
 
 def test_runtime_takes_every_field_from_the_environment(monkeypatch):
     given_values = {"store": "memory://x", "device": "cuda:1", "batch_size": 7, "shard_images": 8, "workers": 9}
-    given_values["matrix_part_mb"] = 10
-    assert set(given_values) == set(Runtime.model_fields)
+    given_values |= {"matrix_part_mb": 10, "classes_per_task": 11}
+    assert set(given_values) | {"llm"} == set(Runtime.model_fields)
     for name, value in given_values.items():
         monkeypatch.setenv(f"CODER_{name.upper()}", str(value))
-    assert Runtime().model_dump() == given_values
+    monkeypatch.setenv("CODER_LLM_CONCURRENCY", "12")
+    assert Runtime().model_dump(exclude={"llm"}) == given_values
+    assert Runtime().llm.concurrency == 12
     assert Runtime(workers=3).workers == 3
 
 
