@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any, TypeAlias
 
 from pydantic import BaseModel
+from pydantic_settings import BaseSettings
 
 Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 
@@ -80,6 +81,8 @@ def plain_json(value: object, path: str = "value") -> Json:
 
 
 def _plain_model(model: BaseModel, path: str) -> Json:
+    if isinstance(model, BaseSettings):
+        raise TypeError(f"{path}: {type(model).__name__} comes from the environment and is no part of an identity.")
     # The JSON dump would turn a set into a list in arbitrary order, so unordered values are looked for before it.
     _refuse_unordered(model.model_dump(), path)
     try:

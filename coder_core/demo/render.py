@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from coder_core.demo.patterns import Pattern
 from coder_core.demo.shapes import ASPECT, PAINTERS, Plane
 
-RENDERER_VERSION = 1
+RENDERER_VERSION = 2
 """Raised whenever the same seed would give other pixels; part of the key of every rendered data set."""
 
 IMAGE_SIZE = 96

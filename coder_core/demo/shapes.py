@@ -86,7 +86,7 @@ def paint_disc(layer: Layer, u: Plane, v: Plane) -> Painted:
 
 
 def paint_star(layer: Layer, u: Plane, v: Plane) -> Painted:
-    """Five-pointed stars, one point down (`v` grows downwards); `size` is the outer radius."""
+    """Five-pointed stars, one point up; `size` is the outer radius."""
     mask = np.zeros(u.shape, dtype=bool)
     for centre_u, centre_v in layer.places:
         mask |= _in_star((u - centre_u) * ASPECT, v - centre_v, layer.size)
@@ -95,7 +95,7 @@ def paint_star(layer: Layer, u: Plane, v: Plane) -> Painted:
 
 def _in_star(across: Plane, down: Plane, radius: float) -> NDArray[np.bool_]:
     """Inside a pentagram: on the inner side of at least four of its five lines."""
-    angles = np.deg2rad(90 + 72 * np.arange(5))
+    angles = np.deg2rad(-90 + 72 * np.arange(5))  # `down` grows downwards: the level line lies above the centre
     inner = radius * np.cos(np.deg2rad(72))
     sides = sum((across * np.cos(angle) + down * np.sin(angle) < inner).astype(np.int8) for angle in angles)
     return np.asarray(sides) >= 4

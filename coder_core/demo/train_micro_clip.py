@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from coder_core.demo.render import RENDERER_VERSION
 from coder_core.demo.training_pairs import UNKNOWN, PairBatch, iterate_batches, split_words
 from coder_core.encoders.text_tower import build_clip, clip_tokenizer, encode_tokens
 
@@ -187,6 +188,7 @@ def main(steps: int, pairs: int, seed: int, learning_rate: float, folder: Path) 
         "recipe": asdict(recipe),
         "minutes": round((time.monotonic() - started) / 60, 1),
         "final_loss": round(float(np.mean(losses[-50:])), 4),
+        "renderer_version": RENDERER_VERSION,
         "tokens_trained": len(tokens.compact) + 1,
         "torch": torch.__version__,
     }

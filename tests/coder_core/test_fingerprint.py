@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
 from coder_core.fingerprint import canonical_json, content_hash, differences, first_difference, key_of
+from coder_core.specs import Runtime
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
@@ -100,3 +101,8 @@ def test_a_long_text_is_cut_to_where_it_changed() -> None:
     assert "lemur" in shown
     assert "koala" in shown
     assert len(shown) < 300
+
+
+def test_settings_from_the_environment_are_no_part_of_an_identity() -> None:
+    with pytest.raises(TypeError, match="value.runtime: Runtime comes from the environment"):
+        canonical_json({"runtime": Runtime()})
