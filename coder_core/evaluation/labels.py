@@ -1,6 +1,8 @@
 """Labels: the other half of an evaluation, joined to predictions by image id and by nothing else."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,15 +56,26 @@ class LabelTable:
         Raises:
             DatasetError: A predicted image has no label; names up to five.
         """
-        row_of = {image_id: row for row, image_id in enumerate(self.image_ids)}
-        missing = [image_id for image_id in predictions.image_ids if image_id not in row_of]
+        return self.label_ids_of(predictions.image_ids)
+
+    def label_ids_of(self, image_ids: Sequence[str]) -> NDArray[np.int64]:
+        """Look up the labels of images.
+
+        Raises:
+            DatasetError: An image has no label; names up to five.
+        """
+        missing = [image_id for image_id in image_ids if image_id not in self._row_of]
         if missing:
             more = f" and {len(missing) - IDS_SHOWN} more" if len(missing) > IDS_SHOWN else ""
             raise DatasetError(
-                f"{len(missing)} of {len(predictions)} predicted images have no label:"
+                f"{len(missing)} of {len(image_ids)} predicted images have no label:"
                 f" {', '.join(map(repr, missing[:IDS_SHOWN]))}{more}.",
                 f"labels of the split {self.split!r}",
                 "Predict and label the same split.",
             )
-        rows = np.array([row_of[image_id] for image_id in predictions.image_ids], dtype=np.int64)
+        rows = np.array([self._row_of[image_id] for image_id in image_ids], dtype=np.int64)
         return self.label_ids[rows]
+
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return {image_id: row for row, image_id in enumerate(self.image_ids)}
