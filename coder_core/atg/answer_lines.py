@@ -26,6 +26,7 @@ _MARKERS = re.compile(
 _HEADING = re.compile(r"^#{1,6}\s+")
 _FENCE = re.compile(r"^(?:```|~~~)")
 _RULE = re.compile(r"^[-*_=|:\s]{3,}$")
+_MARKUP = re.compile(r"[*_`\[]")
 _EMPHASIS = re.compile(r"\*\*|__|\*|`")
 _LINK = re.compile(r"!?\[([^\[\]]{0,200})\]\([^()]{0,500}\)")
 """Bounded, and without its own brackets inside, so that a line of brackets costs linear time."""
@@ -95,8 +96,8 @@ def _without_markers(text: str) -> tuple[str, bool]:
 
 
 def _without_markdown(text: str) -> str:
-    plain = _EMPHASIS.sub("", _LINK.sub(r"\1", text)).replace("_", " ")
-    return " ".join(plain.split())
+    plain = _EMPHASIS.sub("", _LINK.sub(r"\1", text)) if _MARKUP.search(text) else text
+    return " ".join(plain.replace("_", " ").split())
 
 
 def _unquoted(text: str) -> str:

@@ -145,7 +145,7 @@ class CompletionLedger:
     def failure_table(self) -> pa.Table:
         """Read every bad answer, in the order in which they came."""
         table = self._bad.read(sorted(self._bad.keys()))
-        return table.sort_by("created_at") if table.num_rows else table
+        return table.sort_by([("created_at", "ascending"), ("attempt", "ascending")]) if table.num_rows else table
 
 
 def _columns(completion: Completion) -> dict[str, object]:

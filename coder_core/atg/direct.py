@@ -80,7 +80,7 @@ async def _ask_all(
     ledger: CompletionLedger,
     concurrency: int,
 ) -> None:
-    writer = CompletionWriter(ledger, batch_rows=concurrency)
+    writer = CompletionWriter(ledger, concurrency=concurrency)
     questions = iter(missing)
     try:
         async with asyncio.TaskGroup() as group:

@@ -8,8 +8,10 @@ freed from the key, because a server may well quote it.
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
 from types import TracebackType
 from typing import Any, Self
 
@@ -33,6 +35,10 @@ _PLATFORM = ("Lang", "Package-Version", "OS", "Arch", "Runtime", "Runtime-Versio
 _QUIET: dict[str, Any] = {f"X-Stainless-{name}": openai.Omit() for name in _PLATFORM}
 """The client would tell every server what machine this is; nobody needs to know, and a call gets cheaper."""
 _JSON = {"Content-Type": "application/json"}
+_TALKATIVE_LOGGERS = ("openai._base_client", "openai._response", "openai._legacy_response", "httpx2", "aiohttp.client")
+"""Loggers that write what a server sent: the request id, the reason phrase, a body."""
+_RATE_HEADERS = (b"retry-after", b"x-ratelimit-")
+"""The only headers that anybody asks for."""
 SECRET_CHARACTERS = 8
 """Shorter keys are stand-ins ("EMPTY", "ollama"): hiding them would tear words out of answers."""
 CONNECT_SECONDS = 10.0
@@ -48,6 +54,20 @@ _LIBRARY_FAULTS = (
 """Everything that a hostile server has been seen to raise in the libraries below."""
 
 _Call = Callable[[], Awaitable[httpx2.Response]]
+
+
+class _HidingFilter(logging.Filter):
+    """Keeps a secret out of what the libraries below log: a server may well send it back in a header."""
+
+    def __init__(self, secret: str) -> None:
+        super().__init__()
+        self._secret = secret
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if self._secret in message:
+            record.msg, record.args = message.replace(self._secret, HIDDEN), ()
+        return True
 
 
 class Endpoint:
@@ -125,7 +145,12 @@ class Endpoint:
         return self._read(response)
 
     def _read(self, response: httpx2.Response) -> Reply:
-        headers = {name.lower(): value for name, value in response.headers.items()}
+        raw = ((name.lower(), value) for name, value in response.headers.raw)
+        headers = {
+            name.decode("latin-1"): self.hide_key(value.decode("latin-1"))
+            for name, value in raw
+            if name.startswith(_RATE_HEADERS)
+        }
         # JSON is UTF-8 by definition; a server's own idea of its charset has been seen to name no text encoding at all.
         text = response.content.decode("utf-8", "replace")
         return Reply(response.status_code, headers, self.hide_key(text))
@@ -159,7 +184,15 @@ def open_endpoint(base_url: str | None, *, timeout_seconds: float, concurrency: 
     client = openai.AsyncOpenAI(
         api_key=key or NO_KEY, base_url=given, max_retries=0, http_client=http_client, default_headers=_QUIET
     )
+    if _is_secret(key):
+        _hide_in_logs(key)
     return Endpoint(client, key=key, timeout_seconds=timeout_seconds)
+
+
+@cache
+def _hide_in_logs(secret: str) -> None:
+    for name in _TALKATIVE_LOGGERS:
+        logging.getLogger(name).addFilter(_HidingFilter(secret))
 
 
 def _is_secret(key: str) -> bool:

@@ -97,9 +97,7 @@ class Buyer(Protocol):
 
 def run_here(work: Coroutine[Any, Any, None]) -> None:
     """Run asynchronous work to its end, also where an event loop is running already (a notebook)."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not _is_inside_event_loop():
         asyncio.run(work)
         return
     with ThreadPoolExecutor(1) as thread:
@@ -118,3 +116,11 @@ def check_price(model: str, price: Price | None, runtime: LlmRuntime) -> None:
             "prices",
             "Add its price (0 for a server of your own), or drop max_cost_usd.",
         )
+
+
+def _is_inside_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

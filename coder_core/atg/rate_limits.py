@@ -108,7 +108,7 @@ class RateLimiter:
         bucket = self._user["tokens"]
         if bucket is not None and used_tokens is not None:
             bucket.take(used_tokens - reserved_tokens)
-        for what in self._server:
+        for what in self._server if headers else ():
             self._believe(what, read_limit(headers, what))
 
     def pause(self, seconds: float) -> None:

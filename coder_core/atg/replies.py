@@ -16,7 +16,7 @@ class Reply(NamedTuple):
 
     Args:
         status: HTTP status; 0 when there was no answer.
-        headers: Names in lower case.
+        headers: What the server says about its rate limits; names in lower case.
         text: The body, without the API key.
         problem: Why there was no answer.
     """

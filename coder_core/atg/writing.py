@@ -2,7 +2,7 @@
 
 Answers are collected for at most `LINGER_SECONDS` or until there are as many as calls under way, then become one part
 of the ledger; the writing runs in a thread beside the event loop. When the store is slower than the server, `put`
-waits: never more answers are unwritten than twice the calls under way.
+waits, so the unwritten answers are bounded. A kill -9 costs the calls in the air and at most as many again.
 """
 
 import asyncio
@@ -13,8 +13,11 @@ from coder_core.atg.outcomes import Outcome
 
 __all__ = ["LINGER_SECONDS", "CompletionWriter"]
 
-LINGER_SECONDS = 1.0
-"""Longest time an answer waits for company: about what an answer takes to come, and few enough parts (one a second)."""
+LINGER_SECONDS = 0.5
+"""Longest time an answer waits for company: shorter than an answer takes to come, and two parts a second at most where
+answers are slow."""
+LEAST_ROWS = 16
+"""A part of fewer rows is not worth its file where answers are quick."""
 
 
 class CompletionWriter:
@@ -22,12 +25,12 @@ class CompletionWriter:
 
     Args:
         ledger: Where they go.
-        batch_rows: Outcomes that are written at once.
+        concurrency: Calls under way at a time.
     """
 
-    def __init__(self, ledger: CompletionLedger, *, batch_rows: int) -> None:
+    def __init__(self, ledger: CompletionLedger, *, concurrency: int) -> None:
         self._ledger = ledger
-        self._batch_rows = batch_rows
+        self._batch_rows = max(LEAST_ROWS, concurrency)
         self._rows: list[Outcome] = []
         self._is_closing = False
         self._full = asyncio.Event()

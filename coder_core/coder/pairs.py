@@ -87,7 +87,7 @@ def candidate_keys(candidates: Int[Tensor, "images candidates"]) -> Int[Tensor, 
         Keys of the pairs of places (0, 1), (0, 2), ..., (1, 2), ...: 10 columns for 5 candidates, 0 for one.
     """
     first, second = torch.triu_indices(candidates.shape[1], candidates.shape[1], offset=1, device=candidates.device)
-    return pair_keys(candidates[:, first], candidates[:, second])
+    return pair_keys(candidates.index_select(1, first), candidates.index_select(1, second))
 
 
 def count_pairs(

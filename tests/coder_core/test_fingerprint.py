@@ -104,5 +104,5 @@ def test_a_long_text_is_cut_to_where_it_changed() -> None:
 
 
 def test_settings_from_the_environment_are_no_part_of_an_identity() -> None:
-    with pytest.raises(TypeError, match="value.runtime: Runtime comes from the environment"):
+    with pytest.raises(TypeError, match=r"value\.runtime: Runtime comes from the environment"):
         canonical_json({"runtime": Runtime()})

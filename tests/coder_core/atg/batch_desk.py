@@ -22,6 +22,8 @@ class BatchDesk:
     final_state: str = "completed"
     fail_next: list[int] = field(default_factory=list)
     lost_lines: int = 0
+    most_lines: int = 1_000_000
+    error_code: str = "token_limit_exceeded"
 
     def reply(self, method: str, path: str, content_type: str, content: bytes) -> tuple[int, bytes]:
         """Answer one HTTP request."""
@@ -35,7 +37,7 @@ class BatchDesk:
         if (method, path) == ("GET", "/batches"):
             return self._json({"object": "list", "data": list(self.batches.values()), "has_more": False})
         if match := re.fullmatch(r"/batches/([\w-]+)", path):
-            return self._json(self._look(match[1]))
+            return self._json(self._look(match[1])) if match[1] in self.batches else (404, b"{}")
         if match := re.fullmatch(r"/files/([\w-]+)/content", path):
             return (200, self.files[match[1]]) if match[1] in self.files else (404, b"{}")
         return 404, b"{}"
@@ -63,11 +65,11 @@ class BatchDesk:
         return batch
 
     def _finish(self, batch: dict[str, Any]) -> None:
-        batch["status"] = self.final_state
-        if self.final_state == "failed":
-            batch["errors"] = {"data": [{"code": "token_limit_exceeded", "message": "Enqueued token limit reached"}]}
-            return
         lines = self.files[batch["input_file_id"]].decode().splitlines()
+        batch["status"] = "failed" if len(lines) > self.most_lines else self.final_state
+        if batch["status"] == "failed":
+            batch["errors"] = {"data": [{"code": self.error_code, "message": "no"}]}
+            return
         done = [self._line(json.loads(line)) for line in lines[self.lost_lines :]]
         good = [line for line in done if line["response"]["status_code"] == 200]
         bad = [line for line in done if line["response"]["status_code"] != 200]

@@ -73,6 +73,7 @@ class Raw(NamedTuple):
     headers: Mapping[str, str] = MappingProxyType({})
     is_broken: bool = False
     delay_seconds: float = 0.0
+    reason: str = "X"
 
 
 Script = Callable[[Call], "str | Raw | list[str] | None"]
@@ -90,6 +91,7 @@ class LlmServer:
     knows_schema: bool = True
     limit_name: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
+    other_names: tuple[str, str] = ("some other thing", "a second thing")
     calls: list[Call] = field(default_factory=list)
     good: Counter[tuple[str, tuple[str, ...], str]] = field(default_factory=Counter)
     port: int = 0
@@ -149,7 +151,7 @@ class LlmServer:
         if isinstance(verdict, Raw):
             return verdict
         if isinstance(verdict, str) and verdict not in ("injection",):
-            return fault(verdict, call, late_seconds=self.late_seconds)
+            return fault(verdict, call, late_seconds=self.late_seconds, other_names=self.other_names)
         self.good[call.question] += 1
         items = verdict if isinstance(verdict, list) else make_items(call, is_injection=verdict == "injection")
         return completion(write_answer(call, call.names, items))
@@ -234,7 +236,7 @@ def error(status: int, message: str, *, code: str = "", param: str | None = None
     return Raw(status, json.dumps(body).encode(), {name.replace("_", "-"): value for name, value in headers.items()})
 
 
-def fault(name: str, call: Call, *, late_seconds: float) -> Raw:
+def fault(name: str, call: Call, *, late_seconds: float, other_names: tuple[str, str]) -> Raw:
     """Do one of the things that go wrong."""
     good = write_answer(call, call.names, make_items(call))
     replies: dict[str, Callable[[], Raw]] = {
@@ -253,7 +255,7 @@ def fault(name: str, call: Call, *, late_seconds: float) -> Raw:
         "refusal": lambda: completion(None, refusal="I'm sorry, but I can't help with that."),
         "content_filter": lambda: completion("", finish_reason="content_filter"),
         "cut_off": lambda: completion(good[: len(good) // 2], finish_reason="length"),
-        "other_class": lambda: completion(write_answer(call, ("some other thing", "a second thing"), make_items(call))),
+        "other_class": lambda: completion(write_answer(call, other_names, make_items(call))),
         "one_long_line": lambda: completion("x " * 50_000),
     }
     return replies[name]()
@@ -268,6 +270,6 @@ async def _send(writer: asyncio.StreamWriter, raw: Raw) -> bool:
             await writer.drain()
         writer.transport.abort()
         return False
-    writer.write(f"HTTP/1.1 {raw.status} X\r\n{head}\r\n".encode() + raw.content)
+    writer.write(f"HTTP/1.1 {raw.status} {raw.reason}\r\n{head}\r\n".encode() + raw.content)
     await writer.drain()
     return True

@@ -67,3 +67,26 @@ def test_any_class_name_can_be_asked_about(name: str) -> None:
 
 def test_a_file_name_without_utf8_form_can_be_asked_about() -> None:
     ask("caf\udce9").body(max_tokens=5, is_structured=True)["messages"][-1]["content"].encode("utf-8")
+
+
+def test_keys_do_not_change_from_version_to_version() -> None:
+    """Whoever changes these makes every user buy every text again."""
+    example = {"class": "a", "items": ["b"]}
+    pair_example = {**example, "rival": "c", "rival_items": ["d"]}
+    prompts = load_prompts(
+        {
+            "general": {
+                "system": "s",
+                "list_form": "l",
+                "json_form": "j",
+                "attribute": {"question": "What is {class}?", "example": example},
+                "one_to_one": {"question": "{class} or {rival}?", "example": pair_example},
+            }
+        }
+    )["general"]
+    options = {"model": "m", "sampling": Sampling(temperature=0.5)}
+    single = ask_about("Lemur", prompts.prompt(TextKind.ATTRIBUTE), **options)
+    pair = ask_about_pair("lion", "puma", prompts.prompt(TextKind.ONE_TO_ONE), **options)
+    assert single.key == "f98d89b07a86b09b863b139d9f6554fc0dac4bf2e00cfbd07a84600f1b796128"
+    assert ask_again(single, ["x", "y"], 2).key == "c98013ee116751bfd2b15768e792514866c05c6a59a71f577e930ba65b8b9eb7"
+    assert pair.key == "8e696bb835f6c716bcec0346e28dc8ac5b12ee5acf3213382007587dd8ecf26a"

@@ -19,8 +19,10 @@ def clock(monkeypatch):
 
 
 @pytest.fixture
-def logged(caplog):
-    """Messages of the progress logger."""
+def logged(caplog, monkeypatch):
+    """Messages of the progress logger; a flow that ran before may have left Prefect's handler on it."""
+    monkeypatch.setattr(logging.getLogger("coder_core"), "handlers", [])
+    monkeypatch.setattr(logging.getLogger("coder_core"), "propagate", True)
     caplog.set_level(logging.INFO, logger="coder_core")
     return lambda: [record.getMessage() for record in caplog.records if record.name == "coder_core.report.progress"]
 
