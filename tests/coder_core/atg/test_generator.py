@@ -1,0 +1,227 @@
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+from coder_core.atg.completions import CompletionLedger
+from coder_core.atg.direct import DirectBuyer
+from coder_core.atg.generation_report import merge_reports
+from coder_core.atg.generator import Generated, estimate_generation, generate_phrases
+from coder_core.atg.planning import chunk_class_ids
+from coder_core.atg.requests import Sampling
+from coder_core.atg.settings import GeneratorSpec, LlmRuntime
+from coder_core.classes import ClassList
+from coder_core.errors import ConfigError
+from coder_core.texts.domains import find_domain, load_domains
+from coder_core.texts.kinds import TextKind
+from coder_core.texts.phrases import source_of
+from coder_core.texts.sentences import build_texts
+from tests.coder_core.atg.llm_server import Call, LlmServer, serving
+
+Make = Callable[..., LlmRuntime]
+ALL = (TextKind.ATTRIBUTE, TextKind.ANALOGOUS_CLASS, TextKind.SYNONYM, TextKind.ONE_TO_ONE)
+SPEC = GeneratorSpec(model="gpt-4o-mini", kinds=ALL)
+CLASSES = ClassList(("lion", "tiger_shark", "crane", "crane", "puma"))
+
+
+class World:
+    """A ledger, a server, and a way to generate with both."""
+
+    def __init__(self, server: LlmServer, ledger: CompletionLedger, make_runtime: Make) -> None:
+        self.server, self.ledger, self.make_runtime = server, ledger, make_runtime
+
+    def generate(self, classes: ClassList = CLASSES, spec: GeneratorSpec = SPEC, **options: object) -> Generated:
+        buyer = DirectBuyer(self.ledger, self.make_runtime(self.server.url))
+        return generate_phrases(classes, spec, ledger=self.ledger, **{"buyer": buyer, "similarity": None, **options})
+
+
+@pytest.fixture
+def world(ledger: CompletionLedger, make_runtime: Make) -> World:
+    with serving(LlmServer()) as server:
+        yield World(server, ledger, make_runtime)
+
+
+def test_all_kinds_come_back_as_a_bank_in_class_order(world: World) -> None:
+    bank, report = world.generate(pairs=[(1, 0), (0, 1), (0, 4)])
+    assert len(bank.classes) == 5
+    assert bank.classes[1].attributes[0] == "attribute 0 of tiger shark 0"
+    assert bank.classes[2] == bank.classes[3]  # one name, one purchase
+    assert sorted(bank.one_to_one) == [(0, 1), (0, 4), (1, 0), (4, 0)]
+    assert source_of(bank.classes[0].synonyms[0]) == "llm:gpt-4o-mini"
+    assert len(world.server.calls) == report.calls == 3 * 4 + 2
+    assert (report.generated, report.reused, report.failed) == (3 * 5 + 2, 0, ())
+    texts = build_texts(CLASSES, bank, find_domain("general", load_domains()))
+    assert {row.kind for row in texts} == {*ALL, TextKind.CLASS_NAME, TextKind.TEMPLATE}
+
+
+def test_nothing_is_paid_twice(world: World) -> None:
+    first = world.generate(pairs=[(0, 1)])
+    calls = len(world.server.calls)
+
+    again = world.generate(pairs=[(1, 0)])
+    assert again.bank == first.bank
+    assert (again.report.generated, again.report.reused) == (0, first.report.generated)
+    other = world.generate(ClassList(("puma", "lion", "crane")), pairs=[(0, 1)])  # shares names, other ids
+    assert len(world.server.calls) == calls + 1  # the new pair
+    assert other.bank.classes[1] == first.bank.classes[0]
+
+    world.generate(ClassList((*CLASSES.names, "okapi")), pairs=[(0, 1)])
+    new = world.server.calls[calls + 1 :]
+    assert sorted((call.kind, call.names) for call in new) == [
+        ("analogous_class", ("okapi",)),
+        ("attribute", ("okapi",)),
+        ("synonym", ("okapi",)),
+    ]
+
+    calls = len(world.server.calls)
+    changed = SPEC.model_copy(
+        update={"prompt_sets": {"general": {"synonym": {"example": {"class": "a", "items": ["b"]}}}}}
+    )
+    world.generate(spec=changed, pairs=[(0, 1)])
+    assert {call.kind for call in world.server.calls[calls:]} == {"synonym"}
+    calls = len(world.server.calls)
+    world.generate(spec=SPEC.model_copy(update={"sampling": Sampling(seed=1)}), pairs=[(0, 1)])
+    assert len(world.server.calls) == calls + 13
+
+
+def test_nothing_bought_is_read_from_the_ledger_alone(world: World) -> None:
+    world.generate(ClassList(("lion", "puma")), pairs=[(0, 1)])
+    calls = len(world.server.calls)
+    bank, report = world.generate(buyer=None, pairs=[(0, 4), (0, 1)])
+    assert len(world.server.calls) == calls
+    assert bank.classes[0].attributes
+    assert not bank.classes[1].attributes
+    assert report.reused == 3 * 2 + 1
+    assert {text.class_name for text in report.failed if text.rival_id is None} == {"tiger_shark", "crane"}
+    assert {text.fault for text in report.failed} == {"not_bought"}
+
+
+def test_chunks_add_up_to_the_whole(world: World) -> None:
+    chunks = chunk_class_ids(CLASSES, size=2)
+    assert chunks == ((0, 1), (2, 3, 4))
+    parts = [world.generate(class_ids=chunk) for chunk in chunks]
+    assert not parts[0].bank.classes[4].attributes
+    merged = merge_reports([part.report for part in parts])
+    assert merged.calls == len(world.server.calls) == 3 * 4
+    whole = world.generate(buyer=None)
+    assert len(world.server.calls) == 3 * 4
+    assert not whole.report.failed
+    assert merged.generated == whole.report.reused == 3 * 5
+    assert all(texts.attributes and texts.analogous_classes and texts.synonyms for texts in whole.bank.classes)
+
+
+def test_two_classes_of_one_name_cannot_be_told_apart(world: World) -> None:
+    _, report = world.generate(pairs=[(2, 3)])
+    [text] = report.failed
+    assert (text.kind, text.class_id, text.rival_id, text.fault) == (TextKind.ONE_TO_ONE, 2, 3, "same_name")
+    assert "one_to_one of crane / crane" in str(report)
+
+
+def test_a_dry_run_says_what_it_would_cost_and_asks_nobody(world: World) -> None:
+    runtime = world.make_runtime(world.server.url)
+    estimate = estimate_generation(CLASSES, SPEC, ledger=world.ledger, runtime=runtime, pairs=[(0, 1)])
+    assert (estimate.calls, estimate.reused, estimate.max_further_calls) == (13, 0, 4 * 5)
+    assert estimate.is_priced
+    assert 0 < estimate.cost_usd < 0.01
+    assert not world.server.calls
+    world.generate(ClassList(("lion",)))
+    later = estimate_generation(CLASSES, SPEC, ledger=world.ledger, runtime=runtime, pairs=[(0, 1)])
+    assert (later.calls, later.reused) == (10, 3)
+
+
+def test_wrong_ids_are_refused(world: World) -> None:
+    with pytest.raises(ConfigError, match="class id 5"):
+        world.generate(class_ids=[5])
+    with pytest.raises(ConfigError, match="class id -1"):
+        world.generate(pairs=[(0, -1)])
+
+
+def cosine_of(pairs: dict[tuple[str, str], float]) -> Callable[..., np.ndarray]:
+    """A similarity that is 0.5 but where it is told otherwise."""
+
+    def similarity(texts_a: Sequence[str], texts_b: Sequence[str]) -> np.ndarray:
+        return np.array([[pairs.get((a, b), 0.5) for b in texts_b] for a in texts_a], dtype=np.float32)
+
+    return similarity
+
+
+NAMES = ("Cat", "Lynx", "Sea wolf", "Ocelot", "Margay", "Serval")
+
+
+def named(rounds: dict[str, list[list[str]]]) -> Callable[[Call], list[str] | None]:
+    """Answer the analogues of a class round by round."""
+    asked: dict[str, int] = {}
+
+    def script(call: Call) -> list[str] | None:
+        if call.kind != "analogous_class":
+            return None
+        name = call.names[0]
+        asked[name] = asked.get(name, -1) + 1
+        return rounds[name][min(asked[name], len(rounds[name]) - 1)]
+
+    return script
+
+
+ANALOGUES = GeneratorSpec(model="m", kinds=(TextKind.ANALOGOUS_CLASS,))
+
+
+def test_an_analogue_like_another_class_is_dropped_and_asked_for_again(world: World) -> None:
+    classes = ClassList(("lion", "puma", "tiger_shark"))
+    world.server.script = named(
+        {
+            "lion": [["Pumas", "Cat", "Lions", "Lynx", "Sea wolf"], ["Cat", "Ocelot", "Hill cat"], ["Margay"]],
+            "puma": [["Lynx", "Cat"]],
+            "tiger shark": [["Sea wolf"]],
+        }
+    )
+    near = {("Sea wolf", "tiger shark"): 0.95, ("Hill cat", "puma"): 0.91, ("Lynx", "lion"): 0.9}
+    bank, report = world.generate(classes, ANALOGUES, similarity=cosine_of(near))
+    assert bank.classes[0].analogous_classes == ("Cat", "Lynx", "Ocelot", "Margay")
+    assert bank.classes[1].analogous_classes == ("Lynx", "Cat")  # 0.9 does not exceed 0.9
+    assert bank.classes[2].analogous_classes == ("Sea wolf",)  # like its own class, and that is allowed
+    asked = [(call.names[0], call.excluded) for call in world.server.calls if call.names == ("lion",)]
+    assert asked == [
+        ("lion", ""),
+        ("lion", "Cat, Lynx, Pumas, Sea wolf"),
+        ("lion", "Cat, Hill cat, Lynx, Ocelot, Pumas, Sea wolf"),
+    ]
+    assert (report.analogues_dropped, report.further_questions, report.generated) == (3, 2, 3)
+
+    calls = len(world.server.calls)
+    again = world.generate(classes, ANALOGUES, similarity=cosine_of(near))
+    assert again.bank == bank
+    assert len(world.server.calls) == calls
+
+
+def test_asking_again_is_bounded_and_stops_when_nothing_new_comes(world: World) -> None:
+    endless = [[f"puma {number}"] for number in range(20)]
+    world.server.script = named({"lion": endless, "puma": [["Lion cat"], ["Lion cat"]]})
+    near = {(f"puma {number}", "puma"): 0.99 for number in range(20)} | {("Lion cat", "lion"): 0.99}
+    bank, report = world.generate(ClassList(("lion", "puma")), ANALOGUES, similarity=cosine_of(near))
+    assert [call.names[0] for call in world.server.calls].count("lion") == 1 + 5
+    assert [call.names[0] for call in world.server.calls].count("puma") == 1 + 1
+    assert not bank.classes[0].analogous_classes
+    assert [text.reason for text in report.failed] == [
+        "all 6 analogues are too similar to other classes.",
+        "all 1 analogues are too similar to other classes.",
+    ]
+    none = world.generate(
+        ClassList(("lion", "puma")),
+        ANALOGUES.model_copy(update={"analogue_rounds": 0}),
+        similarity=cosine_of(near),
+    )
+    assert none.report.further_questions == 0
+
+
+def test_a_failed_further_question_leaves_what_is_there(world: World) -> None:
+    first = named({"lion": [["Puma", "Cat"]], "puma": [["Cat"]]})
+    world.server.script = lambda call: "refusal" if call.excluded else first(call)
+    bank, report = world.generate(ClassList(("lion", "puma")), ANALOGUES)
+    assert bank.classes[0].analogous_classes == ("Cat",)
+    assert not report.failed
+    assert report.bad_answers == 3
+
+
+def test_a_similarity_of_the_wrong_shape_is_refused(world: World) -> None:
+    with pytest.raises(ValueError, match="expected shape"):
+        world.generate(spec=ANALOGUES, similarity=lambda a, _b: np.zeros((len(a), 1)))
