@@ -4,6 +4,7 @@ A reply may be a proxy's HTML page, half a JSON, a JSON of another kind, a compl
 off, refused or filtered. `read_answer` tells them apart by structure, never by the words of a message.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -108,8 +109,20 @@ class _ErrorReply(BaseModel):
     error: _ErrorBody
 
 
-def read_answer(text: str) -> Answer:
-    """Read the body of a successful chat-completions call."""
+def read_answer(text: str, *, hide: Callable[[str], str] = str) -> Answer:
+    """Read the body of a successful chat-completions call.
+
+    Args:
+        text: The body.
+        hide: Takes the API key out of a text; with JSON escapes it only shows behind the parser.
+    """
+    answer = _read_answer(text)
+    problem = answer.problem and Problem(answer.problem.fault, hide(answer.problem.detail))
+    words = (hide(answer.text), hide(answer.finish_reason), hide(answer.served_model))
+    return Answer(*words, answer.usage, problem)
+
+
+def _read_answer(text: str) -> Answer:
     try:
         completion = _Completion.model_validate_json(text)
     except ValidationError as error:
@@ -124,13 +137,19 @@ def read_answer(text: str) -> Answer:
     return Answer(words, reason, completion.model or "", usage, _judge(choice.message, words, reason))
 
 
-def read_complaint(text: str) -> ServerComplaint:
-    """Read the body of a call that failed; a body of another shape is its own message."""
+def read_complaint(text: str, *, hide: Callable[[str], str] = str) -> ServerComplaint:
+    """Read the body of a call that failed; a body of another shape is its own message.
+
+    Args:
+        text: The body.
+        hide: Takes the API key out of a text.
+    """
     try:
         error = _ErrorReply.model_validate_json(text).error
     except ValidationError:
-        return ServerComplaint(bounded(text))
-    return ServerComplaint(bounded(error.message), str(error.code or error.type or ""), error.param or "")
+        return ServerComplaint(bounded(hide(text)))
+    code = bounded(hide(str(error.code or error.type or "")), 80)
+    return ServerComplaint(bounded(hide(error.message)), code, error.param or "")
 
 
 def _judge(message: _Message, words: str, finish_reason: str) -> Problem | None:

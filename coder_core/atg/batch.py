@@ -184,7 +184,9 @@ class _Errand:
         if status.error_code == _TOO_MANY_TOKENS and len(requests) > 1:
             self._buyer.max_requests = len(requests) // 2
             return
-        outcomes = read_outcomes(content, requests, document.dialect, self.price, others=self._others)
+        outcomes = read_outcomes(
+            content, requests, document.dialect, self.price, others=self._others, hide=self._desk.hide_key
+        )
         ledger = self._buyer.ledger
         ledger.append([outcome.completion for outcome in outcomes.by_key.values() if outcome.completion])
         ledger.append_failures([bad for outcome in outcomes.by_key.values() for bad in outcome.failures])

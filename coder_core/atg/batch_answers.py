@@ -1,9 +1,9 @@
 """From the lines of a batch to outcomes, judged exactly as single calls are. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from coder_core.atg.answers import Usage, read_answer
+from coder_core.atg.answers import Answer, Usage, read_answer
 from coder_core.atg.batch_files import BatchLine, read_lines
 from coder_core.atg.completions import FailedCompletion
 from coder_core.atg.dialects import Dialect, judge_refusal
@@ -36,6 +36,7 @@ def read_outcomes(
     price: Price | None,
     *,
     others: NameSet,
+    hide: Callable[[str], str] = str,
 ) -> BatchOutcomes:
     """Read output and error file of a batch; lines may come in any order, unknown and repeated ones do not count.
 
@@ -45,6 +46,7 @@ def read_outcomes(
         dialect: How they were written.
         price: What the model costs; None when unknown.
         others: Names of the class list, to notice answers about another class.
+        hide: Takes the API key out of a text.
     """
     by_key = {request.key: request for request in requests}
     outcomes: dict[str, Outcome] = {}
@@ -53,18 +55,18 @@ def read_outcomes(
         if line.key not in by_key or line.key in outcomes:
             continue
         if line.status == 200:
-            outcomes[line.key] = _answered(line, by_key[line.key], dialect, price, others)
+            answer = read_answer(line.body, hide=hide)
+            outcomes[line.key] = _answered(answer, by_key[line.key], dialect, price, others)
             continue
-        problem, suggested = _refused(line, dialect)
+        problem, suggested = _refused(line, dialect, hide)
         poorer = poorer or suggested
         outcomes[line.key] = Outcome(None, problem, (), 0)
     return BatchOutcomes(outcomes, poorer)
 
 
 def _answered(
-    line: BatchLine, request: CompletionRequest, dialect: Dialect, price: Price | None, others: NameSet
+    answer: Answer, request: CompletionRequest, dialect: Dialect, price: Price | None, others: NameSet
 ) -> Outcome:
-    answer = read_answer(line.body)
     if answer.problem is not None and answer.problem.fault is Fault.NOT_A_COMPLETION:
         return Outcome(None, answer.problem, (), 0)
     usage = answer.usage or _counted(request, answer.text, dialect)
@@ -75,10 +77,10 @@ def _answered(
     return Outcome(None, problem, (FailedCompletion(completion, problem),), 0)
 
 
-def _refused(line: BatchLine, dialect: Dialect) -> tuple[Problem, Dialect | None]:
+def _refused(line: BatchLine, dialect: Dialect, hide: Callable[[str], str]) -> tuple[Problem, Dialect | None]:
     if line.status == 0:
         return Problem(Fault.NOT_BOUGHT, "the batch ended before this question's turn."), None
-    verdict = judge_refusal(Reply(line.status, {}, line.body), dialect, has_key=True)
+    verdict = judge_refusal(Reply(line.status, {}, line.body), dialect, has_key=True, hide=hide)
     return verdict.problem, verdict.dialect
 
 

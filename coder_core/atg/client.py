@@ -140,13 +140,9 @@ class LlmClient:
     def _read(self, talk: _Talk, reply: Reply, prompt_tokens: int) -> tuple[Completion | None, Problem | None]:
         if reply.problem or reply.status >= 300:
             return None, reply.problem
-        answer = read_answer(reply.text)
+        answer = read_answer(reply.text, hide=self._endpoint.hide_key)
         if answer.problem and answer.problem.fault is Fault.NOT_A_COMPLETION:
             return None, answer.problem
-        # A server could write the key with JSON escapes, so it is looked for again behind the parser.
-        answer = answer._replace(
-            text=self._endpoint.hide_key(answer.text), served_model=self._endpoint.hide_key(answer.served_model)
-        )
         usage = answer.usage or Usage(prompt_tokens, count_tokens(answer.text), is_reported=False)
         completion = complete_row(talk.request, answer, usage, self._price, attempt=talk.calls)
         return completion, judge_answer(answer, talk.request, self._others)
@@ -164,7 +160,7 @@ class LlmClient:
 
     def _note_refusal(self, reply: Reply, dialect: Dialect) -> Problem:
         retry_after = read_retry_after(reply.headers)
-        verdict = judge_refusal(reply, dialect, has_key=self._endpoint.has_key)
+        verdict = judge_refusal(reply, dialect, has_key=self._endpoint.has_key, hide=self._endpoint.hide_key)
         if verdict.dialect is not None:
             if self.dialect == dialect:
                 self.dialect = verdict.dialect

@@ -5,6 +5,7 @@ older proxies know no schema, and next year's will differ again. A request goes 
 says 400, the poorer form is tried and remembered.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from coder_core.atg.answers import ServerComplaint, read_complaint
@@ -46,15 +47,16 @@ class Verdict(NamedTuple):
     dialect: Dialect | None = None
 
 
-def judge_refusal(reply: Reply, dialect: Dialect, *, has_key: bool) -> Verdict:
+def judge_refusal(reply: Reply, dialect: Dialect, *, has_key: bool, hide: Callable[[str], str] = str) -> Verdict:
     """Read a reply with an error status.
 
     Args:
         reply: What came back.
         dialect: How the server was spoken to.
         has_key: Whether an API key was sent.
+        hide: Takes the API key out of a text.
     """
-    complaint = read_complaint(reply.text)
+    complaint = read_complaint(reply.text, hide=hide)
     detail = f"HTTP {reply.status} {complaint.code} {complaint.message}".replace("  ", " ").rstrip()
     if complaint.code in _OUT_OF_QUOTA:
         return Verdict(Problem(Fault.FATAL, detail))

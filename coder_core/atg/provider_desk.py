@@ -98,6 +98,7 @@ class ProviderDesk:
         self._endpoint = endpoint
         self._runtime = runtime
         self._random = random.SystemRandom()
+        self.hide_key = endpoint.hide_key
 
     async def upload(self, document: BatchDocument, content: bytes) -> str:
         """Upload the questions; returns the file's name."""
@@ -139,7 +140,9 @@ class ProviderDesk:
         errors = batch.errors.data if batch.errors else []
         said = "; ".join(f"{error.code or ''} {error.message or ''}".strip() for error in errors)
         code = errors[0].code or "" if errors else ""
-        return BatchStatus(batch_id, batch.status, batch.output_file_id, batch.error_file_id, bounded(said), code)
+        return BatchStatus(
+            batch_id, batch.status, batch.output_file_id, batch.error_file_id, bounded(self.hide_key(said)), code
+        )
 
     async def download(self, file_id: str | None) -> str:
         """Read a file; one that is not there is empty."""
@@ -169,7 +172,7 @@ class ProviderDesk:
             return reply.problem
         # There is no schema in these calls that could be dropped.
         plain = Dialect(is_structured=False)
-        return judge_refusal(reply, plain, has_key=self._endpoint.has_key).problem
+        return judge_refusal(reply, plain, has_key=self._endpoint.has_key, hide=self.hide_key).problem
 
     def _parsed(self, shape: type[_Shape], reply: Reply) -> _Shape:
         try:

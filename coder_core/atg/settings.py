@@ -46,7 +46,9 @@ class LlmRuntime(BaseSettings):
     concurrency: int = Field(default=32, ge=1, le=1024, description="Calls under way at a time.")
     requests_per_minute: float | None = Field(default=None, gt=0, description="Your account's limit; default: none.")
     tokens_per_minute: float | None = Field(default=None, gt=0, description="Your account's limit; default: none.")
-    timeout_seconds: float = Field(default=60.0, gt=0, description="Longest time for one call.")
+    timeout_seconds: float = Field(
+        default=180.0, gt=0, description="Longest time for one call; a server of your own may queue them."
+    )
     max_tokens: int = Field(default=512, ge=16, le=32_768, description="Longest answer; doubled when one is cut off.")
     max_attempts: int = Field(default=6, ge=1, le=50, description="Calls for one question, all faults together.")
     max_bad_answers: int = Field(default=3, ge=1, le=50, description="Of these, answers that cannot be used.")

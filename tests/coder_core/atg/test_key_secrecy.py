@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from coder_core.atg.batch import BatchBuyer
 from coder_core.atg.completions import CompletionLedger
 from coder_core.atg.direct import DirectBuyer
 from coder_core.atg.endpoint import open_endpoint
@@ -42,6 +43,10 @@ def echoing(key: str) -> Callable[[Call], str | Raw | None]:
         completion(json.dumps({**answer, "class": key})),
         Raw(200, json.dumps({"error": key}).encode(), {"x-request-id": key, "set-cookie": f"key={key}"}),
         Raw(200, completion("PLACE").content.replace(b"PLACE", f"- key {escaped}\\n- long tail".encode())),
+        Raw(200, completion(None, refusal="PLACE").content.replace(b"PLACE", escaped.encode())),
+        Raw(200, completion("- a b\n- c d", finish_reason="PLACE").content.replace(b"PLACE", escaped.encode())),
+        Raw(500, error(500, "PLACE", code="PLACE").content.replace(b"PLACE", escaped.encode())),
+        Raw(400, error(400, "PLACE", param="messages").content.replace(b"PLACE", escaped.encode())),
         completion(f"- key {key}\n- long tail"),
         *FAULTS,
     ]
@@ -94,6 +99,23 @@ def test_the_key_is_in_no_error_nor_in_what_led_to_it(
         assert api_key not in repr(error_now)
         assert not hasattr(error_now, "request")
         error_now = error_now.__cause__ or error_now.__context__
+
+
+def test_the_key_is_hidden_in_what_a_batch_brings(tmp_path: Path, api_key: str, make_runtime: Make) -> None:
+    ledger = CompletionLedger(Store(str(tmp_path)))
+    bodies = echoing(api_key)
+
+    def script(call: Call) -> Raw | None:
+        reply = bodies(call)
+        is_json = isinstance(reply, Raw) and reply.status and reply.content.startswith(b"{")
+        return reply if is_json else None  # type: ignore[return-value]
+
+    with serving(LlmServer(script=script)) as server:
+        buyer = BatchBuyer(ledger, make_runtime(server.url), poll_seconds=0.001)
+        _, report = generate_phrases(CLASSES, SPEC, ledger=ledger, buyer=buyer, similarity=None)
+    assert api_key not in all_rows(ledger) + str(report) + report.model_dump_json()
+    assert "***" in all_rows(ledger) + report.model_dump_json()
+    assert api_key.encode() not in all_bytes(tmp_path)
 
 
 def test_an_endpoint_shows_its_address_only(api_key: str) -> None:
