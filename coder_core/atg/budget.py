@@ -3,7 +3,8 @@
 Before every call its worst case is set aside (each byte of the question a token, the longest answer allowed); after
 it, the real cost takes its place. A call that does not fit waits while others are under way, because they nearly always
 cost less than was set aside; when none is, nothing more fits and the budget is spent. So the limit is never passed, and
-not missed by more than one call's worst case.
+not missed by more than one call's worst case. What a call cost whose answer was lost on the line nobody says: it counts
+as free here, and not on the provider's bill.
 """
 
 import asyncio

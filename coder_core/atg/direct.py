@@ -20,6 +20,7 @@ from coder_core.atg.requests import CompletionRequest
 from coder_core.atg.settings import LlmRuntime
 from coder_core.atg.writing import CompletionWriter
 from coder_core.report.progress import Progress, track
+from coder_core.storage.addresses import redact
 
 __all__ = ["DirectBuyer"]
 
@@ -52,7 +53,7 @@ class DirectBuyer:
         self.spent_usd += purchase.cost_usd
         if purchase.stop is not None and purchase.stop.fault is Fault.FATAL:
             remedy = f"{len(purchase.generated)} answers were bought before and are kept."
-            raise LlmError(purchase.stop.detail, self.runtime.base_url or "OPENAI_BASE_URL", remedy)
+            raise LlmError(purchase.stop.detail, redact(self.runtime.base_url or "OPENAI_BASE_URL"), remedy)
         return purchase
 
     async def _buy(

@@ -174,13 +174,13 @@ def open_endpoint(base_url: str | None, *, timeout_seconds: float, concurrency: 
     key = os.environ.get(KEY_VARIABLE, "").strip()
     if not key.isascii() or not key.isprintable() or " " in key:
         raise ConfigError("the key holds signs that no key holds.", KEY_VARIABLE, "Copy it again.")
+    given = base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
+    if not given.startswith(("http://", "https://")):
+        raise ConfigError(f"{redact(given)!r} is not an address.", "OPENAI_BASE_URL", "Start it with https://.")
     http_client = openai.DefaultAioHttpClient(
         timeout=httpx2.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds)),
         limits=httpx2.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
     )
-    given = base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
-    if not given.startswith(("http://", "https://")):
-        raise ConfigError(f"{redact(given)!r} is not an address.", "OPENAI_BASE_URL", "Start it with https://.")
     client = openai.AsyncOpenAI(
         api_key=key or NO_KEY, base_url=given, max_retries=0, http_client=http_client, default_headers=_QUIET
     )

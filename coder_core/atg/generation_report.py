@@ -128,16 +128,11 @@ def write_report(
     return GenerationReport(
         counts=_kind_counts(counts),
         failed=tuple(failed),
-        calls=purchase.calls,
-        bad_answers=purchase.bad_answers,
-        prompt_tokens=purchase.prompt_tokens,
-        completion_tokens=purchase.completion_tokens,
-        cost_usd=purchase.cost_usd,
-        is_priced=purchase.is_priced,
         analogues_dropped=analogues_dropped,
         further_questions=len((purchase.generated | purchase.reused) - keys),
         stopped=str(purchase.stop) if purchase.stop else None,
         seconds=seconds,
+        **{name: getattr(purchase, name) for name in _ACCOUNT},
     )
 
 
@@ -147,27 +142,19 @@ def merge_reports(reports: Sequence[GenerationReport]) -> GenerationReport:
     for count in (count for report in reports for count in report.counts):
         counts.update({(count.kind, end): getattr(count, end) for end in _ENDS})
     stops = [report.stopped for report in reports if report.stopped]
-    added = {name: sum(getattr(report, name) for report in reports) for name in _ADDED}
+    added = {name: sum(getattr(report, name) for report in reports) for name in (*_SUMS, *_ACCOUNT)}
     return GenerationReport(
         counts=_kind_counts(counts),
         failed=tuple(text for report in reports for text in report.failed),
-        is_priced=all(report.is_priced for report in reports),
         stopped=stops[0] if stops else None,
-        **added,
+        **added | {"is_priced": all(report.is_priced for report in reports)},
     )
 
 
 _ENDS = ("generated", "reused", "failed")
-_ADDED = (
-    "calls",
-    "bad_answers",
-    "prompt_tokens",
-    "completion_tokens",
-    "cost_usd",
-    "analogues_dropped",
-    "further_questions",
-    "seconds",
-)
+_ACCOUNT = ("calls", "bad_answers", "prompt_tokens", "completion_tokens", "cost_usd", "is_priced")
+"""What a report takes over from the account of the purchase."""
+_SUMS = ("analogues_dropped", "further_questions", "seconds")
 
 
 def _kind_counts(counts: Counter[tuple[TextKind, str]]) -> tuple[KindCount, ...]:

@@ -62,7 +62,8 @@ def generate_phrases(
     """Make the phrases of a class list, or of a chunk of it.
 
     Large lists are bought chunk by chunk (`class_ids` from `chunk_class_ids`, one task each) and then read in one call
-    with `buyer=None`, which asks the ledger alone.
+    with `buyer=None`, which asks the ledger alone. After the chunks, when nobody writes any more, call
+    `ledger.compact()`; a purchase of the whole list does so itself.
 
     Args:
         classes: The whole class list: analogues are compared with every class, whatever the chunk.
@@ -87,6 +88,8 @@ def generate_phrases(
     found = shop.fetch(plan.requests)
     analogues = _search_analogues(plan, found, shop, classes, similarity, spec)
     found |= {key: _as_found(search) for key, search in analogues.items()}
+    if shop.purchase.generated and class_ids is None:
+        ledger.compact()
     report = write_report(
         classes,
         plan,

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -127,6 +129,18 @@ def test_a_dry_run_says_what_it_would_cost_and_asks_nobody(world: World) -> None
     world.generate(ClassList(("lion",)))
     later = estimate_generation(CLASSES, SPEC, ledger=world.ledger, runtime=runtime, pairs=[(0, 1)])
     assert (later.calls, later.reused) == (10, 3)
+
+
+def test_a_purchase_of_the_whole_list_leaves_one_part(world: World) -> None:
+    for name in ("lion", "puma", "okapi"):
+        world.generate(ClassList((name,)))
+    assert len(world.ledger.store.list("ledgers/completions")) == 1
+
+
+def test_reading_what_was_bought_needs_no_client() -> None:
+    program = "import sys, coder_core.atg.generator; print({'openai', 'torch', 'prefect'} & set(sys.modules))"
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "set()"
 
 
 def test_wrong_ids_are_refused(world: World) -> None:
