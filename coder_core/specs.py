@@ -5,7 +5,7 @@ are computed and how fast: no field of it ever enters a key, so the same evaluat
 artifacts.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -15,10 +15,21 @@ from coder_core.locations import looks_like_path, resolve_location
 from coder_core.spec_base import Spec
 
 DEFAULT_STORE = "./store"
-MethodName = Literal["clip", "clip_ensemble", "vcd", "coder"]
-"""The keys of `methods.METHODS`, named here so that a config is checked without loading torch."""
+MethodName = Literal[
+    "clip",
+    "clip_ensemble",
+    "vcd",
+    "coder",
+    "coder_top_m",
+    "coder_softmax",
+    "coder_euclidean",
+    "coder_mahalanobis",
+    "coder_shrunk",
+    "coder_second_round",
+]
+"""Keys of `methods.METHODS` and `methods.VARIANTS`, named here so that a config is checked without loading torch."""
 
-NEEDS_BANK = frozenset({"vcd", "coder"})
+NEEDS_BANK = frozenset(get_args(MethodName)) - {"clip", "clip_ensemble"}
 """Methods that read descriptive texts; without a bank they would silently be CLIP."""
 
 

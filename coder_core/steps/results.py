@@ -12,6 +12,7 @@ import numpy as np
 
 from coder_core.classes import ClassList
 from coder_core.encoders.device import choose_device
+from coder_core.evaluation.comparisons import ComparisonRow, compare, correct_comparisons
 from coder_core.evaluation.labels import LabelTable
 from coder_core.evaluation.metrics import MetricRow, evaluate
 from coder_core.fingerprint import canonical_json, key_of
@@ -80,9 +81,10 @@ def publish_results(spec: EvalSpec, evidence: Evidence, runtime: Runtime) -> Eva
     artifacts = open_store(runtime)
     tables = ResultTables(artifacts.store)
     classes = read_classes(artifacts, evidence.dataset.classes)
-    metrics = _measure(artifacts, tables, evidence, classes)
+    metrics, comparisons = _measure(artifacts, tables, evidence, classes)
     small = {
         "metrics": rows_table([row._asdict() for row in metrics]),
+        "comparisons": rows_table([row._asdict() for row in correct_comparisons(comparisons)]),
         "texts": text_table(read_text_table(artifacts, evidence.texts.artifact), classes),
         "timings": rows_table(_timing_rows(evidence)),
         "quarantine": rows_table(read_quarantine(artifacts, evidence.image_embeddings.artifact)),
@@ -95,17 +97,30 @@ def publish_results(spec: EvalSpec, evidence: Evidence, runtime: Runtime) -> Eva
     return _result(spec, evidence, runtime, metrics, finished_at)
 
 
-def _measure(artifacts: ArtifactStore, tables: ResultTables, evidence: Evidence, classes: ClassList) -> list[MetricRow]:
-    """Measure method after method, writing each one's tables as a part of its own: one is in memory at a time."""
+def _measure(
+    artifacts: ArtifactStore, tables: ResultTables, evidence: Evidence, classes: ClassList
+) -> tuple[list[MetricRow], list[ComparisonRow]]:
+    """Measure method after method, and each against the baseline.
+
+    Every method's tables are parts of their own, so that one method, and the baseline, are in memory at a time.
+    """
     labels = _read_labels(artifacts, evidence.dataset.labels)
+    found = evidence.predictions
+    baseline = read_predictions(artifacts, found[BASELINE].artifact, BASELINE) if BASELINE in found else None
     metrics: list[MetricRow] = []
-    for method, product in evidence.predictions.items():
+    comparisons: list[ComparisonRow] = []
+    for method, product in found.items():
         predictions = read_predictions(artifacts, product.artifact, method)
         metrics += evaluate(predictions, labels, classes)
+        if baseline is not None and method != BASELINE:
+            comparisons += compare(baseline, predictions, labels, classes)
         for name, make_table in _METHOD_TABLES.items():
             tables.write(name, evidence.run_id, make_table(predictions, labels, classes), part=method)
-    return metrics
+    return metrics, comparisons
 
+
+BASELINE = "clip"
+"""What every other method is compared with, where it is among the methods."""
 
 _METHOD_TABLES = {"predictions": prediction_table, "class_metrics": class_table, "confusions": confusion_table}
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from coder_core.atg.settings import GeneratorSpec, LlmRuntime
 from coder_core.fingerprint import key_of
-from coder_core.methods import METHODS
+from coder_core.methods import METHODS, VARIANTS
 from coder_core.spec_base import Spec
 from coder_core.specs import DEFAULT_STORE, NEEDS_BANK, EvalSpec, MethodName, Runtime
 from coder_core.texts.kinds import DESCRIPTIVE_KINDS
@@ -36,11 +36,12 @@ def spec(**changes):
 
 
 def test_method_names_are_those_of_the_methods():
-    assert typing.get_args(MethodName) == tuple(METHODS)
+    assert typing.get_args(MethodName) == (*METHODS, *VARIANTS)
 
 
 def test_methods_that_need_a_bank_are_those_that_read_descriptive_texts():
-    describing = {name for name, method in METHODS.items() if set(method.kinds) & set(DESCRIPTIVE_KINDS)}
+    known = {**METHODS, **VARIANTS}
+    describing = {name for name, method in known.items() if set(method.kinds) & set(DESCRIPTIVE_KINDS)}
     assert describing == NEEDS_BANK
 
 

@@ -64,6 +64,26 @@ def test_metrics_in_the_tables_equal_a_count_over_the_predictions(world: World, 
     assert told["coder"] > 1 / len(NAMES), "the small world is made so that its texts say something"
 
 
+def test_differences_to_clip_equal_a_count_over_the_predictions(world: World, runtime: Runtime) -> None:
+    run_steps(world.spec(methods=("clip", "coder", "coder_top_m")), runtime)
+    warehouse = Warehouse(Store(runtime.store))
+    counted = warehouse.query(
+        "SELECT other.method, count(*) FILTER (other.is_correct AND NOT clip.is_correct),"
+        " count(*) FILTER (clip.is_correct AND NOT other.is_correct)"
+        " FROM predictions clip JOIN predictions other USING (run_id, image_id)"
+        " WHERE clip.method = 'clip' AND other.method <> 'clip' GROUP BY 1 ORDER BY 1"
+    ).rows
+    told = warehouse.query(
+        "SELECT method, gained, lost, difference, ci_low, ci_high, p_holm FROM comparisons"
+        " WHERE metric = 'top1' ORDER BY 1"
+    ).rows
+    assert [row[:3] for row in told] == counted
+    for _, gained, lost, difference, low, high, p_holm in told:
+        assert difference == pytest.approx((gained - lost) / 120)
+        assert low <= difference <= high
+        assert 0 <= p_holm <= 1
+
+
 def test_a_new_class_costs_only_its_own_texts_and_images(tmp_path: Path, runtime: Runtime) -> None:
     small = write_world(tmp_path / "small", NAMES[:3])
     grown = write_world(tmp_path / "grown", NAMES)
