@@ -23,7 +23,6 @@ from torch import Tensor
 
 from coder_core.coder.folding import check_text_embeddings
 from coder_core.coder.pairs import CANDIDATES, candidate_keys, pair_keys
-from coder_core.texts.bank import ClassPair
 from coder_core.texts.layout import Columns, TextLayout
 
 __all__ = ["FoldedPairs", "RerankCounts", "Reranked", "fold_pairs", "rerank", "rerank_scores"]
@@ -31,9 +30,10 @@ __all__ = ["FoldedPairs", "RerankCounts", "Reranked", "fold_pairs", "rerank", "r
 IMAGES_AT_ONCE = 8_192
 """Images whose candidates are looked up together: enough to be worth a call, 16 MiB of embeddings."""
 
-VALUES_AT_ONCE = 4_194_304
-"""Values gathered per step (16 MiB of float32, 819 images of 512 dimensions): measured, 50,000 images on two cores take
-0.7 s at a sixteenth of it, 0.4 s at a quarter, 0.2 s here and 0.4 s at four times as much."""
+VALUES_AT_ONCE = 2_097_152
+"""Values gathered per step (8 MiB of float32, 409 images of 512 dimensions): less waits for threads, more for memory.
+Measured, 50,000 images on two busy cores: 0.4 s at a quarter or half of it, 0.2 s here, 0.3 s at twice, 0.8 s at four
+times as much (medians of 12); 0.12 s here on two cores of their own."""
 
 BOTH = 2
 """Directions that a pair needs texts in to count."""
