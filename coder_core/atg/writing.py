@@ -1,8 +1,9 @@
 """Writing purchases down while more are under way, so that a crash costs what is in the air and no more.
 
-Answers are collected for at most `LINGER_SECONDS` or until there are as many as calls under way, then become one part
-of the ledger; the writing runs in a thread beside the event loop. When the store is slower than the server, `put`
-waits, so the unwritten answers are bounded. A kill -9 costs the calls in the air and at most as many again.
+Answers are collected for at most `LINGER_SECONDS` or until there are three for every four calls under way, then become
+one part of the ledger; the writing runs in a thread beside the event loop. Never more answers are unwritten than calls
+may be under way: when the store is slower than the server, `put` waits. So a kill -9 costs the calls in the air and at
+most as many again.
 """
 
 import asyncio
@@ -30,18 +31,20 @@ class CompletionWriter:
 
     def __init__(self, ledger: CompletionLedger, *, concurrency: int) -> None:
         self._ledger = ledger
-        self._batch_rows = max(LEAST_ROWS, concurrency)
+        self._most_unwritten = max(LEAST_ROWS, concurrency)
+        self._batch_rows = max(LEAST_ROWS, concurrency * 3 // 4)
         self._rows: list[Outcome] = []
+        self._unwritten = 0
         self._is_closing = False
         self._full = asyncio.Event()
         self._has_room = asyncio.Event()
-        self._has_room.set()
 
     async def put(self, outcome: Outcome) -> None:
         """Hand an outcome over; waits while too many are unwritten."""
-        while len(self._rows) >= self._batch_rows:
+        while self._unwritten >= self._most_unwritten:
             self._has_room.clear()
             await self._has_room.wait()
+        self._unwritten += 1
         self._rows.append(outcome)
         if len(self._rows) >= self._batch_rows:
             self._full.set()
@@ -55,7 +58,10 @@ class CompletionWriter:
         while not self._is_closing or self._rows:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._full.wait(), LINGER_SECONDS)
-            await asyncio.to_thread(self._append, self._take())
+            taken = self._take()
+            await asyncio.to_thread(self._append, taken)
+            self._unwritten -= len(taken)
+            self._has_room.set()
 
     def close(self) -> None:
         """Say that nothing more will come."""
@@ -70,7 +76,6 @@ class CompletionWriter:
         taken, self._rows = self._rows, []
         if not self._is_closing:
             self._full.clear()
-        self._has_room.set()
         return taken
 
     def _append(self, outcomes: list[Outcome]) -> None:

@@ -108,7 +108,7 @@ def test_a_slow_store_slows_the_buying_down_and_not_the_memory_up() -> None:
             group.create_task(writer.run())
             for number in range(200):
                 await writer.put(Outcome(completion(number), None, (), 1))
-                most = max(most, len(writer._rows))
+                most = max(most, writer._unwritten)
             writer.close()
         return most
 
