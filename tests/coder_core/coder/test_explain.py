@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from coder_core.baselines.controls import build_control
 from coder_core.classes import ClassList
-from coder_core.coder import explain
 from coder_core.coder.explain import explain_coder, explain_rerank
 from coder_core.coder.heuristic import fold_classifier
 from coder_core.coder.rerank import fold_pairs, rerank_scores
@@ -139,7 +138,3 @@ def test_half_precision_is_explained_in_float64(case_of, images_of):
     _, layout, texts = case_of([(1, 2, 0), (0, 3, 0)])
     explained = explain_coder(images_of(1)[0].half(), texts.half(), layout, winner=0, runner_up=1)
     assert total(explained) == pytest.approx(explained.margin, abs=1e-9)
-
-
-def test_explanations_know_no_labels():
-    assert "LabelTable" not in vars(explain)

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coder_core.coder import gate, pairs, rerank
+from coder_core.coder import rerank
 from coder_core.coder.rerank import RerankCounts, fold_pairs, rerank_scores
 from coder_core.errors import FeatureFileError
 from coder_core.texts.layout import TextLayout
@@ -210,8 +210,3 @@ def test_half_precision_images_are_scored_in_float32():
 def test_embeddings_of_other_texts_are_refused():
     with pytest.raises(FeatureFileError, match="5 text embeddings for 2 texts"):
         fold_pairs(unit(5, 0), make_layout({(0, 1): 2}, 2))
-
-
-def test_modules_that_predict_do_not_import_labels():
-    for module in (gate, pairs, rerank):
-        assert "LabelTable" not in vars(module)

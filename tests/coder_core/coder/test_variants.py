@@ -238,8 +238,3 @@ def test_variants_stand_beside_methods_under_other_names():
     assert {variant.kinds for variant in VARIANTS.values()} == {METHODS["coder"].kinds}
     with pytest.raises(ConfigError, match="Did you mean 'coder_softmax'"):
         build_classifier("coder_softmacs", torch.zeros(1, 1), None)
-
-
-def test_modules_that_predict_do_not_import_labels():
-    for module in (neighbours, variants, second_round):
-        assert "LabelTable" not in vars(module)
