@@ -120,6 +120,7 @@ def test_a_slow_store_slows_the_buying_down_and_not_the_memory_up() -> None:
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_has_arrived(tmp_path: Path) -> None:
     program = """
+        import signal
         import sys
         from coder_core.atg.completions import CompletionLedger
         from coder_core.atg.direct import DirectBuyer
@@ -128,6 +129,8 @@ def test_ctrl_c_keeps_what_has_arrived(tmp_path: Path) -> None:
         from coder_core.storage.store import Store
         from tests.coder_core.atg.test_completions import ask
 
+        # A process that a shell script started in the background ignores Ctrl-C, and passes that on to its children.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         buyer = DirectBuyer(CompletionLedger(Store(sys.argv[1])), LlmRuntime(base_url=sys.argv[2], concurrency=8))
         buyer.buy([ask(number) for number in range(2000)], others=NO_OTHERS)
     """

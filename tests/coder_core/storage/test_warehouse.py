@@ -195,7 +195,7 @@ def test_broken_sql_is_one_clear_error(warehouse: Warehouse, sql: str) -> None:
 
 
 def test_a_wrong_name_is_answered_with_the_tables(warehouse: Warehouse) -> None:
-    with pytest.raises(QueryError, match=r"accuracies does not exist[\s\S]*runs, metrics, predictions"):
+    with pytest.raises(QueryError, match=r"accuracies does not exist[\s\S]*runs, metrics, comparisons"):
         warehouse.query("SELECT * FROM accuracies")
     with pytest.raises(QueryError, match=r'"acuracy" not found'):
         warehouse.query("SELECT acuracy FROM metrics")
