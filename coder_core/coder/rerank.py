@@ -33,7 +33,7 @@ IMAGES_AT_ONCE = 8_192
 VALUES_AT_ONCE = 2_097_152
 """Values gathered per step (8 MiB of float32, 409 images of 512 dimensions): less waits for threads, more for memory.
 Measured, 50,000 images on two busy cores: 0.4 s at a quarter or half of it, 0.2 s here, 0.3 s at twice, 0.8 s at four
-times as much (medians of 12); 0.12 s here on two cores of their own."""
+times as much (medians of 12); 0.12 s here with nothing else running."""
 
 BOTH = 2
 """Directions that a pair needs texts in to count."""

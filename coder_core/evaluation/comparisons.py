@@ -137,7 +137,7 @@ def mcnemar_p(gained: ArrayLike, lost: ArrayLike) -> NDArray[np.float64]:
         lost: Images that only the other gets right; the same shape.
 
     Returns:
-        In (0, 1]; 1 where there is no such image.
+        In [0, 1]; 1 where there is no such image, 0 only where the value is below what a double can hold.
     """
     fewer, both = np.minimum(gained, lost), np.add(gained, lost)
     return np.asarray(np.minimum(1.0, 2 * binom.cdf(fewer, both, 0.5)), dtype=np.float64)
