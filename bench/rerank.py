@@ -10,12 +10,14 @@ candidates and gate, and decide the same images; decisions are compared image by
 
 Prints the seconds of the loop (once, on the first `--loop-images` images), of the rerank on those very images and on
 all of them (medians of `--repeats`), of folding the texts; the ratio like with like, by the median and by the fastest
-run (the two differ on a machine that others use), and with the folding; and how far memory rises while all images are
-reranked. Nothing is extrapolated.
+run, and with the folding; and how far memory rises while all images are reranked. Nothing is extrapolated. The loop's
+small steps run on one thread, the rerank's on all: where others use the machine (see the load) its threads wait for each
+other and the median falls behind the fastest run, by a factor of ten at worst.
 """
 
 import argparse
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -137,6 +139,7 @@ def measure(sizes: Sizes) -> dict[str, float]:
         "ratio_with_folding": loop / (statistics.median(same) + statistics.median(folding)),
         "differing_decisions": int((looped != folded).sum()),
         "peak_rise_mib": rise,
+        "load_average": os.getloadavg()[0],
     }
 
 
