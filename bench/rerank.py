@@ -11,8 +11,8 @@ candidates and gate, and decide the same images; decisions are compared image by
 Prints the seconds of the loop (once, on the first `--loop-images` images), of the rerank on those very images and on
 all of them (medians of `--repeats`), of folding the texts; the ratio like with like, by the median and by the fastest
 run, and with the folding; and how far memory rises while all images are reranked. Nothing is extrapolated. The loop's
-small steps run on one thread, the rerank's on all: where others use the machine (see the load) its threads wait for each
-other and the median falls behind the fastest run, by a factor of ten at worst.
+small steps run on one thread, the rerank's on all: where others use the machine (see the load) its threads wait for
+each other, and the median falls behind the fastest run, by a factor of ten at worst.
 """
 
 import argparse
