@@ -38,8 +38,9 @@ format: $(VENV)/.installed-dev ## Format and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.installed-dev ## Folded classifier against the plain loop (about two minutes)
+bench: $(VENV)/.installed-dev ## Folded classifier and rerank against their plain loops (some minutes)
 	$(BIN)/python bench/heuristic.py
+	$(BIN)/python bench/rerank.py
 
 docs: $(VENV)/.installed ## Write the reference pages from the code
 	$(BIN)/python -m coder_core.report.reference docs
