@@ -8,12 +8,14 @@ from hypothesis import strategies as st
 
 from coder_core.classes import ClassList
 from coder_core.coder import heuristic
+from coder_core.coder.folding import segment_sums
 from coder_core.coder.heuristic import fold_classifier, heuristic_logits
 from coder_core.coder.matrix import coder_matrix, heuristic_logits_from_coder
 from coder_core.coder.ranking import predict_topk
 from coder_core.errors import FeatureFileError
 from coder_core.texts.bank import ClassTexts, TextBank
 from coder_core.texts.domains import load_domains
+from coder_core.texts.kinds import DESCRIPTIVE_KINDS
 from coder_core.texts.layout import build_layout
 from coder_core.texts.sentences import build_texts
 
@@ -169,12 +171,12 @@ def test_embeddings_of_other_texts_are_refused(case_of):
         fold_classifier(text_embeddings[1:], layout)
 
 
-def test_folding_is_exact_to_the_last_bit_whatever_the_step(case_of, monkeypatch):
-    _, layout, text_embeddings = case_of([(1, 9, 4), (2, 7, 3)])
-    whole = fold_classifier(text_embeddings, layout)
-    monkeypatch.setattr("coder_core.coder.folding.ROWS_AT_ONCE", 3)
-    pieces = fold_classifier(text_embeddings, layout)
-    assert torch.equal(whole.weights, pieces.weights)
+def test_folding_adds_up_what_a_loop_in_double_precision_adds_up(case_of):
+    _, layout, text_embeddings = case_of([(1, 9, 4), (2, 7, 3), (0, 0, 0)])
+    segments = layout.segments(DESCRIPTIVE_KINDS)
+    slow = [sum(text_embeddings[row].double() for row in layout.columns(one, DESCRIPTIVE_KINDS)) for one in range(2)]
+    torch.testing.assert_close(segment_sums(text_embeddings, segments)[:2], torch.stack(slow), atol=1e-6, rtol=0)
+    assert segment_sums(text_embeddings, segments)[2].abs().max() == 0
 
 
 def test_folded_and_explicit_decide_alike_at_size(case_of, images_of):
