@@ -66,7 +66,8 @@ def test_any_class_name_can_be_asked_about(name: str) -> None:
 
 
 def test_a_file_name_without_utf8_form_can_be_asked_about() -> None:
-    ask("caf\udce9").body(max_tokens=5, is_structured=True)["messages"][-1]["content"].encode("utf-8")
+    content = ask("caf\udce9").body(max_tokens=5, is_structured=True)["messages"][-1]["content"]
+    assert b"caf" in content.encode("utf-8")
 
 
 def test_keys_do_not_change_from_version_to_version() -> None:
