@@ -12,7 +12,7 @@ from coder_core.specs import Runtime
 
 Location = tuple[int | str, ...]
 
-_UNIONS = ("dataset", "encoder")
+_UNIONS = ("dataset", "encoder", "validation")
 """Pydantic names the chosen variant as the second step of an error's path here; a user did not write it there."""
 
 _EXPECTED = {
@@ -94,8 +94,8 @@ def _nearest(found: str, known: Sequence[str], noun: str) -> str:
 
 
 def _variants(model: type[BaseModel], keys: Sequence[int | str]) -> list[str]:
-    field = model.model_json_schema()["properties"][keys[0]]
-    return sorted(field["discriminator"]["mapping"])
+    branches = _branches(model.model_json_schema()["properties"][keys[0]])
+    return sorted(kind for branch in branches for kind in branch.get("discriminator", {}).get("mapping", {}))
 
 
 def _schema_at(root: Mapping[str, Any], location: Location) -> Mapping[str, Any]:

@@ -26,8 +26,18 @@ MethodName = Literal[
     "coder_mahalanobis",
     "coder_shrunk",
     "coder_second_round",
+    "coder_rerank",
 ]
-"""Keys of `methods.METHODS` and `methods.VARIANTS`, named here so that a config is checked without loading torch."""
+"""Keys of `methods.METHODS` and `methods.VARIANTS`, and the rerank: named here so that a config is checked without
+loading torch."""
+
+RERANK: MethodName = "coder_rerank"
+"""CODER*: the one method that looks again at what another, `coder`, has said."""
+
+ControlName = Literal["waffle", "shuffled", "repeated_names", "nameless"]
+"""Keys of `baselines.controls.CONTROLS`."""
+
+Protocol = Literal["honest", "reference"]
 
 NEEDS_BANK = frozenset(get_args(MethodName)) - {"clip", "clip_ensemble"}
 """Methods that read descriptive texts; without a bank they would silently be CLIP."""
@@ -120,8 +130,10 @@ class TextsSpec(Spec):
 
     bank: InputPath | None = Field(default=None, description="Text-bank file; default: class names only.")
     generator: GeneratorSpec | None = Field(default=None, description="A language model that writes texts.")
-    pairs: Literal["none", "all"] = Field(
-        default="none", description="Pairs of classes that one_to_one questions are asked about."
+    pairs: Literal["none", "all", "confused"] = Field(
+        default="none",
+        description="Pairs of classes that one_to_one questions are asked about; `confused` asks, after stage 1, about "
+        "those that uncertain images really stand between (`rerank.pair_budget`).",
     )
     wordnet: str | None = Field(
         default=None, min_length=1, description="Take synonyms from this installed lexicon of `wn`, e.g. oewn:2024."
@@ -141,6 +153,36 @@ class MatrixSpec(Spec):
     )
 
 
+class RerankSpec(Spec):
+    """CODER's second stage: one-to-one texts decide between the best classes of uncertain images."""
+
+    candidates: int = Field(
+        default=5, ge=2, le=5, strict=True, description="Best classes that compete (paper, one-to-one rerank: five)."
+    )
+    threshold: float = Field(
+        default=0.1,
+        ge=0,
+        le=2,
+        description="An image is looked at again where the probabilities of its two best classes are closer than this "
+        "(0.1: median of the released code's nine hand-set values).",
+    )
+    choose_threshold: bool = Field(
+        default=False, strict=True, description="Choose the threshold on the `validation` data set instead."
+    )
+    pair_budget: int = Field(
+        default=1000, ge=0, strict=True, description="Pairs that `texts.pairs: confused` may ask about, at most."
+    )
+
+
+class AblationSpec(Spec):
+    """Accuracy against the number and the kinds of texts, from embeddings at hand."""
+
+    draws: int = Field(default=5, ge=1, le=100, strict=True, description="Random subsets of each number of texts.")
+    texts_per_class: tuple[int, ...] = Field(
+        default=(1, 2, 4, 8), min_length=1, description="Descriptive texts per class to try, beside all of them."
+    )
+
+
 class EvalSpec(Spec):
     """One evaluation: a data set, an encoder, texts, and the methods to compare."""
 
@@ -156,21 +198,39 @@ class EvalSpec(Spec):
     methods: tuple[MethodName, ...] = Field(
         default=("clip", "clip_ensemble", "vcd", "coder"), min_length=1, description="What to compare, each once."
     )
+    controls: tuple[ControlName, ...] = Field(
+        default=(), description="Score CODER also on texts without meaning: what would ensembling alone give?"
+    )
+    rerank: RerankSpec = Field(default=RerankSpec(), description="CODER's second stage, for `coder_rerank`.")
+    validation: DatasetSpec | None = Field(
+        default=None, description="Labelled images that choices are made on; never those of `dataset`."
+    )
+    ablation: AblationSpec | None = Field(default=None, description="Text ablation; `{}` for the default one.")
+    protocol: Protocol = Field(
+        default="honest",
+        description="`reference`: `coder_rerank` touches an image only where its TRUE label is among the candidates, "
+        "as the released code does. For comparison only; marked in every row.",
+    )
+    draw_seed: int = Field(
+        default=0, ge=0, strict=True, description="Decides the controls' words and the ablation's draws."
+    )
     matrix: MatrixSpec = Field(default=MatrixSpec(), description="The explicit CODER matrix.")
     logit_scale: float = Field(default=100.0, gt=0, le=1000, description="Factor from similarity to logit.")
 
     @model_validator(mode="after")
     def _features_go_together(self) -> "EvalSpec":
-        if (self.dataset.kind == "features") != (self.encoder.kind == "precomputed"):
-            raise ValueError(
-                f"dataset.kind {self.dataset.kind!r} and encoder.kind {self.encoder.kind!r} do not go together: "
-                "image features need the precomputed encoder, images need a model"
-            )
+        for field, dataset in (("dataset", self.dataset), ("validation", self.validation)):
+            if dataset is not None and (dataset.kind == "features") != (self.encoder.kind == "precomputed"):
+                raise ValueError(
+                    f"{field}.kind {dataset.kind!r} and encoder.kind {self.encoder.kind!r} do not go together: "
+                    "image features need the precomputed encoder, images need a model"
+                )
         return self
 
     @model_validator(mode="after")
     def _methods_have_texts(self) -> "EvalSpec":
         starved = [method for method in self.methods if method in NEEDS_BANK]
+        starved += [f"controls.{control}" for control in self.controls]
         if starved and self.texts.bank is None and self.texts.generator is None:
             raise ValueError(
                 f"texts.bank or texts.generator is required by {', '.join(starved)}: name one or drop the method"
@@ -178,9 +238,22 @@ class EvalSpec(Spec):
         return self
 
     @model_validator(mode="after")
-    def _methods_are_distinct(self) -> "EvalSpec":
-        if len(set(self.methods)) != len(self.methods):
-            raise ValueError("methods: each method once")
+    def _names_are_distinct(self) -> "EvalSpec":
+        for field, names in (("methods", self.methods), ("controls", self.controls)):
+            if len(set(names)) != len(names):
+                raise ValueError(f"{field}: each name once")
+        return self
+
+    @model_validator(mode="after")
+    def _rerank_is_complete(self) -> "EvalSpec":
+        if RERANK in self.methods and "coder" not in self.methods:
+            raise ValueError(f"methods: {RERANK} looks again at what coder has said: list coder, too")
+        if self.rerank.choose_threshold and self.validation is None:
+            raise ValueError("rerank.choose_threshold needs images to choose on: name them under `validation`")
+        if self.validation is not None and self.validation == self.dataset:
+            raise ValueError("validation is the same data set as `dataset`: choices would be made on test images")
+        if self.texts.pairs == "confused" and self.texts.generator is None:
+            raise ValueError("texts.pairs is `confused`: only a texts.generator can be asked about pairs")
         return self
 
 

@@ -11,7 +11,7 @@ from coder_core.atg.settings import GeneratorSpec, LlmRuntime
 from coder_core.fingerprint import key_of
 from coder_core.methods import METHODS, VARIANTS
 from coder_core.spec_base import Spec
-from coder_core.specs import DEFAULT_STORE, NEEDS_BANK, EvalSpec, MethodName, Runtime
+from coder_core.specs import DEFAULT_STORE, NEEDS_BANK, RERANK, EvalSpec, MethodName, Runtime
 from coder_core.texts.kinds import DESCRIPTIVE_KINDS
 
 FLAGS = {"kind": "flags"}
@@ -36,13 +36,13 @@ def spec(**changes):
 
 
 def test_method_names_are_those_of_the_methods():
-    assert typing.get_args(MethodName) == (*METHODS, *VARIANTS)
+    assert typing.get_args(MethodName) == (*METHODS, *VARIANTS, RERANK)
 
 
 def test_methods_that_need_a_bank_are_those_that_read_descriptive_texts():
     known = {**METHODS, **VARIANTS}
     describing = {name for name, method in known.items() if set(method.kinds) & set(DESCRIPTIVE_KINDS)}
-    assert describing == NEEDS_BANK
+    assert describing | {RERANK} == NEEDS_BANK
 
 
 def test_no_field_that_decides_numbers_is_a_runtime_field():
@@ -89,7 +89,7 @@ def test_every_setting_of_an_evaluation_changes_its_key(changed):
         ({"encoder": {**CLIP, "checkpoint": ""}}, "checkpoint"),
         ({"methods": []}, "methods"),
         ({"methods": ["clip", "tip"]}, "methods"),
-        ({"methods": ["clip", "clip"]}, "each method once"),
+        ({"methods": ["clip", "clip"]}, "methods: each name once"),
         ({"logit_scale": 0}, "logit_scale"),
         ({"logit_scale": 1001}, "logit_scale"),
         ({"logit_scale": float("nan")}, "logit_scale"),
@@ -109,12 +109,35 @@ def test_features_and_the_encoder_without_a_model_need_each_other(changes):
     assert spec(dataset=FEATURES, encoder=PRECOMPUTED).encoder.kind == "precomputed"
 
 
-@pytest.mark.parametrize("method", sorted(NEEDS_BANK))
+@pytest.mark.parametrize("method", sorted(NEEDS_BANK - {"coder", "coder_rerank"}))
 def test_methods_that_read_descriptions_need_descriptions(method):
     with pytest.raises(ValidationError, match=f"required by {method}"):
         spec(methods=["clip", method])
     for texts in ({"bank": "bank.yaml"}, {"generator": {"model": "m"}}):
         assert spec(methods=["clip", method], texts=texts).methods == ("clip", method)
+
+
+BANK = {"bank": "bank.yaml"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({"controls": ["waffle"]}, "required by controls.waffle"),
+        ({"controls": ["waffle", "waffle"], "texts": BANK}, "controls: each name once"),
+        ({"methods": ["coder_rerank"], "texts": BANK}, "list coder, too"),
+        ({"rerank": {"choose_threshold": True}}, "name them under `validation`"),
+        ({"validation": FLAGS}, "choices would be made on test images"),
+        ({"validation": FEATURES}, "validation.kind 'features'"),
+        ({"texts": {**BANK, "pairs": "confused"}}, "only a texts.generator"),
+        ({"rerank": {"candidates": 6}}, "candidates"),
+        ({"rerank": {"threshold": -0.1}}, "threshold"),
+        ({"ablation": {"draws": 0}}, "draws"),
+    ],
+)
+def test_settings_that_need_others_say_which(changes, where):
+    with pytest.raises(ValidationError, match=where):
+        spec(**changes)
 
 
 def test_paths_without_a_base_stay_as_they_are():
