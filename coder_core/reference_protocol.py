@@ -51,6 +51,7 @@ def rerank_as_released(
     labels: LabelTable,
     *,
     threshold: float,
+    candidates: int = CANDIDATES,
 ) -> RerankedPredictions:
     """Rerank only gated images whose true class is among the five best, as the released code does.
 
@@ -60,6 +61,7 @@ def rerank_as_released(
         pairs: Made by `fold_pairs`.
         labels: The true classes, TEST labels included: this is what the protocol does wrong.
         threshold: The gate's threshold; `REFERENCE_THRESHOLDS` has the released values.
+        candidates: How many of the best compete (released: five).
 
     Returns:
         As `rerank_predictions`, marked `protocol="reference"`.
@@ -70,8 +72,9 @@ def rerank_as_released(
     """
     truth = torch.from_numpy(labels.align(stage1)).unsqueeze(1)
     top_ids = torch.from_numpy(stage1.top_ids)
-    is_within_reach = (top_ids[:, :CANDIDATES] == truth).any(dim=1)
+    is_within_reach = (top_ids[:, :candidates] == truth).any(dim=1)
     gated = is_gated(torch.from_numpy(stage1.top_probabilities), threshold=threshold) & is_within_reach
     device = image_embeddings.device
-    order, counts = rerank(image_embeddings, top_ids.to(device), gated.to(device), pairs)
-    return RerankedPredictions(reorder_predictions(stage1, order, method=RERANK_METHOD, protocol=REFERENCE), counts)
+    reranked = rerank(image_embeddings, top_ids.to(device), gated.to(device), pairs, candidates=candidates)
+    predictions = reorder_predictions(stage1, reranked.order, method=RERANK_METHOD, protocol=REFERENCE)
+    return RerankedPredictions(predictions, reranked)

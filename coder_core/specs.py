@@ -217,6 +217,11 @@ class EvalSpec(Spec):
     matrix: MatrixSpec = Field(default=MatrixSpec(), description="The explicit CODER matrix.")
     logit_scale: float = Field(default=100.0, gt=0, le=1000, description="Factor from similarity to logit.")
 
+    @property
+    def stage1_methods(self) -> tuple[MethodName, ...]:
+        """The methods that need nothing but texts and images: all but the rerank."""
+        return tuple(method for method in self.methods if method != RERANK)
+
     @model_validator(mode="after")
     def _features_go_together(self) -> "EvalSpec":
         for field, dataset in (("dataset", self.dataset), ("validation", self.validation)):
@@ -229,7 +234,7 @@ class EvalSpec(Spec):
 
     @model_validator(mode="after")
     def _methods_have_texts(self) -> "EvalSpec":
-        starved = [method for method in self.methods if method in NEEDS_BANK]
+        starved: list[str] = [method for method in self.methods if method in NEEDS_BANK]
         starved += [f"controls.{control}" for control in self.controls]
         if starved and self.texts.bank is None and self.texts.generator is None:
             raise ValueError(

@@ -13,6 +13,7 @@ Both or none: a pair counts only where texts exist in BOTH directions. Cosines o
 texts, or with one direction only, contributes 0, as in the released code, and is counted.
 """
 
+import math
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
@@ -97,11 +98,31 @@ class Reranked(NamedTuple):
     Args:
         order: `(images, best)`: which of the given places stands at each place now; 0, 1, 2, ... where nothing moved.
             `top_ids.gather(1, order)` are the new ids, and the same gather keeps every class with its probability.
-        counts: What happened.
+        gated: `(images,)`: which were looked at again.
+        missing: `(images,)`: comparisons of each that had no text at all; 0 where it was not looked at.
+        one_sided: `(images,)`: those that had texts in one direction only.
+        comparisons: How many every gated image asks for: ten with five candidates.
     """
 
     order: Int[Tensor, "images best"]
-    counts: RerankCounts
+    gated: Bool[Tensor, " images"]
+    missing: Int[Tensor, " images"]
+    one_sided: Int[Tensor, " images"]
+    comparisons: int
+
+    @property
+    def counts(self) -> RerankCounts:
+        """What happened, added up over the images."""
+        gated = int(self.gated.sum())
+        return RerankCounts(
+            images=len(self.order),
+            gated=gated,
+            changed=int((self.order[:, :1] != 0).sum()),
+            pairs_wanted=gated * self.comparisons,
+            pairs_missing=int(self.missing.sum()),
+            pairs_one_sided=int(self.one_sided.sum()),
+            images_incomplete=int((self.missing + self.one_sided > 0).sum()),
+        )
 
 
 def fold_pairs(text_embeddings: Float[Tensor, "texts dim"], layout: TextLayout) -> FoldedPairs:
@@ -155,10 +176,11 @@ def rerank(
         candidates: How many of the best compete; where there are fewer, all do.
 
     Returns:
-        The new order and the counts. Equal scores keep the order of stage 1 (where the lower class id won ties).
+        The new order, and what was missing for it. Equal scores keep the order of stage 1 (where the lower class id
+        won ties).
     """
     order = torch.arange(top_ids.shape[1], device=top_ids.device).repeat(len(top_ids), 1)
-    counts = RerankCounts(images=len(top_ids))
+    missing, one_sided = (torch.zeros(len(top_ids), dtype=torch.int64, device=top_ids.device) for _ in range(2))
     uncertain = gated.nonzero().squeeze(1)
     # Images of one best class ask for the same pairs: one after the other, those stay in the cache (1.5 times as fast).
     uncertain = uncertain.index_select(0, torch.argsort(top_ids[uncertain, 0]))
@@ -168,8 +190,10 @@ def rerank(
         scores = _scores(image_embeddings.index_select(0, images), competing, rows, pairs.differences)
         places = torch.sort(scores, dim=1, descending=True, stable=True).indices
         order[images, : competing.shape[1]] = places
-        counts += _count(pairs.directions[rows], places)
-    return Reranked(order, counts)
+        directions = pairs.directions[rows]
+        missing[images], one_sided[images] = (directions == 0).sum(dim=1), (directions == 1).sum(dim=1)
+    competitors = min(candidates, top_ids.shape[1])
+    return Reranked(order, gated, missing, one_sided, math.comb(competitors, 2))
 
 
 def rerank_scores(
@@ -208,17 +232,6 @@ def _scores(
     is_lower = competing.index_select(1, first) < competing.index_select(1, second)
     gains = torch.nn.functional.one_hot(first, width) - torch.nn.functional.one_hot(second, width)
     return torch.where(is_lower, margins, -margins) @ gains.float() / max(1, width - 1)
-
-
-def _count(directions: Int[Tensor, "gated places"], order: Int[Tensor, "gated candidates"]) -> RerankCounts:
-    return RerankCounts(
-        gated=len(directions),
-        changed=int((order[:, :1] != 0).sum()),
-        pairs_wanted=directions.numel(),
-        pairs_missing=int((directions == 0).sum()),
-        pairs_one_sided=int((directions == 1).sum()),
-        images_incomplete=int((directions < BOTH).any(dim=1).sum()),
-    )
 
 
 def _mean_texts(text_embeddings: Float[Tensor, "texts dim"], columns: list[Columns]) -> Float[Tensor, "pairs dim"]:

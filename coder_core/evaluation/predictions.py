@@ -19,7 +19,7 @@ from torch import Tensor
 from coder_core.coder.gate import DEFAULT_THRESHOLD, is_gated
 from coder_core.coder.pairs import CANDIDATES
 from coder_core.coder.ranking import predict_topk, probabilities_of
-from coder_core.coder.rerank import FoldedPairs, RerankCounts, rerank
+from coder_core.coder.rerank import FoldedPairs, RerankCounts, Reranked, rerank
 from coder_core.errors import DatasetError
 
 __all__ = [
@@ -126,10 +126,15 @@ def build_predictions(
 
 
 class RerankedPredictions(NamedTuple):
-    """CODER* and how it came about."""
+    """CODER* and how it came about, image by image."""
 
     predictions: Predictions
-    counts: RerankCounts
+    reranked: Reranked
+
+    @property
+    def counts(self) -> RerankCounts:
+        """What happened, added up; counts of parts of a data set add up to those of the whole."""
+        return self.reranked.counts
 
 
 def rerank_predictions(
@@ -167,8 +172,9 @@ def rerank_predictions(
         )
     gated = is_gated(torch.from_numpy(stage1.top_probabilities), threshold=threshold).to(image_embeddings.device)
     top_ids = torch.from_numpy(stage1.top_ids).to(image_embeddings.device)
-    order, counts = rerank(image_embeddings, top_ids, gated, pairs, candidates=candidates)
-    return RerankedPredictions(reorder_predictions(stage1, order, method=method, protocol=stage1.protocol), counts)
+    reranked = rerank(image_embeddings, top_ids, gated, pairs, candidates=candidates)
+    predictions = reorder_predictions(stage1, reranked.order, method=method, protocol=stage1.protocol)
+    return RerankedPredictions(predictions, reranked)
 
 
 def reorder_predictions(

@@ -60,6 +60,12 @@ def problems(draw):
     return make_layout(held, classes), top_ids, torch.tensor(gated, dtype=torch.bool), draw(st.integers(0, 999))
 
 
+def order_and_counts(images, top_ids, gated, folded):
+    """What a rerank decided, and what happened."""
+    found = rerank.rerank(images, top_ids, gated, folded)
+    return found.order, found.counts
+
+
 @given(problems(), st.integers(1, 200))
 @settings(deadline=None, max_examples=60)
 def test_equals_the_loop_over_images_whatever_the_step(problem, at_once):
@@ -69,7 +75,7 @@ def test_equals_the_loop_over_images_whatever_the_step(problem, at_once):
     whole = rerank.VALUES_AT_ONCE
     try:
         rerank.VALUES_AT_ONCE = at_once
-        order, counts = rerank.rerank(images, top_ids, gated, folded)
+        order, counts = order_and_counts(images, top_ids, gated, folded)
     finally:
         rerank.VALUES_AT_ONCE = whole
     for row, ids in enumerate(top_ids.tolist()):
@@ -91,9 +97,12 @@ def test_equals_the_loop_over_images_whatever_the_step(problem, at_once):
 @settings(deadline=None, max_examples=60)
 def test_missing_and_one_sided_pairs_are_counted(problem):
     layout, top_ids, gated, seed = problem
-    _, counts = rerank.rerank(unit(len(top_ids), seed), top_ids, gated, fold_pairs(unit(layout.text_count, 1), layout))
+    folded = fold_pairs(unit(layout.text_count, 1), layout)
+    found = rerank.rerank(unit(len(top_ids), seed), top_ids, gated, folded)
+    counts = found.counts
     wanted = missing = one_sided = incomplete = 0
-    for ids in top_ids[gated].tolist():
+    for row in gated.nonzero().squeeze(1).tolist():
+        ids = top_ids[row].tolist()
         directions = [
             ((a, b) in layout.by_pair) + ((b, a) in layout.by_pair) for a in ids[:5] for b in ids[:5] if a < b
         ]
@@ -101,6 +110,7 @@ def test_missing_and_one_sided_pairs_are_counted(problem):
         missing += directions.count(0)
         one_sided += directions.count(1)
         incomplete += min(directions, default=2) < 2
+        assert (found.missing[row], found.one_sided[row]) == (directions.count(0), directions.count(1))
     assert (counts.pairs_wanted, counts.pairs_missing, counts.pairs_one_sided) == (wanted, missing, one_sided)
     assert counts.images_incomplete == incomplete
 
@@ -114,7 +124,7 @@ def test_three_classes_by_hand():
     candidates = torch.tensor([[0, 2, 1]])
     scores = rerank_scores(image, candidates, fold_pairs(texts, layout))
     torch.testing.assert_close(scores, torch.tensor([[0.5, -1.45, 0.95]]), atol=1e-6, rtol=0)
-    order, counts = rerank.rerank(image, candidates, torch.tensor([True]), fold_pairs(texts, layout))
+    order, counts = order_and_counts(image, candidates, torch.tensor([True]), fold_pairs(texts, layout))
     assert order.tolist() == [[2, 0, 1]]
     assert counts == RerankCounts(images=1, gated=1, changed=1, pairs_wanted=3)
 
@@ -126,7 +136,7 @@ def test_decides_as_the_loop_at_size():
     layout = make_layout(held, 30)
     images, texts = unit(300, 9), unit(layout.text_count, 10)
     top_ids = torch.from_numpy(np.stack([rng.permutation(30)[:7] for _ in range(300)]))
-    order, counts = rerank.rerank(images, top_ids, torch.ones(300, dtype=torch.bool), fold_pairs(texts, layout))
+    order, counts = order_and_counts(images, top_ids, torch.ones(300, dtype=torch.bool), fold_pairs(texts, layout))
     new_ids, vectors = top_ids.gather(1, order).tolist(), texts.tolist()
     for image, old, new in zip(images.tolist(), top_ids.tolist(), new_ids, strict=True):
         scores = slow_scores(image, old[:5], layout.by_pair, vectors)
@@ -140,7 +150,7 @@ def test_a_text_in_one_direction_only_gives_no_advantage():
     layout = make_layout({(1, 0): 3}, 2)
     candidates = torch.tensor([[0, 1]])
     folded = fold_pairs(torch.ones(3, DIM) / DIM**0.5, layout)
-    order, counts = rerank.rerank(torch.ones(1, DIM) / DIM**0.5, candidates, torch.tensor([True]), folded)
+    order, counts = order_and_counts(torch.ones(1, DIM) / DIM**0.5, candidates, torch.tensor([True]), folded)
     assert order.tolist() == [[0, 1]]
     assert (counts.pairs_one_sided, counts.pairs_missing, counts.changed) == (1, 0, 0)
     assert len(folded) == 0
@@ -149,7 +159,7 @@ def test_a_text_in_one_direction_only_gives_no_advantage():
 def test_classes_with_identical_texts_keep_their_order():
     layout = make_layout(dict.fromkeys(permutations(range(3), 2), 2), 3)
     texts = unit(2, 3).repeat(6, 1)
-    order, counts = rerank.rerank(
+    order, counts = order_and_counts(
         unit(9, 4), torch.tensor([[2, 0, 1]] * 9), torch.ones(9, dtype=torch.bool), fold_pairs(texts, layout)
     )
     assert order.tolist() == [[0, 1, 2]] * 9
@@ -160,10 +170,10 @@ def test_none_gated_moves_nothing_and_all_gated_counts_all():
     layout = make_layout(dict.fromkeys(permutations(range(6), 2), 1), 6)
     folded, images = fold_pairs(unit(30, 5), layout), unit(8, 6)
     top_ids = torch.stack([torch.randperm(6, generator=torch.Generator().manual_seed(row)) for row in range(8)])
-    order, counts = rerank.rerank(images, top_ids, torch.zeros(8, dtype=torch.bool), folded)
+    order, counts = order_and_counts(images, top_ids, torch.zeros(8, dtype=torch.bool), folded)
     assert order.tolist() == [list(range(6))] * 8
     assert counts == RerankCounts(images=8)
-    order, counts = rerank.rerank(images, top_ids, torch.ones(8, dtype=torch.bool), folded)
+    order, counts = order_and_counts(images, top_ids, torch.ones(8, dtype=torch.bool), folded)
     assert (counts.gated, counts.pairs_wanted, counts.images_incomplete) == (8, 80, 0)
     assert (order[:, 5] == 5).all()
 
@@ -173,14 +183,14 @@ def test_fewer_than_five_classes_all_compete(classes):
     layout = make_layout(dict.fromkeys(permutations(range(classes), 2), 1), classes)
     folded = fold_pairs(unit(layout.text_count, 7), layout)
     top_ids = torch.arange(classes).repeat(3, 1)
-    order, counts = rerank.rerank(unit(3, 8), top_ids, torch.ones(3, dtype=torch.bool), folded)
+    order, counts = order_and_counts(unit(3, 8), top_ids, torch.ones(3, dtype=torch.bool), folded)
     assert order.sort(dim=1).values.tolist() == top_ids.tolist()
     assert counts.pairs_wanted == 3 * classes * (classes - 1) // 2
 
 
 def test_no_pair_at_all_is_allowed():
     folded = fold_pairs(torch.empty(0, DIM), make_layout({}, 6))
-    order, counts = rerank.rerank(unit(2, 0), torch.arange(6).repeat(2, 1), torch.ones(2, dtype=torch.bool), folded)
+    order, counts = order_and_counts(unit(2, 0), torch.arange(6).repeat(2, 1), torch.ones(2, dtype=torch.bool), folded)
     assert order.tolist() == [list(range(6))] * 2
     assert (counts.pairs_missing, counts.images_incomplete) == (20, 2)
 
@@ -190,13 +200,13 @@ def test_no_pair_at_all_is_allowed():
 def test_permuting_images_permutes_the_order_and_parts_add_up(problem, data):
     layout, top_ids, gated, seed = problem
     images, folded = unit(len(top_ids), seed), fold_pairs(unit(layout.text_count, 2), layout)
-    order, counts = rerank.rerank(images, top_ids, gated, folded)
+    order, counts = order_and_counts(images, top_ids, gated, folded)
     rows = torch.tensor(data.draw(st.permutations(range(len(top_ids)))), dtype=torch.int64)
-    permuted, same = rerank.rerank(images[rows], top_ids[rows], gated[rows], folded)
+    permuted, same = order_and_counts(images[rows], top_ids[rows], gated[rows], folded)
     assert torch.equal(permuted, order[rows])
     assert same == counts
     cut = data.draw(st.integers(0, len(top_ids)))
-    halves = [rerank.rerank(images[p], top_ids[p], gated[p], folded) for p in (slice(0, cut), slice(cut, None))]
+    halves = [order_and_counts(images[p], top_ids[p], gated[p], folded) for p in (slice(0, cut), slice(cut, None))]
     assert halves[0].counts + halves[1].counts == counts
 
 
