@@ -11,20 +11,15 @@ from prefect.runtime import flow_run
 
 from coder_core.atg.generation_report import GenerationReport
 from coder_core.config import DEMO_CONFIG, load_runtime, load_spec
-from coder_core.specs import EvalSpec, Runtime
+from coder_core.specs import RERANK, EvalSpec, Runtime
 from coder_core.steps.dataset import DatasetHandle
 from coder_core.steps.encoding import EncoderHandle
 from coder_core.steps.predictions import PredictionInputs
 from coder_core.steps.results import EvalResult, Evidence
 from coder_core.steps.workplace import Product
-from tasks.coder import (
-    finish_matrix,
-    finish_predictions,
-    plan_matrix_shards,
-    plan_prediction_shards,
-    predict_shard,
-    write_matrix_shard,
-)
+from flows.rerank import rerank_uncertain
+from flows.sharded import predict
+from tasks.coder import finish_matrix, plan_matrix_shards, write_matrix_shard
 from tasks.concurrency import join, task_slots
 from tasks.dataset import check_store, load_dataset, open_encoder
 from tasks.images import embed_image_shard, finish_image_embeddings, plan_image_shards
@@ -59,7 +54,7 @@ def coder_eval(
         check_store(runtime)
         dataset = load_dataset(spec.dataset, runtime)
         encoder = open_encoder(spec.encoder)
-        bank = gather_texts(spec, dataset, encoder, runtime)
+        bank, spent_usd = gather_texts(spec, dataset, encoder, runtime)
         texts = write_texts(dataset, bank, spec, runtime)
 
         embedding_texts = embed_texts.submit(texts, encoder, runtime)
@@ -75,9 +70,11 @@ def coder_eval(
             encoder=encoder,
             logit_scale=spec.logit_scale,
         )
-        shards = plan_prediction_shards(inputs, spec, runtime)
-        predicting = predict_shard.map(shards, unmapped(inputs), unmapped(spec), unmapped(runtime))
-        predictions = finish_predictions(inputs, spec, predicting.result(), runtime)
+        predictions = predict(inputs, spec.stage1_methods, runtime)
+        reranked = None
+        if RERANK in spec.methods:
+            reranked = rerank_uncertain(spec, dataset, predictions["coder"], inputs, runtime, spent_usd=spent_usd)
+            predictions[RERANK] = reranked.predictions
         matrix = write_matrix(spec, image_embeddings, text_embeddings, encoder, runtime)
 
     evidence = Evidence(
@@ -90,19 +87,23 @@ def coder_eval(
         image_embeddings=image_embeddings,
         matrix=matrix,
         predictions=predictions,
+        rerank=reranked,
     )
     return publish_results(spec, evidence, runtime)
 
 
-def gather_texts(spec: EvalSpec, dataset: DatasetHandle, encoder: EncoderHandle, runtime: Runtime) -> Product:
-    """Have missing texts generated, chunk of classes after chunk, and put the bank together from every source."""
+def gather_texts(
+    spec: EvalSpec, dataset: DatasetHandle, encoder: EncoderHandle, runtime: Runtime
+) -> tuple[Product, float]:
+    """Have missing texts generated, chunk of classes after chunk, and put the bank together; tells what they cost."""
     reports: list[GenerationReport] = []
+    spent_usd = 0.0
     for chunk in plan_generation(dataset, spec, runtime):
-        spent_usd = sum(report.cost_usd for report in reports)
         reports.append(generate_texts(chunk, dataset, spec, encoder, runtime, spent_usd))
+        spent_usd += reports[-1].cost_usd
     if reports:
         report_generation(reports)
-    return assemble_bank(dataset, spec, encoder, runtime)
+    return assemble_bank(dataset, spec, encoder, runtime), spent_usd
 
 
 def write_matrix(

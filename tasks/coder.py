@@ -1,9 +1,11 @@
 """Tasks: predictions of every method, and the explicit CODER matrix where it is asked for."""
 
+from collections.abc import Sequence
+
 from prefect import task
 
 from coder_core import steps
-from coder_core.specs import EvalSpec, Runtime
+from coder_core.specs import Runtime
 from coder_core.steps.encoding import EncoderHandle
 from coder_core.steps.image_embeddings import Shard, ShardReport
 from coder_core.steps.predictions import PredictionInputs
@@ -13,23 +15,25 @@ from tasks.policy import STEP_POLICY
 
 
 @task(task_run_name="plan-prediction-shards", **STEP_POLICY)
-def plan_prediction_shards(inputs: PredictionInputs, spec: EvalSpec, runtime: Runtime) -> list[Shard]:
+def plan_prediction_shards(inputs: PredictionInputs, methods: Sequence[str], runtime: Runtime) -> list[Shard]:
     """Cut the images into shards; none when every method's predictions are in the store."""
-    return steps.predictions.plan_predictions(inputs, spec.methods, runtime)
+    return steps.predictions.plan_predictions(inputs, methods, runtime)
 
 
 @task(task_run_name="predict-{shard.name}", **STEP_POLICY)
-def predict_shard(shard: Shard, inputs: PredictionInputs, spec: EvalSpec, runtime: Runtime) -> dict[str, ShardReport]:
+def predict_shard(
+    shard: Shard, inputs: PredictionInputs, methods: Sequence[str], runtime: Runtime
+) -> dict[str, ShardReport]:
     """Classify one shard by every method whose predictions are missing."""
-    return steps.predictions.predict_shard(shard, inputs, spec.methods, runtime)
+    return steps.predictions.predict_shard(shard, inputs, methods, runtime)
 
 
 @task(task_run_name="finish-predictions", **STEP_POLICY)
 def finish_predictions(
-    inputs: PredictionInputs, spec: EvalSpec, reports: list[dict[str, ShardReport]], runtime: Runtime
+    inputs: PredictionInputs, methods: Sequence[str], reports: list[dict[str, ShardReport]], runtime: Runtime
 ) -> dict[str, Product]:
     """Join the shards of every method."""
-    return steps.predictions.finish_predictions(inputs, spec.methods, reports, runtime)
+    return steps.predictions.finish_predictions(inputs, methods, reports, runtime)
 
 
 @task(task_run_name="plan-matrix-shards", **STEP_POLICY)

@@ -6,10 +6,13 @@ is idempotent: what the store holds is not made again, so a retry or a re-run go
 
 from coder_core.steps import (
     coder_matrix,
+    confused_pairs,
     dataset,
     encoding,
+    gate,
     image_embeddings,
     predictions,
+    rerank,
     results,
     text_bank,
     text_embeddings,
@@ -19,10 +22,13 @@ from coder_core.steps import (
 
 __all__ = [
     "coder_matrix",
+    "confused_pairs",
     "dataset",
     "encoding",
+    "gate",
     "image_embeddings",
     "predictions",
+    "rerank",
     "results",
     "text_bank",
     "text_embeddings",

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from coder_core.classes import ClassList
+from coder_core.evaluation.labels import LabelTable
 from coder_core.images.sources import ImageBatch, ImageSource, open_source
 from coder_core.report.progress import track
 from coder_core.specs import FeaturesDataset, FlagsDataset, FolderDataset, Runtime
@@ -55,6 +56,13 @@ def load_dataset(dataset: FlagsDataset | FolderDataset | FeaturesDataset, runtim
 def read_classes(artifacts: ArtifactStore, classes: Artifact) -> ClassList:
     """The class list of a `classes` artifact."""
     return ClassList(tuple(artifacts.read_document(classes)["names"]))
+
+
+def read_labels(artifacts: ArtifactStore, labels: Artifact, split: str) -> LabelTable:
+    """The labels of a `labels` artifact, as those of a split: `train`, `validation` or `test`."""
+    table = artifacts.read(labels)
+    label_ids = table.column("label_id").to_numpy().astype(np.int64)
+    return LabelTable(tuple(table.column("image_id").to_pylist()), label_ids, split)
 
 
 def part_name(number: int) -> str:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import torch
 
 from coder_core.coder.classifier import Classifier
-from coder_core.evaluation.predictions import STORED_CLASSES, Predictions, build_predictions
+from coder_core.evaluation.predictions import HONEST, STORED_CLASSES, Predictions, build_predictions
 from coder_core.methods import build_classifier
 from coder_core.report.progress import track
 from coder_core.specs import Runtime
@@ -102,12 +102,31 @@ def finish_predictions(
 
 def read_predictions(artifacts: ArtifactStore, predictions: Artifact, method: str) -> Predictions:
     """The predictions of a `predictions` artifact."""
-    table = artifacts.read(predictions)
+    table = artifacts.read(predictions, ["image_id", "top_ids", "top_probabilities"])
+    protocol = str(predictions.summary.get("protocol", HONEST))
+    return predictions_from_arrow(table, method, protocol=protocol)
+
+
+def predictions_from_arrow(table: pa.Table, method: str, *, protocol: str = HONEST) -> Predictions:
+    """Predictions from rows of a `predictions` artifact."""
     return Predictions(
         image_ids=tuple(table.column("image_id").to_pylist()),
         top_ids=vectors_from_arrow(table.column("top_ids")),
         top_probabilities=vectors_from_arrow(table.column("top_probabilities")),
         method=method,
+        protocol=protocol,
+    )
+
+
+def predictions_to_arrow(predictions: Predictions) -> pa.Table:
+    """Predictions as rows: image id, best classes, their probabilities."""
+    width = predictions.top_ids.shape[1]
+    return pa.table(
+        {
+            "image_id": pa.array(predictions.image_ids, type=pa.string()),
+            "top_ids": _lists(predictions.top_ids, width),
+            "top_probabilities": _lists(predictions.top_probabilities, width),
+        }
     )
 
 
@@ -139,20 +158,11 @@ def _predict_part(
     images = torch.from_numpy(ledger.read(usable.column("key").to_pylist()))
     image_ids = usable.column("image_id").to_pylist()
     return {
-        method: _as_arrow(build_predictions(classifier.logits(images), image_ids, method=method, k=STORED_CLASSES))
+        method: predictions_to_arrow(
+            build_predictions(classifier.logits(images), image_ids, method=method, k=STORED_CLASSES)
+        )
         for method, classifier in classifiers.items()
     }
-
-
-def _as_arrow(predictions: Predictions) -> pa.Table:
-    width = predictions.top_ids.shape[1]
-    return pa.table(
-        {
-            "image_id": pa.array(predictions.image_ids, type=pa.string()),
-            "top_ids": _lists(predictions.top_ids, width),
-            "top_probabilities": _lists(predictions.top_probabilities, width),
-        }
-    )
 
 
 def _lists(matrix: np.ndarray, width: int) -> pa.FixedSizeListArray:

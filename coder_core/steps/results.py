@@ -8,24 +8,24 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-
 from coder_core.classes import ClassList
 from coder_core.encoders.device import choose_device
 from coder_core.evaluation.comparisons import ComparisonRow, compare, correct_comparisons
-from coder_core.evaluation.labels import LabelTable
 from coder_core.evaluation.metrics import MetricRow, evaluate
 from coder_core.fingerprint import canonical_json, key_of
 from coder_core.specs import EvalSpec, Runtime
-from coder_core.steps.dataset import DatasetHandle, read_classes
+from coder_core.steps.dataset import DatasetHandle, read_classes, read_labels
 from coder_core.steps.encoding import EncoderHandle
 from coder_core.steps.image_embeddings import read_quarantine
 from coder_core.steps.predictions import read_predictions
+from coder_core.steps.rerank_tables import RerankEvidence, rerank_tables
 from coder_core.steps.result_tables import class_table, confusion_table, prediction_table, rows_table, text_table
 from coder_core.steps.texts import read_text_table
 from coder_core.steps.workplace import Handle, Product, open_store
-from coder_core.storage.artifacts import Artifact, ArtifactStore
+from coder_core.storage.artifacts import ArtifactStore
 from coder_core.storage.results import ResultTables
+from coder_core.texts.kinds import TextKind
+from coder_core.texts.sentences import TextTable
 
 
 class Metric(Handle):
@@ -68,6 +68,7 @@ class Evidence(Handle):
     text_embeddings: Product
     image_embeddings: Product
     predictions: dict[str, Product]
+    rerank: RerankEvidence | None = None
     matrix: Product | None = None
 
 
@@ -85,10 +86,14 @@ def publish_results(spec: EvalSpec, evidence: Evidence, runtime: Runtime) -> Eva
     small = {
         "metrics": rows_table([row._asdict() for row in metrics]),
         "comparisons": rows_table([row._asdict() for row in correct_comparisons(comparisons)]),
-        "texts": text_table(read_text_table(artifacts, evidence.texts.artifact), classes),
+        "texts": text_table(_read_texts(artifacts, evidence), classes),
         "timings": rows_table(_timing_rows(evidence)),
+        "artifacts": rows_table(_artifact_rows(evidence)),
         "quarantine": rows_table(read_quarantine(artifacts, evidence.image_embeddings.artifact)),
     }
+    if evidence.rerank is not None:
+        stage1 = evidence.predictions["coder"].artifact
+        small |= rerank_tables(artifacts, evidence.rerank, stage1, spec, classes)
     for name, table in small.items():
         if len(table):
             tables.write(name, evidence.run_id, table)
@@ -104,7 +109,7 @@ def _measure(
 
     Every method's tables are parts of their own, so that one method, and the baseline, are in memory at a time.
     """
-    labels = _read_labels(artifacts, evidence.dataset.labels)
+    labels = read_labels(artifacts, evidence.dataset.labels, "test")
     found = evidence.predictions
     baseline = read_predictions(artifacts, found[BASELINE].artifact, BASELINE) if BASELINE in found else None
     metrics: list[MetricRow] = []
@@ -125,10 +130,14 @@ BASELINE = "clip"
 _METHOD_TABLES = {"predictions": prediction_table, "class_metrics": class_table, "confusions": confusion_table}
 
 
-def _read_labels(artifacts: ArtifactStore, labels: Artifact) -> LabelTable:
-    table = artifacts.read(labels)
-    label_ids = table.column("label_id").to_numpy().astype(np.int64)
-    return LabelTable(tuple(table.column("image_id").to_pylist()), label_ids, "test")
+def _read_texts(artifacts: ArtifactStore, evidence: Evidence) -> TextTable:
+    """The texts of stage 1 and, after them, those that tell pairs apart."""
+    table = read_text_table(artifacts, evidence.texts.artifact)
+    if evidence.rerank is None:
+        return table
+    rows = read_text_table(artifacts, evidence.rerank.texts.artifact)
+    pairs = tuple(row for row in rows if row.kind is TextKind.ONE_TO_ONE)
+    return TextTable(rows=(*table.rows, *pairs), class_count=table.class_count)
 
 
 def _products(evidence: Evidence) -> list[Product]:
@@ -139,6 +148,7 @@ def _products(evidence: Evidence) -> list[Product]:
         evidence.text_embeddings,
         evidence.image_embeddings,
         *matrix,
+        *(evidence.rerank.products if evidence.rerank else []),
         *evidence.predictions.values(),
     ]
 
@@ -148,6 +158,13 @@ def _timing_rows(evidence: Evidence) -> list[dict[str, Any]]:
         {"step": product.step, "seconds": product.seconds, "rows": product.artifact.rows, "computed": product.computed}
         for product in _products(evidence)
     ]
+
+
+def _artifact_rows(evidence: Evidence) -> list[dict[str, Any]]:
+    dataset = evidence.dataset
+    named = [("list_classes", dataset.classes), ("read_labels", dataset.labels)]
+    named += [(product.step, product.artifact) for product in _products(evidence)]
+    return [{"step": step, "kind": made.kind, "key": made.key, "rows": made.rows} for step, made in named]
 
 
 def _counts(evidence: Evidence) -> dict[str, int]:

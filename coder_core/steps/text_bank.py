@@ -42,14 +42,21 @@ from coder_core.texts.merging import merge_banks
 STEP_VERSION = 1
 
 
+PAIRS_PER_TASK = 1_000
+"""Pairs that one task asks about: minutes of a server that answers some ten questions a second."""
+
+
 class ClassChunk(Handle):
-    """Classes whose texts one task buys."""
+    """Classes, or pairs of classes, whose texts one task buys."""
 
     class_ids: tuple[int, ...]
+    pairs: tuple[ClassPair, ...] = ()
 
     @property
     def name(self) -> str:
-        """First and last class, for people."""
+        """First and last class (or pair), for people."""
+        if self.pairs:
+            return "..".join("-".join(map(str, pair)) for pair in (self.pairs[0], self.pairs[-1]))
         return f"{self.class_ids[0]}-{self.class_ids[-1]}"
 
 
@@ -60,6 +67,12 @@ def plan_generation(classes: Artifact, texts: TextsSpec, runtime: Runtime) -> li
     class_list = read_classes(open_store(runtime), classes)
     chunks = chunk_class_ids(class_list, size=runtime.classes_per_task)
     return [ClassChunk(class_ids=class_ids) for class_ids in chunks]
+
+
+def plan_pair_generation(pairs: Sequence[ClassPair]) -> list[ClassChunk]:
+    """Cut pairs to ask about, found after stage 1, into chunks."""
+    starts = range(0, len(pairs), PAIRS_PER_TASK)
+    return [ClassChunk(class_ids=(), pairs=tuple(pairs[start : start + PAIRS_PER_TASK])) for start in starts]
 
 
 def generate_chunk(
@@ -96,7 +109,7 @@ def generate_chunk(
         buyer=(BatchBuyer if is_batch else DirectBuyer)(ledger, runtime.llm, spent_usd=spent_usd),
         similarity=_name_similarity(texts, encoder, runtime),
         class_ids=chunk.class_ids,
-        pairs=[pair for pair in _pairs(class_list, texts) if pair[0] in set(chunk.class_ids)],
+        pairs=chunk.pairs or _pairs(class_list, texts, within=chunk.class_ids),
     ).report
 
 
@@ -122,8 +135,22 @@ def estimate_cost(classes: ClassList, texts: TextsSpec, runtime: Runtime, *, is_
     )
 
 
-def assemble_bank(classes: Artifact, texts: TextsSpec, encoder: EncoderHandle, runtime: Runtime) -> Product:
+def assemble_bank(
+    classes: Artifact,
+    texts: TextsSpec,
+    encoder: EncoderHandle,
+    runtime: Runtime,
+    *,
+    pairs: Sequence[ClassPair] = (),
+) -> Product:
     """Put the bank together: the file, what a language model wrote, WordNet's synonyms, and a person's edits over all.
+
+    Args:
+        classes: The class list.
+        texts: Where phrases come from.
+        encoder: Tells which analogues are too similar to another class.
+        runtime: Where the store is.
+        pairs: Pairs that a language model was asked about after stage 1.
 
     Raises:
         TextBankError: A file does not fit the class list.
@@ -131,7 +158,8 @@ def assemble_bank(classes: Artifact, texts: TextsSpec, encoder: EncoderHandle, r
     """
     watch, artifacts = Stopwatch(), open_store(runtime)
     class_list = read_classes(artifacts, classes)
-    bank = merge_banks(list(_banks(class_list, texts, encoder, runtime)), _read_edits(texts, class_list))
+    banks = list(_banks(class_list, texts, encoder, runtime, pairs))
+    bank = merge_banks(banks, _read_edits(texts, class_list))
     content = write_text_bank(bank, class_list)
     inputs = {"content": content_hash(content.encode("utf-8")), "classes": classes.key}
     payload = ArtifactPayload(kind="text_bank", step_version=STEP_VERSION, spec={}, inputs=inputs)
@@ -144,16 +172,18 @@ def read_bank(artifacts: ArtifactStore, bank: Artifact, classes: ClassList) -> T
     return parse_text_bank(artifacts.read_document(bank)["bank"], place=f"text_bank {bank.key[:12]}", classes=classes)
 
 
-def _banks(classes: ClassList, texts: TextsSpec, encoder: EncoderHandle, runtime: Runtime) -> Iterator[TextBank]:
-    yield _read_bank_file(texts, classes)
+def _banks(
+    classes: ClassList, texts: TextsSpec, encoder: EncoderHandle, runtime: Runtime, pairs: Sequence[ClassPair]
+) -> Iterator[TextBank]:
+    yield read_bank_file(texts, classes)
     if texts.generator is not None:
         yield generate_phrases(
             classes,
-            texts.generator,
+            _generator(texts),
             ledger=CompletionLedger(open_store(runtime).store),
             buyer=None,
             similarity=_name_similarity(texts, encoder, runtime),
-            pairs=_pairs(classes, texts),
+            pairs=[*_pairs(classes, texts), *pairs],
         ).bank
     if texts.wordnet is not None:
         from coder_core.wordnet.synonyms import find_synonyms, synonym_bank
@@ -168,7 +198,8 @@ def _banks(classes: ClassList, texts: TextsSpec, encoder: EncoderHandle, runtime
         )
 
 
-def _read_bank_file(texts: TextsSpec, classes: ClassList) -> TextBank:
+def read_bank_file(texts: TextsSpec, classes: ClassList) -> TextBank:
+    """The phrases of the bank's file alone; none where no file is named."""
     if texts.bank is None:
         return empty_bank(classes)
     return parse_text_bank(_read_text(texts.bank), place=texts.bank, classes=classes)
@@ -190,12 +221,18 @@ def _read_text(location: str) -> str:
 def _generator(texts: TextsSpec) -> GeneratorSpec:
     if texts.generator is None:
         raise ConfigError("no language model is named.", "texts.generator", "Add `generator: {model: ...}`.")
-    return texts.generator
+    if texts.pairs != "confused":
+        return texts.generator
+    kinds = dict.fromkeys((*texts.generator.kinds, TextKind.ONE_TO_ONE))
+    return texts.generator.model_copy(update={"kinds": tuple(kinds)})
 
 
-def _pairs(classes: ClassList, texts: TextsSpec) -> Sequence[ClassPair]:
-    wanted = texts.pairs == "all" and TextKind.ONE_TO_ONE in _generator(texts).kinds
-    return list(combinations(range(len(classes)), 2)) if wanted else []
+def _pairs(classes: ClassList, texts: TextsSpec, *, within: Sequence[int] | None = None) -> Sequence[ClassPair]:
+    """The pairs to ask about before stage 1; `within` takes those whose first class is one of some."""
+    if texts.pairs != "all" or TextKind.ONE_TO_ONE not in _generator(texts).kinds:
+        return []
+    chosen = set(range(len(classes)) if within is None else within)
+    return [pair for pair in combinations(range(len(classes)), 2) if pair[0] in chosen]
 
 
 def _domain(texts: TextsSpec) -> Domain:

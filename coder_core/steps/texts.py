@@ -17,14 +17,20 @@ STEP_VERSION = 1
 
 def kinds_needed(spec: EvalSpec) -> tuple[TextKind, ...]:
     """Kinds of text that the methods need; the CODER matrix, where it is asked for, takes all neighbour texts."""
-    needed = set(kinds_of_methods(spec.methods))
+    needed = set(kinds_of_methods(spec.stage1_methods))
     if spec.matrix.write:
         needed |= set(TextKind) - {TextKind.TEMPLATE}
     return tuple(kind for kind in TextKind if kind in needed)
 
 
 def write_texts(
-    classes: Artifact, bank: Artifact, texts: TextsSpec, kinds: tuple[TextKind, ...], runtime: Runtime
+    classes: Artifact,
+    bank: Artifact,
+    texts: TextsSpec,
+    kinds: tuple[TextKind, ...],
+    runtime: Runtime,
+    *,
+    step: str = "write_texts",
 ) -> Product:
     """Build the table of texts, or find it built.
 
@@ -34,6 +40,7 @@ def write_texts(
         texts: Domain, and the user's own sentences.
         kinds: Kinds of text that the evaluation needs.
         runtime: Where the store is.
+        step: What the step is called among the timings.
 
     Raises:
         ConfigError: Unknown domain or a broken sentence.
@@ -48,9 +55,7 @@ def write_texts(
     found = artifacts.find(payload)
     artifact = found or _build(artifacts, payload, classes, bank, texts, kinds)
     made = 0 if found else artifact.rows
-    return Product(
-        step="write_texts", artifact=artifact, seconds=watch.seconds, computed=made, reused=artifact.rows - made
-    )
+    return Product(step=step, artifact=artifact, seconds=watch.seconds, computed=made, reused=artifact.rows - made)
 
 
 def read_text_table(artifacts: ArtifactStore, texts: Artifact) -> TextTable:

@@ -206,7 +206,7 @@ def test_permuting_images_permutes_the_order_and_parts_add_up(problem, data):
     assert torch.equal(permuted, order[rows])
     assert same == counts
     cut = data.draw(st.integers(0, len(top_ids)))
-    halves = [order_and_counts(images[p], top_ids[p], gated[p], folded) for p in (slice(0, cut), slice(cut, None))]
+    halves = [rerank.rerank(images[p], top_ids[p], gated[p], folded) for p in (slice(0, cut), slice(cut, None))]
     assert halves[0].counts + halves[1].counts == counts
 
 
