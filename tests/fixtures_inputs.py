@@ -41,8 +41,8 @@ class World(NamedTuple):
         return validate_spec({**self.settings, **changes}, place="test", base=str(self.folder))
 
 
-def write_bank(path: Path, names: Sequence[str]) -> str:
-    """Write a text bank of all kinds but one-to-one; gives its content."""
+def write_bank(path: Path, names: Sequence[str], pairs: Sequence[tuple[str, str]] = ()) -> str:
+    """Write a text bank of all kinds, one-to-one for the given ordered pairs; gives its content."""
     classes = [
         {
             "name": name,
@@ -52,15 +52,34 @@ def write_bank(path: Path, names: Sequence[str]) -> str:
         }
         for name in names
     ]
-    content = yaml.safe_dump({"format": "coder-text-bank/1", "classes": classes})
+    one_to_one = [
+        {"class": name, "rival": rival, "phrases": [f"{name} and not {rival} mark {number}" for number in range(2)]}
+        for name, rival in pairs
+    ]
+    content = yaml.safe_dump({"format": "coder-text-bank/1", "classes": classes, "one_to_one": one_to_one})
     path.write_text(content)
     return content
 
 
-def write_world(folder: Path, names: tuple[str, ...] = NAMES, *, images_per_class: int = 30) -> World:
-    """Write bank, text features and image features for some classes; the same names always give the same rows."""
+def write_world(
+    folder: Path,
+    names: tuple[str, ...] = NAMES,
+    *,
+    images_per_class: int = 30,
+    first_image: int = 0,
+    pairs: Sequence[tuple[str, str]] = (),
+) -> World:
+    """Write bank, text features and image features for some classes; the same names always give the same rows.
+
+    Args:
+        folder: Where to.
+        names: The classes.
+        images_per_class: Images of each.
+        first_image: Their first number: worlds of other numbers hold other images.
+        pairs: Ordered pairs of names that the bank tells apart.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    content = write_bank(folder / "bank.yaml", names)
+    content = write_bank(folder / "bank.yaml", names, pairs)
     classes = ClassList(names)
     table = build_texts(classes, parse_text_bank(content, place="bank", classes=classes), load_domains()["bird"])
     texts = table.unique_texts()
@@ -68,7 +87,8 @@ def write_world(folder: Path, names: tuple[str, ...] = NAMES, *, images_per_clas
     np.savez(folder / "texts.npz", texts=np.array(texts), features=vectors)
     labels = np.repeat(np.arange(len(names)), images_per_class)
     described = {row.class_id: texts.index(row.text) for row in table.rows if row.kind == "attribute"}
-    noise = [_vector(f"{names[label]} {row % images_per_class}") for row, label in enumerate(labels)]
+    numbers = first_image + np.arange(len(labels)) % images_per_class
+    noise = [_vector(f"{names[label]} {number}") for label, number in zip(labels, numbers, strict=True)]
     images = np.stack([vectors[described[label]] for label in labels]) + 1.5 * np.stack(noise)
     np.savez(folder / "images.npz", features=images, labels=labels, class_names=np.array(names))
     settings = {

@@ -87,7 +87,8 @@ def _gated_images(
 ) -> tuple[Int[Tensor, "images best"], Bool[Tensor, " images"]]:
     """Candidates and gate of all images: 40 bytes each, so a million images are 40 MB."""
     table = artifacts.read(stage1, ["top_ids", "top_probabilities"])
-    top_ids, probabilities = (torch.from_numpy(vectors_from_arrow(table.column(name))) for name in table.column_names)
+    matrices = (np.array(vectors_from_arrow(table.column(name))) for name in table.column_names)
+    top_ids, probabilities = map(torch.from_numpy, matrices)
     return top_ids, is_gated(probabilities, threshold=rerank.threshold)
 
 

@@ -111,8 +111,8 @@ def predictions_from_arrow(table: pa.Table, method: str, *, protocol: str = HONE
     """Predictions from rows of a `predictions` artifact."""
     return Predictions(
         image_ids=tuple(table.column("image_id").to_pylist()),
-        top_ids=vectors_from_arrow(table.column("top_ids")),
-        top_probabilities=vectors_from_arrow(table.column("top_probabilities")),
+        top_ids=np.array(vectors_from_arrow(table.column("top_ids"))),  # a copy: torch takes no read-only memory
+        top_probabilities=np.array(vectors_from_arrow(table.column("top_probabilities"))),
         method=method,
         protocol=protocol,
     )

@@ -7,9 +7,15 @@ from typing import NamedTuple
 import pytest
 
 from coder_core import steps
-from coder_core.specs import EvalSpec, Runtime
+from coder_core.specs import RERANK, EvalSpec, Runtime
+from coder_core.steps.dataset import DatasetHandle
+from coder_core.steps.gate import Gate
 from coder_core.steps.predictions import PredictionInputs
+from coder_core.steps.rerank import RerankInputs
+from coder_core.steps.rerank_tables import RerankEvidence
 from coder_core.steps.results import EvalResult, Evidence
+from coder_core.steps.workplace import Product
+from coder_core.texts.kinds import TextKind
 
 
 class Outcome(NamedTuple):
@@ -43,8 +49,11 @@ def run_steps(spec: EvalSpec, runtime: Runtime, run_id: str = "run-1") -> Outcom
         encoder=encoder,
         logit_scale=spec.logit_scale,
     )
-    shards = steps.predictions.plan_predictions(inputs, spec.methods, runtime)
-    predicted = [steps.predictions.predict_shard(shard, inputs, spec.methods, runtime) for shard in shards]
+    predictions = run_predictions(inputs, spec.stage1_methods, runtime)
+    rerank = None
+    if RERANK in spec.methods:
+        rerank = run_rerank(spec, dataset, predictions["coder"], inputs, runtime)
+        predictions[RERANK] = rerank.predictions
     evidence = Evidence(
         run_id=run_id,
         started_at=datetime.now(UTC),
@@ -54,9 +63,46 @@ def run_steps(spec: EvalSpec, runtime: Runtime, run_id: str = "run-1") -> Outcom
         text_embeddings=text_embeddings,
         image_embeddings=embedded,
         matrix=matrix,
-        predictions=steps.predictions.finish_predictions(inputs, spec.methods, predicted, runtime),
+        predictions=predictions,
+        rerank=rerank,
     )
     return Outcome(evidence, steps.results.publish_results(spec, evidence, runtime))
+
+
+def run_predictions(inputs: PredictionInputs, methods: tuple[str, ...], runtime: Runtime) -> dict[str, Product]:
+    """Classify the images."""
+    shards = steps.predictions.plan_predictions(inputs, methods, runtime)
+    predicted = [steps.predictions.predict_shard(shard, inputs, methods, runtime) for shard in shards]
+    return steps.predictions.finish_predictions(inputs, methods, predicted, runtime)
+
+
+def run_rerank(
+    spec: EvalSpec, dataset: DatasetHandle, stage1: Product, seen: PredictionInputs, runtime: Runtime
+) -> RerankEvidence:
+    """Look at uncertain images again, with the pairs that the bank holds."""
+    confused = steps.confused_pairs.count_confused_pairs(stage1.artifact, spec.rerank, runtime)
+    bank = steps.text_bank.assemble_bank(dataset.classes, spec.texts, seen.encoder, runtime).artifact
+    texts = steps.texts.write_texts(dataset.classes, bank, spec.texts, (TextKind.ONE_TO_ONE,), runtime)
+    text_embeddings = steps.text_embeddings.embed_texts(texts.artifact, seen.encoder, runtime)
+    inputs = RerankInputs(
+        stage1=stage1.artifact,
+        image_embeddings=seen.image_embeddings,
+        texts=texts.artifact,
+        text_embeddings=text_embeddings.artifact,
+        encoder=seen.encoder,
+        threshold=spec.rerank.threshold,
+        candidates=spec.rerank.candidates,
+        labels=dataset.labels if spec.protocol == "reference" else None,
+    )
+    shards = steps.rerank.plan_rerank(inputs, runtime)
+    reports = [steps.rerank.rerank_shard(shard, inputs, runtime) for shard in shards]
+    return RerankEvidence(
+        confused=confused,
+        texts=texts,
+        text_embeddings=text_embeddings,
+        gate=Gate(threshold=spec.rerank.threshold, source="constant"),
+        predictions=steps.rerank.finish_rerank(inputs, reports, runtime),
+    )
 
 
 @pytest.fixture

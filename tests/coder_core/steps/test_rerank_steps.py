@@ -1,0 +1,172 @@
+"""The rerank in the store: against a loop over images, its counts, its two protocols, and what it refuses."""
+
+from collections.abc import Sequence
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from coder_core import steps
+from coder_core.specs import Runtime
+from coder_core.storage.store import Store
+from coder_core.storage.warehouse import Warehouse
+from coder_core.texts.domains import load_domains
+from tests.fixtures_inputs import NAMES, World, rewrite_features, write_world
+
+from .conftest import run_steps
+
+ALL_PAIRS = tuple(permutations(NAMES, 2))
+METHODS = ("clip", "coder", "coder_rerank")
+WIDE = {"threshold": 0.9}
+
+
+def paired_world(folder: Path, pairs: Sequence[tuple[str, str]] = ALL_PAIRS) -> World:
+    world = write_world(folder, pairs=pairs)
+    return World(world.folder, {**world.settings, "methods": METHODS, "matrix": {"write": False}, "rerank": WIDE})
+
+
+def rows(runtime: Runtime, sql: str) -> list[tuple[object, ...]]:
+    return Warehouse(Store(runtime.store)).query(sql).rows
+
+
+def loop_over_images(world: World, candidates: list[list[int]]) -> list[int]:
+    """The class of every image by the paper's formula: one image, candidate, rival, direction and text at a time."""
+    with np.load(world.folder / "texts.npz") as file:
+        vector_of = dict(zip(file["texts"].tolist(), file["features"].astype(np.float64), strict=True))
+    with np.load(world.folder / "images.npz") as file:
+        images = file["features"].astype(np.float64)
+
+    def mean_cosine(image: np.ndarray, own: int, rival: int) -> float:
+        cosines = []
+        for number in range(2):
+            values = {"class": NAMES[own], "rival": NAMES[rival]}
+            values["phrase"] = f"{NAMES[own]} and not {NAMES[rival]} mark {number}"
+            cosines += [image @ vector_of[sentence.format(**values)] for sentence in load_domains()["bird"].one_to_one]
+        return float(np.mean(cosines) / np.linalg.norm(image))
+
+    decided = []
+    for image, ids in zip(images, candidates, strict=True):
+        scores = []
+        for own in ids:
+            rivals = [rival for rival in ids if rival != own]
+            gains = [mean_cosine(image, own, rival) - mean_cosine(image, rival, own) for rival in rivals]
+            scores.append(np.mean(gains))
+        decided.append(ids[int(np.argmax(scores))])
+    return decided
+
+
+def decisions(runtime: Runtime, method: str) -> list[int]:
+    sql = f"SELECT predicted FROM predictions WHERE method = '{method}' ORDER BY image_id"
+    return [row[0] for row in rows(runtime, sql)]
+
+
+def test_rerank_decides_as_a_loop_over_images(tmp_path: Path, runtime: Runtime) -> None:
+    world = paired_world(tmp_path / "world")
+    run_steps(world.spec(rerank={"threshold": 2.0}), runtime)
+    sql = "SELECT top5 FROM predictions WHERE method = 'coder' ORDER BY image_id"
+    looped = loop_over_images(world, [row[0] for row in rows(runtime, sql)])
+    assert decisions(runtime, "coder_rerank") == looped
+    assert looped != decisions(runtime, "coder")
+
+
+def test_only_uncertain_images_are_looked_at_again(tmp_path: Path, runtime: Runtime) -> None:
+    run_steps(paired_world(tmp_path / "all").spec(rerank={"threshold": 2.0}), Runtime(store=f"{runtime.store}-2"))
+    run_steps(paired_world(tmp_path / "some").spec(), runtime)
+    everything = decisions(Runtime(store=f"{runtime.store}-2"), "coder_rerank")
+    stage1, some = (decisions(runtime, method) for method in ("coder", "coder_rerank"))
+    assert all(new in (old, again) for new, old, again in zip(some, stage1, everything, strict=True))
+    (gated, changed), *_ = rows(runtime, "SELECT gated, changed FROM reranks")
+    assert 0 < changed == sum(new != old for new, old in zip(some, stage1, strict=True)) <= gated < 120
+
+
+@pytest.mark.parametrize(("threshold", "gated"), [(0.0, 0), (2.0, 120)])
+def test_no_image_gated_and_all_gated(tmp_path: Path, runtime: Runtime, threshold: float, gated: int) -> None:
+    run_steps(paired_world(tmp_path / "world").spec(rerank={"threshold": threshold}), runtime)
+    sql = "SELECT images, gated, pairs_wanted FROM reranks"
+    assert rows(runtime, sql) == [(120, gated, gated * 6)], "four classes have six pairs"
+    same = "SELECT count(DISTINCT predicted) FROM predictions WHERE method <> 'clip' GROUP BY image_id"
+    if not gated:
+        assert set(rows(runtime, same)) == {(1,)}
+
+
+def test_pairs_without_texts_and_with_one_direction_are_counted(tmp_path: Path, runtime: Runtime) -> None:
+    one_way = ((NAMES[0], NAMES[1]),)
+    both = ((NAMES[1], NAMES[2]), (NAMES[2], NAMES[1]))
+    run_steps(paired_world(tmp_path / "world", (*one_way, *both)).spec(rerank={"threshold": 2.0}), runtime)
+    sql = "SELECT pairs_wanted, pairs_missing, pairs_one_sided, images_incomplete FROM reranks"
+    assert rows(runtime, sql) == [(720, 480, 120, 120)]
+    listed = "SELECT class_name, rival_name, images, texts > 0, rival_texts > 0 FROM confused_pairs WHERE texts > 0"
+    assert set(rows(runtime, listed)) == {
+        (NAMES[0], NAMES[1], 120, True, False),
+        (NAMES[1], NAMES[2], 120, True, True),
+    }
+    assert rows(runtime, "SELECT pairs, uses, images_complete FROM pair_budget") == [
+        (1, 120, 0),
+        (2, 240, 0),
+        (5, 600, 0),
+        (6, 720, 120),
+    ]
+
+
+def test_a_bank_without_pairs_leaves_stage_1_as_it_is(tmp_path: Path, runtime: Runtime) -> None:
+    run_steps(paired_world(tmp_path / "world", ()).spec(rerank={"threshold": 2.0}), runtime)
+    assert rows(runtime, "SELECT changed, pairs_missing = pairs_wanted FROM reranks") == [(0, True)]
+    same = "SELECT count(DISTINCT predicted) FROM predictions WHERE method <> 'clip' GROUP BY image_id"
+    assert set(rows(runtime, same)) == {(1,)}
+
+
+def test_a_second_run_looks_at_nothing_again(tmp_path: Path, runtime: Runtime) -> None:
+    world = paired_world(tmp_path / "world")
+    first = run_steps(world.spec(), runtime, "run-1").evidence.predictions["coder_rerank"]
+    second = run_steps(world.spec(), runtime, "run-2").evidence.predictions["coder_rerank"]
+    assert (first.computed, first.reused) == (120, 0)
+    assert (second.computed, second.reused) == (0, 120)
+    assert first.artifact == second.artifact
+
+
+def predictions_of(world: World, runtime: Runtime, run_id: str) -> dict[str, tuple[str, bytes]]:
+    """Method -> key and content of its predictions."""
+    evidence = run_steps(world.spec(), runtime, run_id).evidence
+    artifacts = steps.workplace.open_store(runtime)
+    found = {}
+    for method, product in evidence.predictions.items():
+        table = artifacts.read(product.artifact)
+        found[method] = (product.artifact.key, repr(table.to_pylist()).encode())
+    return found
+
+
+def permute_labels(world: World) -> None:
+    with np.load(world.folder / "images.npz") as file:
+        labels = file["labels"]
+    rewrite_features(world, labels=np.random.default_rng(1).permutation(labels))
+
+
+def test_permuted_labels_leave_every_prediction_as_it_is(tmp_path: Path, runtime: Runtime) -> None:
+    world = paired_world(tmp_path / "world")
+    before = predictions_of(world, runtime, "run-1")
+    permute_labels(world)
+    other_store = Runtime(store=f"{runtime.store}-2")
+    assert predictions_of(world, other_store, "run-2") == before
+    (accuracy,) = rows(other_store, "SELECT avg(CAST(is_correct AS INT)) FROM predictions WHERE method = 'coder'")[0]
+    assert accuracy < 0.5, "the labels were read, and only by the metrics"
+
+
+def test_under_the_reference_protocol_labels_steer_and_every_row_says_so(tmp_path: Path, runtime: Runtime) -> None:
+    names = ("a", "b", "c", "d", "e", "f", "g", "h")  # more than five, so that a true class can be out of reach
+    world = write_world(tmp_path / "world", names, pairs=tuple(permutations(names, 2)))
+    settings = {**world.settings, "methods": METHODS, "matrix": {"write": False}, "rerank": {"threshold": 2.0}}
+    honest, released = (World(world.folder, {**settings, "protocol": name}) for name in ("honest", "reference"))
+    honestly = predictions_of(honest, runtime, "honest")
+    before = predictions_of(released, runtime, "released")
+    permute_labels(world)
+    after = predictions_of(released, Runtime(store=f"{runtime.store}-2"), "run-2")
+    assert {m: before[m] for m in ("clip", "coder")} == {m: honestly[m] for m in ("clip", "coder")}
+    assert len({honestly["coder_rerank"], before["coder_rerank"], after["coder_rerank"]}) == 3
+    gated = dict(rows(runtime, "SELECT protocol, gated FROM reranks"))
+    assert gated["reference"] < gated["honest"] == 240
+    for table in ("metrics", "comparisons"):
+        sql = f"SELECT DISTINCT method, protocol FROM {table} WHERE run_id = 'released' AND method <> 'coder'"
+        marked = dict(rows(runtime, sql))
+        assert marked.pop("coder_rerank") == "reference"
+        assert set(marked.values()) <= {"honest"}
