@@ -15,6 +15,7 @@ import click
 
 from coder_core.errors import ConfigError
 from flows.cli_common import explain_errors, set_option, store_option
+from flows.cli_explain import explain
 from flows.cli_texts import texts
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def main() -> None:
 
 
 main.add_command(texts)
+main.add_command(explain)
 
 
 @main.command()

@@ -47,7 +47,7 @@ def rerank_uncertain(
     confused = count_confused_pairs(stage1, spec, runtime)
     bank = gather_pair_texts(spec, dataset, confused, seen, runtime, spent_usd=spent_usd)
     texts = write_pair_texts(dataset, bank, spec, runtime)
-    text_embeddings = embed_texts(texts, seen.encoder, runtime)
+    text_embeddings = embed_texts(texts, seen.encoder, runtime, step="embed_pair_texts")
     inputs = RerankInputs(
         stage1=stage1.artifact,
         image_embeddings=seen.image_embeddings,

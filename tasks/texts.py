@@ -61,8 +61,8 @@ def write_texts(dataset: DatasetHandle, bank: Product, spec: EvalSpec, runtime: 
 
 
 @task(task_run_name="embed-texts-{encoder.identity.label}", **STEP_POLICY)
-def embed_texts(texts: Product, encoder: EncoderHandle, runtime: Runtime) -> Product:
-    """Embed the texts that the ledger does not hold yet."""
-    product = steps.text_embeddings.embed_texts(texts.artifact, encoder, runtime)
+def embed_texts(texts: Product, encoder: EncoderHandle, runtime: Runtime, step: str = "embed_texts") -> Product:
+    """Embed the texts that the ledger does not hold yet; `step` is what that is called among the timings."""
+    product = steps.text_embeddings.embed_texts(texts.artifact, encoder, runtime, step=step)
     log_product(product)
     return product

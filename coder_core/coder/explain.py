@@ -25,7 +25,7 @@ from coder_core.errors import ConfigError
 from coder_core.texts.kinds import DESCRIPTIVE_KINDS, NAMING_KINDS, TextKind
 from coder_core.texts.layout import TextLayout
 
-__all__ = ["Contribution", "Explanation", "explain_coder", "explain_rerank"]
+__all__ = ["Contribution", "Explanation", "explain_coder", "explain_means", "explain_rerank"]
 
 
 class Contribution(NamedTuple):
@@ -112,6 +112,43 @@ def explain_coder(
         nearest = names[int(_cosines(image_embedding, text_embeddings, names).argmax())]  # the first of equals
         for entry in (*entries, nearest):
             weights[entry] += scale / (len(entries) + 1)
+    return _explain(image_embedding, text_embeddings, weights, sides=(winner, runner_up))
+
+
+def explain_means(
+    image_embedding: Float[Tensor, " dim"],
+    text_embeddings: Float[Tensor, "texts dim"],
+    layout: TextLayout,
+    *,
+    kind: TextKind,
+    winner: int,
+    runner_up: int,
+    logit_scale: float = LOGIT_SCALE,
+) -> Explanation:
+    """Explain the difference of two classes' logits where a class is the mean of its texts of one kind.
+
+    CLIP by name (kind `class_name`) and VCD (kind `attribute`; a class without any is its name) are such methods.
+
+    Args:
+        image_embedding: L2-normalised.
+        text_embeddings: L2-normalised rows, one per column of the layout.
+        layout: Which columns belong to which class and kind.
+        kind: The texts that count.
+        winner: The class whose score is explained.
+        runner_up: The class it is compared with.
+        logit_scale: Factor from score to logit.
+
+    Raises:
+        ConfigError: The two are the same class, or one is not in the layout.
+        FeatureFileError: The embeddings are not as many as the layout's columns.
+    """
+    check_text_embeddings(text_embeddings, layout)
+    _check_sides(winner, runner_up, range(layout.class_count))
+    weights: dict[_Entry, float] = defaultdict(float)
+    for class_id, scale in ((winner, logit_scale), (runner_up, -logit_scale)):
+        entries = _entries_of(class_id, (kind,), layout) or _entries_of(class_id, (TextKind.CLASS_NAME,), layout)
+        for entry in entries:
+            weights[entry] += scale / len(entries)
     return _explain(image_embedding, text_embeddings, weights, sides=(winner, runner_up))
 
 

@@ -18,8 +18,8 @@ from coder_core.storage.artifacts import Artifact, ArtifactPayload, ArtifactStor
 STEP_VERSION = 1
 
 
-def embed_texts(texts: Artifact, encoder: EncoderHandle, runtime: Runtime) -> Product:
-    """Embed the texts that the ledger does not hold yet.
+def embed_texts(texts: Artifact, encoder: EncoderHandle, runtime: Runtime, *, step: str = "embed_texts") -> Product:
+    """Embed the texts that the ledger does not hold yet; `step` is what that is called among the timings.
 
     Raises:
         FeatureFileError: A precomputed encoder does not know a text.
@@ -31,7 +31,7 @@ def embed_texts(texts: Artifact, encoder: EncoderHandle, runtime: Runtime) -> Pr
     writer = artifacts.writer(payload)
     writer.write_part(part_name(0), pa.table({"key": keys}))
     return Product(
-        step="embed_texts",
+        step=step,
         artifact=artifacts.find(payload) or writer.commit(),
         seconds=watch.seconds,
         computed=computed,

@@ -44,6 +44,18 @@ class ArtifactStore:
         manifest = load_manifest(self.store, payload.kind, artifact_key(payload))
         return manifest.handle() if manifest else None
 
+    def open(self, kind: str, key: str) -> Artifact:
+        """Return the finished artifact of a kind and key.
+
+        Raises:
+            StoreError: When it is not in the store (any more), or damaged.
+        """
+        manifest = load_manifest(self.store, kind, key)
+        if manifest is None:
+            place = self.store.url(artifact_folder(kind, key))
+            raise StoreError("This artifact is not in the store (any more).", place, "Run the evaluation again.")
+        return manifest.handle()
+
     def writer(self, payload: ArtifactPayload) -> "ArtifactWriter":
         """Start, or go on with, the artifact of a payload."""
         return ArtifactWriter(self.store, payload)

@@ -93,8 +93,13 @@ def _table_cell(value: Any) -> str:
             return _visible(str(_csv_cell(value)))
 
 
+def printable(text: str) -> str:
+    """Show every control and formatting character as its escape: a terminal must not obey a class name."""
+    return "".join(_escaped(char) if unicodedata.category(char) in _UNPRINTABLE else char for char in text)
+
+
 def _visible(text: str) -> str:
-    shown = "".join(_escaped(char) if unicodedata.category(char) in _UNPRINTABLE else char for char in text)
+    shown = printable(text)
     while _width(shown) > CELL_WIDTH:
         shown = shown[: CELL_WIDTH - 1] + "…" if len(shown) > CELL_WIDTH else shown[:-2] + "…"
     return shown

@@ -82,8 +82,9 @@ def run_rerank(
     """Look at uncertain images again, with the pairs that the bank holds."""
     confused = steps.confused_pairs.count_confused_pairs(stage1.artifact, spec.rerank, runtime)
     bank = steps.text_bank.assemble_bank(dataset.classes, spec.texts, seen.encoder, runtime).artifact
-    texts = steps.texts.write_texts(dataset.classes, bank, spec.texts, (TextKind.ONE_TO_ONE,), runtime)
-    text_embeddings = steps.text_embeddings.embed_texts(texts.artifact, seen.encoder, runtime)
+    kinds = (TextKind.ONE_TO_ONE,)
+    texts = steps.texts.write_texts(dataset.classes, bank, spec.texts, kinds, runtime, step="write_pair_texts")
+    text_embeddings = steps.text_embeddings.embed_texts(texts.artifact, seen.encoder, runtime, step="embed_pair_texts")
     inputs = RerankInputs(
         stage1=stage1.artifact,
         image_embeddings=seen.image_embeddings,
