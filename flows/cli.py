@@ -54,7 +54,9 @@ def run(config: str, overrides: tuple[str, ...], store: str, as_json: bool) -> N
     load_spec(config, overrides)  # a wrong config is told before anything is started
     result = _run_flow(config, list(overrides), load_runtime(store=store))
     if as_json:
-        found = {"run_id": result.run_id, "metrics": [metric.model_dump() for metric in result.metrics]}
+        found: dict[str, object] = {"run_id": result.run_id}
+        found["metrics"] = [metric.model_dump() for metric in result.metrics]
+        found["comparisons"] = [row.model_dump() for row in result.comparisons]
         click.echo(json.dumps(found))
         return
     from coder_core.report.summary import print_summary

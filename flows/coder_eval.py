@@ -17,6 +17,7 @@ from coder_core.steps.encoding import EncoderHandle
 from coder_core.steps.predictions import PredictionInputs
 from coder_core.steps.results import EvalResult, Evidence
 from coder_core.steps.workplace import Product
+from flows.controls import score_controls
 from flows.rerank import rerank_uncertain
 from flows.sharded import predict
 from tasks.coder import finish_matrix, plan_matrix_shards, write_matrix_shard
@@ -75,6 +76,7 @@ def coder_eval(
         if RERANK in spec.methods:
             reranked = rerank_uncertain(spec, dataset, predictions["coder"], inputs, runtime, spent_usd=spent_usd)
             predictions[RERANK] = reranked.predictions
+        predictions |= score_controls(spec, dataset, bank, inputs, runtime)
         matrix = write_matrix(spec, image_embeddings, text_embeddings, encoder, runtime)
 
     evidence = Evidence(

@@ -1,6 +1,7 @@
 """The result of a run as a person reads it, on a terminal and on Prefect's page."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import zip_longest
 from typing import IO
 
 from rich.console import Console
@@ -8,9 +9,18 @@ from rich.table import Table
 from rich.text import Text
 
 from coder_core.atg.generation_report import GenerationReport
-from coder_core.steps.results import EvalResult, Metric
+from coder_core.evaluation.predictions import HONEST
+from coder_core.steps.controls import PREFIX as CONTROL
+from coder_core.steps.results import Comparison, EvalResult, Metric
 
 HEADINGS = {"top1": "top-1", "top5": "top-5", "mean_per_class_accuracy": "mean per class"}
+"""The accuracies, which the first table shows; all other metrics have their own units."""
+
+CALIBRATION = {"expected_calibration_error": "calibration error", "negative_log_likelihood_top5": "-log likelihood"}
+
+
+FILE_WIDTH = 120
+"""Columns where the output is no terminal."""
 
 
 def metric_rows(result: EvalResult) -> list[dict[str, str | float | int]]:
@@ -33,8 +43,13 @@ def print_summary(result: EvalResult, stream: IO[str], *, program: str = "coder-
         stream: Where to.
         program: How the reader calls the command line.
     """
-    console = Console(file=stream, highlight=False, soft_wrap=True)
+    console = Console(file=stream, highlight=False, soft_wrap=True, width=None if stream.isatty() else FILE_WIDTH)
     console.print(_metrics_table(result))
+    console.print(_details_table(result))
+    if any(metric.method.startswith(CONTROL) for metric in result.metrics):
+        console.print(
+            "controls: CODER on texts that lost their meaning, or the name; what would ensembling alone give?"
+        )
     for line in cost_lines(result):
         console.print(line, markup=False)
     console.print("\nNext:", markup=False)
@@ -55,7 +70,8 @@ def cost_lines(result: EvalResult) -> list[str]:
 
 def next_commands(result: EvalResult, program: str) -> list[str]:
     """Three commands that lead on."""
-    best = max((metric for metric in result.metrics if metric.metric == "top1"), key=lambda metric: metric.value)
+    top1 = [metric for metric in result.metrics if metric.metric == "top1" and not metric.method.startswith(CONTROL)]
+    best = max(top1, key=lambda metric: metric.value)
     store = "" if result.store == "./store" else f" --store {result.store}"
     confused = (
         "SELECT class_name, predicted_name, count FROM confusions "  # noqa: S608 - shown, and run by its reader
@@ -71,20 +87,50 @@ def next_commands(result: EvalResult, program: str) -> list[str]:
 
 def _metrics_table(result: EvalResult) -> Table:
     title = f"{result.name}: {result.image_count} images of {result.class_count} classes, percent [95 % interval]"
-    table = Table(title=Text(title), title_justify="left")
-    table.add_column("method")
-    metrics = list(dict.fromkeys(metric.metric for metric in result.metrics))
-    for metric in metrics:
-        table.add_column(Text(HEADINGS.get(metric, metric)), justify="right")
-    for method in dict.fromkeys(metric.method for metric in result.metrics):
-        cells = _cells((found for found in result.metrics if found.method == method), metrics)
-        table.add_row(Text(method), *cells)
+    table = _table(title, [HEADINGS[name] for name in HEADINGS])
+    for method, is_last in _methods(result):
+        by_name = {metric.metric: metric for metric in result.metrics if metric.method == method}
+        cells = [_cell(by_name[name]) for name in HEADINGS]
+        table.add_row(_name(method, by_name["top1"].protocol), *cells, end_section=is_last)
     return table
 
 
-def _cells(found: Iterable[Metric], metrics: list[str]) -> list[Text]:
-    by_name = {metric.metric: metric for metric in found}
-    return [_cell(by_name[name]) for name in metrics]
+def _details_table(result: EvalResult) -> Table:
+    """What stands behind the accuracies: is the difference to the baseline chance, are the probabilities true?"""
+    against = {row.baseline for row in result.comparisons}
+    table = _table("", [f"top-1 against {', '.join(against) or 'nothing'}", "p (Holm)", *CALIBRATION.values()])
+    differences = {row.method: row for row in result.comparisons if row.metric == "top1"}
+    for method, is_last in _methods(result):
+        by_name = {metric.metric: metric for metric in result.metrics if metric.method == method}
+        cells = [f"{by_name[name].value:.3f}" for name in CALIBRATION]
+        table.add_row(Text(method), *_difference(differences.get(method)), *cells, end_section=is_last)
+    return table
+
+
+def _difference(row: Comparison | None) -> tuple[str, str]:
+    if row is None:
+        return "", ""
+    points = f"{100 * row.difference:+.1f} [{100 * row.ci_low:+.1f}, {100 * row.ci_high:+.1f}]"
+    return points, "" if row.p_holm is None else f"{row.p_holm:.2g}" if row.p_holm else "< 1e-300"
+
+
+def _methods(result: EvalResult) -> Iterator[tuple[str, bool]]:
+    """Methods in order, and whether a line is drawn below: controls stand apart."""
+    methods = list(dict.fromkeys(metric.method for metric in result.metrics))
+    for method, following in zip_longest(methods, methods[1:], fillvalue=""):
+        yield method, following.startswith(CONTROL) and not method.startswith(CONTROL)
+
+
+def _table(title: str, headings: Iterable[str]) -> Table:
+    table = Table(title=Text(title) if title else None, title_justify="left")
+    table.add_column("method")
+    for heading in headings:
+        table.add_column(Text(heading), justify="right")
+    return table
+
+
+def _name(method: str, protocol: str) -> Text:
+    return Text(method if protocol == HONEST else f"{method} ({protocol} protocol, for comparison only)")
 
 
 def _cell(metric: Metric) -> Text:

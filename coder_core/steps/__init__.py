@@ -7,6 +7,7 @@ is idempotent: what the store holds is not made again, so a retry or a re-run go
 from coder_core.steps import (
     coder_matrix,
     confused_pairs,
+    controls,
     dataset,
     encoding,
     gate,
@@ -23,6 +24,7 @@ from coder_core.steps import (
 __all__ = [
     "coder_matrix",
     "confused_pairs",
+    "controls",
     "dataset",
     "encoding",
     "gate",

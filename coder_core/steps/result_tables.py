@@ -1,5 +1,6 @@
 """The result tables of one run as Arrow tables, column by column: a million images are no million Python objects."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pyarrow as pa
 from coder_core.classes import ClassList
 from coder_core.evaluation.breakdown import confusions, per_class
 from coder_core.evaluation.labels import LabelTable
+from coder_core.evaluation.paired_breakdown import compare_classes, compare_confusions
 from coder_core.evaluation.predictions import Predictions
 from coder_core.texts.sentences import TextTable
 
@@ -26,14 +28,14 @@ def prediction_table(predictions: Predictions, labels: LabelTable, classes: Clas
         "is_correct": pa.array(label_ids == first),
         "top5": _lists(predictions.top_ids.astype(np.int64)),
     }
-    return with_method(pa.table(columns), predictions.method)
+    return marked(pa.table(columns), predictions)
 
 
 def class_table(predictions: Predictions, labels: LabelTable, classes: ClassList) -> pa.Table:
     """One row per class: how the method fares on it."""
     rows = [row._asdict() for row in per_class(predictions, labels, classes)]
     table = pa.Table.from_pylist(rows, schema=_CLASS_SCHEMA)
-    return with_method(table.rename_columns(["class_id", "class_name", "n", "recall", "precision"]), predictions.method)
+    return marked(table.rename_columns(["class_id", "class_name", "n", "recall", "precision"]), predictions)
 
 
 def confusion_table(predictions: Predictions, labels: LabelTable, classes: ClassList) -> pa.Table:
@@ -41,7 +43,24 @@ def confusion_table(predictions: Predictions, labels: LabelTable, classes: Class
     rows = [row._asdict() for row in confusions(predictions, labels, classes)]
     table = pa.Table.from_pylist(rows, schema=_CONFUSION_SCHEMA)
     names = ["class_id", "predicted", "class_name", "predicted_name", "count"]
-    return with_method(table.rename_columns(names), predictions.method)
+    return marked(table.rename_columns(names), predictions)
+
+
+def class_comparison_table(
+    baseline: Predictions, predictions: Predictions, labels: LabelTable, classes: ClassList
+) -> pa.Table:
+    """One row per class that has images: where the method gains and where it loses."""
+    rows = [row._asdict() for row in compare_classes(baseline, predictions, labels, classes)]
+    return _against(baseline, predictions, rows, {"name": "class_name"})
+
+
+def confusion_comparison_table(
+    baseline: Predictions, predictions: Predictions, labels: LabelTable, classes: ClassList
+) -> pa.Table:
+    """One row per pair of classes that either of the two confuses."""
+    rows = [row._asdict() for row in compare_confusions(baseline, predictions, labels, classes)]
+    renamed = {"true_id": "class_id", "true_name": "class_name", "predicted_id": "predicted"}
+    return _against(baseline, predictions, rows, renamed)
 
 
 def text_table(texts: TextTable, classes: ClassList) -> pa.Table:
@@ -68,9 +87,19 @@ def rows_table(rows: list[dict[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(rows)
 
 
-def with_method(table: pa.Table, method: str) -> pa.Table:
-    """Add the column that names the method."""
-    return table.append_column("method", pa.repeat(method, len(table)))
+def marked(table: pa.Table, predictions: Predictions) -> pa.Table:
+    """Add the columns that say whose rows these are, and under which protocol they came about."""
+    for name in ("method", "protocol"):
+        table = table.append_column(name, pa.repeat(str(getattr(predictions, name)), len(table)))
+    return table
+
+
+def _against(
+    baseline: Predictions, predictions: Predictions, rows: list[dict[str, Any]], renamed: Mapping[str, str]
+) -> pa.Table:
+    table = rows_table(rows)
+    table = table.rename_columns([renamed.get(name, name) for name in table.column_names])
+    return marked(table.append_column("baseline", pa.repeat(baseline.method, len(table))), predictions)
 
 
 def _lists(matrix: np.ndarray) -> pa.ListArray:

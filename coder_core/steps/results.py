@@ -4,22 +4,18 @@ The row of `runs` comes last: until it is there, no reader sees anything of the 
 """
 
 import importlib.metadata
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from coder_core.classes import ClassList
 from coder_core.encoders.device import choose_device
-from coder_core.evaluation.comparisons import ComparisonRow, compare, correct_comparisons
-from coder_core.evaluation.metrics import MetricRow, evaluate
 from coder_core.fingerprint import canonical_json, key_of
 from coder_core.specs import EvalSpec, Runtime
 from coder_core.steps.dataset import DatasetHandle, read_classes, read_labels
 from coder_core.steps.encoding import EncoderHandle
 from coder_core.steps.image_embeddings import read_quarantine
-from coder_core.steps.predictions import read_predictions
+from coder_core.steps.measurement import Measured, measure
 from coder_core.steps.rerank_tables import RerankEvidence, rerank_tables
-from coder_core.steps.result_tables import class_table, confusion_table, prediction_table, rows_table, text_table
+from coder_core.steps.result_tables import rows_table, text_table
 from coder_core.steps.texts import read_text_table
 from coder_core.steps.workplace import Handle, Product, open_store
 from coder_core.storage.artifacts import ArtifactStore
@@ -40,6 +36,23 @@ class Metric(Handle):
     protocol: str
 
 
+class Comparison(Handle):
+    """One row of the comparisons table."""
+
+    method: str
+    baseline: str
+    metric: str
+    difference: float
+    n: int
+    ci_low: float
+    ci_high: float
+    gained: int
+    lost: int
+    p_value: float | None
+    p_holm: float | None
+    protocol: str
+
+
 class EvalResult(Handle):
     """What an evaluation found, and what it cost."""
 
@@ -47,6 +60,7 @@ class EvalResult(Handle):
     name: str
     store: str
     metrics: tuple[Metric, ...]
+    comparisons: tuple[Comparison, ...]
     texts_embedded: int
     texts_reused: int
     images_embedded: int
@@ -82,10 +96,12 @@ def publish_results(spec: EvalSpec, evidence: Evidence, runtime: Runtime) -> Eva
     artifacts = open_store(runtime)
     tables = ResultTables(artifacts.store)
     classes = read_classes(artifacts, evidence.dataset.classes)
-    metrics, comparisons = _measure(artifacts, tables, evidence, classes)
+    labels = read_labels(artifacts, evidence.dataset.labels, "test")
+    found = {method: product.artifact for method, product in evidence.predictions.items()}
+    measured = measure(artifacts, tables, evidence.run_id, found, labels, classes)
     small = {
-        "metrics": rows_table([row._asdict() for row in metrics]),
-        "comparisons": rows_table([row._asdict() for row in correct_comparisons(comparisons)]),
+        "metrics": rows_table([row._asdict() for row in measured.metrics]),
+        "comparisons": rows_table([row._asdict() for row in measured.comparisons]),
         "texts": text_table(_read_texts(artifacts, evidence), classes),
         "timings": rows_table(_timing_rows(evidence)),
         "artifacts": rows_table(_artifact_rows(evidence)),
@@ -99,35 +115,7 @@ def publish_results(spec: EvalSpec, evidence: Evidence, runtime: Runtime) -> Eva
             tables.write(name, evidence.run_id, table)
     finished_at = datetime.now(UTC)
     tables.publish(_run_row(spec, evidence, runtime, finished_at))
-    return _result(spec, evidence, runtime, metrics, finished_at)
-
-
-def _measure(
-    artifacts: ArtifactStore, tables: ResultTables, evidence: Evidence, classes: ClassList
-) -> tuple[list[MetricRow], list[ComparisonRow]]:
-    """Measure method after method, and each against the baseline.
-
-    Every method's tables are parts of their own, so that one method, and the baseline, are in memory at a time.
-    """
-    labels = read_labels(artifacts, evidence.dataset.labels, "test")
-    found = evidence.predictions
-    baseline = read_predictions(artifacts, found[BASELINE].artifact, BASELINE) if BASELINE in found else None
-    metrics: list[MetricRow] = []
-    comparisons: list[ComparisonRow] = []
-    for method, product in found.items():
-        predictions = read_predictions(artifacts, product.artifact, method)
-        metrics += evaluate(predictions, labels, classes)
-        if baseline is not None and method != BASELINE:
-            comparisons += compare(baseline, predictions, labels, classes)
-        for name, make_table in _METHOD_TABLES.items():
-            tables.write(name, evidence.run_id, make_table(predictions, labels, classes), part=method)
-    return metrics, comparisons
-
-
-BASELINE = "clip"
-"""What every other method is compared with, where it is among the methods."""
-
-_METHOD_TABLES = {"predictions": prediction_table, "class_metrics": class_table, "confusions": confusion_table}
+    return _result(spec, evidence, runtime, measured, finished_at)
 
 
 def _read_texts(artifacts: ArtifactStore, evidence: Evidence) -> TextTable:
@@ -201,14 +189,15 @@ def _result(
     spec: EvalSpec,
     evidence: Evidence,
     runtime: Runtime,
-    metrics: Sequence[MetricRow],
+    measured: Measured,
     finished_at: datetime,
 ) -> EvalResult:
     return EvalResult(
         run_id=evidence.run_id,
         name=spec.name,
         store=runtime.store,
-        metrics=tuple(Metric(**row._asdict()) for row in metrics),
+        metrics=tuple(Metric(**row._asdict()) for row in measured.metrics),
+        comparisons=tuple(Comparison(**row._asdict()) for row in measured.comparisons),
         seconds=(finished_at - evidence.started_at).total_seconds(),
         **_counts(evidence),
     )

@@ -78,11 +78,12 @@ def _build(
     domain = find_domain(texts.domain, load_domains(texts.domains))
     table = build_texts(class_list, read_bank(artifacts, bank, class_list), domain, kinds=kinds)
     writer = artifacts.writer(payload)
-    writer.write_part(part_name(0), _as_arrow(table))
+    writer.write_part(part_name(0), texts_to_arrow(table))
     return writer.commit({"class_count": len(class_list), "unique_texts": len(table.unique_texts())})
 
 
-def _as_arrow(table: TextTable) -> pa.Table:
+def texts_to_arrow(table: TextTable) -> pa.Table:
+    """A table of texts as rows."""
     schema = pa.schema(
         [
             ("text", pa.string()),

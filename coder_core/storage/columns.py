@@ -23,7 +23,12 @@ class Column(NamedTuple):
 
 
 _RUN = Column(RUN_ID, "VARCHAR", "The evaluation run; joins all tables.")
-_METHOD = Column("method", "VARCHAR", "The classifier, e.g. `clip`, `vcd`, `coder`, `coder_rerank`.")
+_METHOD = Column("method", "VARCHAR", "The classifier, e.g. `clip`, `coder`, `coder_rerank`, `control_waffle`.")
+_PROTOCOL = Column(
+    "protocol", "VARCHAR", "`honest`, or `reference` when a switch reproduces the paper's released code."
+)
+_BASELINE = Column("baseline", "VARCHAR", "The method it is compared with, image by image.")
+_P_VALUE = Column("p_value", "DOUBLE", "McNemar's exact two-sided p, 0..1.")
 _CLASS_ID = Column("class_id", "BIGINT", "Position of the class in the class list, from 0.")
 _CLASS_NAME = Column("class_name", "VARCHAR", "Its name; two classes may share one.")
 
@@ -51,17 +56,23 @@ TABLES: dict[str, tuple[Column, ...]] = {
     "metrics": (
         _RUN,
         _METHOD,
-        Column("metric", "VARCHAR", "E.g. `top1`, `top5`, `mean_per_class_accuracy`, `ece`, `nll`."),
-        Column("value", "DOUBLE", "Accuracies and calibration error in 0..1, likelihoods in nats."),
+        Column(
+            "metric",
+            "VARCHAR",
+            "`top1`, `top5`, `mean_per_class_accuracy`, `expected_calibration_error` (15 bins), or "
+            "`negative_log_likelihood_top5`: exact where the true class is among the five best, else the rest of the "
+            "mass spread evenly.",
+        ),
+        Column("value", "DOUBLE", "Accuracies and calibration error in 0..1; likelihood in nats, lower is better."),
         Column("n", "BIGINT", "Images (or classes, for a mean over classes) that the value rests on."),
         Column("ci_low", "DOUBLE", "Lower end of the 95 % interval.", optional=True),
         Column("ci_high", "DOUBLE", "Upper end of the 95 % interval.", optional=True),
-        Column("protocol", "VARCHAR", "`honest`, or `reference` when a switch reproduces the paper's released code."),
+        _PROTOCOL,
     ),
     "comparisons": (
         _RUN,
         _METHOD,
-        Column("baseline", "VARCHAR", "The method it is compared with, image by image."),
+        _BASELINE,
         Column("metric", "VARCHAR", "`top1`, `top5` or `mean_per_class_accuracy`."),
         Column("difference", "DOUBLE", "The method's value minus the baseline's, -1..1."),
         Column("n", "BIGINT", "Images behind it."),
@@ -71,7 +82,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("lost", "BIGINT", "Images that only the baseline gets right."),
         Column("p_value", "DOUBLE", "McNemar's exact two-sided p; null for a mean over classes.", optional=True),
         Column("p_holm", "DOUBLE", "The same after Holm's correction over all methods compared.", optional=True),
-        Column("protocol", "VARCHAR", "`honest`, or `reference` when a switch reproduces the paper's released code."),
+        _PROTOCOL,
     ),
     "predictions": (
         _RUN,
@@ -84,6 +95,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("probability", "DOUBLE", "Softmax probability of the predicted class, 0..1.", optional=True),
         Column("is_correct", "BOOLEAN", "Whether predicted equals label.", optional=True),
         Column("top5", "BIGINT[]", "The best class ids, best first; fewer than five when there are fewer classes."),
+        _PROTOCOL,
     ),
     "class_metrics": (
         _RUN,
@@ -93,6 +105,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("n", "BIGINT", "Images of this class."),
         Column("recall", "DOUBLE", "Share of its images that are predicted as it, 0..1.", optional=True),
         Column("precision", "DOUBLE", "Share of such predictions that are right, 0..1.", optional=True),
+        _PROTOCOL,
     ),
     "confusions": (
         _RUN,
@@ -102,6 +115,38 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("predicted", "BIGINT", "The other class that images of this class were taken for."),
         Column("predicted_name", "VARCHAR", "Its name."),
         Column("count", "BIGINT", "Images, at least 1."),
+        _PROTOCOL,
+    ),
+    "class_comparisons": (
+        _RUN,
+        _METHOD,
+        _BASELINE,
+        _CLASS_ID,
+        _CLASS_NAME,
+        Column("n", "BIGINT", "Images of this class, at least 1."),
+        Column("recall_baseline", "DOUBLE", "Share of them that the baseline finds, 0..1."),
+        Column("recall", "DOUBLE", "Share that the method finds, 0..1."),
+        Column("gained", "BIGINT", "Images that only the method finds."),
+        Column("lost", "BIGINT", "Images that only the baseline finds."),
+        _P_VALUE,
+        Column("p_holm", "DOUBLE", "The same after Holm's correction over the classes."),
+        _PROTOCOL,
+    ),
+    "confusion_comparisons": (
+        _RUN,
+        _METHOD,
+        _BASELINE,
+        _CLASS_ID,
+        _CLASS_NAME,
+        Column("predicted", "BIGINT", "The class that images of this class are taken for."),
+        Column("predicted_name", "VARCHAR", "Its name."),
+        Column("n_baseline", "BIGINT", "Images that the baseline so mistakes."),
+        Column("n", "BIGINT", "Images that the method so mistakes."),
+        Column("resolved", "BIGINT", "Images so mistaken by the baseline only; a third class may be wrong, too."),
+        Column("introduced", "BIGINT", "Images so mistaken by the method only."),
+        _P_VALUE,
+        Column("p_holm", "DOUBLE", "The same after Holm's correction over the pairs."),
+        _PROTOCOL,
     ),
     "texts": (
         _RUN,

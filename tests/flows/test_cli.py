@@ -161,7 +161,7 @@ def test_a_run_prints_one_json_object_and_a_second_one_embeds_nothing(
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 1
     told = json.loads(done.stdout)
-    assert set(told) == {"run_id", "metrics"}
+    assert set(told) == {"run_id", "metrics", "comparisons"}
     assert {row["method"] for row in told["metrics"]} == {"clip", "coder"}
     assert {"method", "metric", "value", "n", "ci_low", "ci_high"} <= set(told["metrics"][0])
     assert "Finished in state Completed()" in done.stderr

@@ -15,6 +15,7 @@ from coder_core.steps.rerank import RerankInputs
 from coder_core.steps.rerank_tables import RerankEvidence
 from coder_core.steps.results import EvalResult, Evidence
 from coder_core.steps.workplace import Product
+from coder_core.storage.artifacts import Artifact
 from coder_core.texts.kinds import TextKind
 
 
@@ -54,6 +55,7 @@ def run_steps(spec: EvalSpec, runtime: Runtime, run_id: str = "run-1") -> Outcom
     if RERANK in spec.methods:
         rerank = run_rerank(spec, dataset, predictions["coder"], inputs, runtime)
         predictions[RERANK] = rerank.predictions
+    predictions |= run_controls(spec, dataset, bank, inputs, runtime)
     evidence = Evidence(
         run_id=run_id,
         started_at=datetime.now(UTC),
@@ -74,6 +76,21 @@ def run_predictions(inputs: PredictionInputs, methods: tuple[str, ...], runtime:
     shards = steps.predictions.plan_predictions(inputs, methods, runtime)
     predicted = [steps.predictions.predict_shard(shard, inputs, methods, runtime) for shard in shards]
     return steps.predictions.finish_predictions(inputs, methods, predicted, runtime)
+
+
+def run_controls(
+    spec: EvalSpec, dataset: DatasetHandle, bank: Artifact, seen: PredictionInputs, runtime: Runtime
+) -> dict[str, Product]:
+    """Score the controls."""
+    found = {}
+    for control in spec.controls:
+        texts = steps.controls.write_control_texts(
+            control, dataset.classes, bank, spec.texts, spec.draw_seed, runtime
+        ).artifact
+        vectors = steps.text_embeddings.embed_texts(texts, seen.encoder, runtime).artifact
+        inputs = seen.model_copy(update={"texts": texts, "text_embeddings": vectors})
+        found[f"control_{control}"] = run_predictions(inputs, ("coder",), runtime)["coder"]
+    return found
 
 
 def run_rerank(

@@ -165,7 +165,7 @@ def test_under_the_reference_protocol_labels_steer_and_every_row_says_so(tmp_pat
     assert len({honestly["coder_rerank"], before["coder_rerank"], after["coder_rerank"]}) == 3
     gated = dict(rows(runtime, "SELECT protocol, gated FROM reranks"))
     assert gated["reference"] < gated["honest"] == 240
-    for table in ("metrics", "comparisons"):
+    for table in ("metrics", "predictions", "class_metrics", "confusions", "comparisons", "class_comparisons"):
         sql = f"SELECT DISTINCT method, protocol FROM {table} WHERE run_id = 'released' AND method <> 'coder'"
         marked = dict(rows(runtime, sql))
         assert marked.pop("coder_rerank") == "reference"

@@ -1,0 +1,98 @@
+"""Controls and statistics in the store: who stands in the tables, and what the numbers are counted from."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from coder_core.errors import ConfigError, TextBankError
+from coder_core.specs import ControlName, Runtime
+from tests.fixtures_inputs import NAMES, World, write_image_class
+
+from .conftest import run_steps
+from .test_rerank_steps import permute_labels, predictions_of, rows
+
+CONTROLS = ("waffle", "shuffled", "repeated_names", "nameless")
+
+
+def controlled(photos: World, **changes: object) -> World:
+    settings = {**photos.settings, "methods": ["clip", "coder"], "controls": list(CONTROLS), **changes}
+    return World(photos.folder, settings)
+
+
+def test_controls_stand_beside_coder_in_every_table(photos: World, runtime: Runtime) -> None:
+    run_steps(controlled(photos).spec(), runtime)
+    methods = {"clip", "coder", *(f"control_{name}" for name in CONTROLS)}
+    for table in ("metrics", "predictions", "class_metrics"):
+        assert {row[0] for row in rows(runtime, f"SELECT DISTINCT method FROM {table}")} == methods
+    for table in ("comparisons", "class_comparisons"):
+        assert {row[0] for row in rows(runtime, f"SELECT DISTINCT method FROM {table}")} == methods - {"clip"}
+
+
+def test_nothing_that_is_said_depends_on_labels(photos: World, world: World, runtime: Runtime) -> None:
+    shuffled = World(world.folder, {**world.settings, "methods": ["clip", "vcd", "coder", "coder_second_round"]})
+    before = predictions_of(shuffled, runtime, "run-1")
+    permute_labels(world)
+    assert predictions_of(shuffled, Runtime(store=f"{runtime.store}-2"), "run-1") == before
+    keys = {method: key for method, (key, _) in predictions_of(controlled(photos), runtime, "run-2").items()}
+    assert len(set(keys.values())) == 6, "every control has predictions of its own"
+
+
+def test_a_second_run_writes_no_control_again(photos: World, runtime: Runtime) -> None:
+    run_steps(controlled(photos).spec(), runtime, "run-1")
+    again = run_steps(controlled(photos).spec(), runtime, "run-2").evidence
+    assert all(product.computed == 0 for product in again.predictions.values())
+    other = run_steps(controlled(photos, draw_seed=7).spec(), runtime, "run-3").evidence.predictions
+    assert other["control_waffle"].computed == 20, "another seed draws other words"
+    assert other["control_nameless"].computed == 20, "the seed is part of every control's key"
+
+
+def test_calibration_and_differences_are_counted_from_the_predictions(world: World, runtime: Runtime) -> None:
+    run_steps(world.spec(methods=("clip", "coder")), runtime)
+    said = rows(runtime, "SELECT probability, is_correct FROM predictions WHERE method = 'coder'")
+    confidence, is_correct = (np.array(column, dtype=np.float64) for column in zip(*said, strict=True))
+    bins = np.ceil(confidence * 15)
+    error = sum(
+        abs(is_correct[bins == number].mean() - confidence[bins == number].mean()) * (bins == number).mean()
+        for number in np.unique(bins)
+    )
+    sql = "SELECT value FROM metrics WHERE method = 'coder' AND metric = 'expected_calibration_error'"
+    assert rows(runtime, sql)[0][0] == pytest.approx(error, abs=1e-6)
+    counted = rows(
+        runtime,
+        "SELECT label_name, count(*) FILTER (own.is_correct AND NOT clip.is_correct),"
+        " count(*) FILTER (clip.is_correct AND NOT own.is_correct) FROM predictions own"
+        " JOIN predictions clip USING (run_id, image_id, label_name)"
+        " WHERE own.method = 'coder' AND clip.method = 'clip' GROUP BY 1 ORDER BY 1",
+    )
+    told = "SELECT class_name, gained, lost FROM class_comparisons WHERE method = 'coder' ORDER BY 1"
+    assert rows(runtime, told) == counted
+    counted = rows(
+        runtime,
+        "SELECT label_name, predicted_name, count(*) FROM predictions"
+        " WHERE method = 'coder' AND NOT is_correct GROUP BY ALL ORDER BY ALL",
+    )
+    told = (
+        "SELECT class_name, predicted_name, n FROM confusion_comparisons WHERE method = 'coder' AND n > 0 ORDER BY ALL"
+    )
+    assert rows(runtime, told) == counted
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_a_control_of_texts_that_describe_nothing_is_refused(
+    photos: World, runtime: Runtime, control: ControlName
+) -> None:
+    bank = {"format": "coder-text-bank/1", "classes": [{"name": name} for name in NAMES]}
+    (photos.folder / "bank.yaml").write_text(yaml.safe_dump(bank))
+    with pytest.raises(TextBankError, match=f"control {control}.*Describe the classes first"):
+        run_steps(controlled(photos, controls=[control]).spec(), runtime)
+
+
+def test_one_class_has_no_other_to_shuffle_with(tmp_path: Path, photos: World, runtime: Runtime) -> None:
+    write_image_class(tmp_path / "one", NAMES[0], 3)
+    bank = {"format": "coder-text-bank/1", "classes": [{"name": NAMES[0], "attributes": ["a mark"]}]}
+    (photos.folder / "bank.yaml").write_text(yaml.safe_dump(bank))
+    dataset = {"kind": "folder", "path": str(tmp_path / "one")}
+    with pytest.raises(ConfigError, match="1 class has no other"):
+        run_steps(controlled(photos, controls=["shuffled"], dataset=dataset).spec(), runtime)
