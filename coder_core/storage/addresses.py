@@ -37,6 +37,10 @@ class Address(NamedTuple):
         """Whether the place is on this machine's disk."""
         return self.protocol == LOCAL_PROTOCOL
 
+    def join(self, *names: str) -> "Address":
+        """Return the place below this one."""
+        return self._replace(path="/".join([self.path.rstrip("/"), *names]))
+
     def open_filesystem(self) -> Any:
         """Return the fsspec file system that holds this place."""
         identity = tuple(os.environ.get(name, "") for name in ENDPOINT_VARIABLES)

@@ -3,9 +3,11 @@
 `key = sha256(canonical_json(kind, step_version, spec, inputs))`, so equal work has an equal key on every machine. Parts
 are written first and once; `manifest.json` is written last and once: a folder without manifest is nothing, and a part
 that the manifest does not name (left by an interrupted run with another batch size) is ignored. The manifest keeps the
-whole payload, so that a miss can say which field changed.
+whole payload, so that a miss can say which field changed. A part is read whole and compared with the hash in the
+manifest; what differs is moved aside and made again by the next run (`artifact_damage`).
 """
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +16,7 @@ import pyarrow as pa
 
 from coder_core.errors import StoreError
 from coder_core.fingerprint import content_hash, differences, plain_json
+from coder_core.storage.artifact_damage import checked_manifest, checked_part, part_damage
 from coder_core.storage.manifest import (
     FOLDER,
     MANIFEST,
@@ -24,11 +27,16 @@ from coder_core.storage.manifest import (
     Summary,
     artifact_folder,
     artifact_key,
+    encode_manifest,
     load_manifest,
+    manifest_path,
     part_path,
 )
+from coder_core.storage.refusals import NotInStoreError, UnexpectedContentError
 from coder_core.storage.store import Store
 from coder_core.storage.tables import decode_parquet, encode_parquet, open_parquet, read_parquet
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["Artifact", "ArtifactPayload", "ArtifactStore", "ArtifactWriter", "artifact_key"]
 
@@ -38,10 +46,15 @@ class ArtifactStore:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self._known: dict[tuple[str, str], Manifest] = {}
 
     def find(self, payload: ArtifactPayload) -> Artifact | None:
-        """Return the finished artifact of a payload, or None."""
-        manifest = load_manifest(self.store, payload.kind, artifact_key(payload))
+        """Return the finished artifact of a payload, or None.
+
+        Raises:
+            DamagedFileError: When its manifest is damaged; it has been moved aside, so that a second look finds None.
+        """
+        manifest = checked_manifest(self.store, payload.kind, artifact_key(payload))
         return manifest.handle() if manifest else None
 
     def open(self, kind: str, key: str) -> Artifact:
@@ -66,30 +79,46 @@ class ArtifactStore:
         Raises:
             StoreError: When it is gone or damaged.
         """
-        found = load_manifest(self.store, artifact.kind, artifact.key)
+        found = checked_manifest(self.store, artifact.kind, artifact.key)
         if found is None:
             place = self.store.url(artifact_folder(artifact.kind, artifact.key))
-            raise StoreError("This artifact is not in the store (any more).", place, "Run the step again.")
+            raise StoreError("This artifact is not in the store (any more).", place, "Run again: it is made anew.")
         return found
 
     def read(self, artifact: Artifact, columns: Sequence[str] | None = None) -> pa.Table:
-        """Read the whole table, parts in the order of their names."""
-        paths = self._part_paths(artifact)
-        return pa.concat_tables([read_parquet(self.store, path, columns) for path in paths])
+        """Read the whole table, parts in the order of their names.
+
+        Raises:
+            DamagedFileError: When a part is gone or is not what was written.
+        """
+        parts = self.manifest(artifact).parts
+        return pa.concat_tables([self._read_checked(artifact, part, columns) for part in parts])
 
     def parts(self, artifact: Artifact) -> tuple[PartRecord, ...]:
         """List the parts in the order of their names."""
         return tuple(self.manifest(artifact).parts)
 
     def read_part(self, artifact: Artifact, name: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """Read one part."""
-        return read_parquet(self.store, part_path(artifact.kind, artifact.key, name), columns)
+        """Read one part.
+
+        Raises:
+            DamagedFileError: When it is gone or is not what was written.
+        """
+        identity = (artifact.kind, artifact.key)
+        if identity not in self._known:  # what is committed does not change: reading a manifest once is enough
+            self._known[identity] = self.manifest(artifact)
+        records = [part for part in self._known[identity].parts if part.name == name]
+        if not records:
+            place = self.store.url(artifact_folder(artifact.kind, artifact.key))
+            raise StoreError(f"This artifact has no part {name!r}.", place, "Use the names that `parts` gives.")
+        return self._read_checked(artifact, records[0], columns)
 
     def iter_batches(
         self, artifact: Artifact, columns: Sequence[str] | None = None, *, rows: int = 8_192
     ) -> Iterator[pa.RecordBatch]:
         """Read the table in batches of at most `rows` rows, holding one row group of one part at a time."""
-        for path in self._part_paths(artifact):
+        for part in self.manifest(artifact).parts:
+            path = self._checked_path(artifact, part)
             with open_parquet(self.store, path) as file:
                 yield from file.iter_batches(batch_size=rows, columns=None if columns is None else list(columns))
 
@@ -109,16 +138,10 @@ class ArtifactStore:
         """Read every part and compare it with the hash in the manifest.
 
         Raises:
-            StoreError: Naming the first part that is gone or is not what was written.
+            DamagedFileError: Naming the first part that is gone or is not what was written.
         """
         for part in self.manifest(artifact).parts:
-            path = part_path(artifact.kind, artifact.key, part.name)
-            if content_hash(self.store.read_bytes(path)) != part.sha256:
-                raise StoreError(
-                    "This part is not what was written (its sha256 differs from the manifest).",
-                    self.store.url(path),
-                    f"Delete the folder {artifact_folder(artifact.kind, artifact.key)} and run again.",
-                )
+            self._checked_path(artifact, part)
 
     def explain_miss(self, payload: ArtifactPayload) -> str:
         """Say why there is no artifact for a payload: which fields differ from the nearest one of the same kind."""
@@ -137,9 +160,22 @@ class ArtifactStore:
         found = [load_manifest(self.store, kind, path.split("/")[-2]) for path in paths]
         return [manifest for manifest in found if manifest]
 
-    def _part_paths(self, artifact: Artifact) -> list[str]:
-        parts = self.manifest(artifact).parts
-        return [part_path(artifact.kind, artifact.key, part.name) for part in parts]
+    def _read_checked(self, artifact: Artifact, part: PartRecord, columns: Sequence[str] | None) -> pa.Table:
+        content = checked_part(self.store, artifact.kind, artifact.key, part)
+        return decode_parquet(
+            content, self.store.url(part_path(artifact.kind, artifact.key, part.name)), columns=columns
+        )
+
+    def _checked_path(self, artifact: Artifact, part: PartRecord) -> str:
+        """Compare a part, block by block, with its record; returns its file."""
+        path = part_path(artifact.kind, artifact.key, part.name)
+        try:
+            is_sound = self.store.hash_file(path) == part.sha256
+        except NotInStoreError:
+            is_sound = False
+        if not is_sound:
+            checked_part(self.store, artifact.kind, artifact.key, part)
+        return path
 
 
 class ArtifactWriter:
@@ -158,19 +194,20 @@ class ArtifactWriter:
         self._columns: dict[str, str] = {}
 
     def has_part(self, name: str) -> bool:
-        """Tell whether a part is there, e.g. from an interrupted run; it then belongs to what `commit` commits."""
+        """Tell whether a part is there, e.g. from an interrupted run; it then belongs to what `commit` commits.
+
+        A damaged one is moved aside and is not there.
+        """
         is_there = self.store.exists(self._path(name))
-        if is_there and name not in self._records:
-            self._inspect(name)
-        return is_there
+        return is_there and (name in self._records or self._inspect(name))
 
     def write_part(self, name: str, table: pa.Table) -> PartRecord:
-        """Write one part in one step; a part that is there already stays as it is. Returns its record."""
+        """Write one part in one step; a sound part that is there already stays as it is. Returns its record."""
         content = encode_parquet(table)
         if self.store.create_bytes(self._path(name), content):
             self._record(name, content, table)
-        else:
-            self._inspect(name)
+        elif not self._inspect(name):
+            return self.write_part(name, table)
         return self._records[name]
 
     def found_part(self, name: str) -> PartRecord | None:
@@ -183,7 +220,10 @@ class ArtifactWriter:
 
     def read_part(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
         """Read one part that this or another process wrote."""
-        return read_parquet(self.store, self._path(name), columns)
+        if name not in self._records:
+            return read_parquet(self.store, self._path(name), columns)
+        content = checked_part(self.store, self.payload.kind, self.key, self._records[name])
+        return decode_parquet(content, self.store.url(self._path(name)), columns=columns)
 
     def adopt(self, records: Sequence[PartRecord]) -> None:
         """Take over the records of parts that other processes wrote, so that `commit` need not read them again."""
@@ -204,8 +244,8 @@ class ArtifactWriter:
             place = self.store.url(artifact_folder(self.payload.kind, self.key))
             raise StoreError("An artifact needs a part.", place, "Write an empty table when there are no rows.")
         for name in names:
-            if name not in self._records:
-                self._inspect(name)
+            if name not in self._records and not self._inspect(name):
+                raise StoreError("This part is damaged or gone.", self.store.url(self._path(name)), "Run again.")
         if not self._columns:
             with open_parquet(self.store, self._path(names[0])) as file:
                 self._columns = {field.name: str(field.type) for field in file.schema_arrow}
@@ -228,13 +268,27 @@ class ArtifactWriter:
             columns=self._columns,
             document=document,
         )
-        path = f"{artifact_folder(self.payload.kind, self.key)}/{MANIFEST}"
-        self.store.create_bytes(path, manifest.model_dump_json(indent=1).encode())
+        self.store.create_bytes(manifest_path(self.payload.kind, self.key), encode_manifest(manifest))
         return ArtifactStore(self.store).find(self.payload) or manifest.handle()
 
-    def _inspect(self, name: str) -> None:
-        content = self.store.read_bytes(self._path(name))
-        self._record(name, content, decode_parquet(content, self.store.url(self._path(name))))
+    def _inspect(self, name: str, *, is_second_look: bool = False) -> bool:
+        """Read a part that is there and remember its record; one that is damaged at a second look is moved aside."""
+        url = self.store.url(self._path(name))
+        try:
+            content = self.store.read_bytes(self._path(name))
+            self._record(name, content, decode_parquet(content, url))
+        except NotInStoreError:
+            return False
+        except UnexpectedContentError as error:
+            return self._set_aside(name, error.problem) if is_second_look else self._inspect(name, is_second_look=True)
+        return True
+
+    def _set_aside(self, name: str, problem: str) -> bool:
+        damage = part_damage(self.store, self.payload.kind, self.key, name, problem)
+        if self.store.exists(self._path(name)):
+            raise damage
+        logger.warning("%s", damage)
+        return False
 
     def _record(self, name: str, content: bytes, table: pa.Table) -> None:
         record = PartRecord(name=name, rows=table.num_rows, sha256=content_hash(content), bytes=len(content))

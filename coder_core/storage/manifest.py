@@ -3,6 +3,7 @@
 No pyarrow here: handles travel through flows and tasks, which must start fast.
 """
 
+import json
 from datetime import datetime
 from typing import Any
 
@@ -10,11 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from coder_core.errors import StoreError
 from coder_core.fingerprint import key_of, plain_json
-from coder_core.storage.refusals import NotInStoreError
+from coder_core.storage.refusals import REPAIR, NotInStoreError, UnexpectedContentError
 from coder_core.storage.store import Store
 
 FOLDER = "artifacts"
 MANIFEST = "manifest.json"
+CHECKSUM = "checksum"
 Summary = dict[str, int | float | str]
 
 
@@ -103,22 +105,51 @@ def part_path(kind: str, key: str, name: str) -> str:
     return f"{artifact_folder(kind, key)}/{name}.parquet"
 
 
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Write a manifest as JSON with the sha256 of all it says: a flipped digit would be another plausible number."""
+    fields = manifest.model_dump(mode="json")
+    return json.dumps({**fields, CHECKSUM: key_of(fields)}, indent=1).encode("ascii")
+
+
+def manifest_path(kind: str, key: str) -> str:
+    """Return the file of a manifest, relative to the store."""
+    return f"{artifact_folder(kind, key)}/{MANIFEST}"
+
+
 def load_manifest(store: Store, kind: str, key: str) -> Manifest | None:
     """Read a manifest; None when there is none, and then there is no artifact.
 
     Raises:
-        StoreError: When it is damaged or is not the manifest of this key.
+        UnexpectedContentError: When it is damaged or is not the manifest of this key.
+        StoreError: When another version of this package wrote it.
     """
-    path = f"{artifact_folder(kind, key)}/{MANIFEST}"
-    remedy = "Delete its folder and run again."
+    path = manifest_path(kind, key)
     try:
-        manifest = Manifest.model_validate_json(store.read_bytes(path))
+        content = store.read_bytes(path)
     except NotInStoreError:
         return None
-    except ValidationError as error:
-        problem = f"This manifest is damaged ({error.errors()[0]['msg']})."
-        raise StoreError(problem, store.url(path), remedy) from error
-    if (manifest.key, artifact_key(manifest.payload)) != (key, key):
+    manifest = _decode(content, store.url(path))
+    if (manifest.key, manifest.kind, artifact_key(manifest.payload)) != (key, kind, key):
         problem = "This manifest contradicts itself: its key is not that of its payload or of its folder."
-        raise StoreError(problem, store.url(path), remedy)
+        raise UnexpectedContentError(problem, store.url(path), REPAIR)
     return manifest
+
+
+def _decode(content: bytes, url: str) -> Manifest:
+    """Read a manifest; those written before there were checksums have none to be compared with."""
+    try:
+        fields = json.loads(content)
+        stated = fields.pop(CHECKSUM, None)
+        is_sound = stated is None or key_of(fields) == stated
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UnexpectedContentError(f"This manifest is damaged ({error}).", url, REPAIR) from error
+    if not is_sound:
+        raise UnexpectedContentError("This manifest is damaged (its checksum differs).", url, REPAIR)
+    try:
+        return Manifest.model_validate(fields)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        if stated is None:
+            raise UnexpectedContentError(f"This manifest is damaged ({reason}).", url, REPAIR) from error
+        problem = f"This manifest is whole, and this version of coder-eval cannot read it ({reason})."
+        raise StoreError(problem, url, "Use the version that wrote it, or another store.") from error

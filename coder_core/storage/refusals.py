@@ -14,6 +14,8 @@ from coder_core.errors import CoderError, StoreError
 from coder_core.storage.addresses import redact
 
 REASON_CHARACTERS = 300
+REPAIR = "Run: coder-eval store verify --repair"
+"""Moves what is damaged aside, so that the next run makes it again (docs/store.md)."""
 EXTRAS = {"s3": "s3", "http": "http", "https": "http"}
 """Protocol -> the extra of this package that installs its file system."""
 _LIBRARY_ERRORS = {
@@ -31,6 +33,14 @@ _OS_REMEDIES = {
 
 class NotInStoreError(StoreError):
     """The store answers, and does not hold this file."""
+
+
+class UnexpectedContentError(StoreError):
+    """A file cannot be read as what it should be: it is damaged, or it is not the file that was expected."""
+
+
+class DamagedFileError(UnexpectedContentError):
+    """A file is not what was written, by its hash; it has been moved aside, or the message says why not."""
 
 
 @contextmanager

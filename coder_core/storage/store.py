@@ -6,6 +6,7 @@ write-once create settles races between workers: a hard link on a disk, a condit
 but its root, so it is cheap to make and travels to any worker.
 """
 
+import hashlib
 import uuid
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,10 +15,13 @@ from typing import Any, BinaryIO, cast
 from coder_core.errors import StoreError
 from coder_core.storage import local_files
 from coder_core.storage.addresses import Address, format_url, parse_address, redact
+from coder_core.storage.file_infos import StoredFile, list_infos
 from coder_core.storage.object_writes import create_object
 from coder_core.storage.refusals import explained
 
 _PATTERN_CHARACTERS = frozenset("*?[]")
+HASH_BLOCK_BYTES = 8 * 2**20
+"""Read at once while hashing: one request of an object store, and all that is in memory."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +103,28 @@ class Store:
         root = self.filesystem._strip_protocol(self.address.path).rstrip("/") + "/"
         return sorted(name.removeprefix(root) for name in found if not local_files.is_temporary(name))
 
+    def list_files(self, prefix: str = "") -> tuple[StoredFile, ...]:
+        """List every file below a folder with size and time, sorted; what killed writers left behind is listed, too."""
+        place = self._place(prefix) if prefix else self.address
+        with explained(self.url(prefix)):
+            root = self.filesystem._strip_protocol(self.address.path).rstrip("/") + "/"
+            return tuple(sorted(list_infos(self.filesystem, place, root), key=lambda file: file.path))
+
+    def hash_file(self, path: str) -> str:
+        """Return the sha256 of a file, read in blocks."""
+        digest = hashlib.sha256()
+        with explained(self.url(path)), self.open_input(path) as file:
+            while block := file.read(HASH_BLOCK_BYTES):
+                digest.update(block)
+        return digest.hexdigest()
+
     def delete(self, path: str) -> None:
-        """Delete a file; one that is not there is deleted already."""
-        place = self._place(path)
+        """Delete a file; one that is not there is deleted already. Of hidden files, only what a writer left behind."""
+        folder, _, name = path.rpartition("/")
+        if local_files.is_temporary(name):
+            place = (self._place(folder) if folder else self.address).join(name)
+        else:
+            place = self._place(path)
         with explained(self.url(path)):
             try:
                 self.filesystem.rm_file(place.path)
@@ -139,7 +162,7 @@ class Store:
                 format_url(self.address),
                 "Use a relative path of visible names, without '..' and without patterns.",
             )
-        return self.address._replace(path="/".join([self.address.path.rstrip("/"), *segments]))
+        return self.address.join(*segments)
 
 
 def _find_files(filesystem: Any, place: Address) -> list[str]:

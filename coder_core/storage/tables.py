@@ -15,8 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jaxtyping import Float
 
-from coder_core.errors import StoreError
-from coder_core.storage.refusals import explained
+from coder_core.storage.refusals import REPAIR, UnexpectedContentError, explained
 from coder_core.storage.store import Store
 
 GROUP_BYTES = 16 * 2**20
@@ -75,7 +74,9 @@ def encode_parquet(table: pa.Table) -> bytes:
 def decode_parquet(content: bytes, url: str, *, columns: Sequence[str] | None = None) -> pa.Table:
     """Read Parquet bytes; `url` says where they come from, for the message of a refusal."""
     with explained_parquet(url):
-        return _parquet_file(pa.BufferReader(content)).read(columns=_known(columns))
+        file = _parquet_file(pa.BufferReader(content))
+        check_columns(file, columns, url)
+        return file.read(columns=_known(columns))
 
 
 def write_parquet(store: Store, path: str, table: pa.Table) -> int:
@@ -107,7 +108,7 @@ def open_parquet(store: Store, path: str) -> Iterator[pq.ParquetFile]:
 
 @contextlib.contextmanager
 def explained_parquet(url: str) -> Iterator[None]:
-    """Turn what Arrow says about a damaged file into a StoreError that names it."""
+    """Turn what Arrow says about a damaged file into an UnexpectedContentError that names it."""
     with explained(url):
         try:
             yield
@@ -115,8 +116,7 @@ def explained_parquet(url: str) -> Iterator[None]:
             if isinstance(error, OSError) and (type(error) is not OSError or error.errno is not None):
                 raise  # the disk or the network speaks; Arrow's own complaints carry no errno
             reason = " ".join(str(error).split())
-            remedy = "Delete it; what it held is computed again."
-            raise StoreError(f"This Parquet file is damaged ({reason}).", url, remedy) from error
+            raise UnexpectedContentError(f"This Parquet file is damaged ({reason}).", url, REPAIR) from error
 
 
 def _rows_per_group(schema: pa.Schema) -> int:
@@ -139,7 +139,7 @@ def check_columns(file: pq.ParquetFile, columns: Sequence[str] | None, url: str)
     """Refuse a file that lacks an asked column; Arrow would leave it out without a word."""
     held = file.schema_arrow.names
     if unknown := [name for name in columns or () if name not in held]:
-        raise StoreError(f"There is no column {unknown[0]!r}.", url, f"It holds: {', '.join(held)}.")
+        raise UnexpectedContentError(f"There is no column {unknown[0]!r}.", url, f"It holds: {', '.join(held)}.")
 
 
 def _known(columns: Sequence[str] | None) -> list[str] | None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from coder_core.errors import StoreError
 from coder_core.storage.artifacts import Artifact, ArtifactPayload, ArtifactStore, artifact_key
+from coder_core.storage.refusals import DamagedFileError
 from coder_core.storage.store import Store
 
 
@@ -171,12 +172,15 @@ def test_a_changed_part_is_found_by_verify(disk_store: Store) -> None:
     [path, *_] = [path for path in disk_store.list() if path.endswith("3.parquet")]
     content = disk_store.read_bytes(path)
     disk_store.write_bytes(path, content[:-1] + b"?")
-    with pytest.raises(StoreError, match="sha256 differs") as error:
+    with pytest.raises(DamagedFileError, match="sha256 differs") as error:
         ArtifactStore(disk_store).verify(artifact)
     assert error.value.place == disk_store.url(path)
+    assert write(disk_store) == artifact
     disk_store.delete(path)
-    with pytest.raises(StoreError):
+    with pytest.raises(DamagedFileError, match="it is not there"):
         ArtifactStore(disk_store).verify(artifact)
+    assert write(disk_store) == artifact
+    ArtifactStore(disk_store).verify(artifact)
 
 
 @pytest.mark.parametrize(
@@ -186,9 +190,14 @@ def test_a_damaged_manifest_is_refused_with_its_name(disk_store: Store, damage: 
     artifact = write(disk_store)
     path = Path(disk_store.root, "artifacts", "texts", artifact.key, "manifest.json")
     path.write_text(damage(path.read_text()))
-    with pytest.raises(StoreError, match="Delete its folder") as error:
+    content = path.read_bytes()
+    with pytest.raises(DamagedFileError, match=r"moved to damaged/.*run again") as error:
         ArtifactStore(disk_store).find(payload())
     assert error.value.place == str(path)
+    [copy] = disk_store.list("damaged")
+    assert disk_store.read_bytes(copy) == content
+    assert ArtifactStore(disk_store).find(payload()) is None
+    assert write(disk_store) == artifact
 
 
 def test_a_manifest_is_readable_json(disk_store: Store) -> None:

@@ -115,7 +115,7 @@ def test_a_truncated_file_is_refused_with_its_name(damage: object) -> None:
     with pytest.raises(StoreError, match="damaged") as error:
         read_parquet(store, "t.parquet")
     assert error.value.place == store.url("t.parquet")
-    assert "Delete it" in error.value.remedy
+    assert "store verify --repair" in error.value.remedy
 
 
 def test_a_flipped_bit_is_never_another_number(disk_store: Store) -> None:
