@@ -43,7 +43,8 @@ def describe(pattern: Pattern, rng: np.random.Generator | None = None) -> list[s
         rng: Picks among paraphrases; without it the wording is fixed.
 
     Returns:
-        Phrases in the form `a red disc in the centre`, from the ground to the charges, then the whole.
+        Phrases in the form `a red disc in the centre`, from the ground to the charges, then the whole. With a generator
+        they are paraphrases, one by one, of those without it, and one more follows.
     """
     wording = Wording(rng)
     phrases: list[str] = []
@@ -54,15 +55,15 @@ def describe(pattern: Pattern, rng: np.random.Generator | None = None) -> list[s
 
 
 def _describe_whole(pattern: Pattern, wording: Wording) -> list[str]:
+    """What is said of all layers together; the colours in another order come last, and only with a generator."""
     colours = pattern.colours()
-    phrases = [f"the colours {join_words(colours)}"]
-    shuffled = list(colours)
-    if wording.rng is not None:
-        wording.rng.shuffle(shuffled)
-        phrases.append(f"the colours {join_words(shuffled)}")
-    phrases.append(f"only {NUMBERS[min(len(colours), 5)]} colours")
+    phrases = [f"the colours {join_words(colours)}", f"only {NUMBERS[min(len(colours), 5)]} colours"]
     if len(pattern.layers) == 1:
         phrases.append(wording.pick("plain stripes without any other shape", "nothing but stripes"))
+    if wording.rng is not None:
+        shuffled = list(colours)
+        wording.rng.shuffle(shuffled)
+        phrases.append(f"the colours {join_words(shuffled)}")
     return phrases
 
 

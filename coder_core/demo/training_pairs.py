@@ -1,8 +1,10 @@
 """Batches for the micro-CLIP: images of random patterns, each with a short and a longer caption.
 
-A batch holds groups of near neighbours (the same shapes in other colours), so that colour and place must be read, not
-guessed. The place of a country's name is taken by one to four unknown tokens, whose embedding is zero and stays zero:
-the text tower learns that a name it does not know says nothing.
+A batch holds groups of near neighbours (the same shapes in other colours, the same colours in another arrangement), so
+that colour and place must be read, not guessed. Half of the short captions are one-to-one sentences that tell the
+pattern from a neighbour, in the sentences of the domain `flag`. The place of a country's name, and of a rival's, is
+taken by one to four unknown tokens, whose embedding is zero and stays zero: the text tower learns that a name it does
+not know says nothing.
 """
 
 from collections.abc import Iterator
@@ -13,11 +15,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coder_core.demo.captions import describe
+from coder_core.demo.contrasts import contrast_phrases
 from coder_core.demo.patterns import Pattern
+from coder_core.demo.relatives import draw_relative
 from coder_core.demo.render import render_pattern
 from coder_core.demo.sampling import draw_pattern, draw_variant
+from coder_core.texts.domains import fill, load_domains
 
 GROUP = 4
+"""One random pattern, two in other colours, one in another arrangement."""
+
+CONTRASTED = 0.5
+"""Share of short captions that tell a pattern from a rival."""
+
+NEAR_RIVALS = 0.8
+"""Share of rivals that come from the pattern's own group; the others are any pattern of the batch."""
+
+ONE_TO_ONE = load_domains()["flag"].one_to_one
+"""The one-to-one sentences that the demonstration's texts are dressed in."""
+
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 """Stands for one token of a name in a training caption."""
 
@@ -42,10 +58,46 @@ def draw_batch(rng: np.random.Generator, *, pairs: int) -> PairBatch:
     patterns: list[Pattern] = []
     while len(patterns) < pairs:
         first = draw_pattern(rng)
-        patterns += [first, *(draw_variant(first, rng) for _ in range(GROUP - 1))]
-    images = np.stack([halve(render_pattern(pattern, rng)) for pattern in patterns[:pairs]])
-    captions = [draw_captions(pattern, rng) for pattern in patterns[:pairs]]
-    return PairBatch(images, [short for short, _ in captions], [long for _, long in captions])
+        variants = [draw_variant(first, rng) for _ in range(GROUP - 2)]
+        patterns += [first, *variants, draw_relative(first, rng)]
+    del patterns[pairs:]
+    images = np.stack([halve(render_pattern(pattern, rng)) for pattern in patterns])
+    captions = [draw_captions(pattern, rng) for pattern in patterns]
+    rivals = [patterns[draw_rival(place, len(patterns), rng)] for place in range(len(patterns))]
+    shorts = [
+        _contrast_or(short, pattern, rival, rng)
+        for (short, _), pattern, rival in zip(captions, patterns, rivals, strict=True)
+    ]
+    return PairBatch(images, shorts, [long for _, long in captions])
+
+
+def draw_rival(place: int, count: int, rng: np.random.Generator) -> int:
+    """Choose whom a pattern of a batch is told from, by place: mostly one of its group, never itself but when alone."""
+    start = place - place % GROUP
+    group = range(start, min(start + GROUP, count)) if rng.random() < NEAR_RIVALS else range(count)
+    others = [other for other in group if other != place] or [place]
+    return others[int(rng.integers(len(others)))]
+
+
+def _contrast_or(caption: str, pattern: Pattern, rival: Pattern, rng: np.random.Generator) -> str:
+    """A one-to-one sentence in every other place; the caption itself elsewhere, and where nothing tells the two."""
+    if rng.random() >= CONTRASTED:
+        return caption
+    return draw_contrast(pattern, rival, rng) or caption
+
+
+def draw_contrast(pattern: Pattern, rival: Pattern, rng: np.random.Generator) -> str:
+    """One difference in one of the domain's one-to-one sentences; empty where language finds no difference."""
+    phrases = contrast_phrases(pattern, rival, rng)
+    if not phrases:
+        return ""
+    template = ONE_TO_ONE[int(rng.integers(len(ONE_TO_ONE)))]
+    phrase = phrases[int(rng.integers(len(phrases)))]
+    return fill(template, {"class": _draw_name(rng), "rival": _draw_name(rng), "phrase": phrase})
+
+
+def _draw_name(rng: np.random.Generator) -> str:
+    return " ".join([UNKNOWN] * int(rng.integers(1, 5)))
 
 
 def halve(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -65,7 +117,7 @@ def draw_captions(pattern: Pattern, rng: np.random.Generator) -> tuple[str, str]
 
 def _dress(phrases: list[str], rng: np.random.Generator) -> str:
     features = ", ".join(phrases)
-    name = " ".join([UNKNOWN] * int(rng.integers(1, 5)))
+    name = _draw_name(rng)
     style = rng.random()
     if style < 0.6:
         return f"a flag of {name} which has {features}"
@@ -78,5 +130,5 @@ def _dress(phrases: list[str], rng: np.random.Generator) -> str:
 
 @lru_cache(maxsize=100_000)
 def split_words(caption: str) -> tuple[str, ...]:
-    """Words and commas of a caption, as CLIP's tokenizer separates them."""
-    return tuple(caption.replace(",", " ,").split())
+    """Words, commas and periods of a caption, as CLIP's tokenizer separates them, in its lower case."""
+    return tuple(caption.lower().replace(",", " ,").replace(".", " .").split())

@@ -1,12 +1,14 @@
 """The text bank of the demonstration is true of the flags and speaks the language that the micro-CLIP knows."""
 
 from importlib.resources import files
+from itertools import permutations
 
 import numpy as np
 import pytest
 
 from coder_core.classes import ClassList
 from coder_core.demo.captions import describe
+from coder_core.demo.contrasts import BANK_PHRASES
 from coder_core.demo.images import flag_names
 from coder_core.demo.patterns import flag_designs
 from coder_core.texts.bank_file import class_names_of_bank, parse_text_bank
@@ -91,6 +93,46 @@ def test_no_two_flags_are_described_alike(bank):
 def test_every_flag_has_as_many_texts_as_any_other(bank):
     counts = {(len(texts.attributes), len(texts.analogous_classes)) for texts in bank.classes}
     assert len(counts) == 1
+
+
+FAMILIES = (
+    ("Italy", "Ireland", "Ivory Coast", "Nigeria", "France"),
+    ("Poland", "Indonesia", "Austria"),
+    ("Denmark", "Norway", "Sweden", "Finland", "Iceland"),
+    ("Netherlands", "Russia", "France"),
+    ("Mali", "Guinea", "Senegal", "Cameroon"),
+    ("China", "Vietnam"),
+)
+"""Flags that people confuse."""
+
+
+def test_pairs_are_told_apart_in_both_directions(bank):
+    assert set(bank.one_to_one) == {(rival, flag) for flag, rival in bank.one_to_one}
+    ids = {name: place for place, name in enumerate(flag_names())}
+    wanted = {(ids[one], ids[other]) for family in FAMILIES for one, other in permutations(family, 2)}
+    assert wanted <= set(bank.one_to_one)
+
+
+def test_a_pair_has_a_few_phrases_and_none_twice(bank):
+    for phrases in bank.one_to_one.values():
+        assert 1 <= len(phrases) <= BANK_PHRASES
+        assert len(set(phrases)) == len(phrases)
+
+
+def test_a_difference_is_true_of_the_flag_and_not_of_its_rival(bank):
+    """What stands before "instead of" is said of the flag alone, what stands after it is the rival's."""
+    designs = tuple(flag_designs().values())
+    for (flag, rival), phrases in bank.one_to_one.items():
+        for phrase in phrases:
+            own, _, other = phrase.partition(" instead of ")
+            assert own in describe(designs[flag]), phrase
+            assert own not in describe(designs[rival]), phrase
+            assert colours_in(other) <= set(designs[rival].colours()), phrase
+
+
+def test_no_difference_names_a_country(bank):
+    phrases = {phrase for phrases in bank.one_to_one.values() for phrase in phrases}
+    assert [phrase for phrase in sorted(phrases) if names_in(phrase, flag_names())] == []
 
 
 def test_light_blue_is_not_blue():

@@ -1,5 +1,6 @@
 """What the micro-CLIP is trained on: no real flag, no country, and captions that are true."""
 
+import re
 from collections import Counter
 from importlib.resources import files
 
@@ -17,6 +18,8 @@ from coder_core.demo.training_pairs import (
     UNKNOWN,
     draw_batch,
     draw_captions,
+    draw_contrast,
+    draw_rival,
     halve,
     iterate_batches,
     split_words,
@@ -192,11 +195,57 @@ def test_names_are_one_to_four_unknown_tokens():
     )
 
 
+def openings(templates):
+    """What a sentence of each template starts with, in the words of domains.yaml."""
+    return {template.split("{")[0] for template in templates}
+
+
+def one_to_one_sentences():
+    table = yaml.safe_load(files("coder_core.texts").joinpath("domains.yaml").read_text("utf-8"))
+    return table["flag"]["one_to_one"]
+
+
+def test_half_of_the_short_captions_tell_a_pattern_from_a_rival():
+    batch, starts = draw_batch(np.random.default_rng(0), pairs=1000), openings(one_to_one_sentences())
+    found = Counter(start for caption in batch.short_captions for start in starts if caption.startswith(start))
+    assert set(found) == starts
+    assert len(starts) == 3
+    assert 420 < sum(found.values()) < 540
+    assert min(found.values()) > 120
+    assert not any(caption.startswith(tuple(starts)) for caption in batch.long_captions)
+
+
+def test_a_contrast_says_what_a_bank_says_with_unknown_names():
+    """Every sentence of the domain, with what Italy has and Ireland has not; names are one to four unknown tokens."""
+    rng, designs = np.random.default_rng(0), flag_designs()
+    drawn = [draw_contrast(designs["Italy"], designs["Ireland"], rng) for _ in range(300)]
+    name = f"{UNKNOWN}(?: {UNKNOWN}){{0,3}}"
+    said = {re.sub(name, "N", caption) for caption in drawn}
+    phrase = "a red stripe on the right instead of an orange one"
+    values = {"class": "N", "rival": "N", "phrase": phrase}
+    assert {sentence.format(**values) for sentence in one_to_one_sentences()} <= said
+    assert not any(caption.partition("instead of")[0].count("orange") for caption in said)
+    assert {caption.count(UNKNOWN) for caption in drawn} >= {2, 5, 8}
+    assert draw_contrast(designs["Italy"], designs["Italy"], rng) == ""
+
+
+def test_rivals_come_mostly_from_the_own_group():
+    rng = np.random.default_rng(0)
+    drawn = [draw_rival(5, 20, rng) for _ in range(2000)]
+    near = [other for other in drawn if other // GROUP == 5 // GROUP]
+    assert 5 not in drawn
+    assert set(drawn) == set(range(20)) - {5}
+    assert 0.78 < len(near) / len(drawn) < 0.88
+    assert {draw_rival(8, 9, rng) for _ in range(50)} <= set(range(9))
+    assert draw_rival(0, 1, rng) == 0
+
+
 def test_halving_is_the_mean_of_four():
     image = np.random.default_rng(0).integers(0, 256, (6, 4, 3), dtype=np.uint8)
     slow = [[image[2 * y : 2 * y + 2, 2 * x : 2 * x + 2].mean(axis=(0, 1)) for x in range(2)] for y in range(3)]
     assert np.array_equal(halve(image), np.array(slow).round())
 
 
-def test_words_are_split_at_commas():
+def test_words_are_split_as_clip_splits_them():
     assert split_words("a flag, red and white") == ("a", "flag", ",", "red", "and", "white")
+    assert split_words("Because of red.") == ("because", "of", "red", ".")
