@@ -7,6 +7,9 @@ A broken image is left out, counted and listed with its reason, and the run goes
 from collections.abc import Sequence
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from coder_core.errors import DatasetError
 from coder_core.report.progress import track
 from coder_core.specs import Runtime
@@ -52,7 +55,7 @@ def plan_shards(images: Artifact, runtime: Runtime) -> list[Shard]:
 
 
 def embed_image_shard(shard: Shard, images: Artifact, encoder: EncoderHandle, runtime: Runtime) -> ShardReport:
-    """Embed the images of one shard that the ledger does not hold yet.
+    """Embed the images of one shard that the ledger does not hold, or holds no more (a part of it was damaged).
 
     Raises:
         CheckpointError: The model cannot be loaded.
@@ -64,7 +67,7 @@ def embed_image_shard(shard: Shard, images: Artifact, encoder: EncoderHandle, ru
     with track("embedding images", total=shard.rows, unit="images") as progress:
         for name in shard.parts:
             record = writer.found_part(name)
-            if record is None:
+            if record is None or ledger.missing(_embedded_keys(writer.read_part(name, ["key", "problem"]))):
                 embedder = PartEmbedder(ledger, encoder, runtime)
                 record = writer.write_part(name, embedder.embed(artifacts.read_part(images, name)))
                 computed += embedder.computed
@@ -74,9 +77,13 @@ def embed_image_shard(shard: Shard, images: Artifact, encoder: EncoderHandle, ru
 
 
 def plan_embedding(images: Artifact, encoder: EncoderHandle, runtime: Runtime) -> list[Shard]:
-    """The shards to embed; none when an earlier run has finished this very listing."""
-    is_done = open_store(runtime).find(_payload(images, encoder)) is not None
-    return [] if is_done else plan_shards(images, runtime)
+    """The shards to embed; none when this listing was finished before and the ledger still holds its vectors."""
+    artifacts = open_store(runtime)
+    done = artifacts.find(_payload(images, encoder))
+    if done is None:
+        return plan_shards(images, runtime)
+    keys = _embedded_keys(artifacts.read(done, ["key", "problem"]))
+    return plan_shards(images, runtime) if open_ledger(artifacts, "image_embeddings", encoder).missing(keys) else []
 
 
 def finish_image_embeddings(
@@ -106,6 +113,12 @@ def read_quarantine(artifacts: ArtifactStore, embeddings: Artifact) -> list[dict
         return []
     table = artifacts.read(embeddings, ["image_id", "problem"])
     return [row for row in table.to_pylist() if row["problem"] is not None]
+
+
+def _embedded_keys(embeddings: pa.Table) -> list[str]:
+    """The keys whose vectors the ledger has to hold: those of broken images have none."""
+    keys: list[str] = embeddings.filter(pc.is_null(embeddings.column("problem"))).column("key").to_pylist()
+    return keys
 
 
 def _payload(images: Artifact, encoder: EncoderHandle) -> ArtifactPayload:

@@ -12,7 +12,8 @@ from jaxtyping import Float, Float32
 
 from coder_core.errors import StoreError
 from coder_core.storage.ledger import Ledger, Match
-from coder_core.storage.parts import KEY
+from coder_core.storage.ledger_damage import KEY
+from coder_core.storage.refusals import REPAIR, UnexpectedContentError
 from coder_core.storage.store import Store
 from coder_core.storage.tables import vectors_from_arrow, vectors_to_arrow
 
@@ -83,7 +84,7 @@ class EmbeddingLedger:
         try:
             vectors = vectors_from_arrow(match.table.column(VECTOR))
         except TypeError as error:
-            raise StoreError(f"This part is damaged ({error}).", place, "Delete it; it is computed again.") from error
+            raise UnexpectedContentError(f"These are no vectors ({error}).", place, REPAIR) from error
         if vectors.shape[1] != self.dim:
             problem = f"The vectors have length {vectors.shape[1]}, expected {self.dim}."
             raise StoreError(problem, place, "Check the encoder and its key.")

@@ -17,10 +17,11 @@ from jaxtyping import Int
 
 from coder_core.errors import StoreError
 from coder_core.fingerprint import content_hash
-from coder_core.storage.parts import KEY, Hit, PartIndex, check_key_column
-from coder_core.storage.refusals import NotInStoreError
+from coder_core.storage.ledger_damage import KEY, part_hash, watched_part, write_ledger_part
+from coder_core.storage.parts import Hit, PartIndex, check_key_column
+from coder_core.storage.refusals import NotInStoreError, UnexpectedContentError
 from coder_core.storage.store import Store
-from coder_core.storage.tables import check_columns, encode_parquet, open_parquet, read_parquet
+from coder_core.storage.tables import check_columns, decode_parquet, open_parquet, read_parquet
 
 COMPACT_ROWS = 65_536
 """Parts below this are small and are merged until they reach it: 134 MB of 512 float32."""
@@ -77,7 +78,7 @@ class Ledger:
         _, unknown = self._index.locate(keys.to_pylist())
         new = _drop_repeated(table.take(pa.array(unknown)) if len(unknown) < len(keys) else table)
         if new.num_rows:
-            self._index.remember(self._write_part(new), new.column(KEY))
+            self._index.remember(write_ledger_part(self.store, self.folder, new), new.column(KEY))
         return int(new.num_rows)
 
     def read(self, keys: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
@@ -99,21 +100,31 @@ class Ledger:
     def matches(self, keys: Sequence[str], columns: Sequence[str] | None = None) -> Iterator[Match]:
         """Yield the rows of asked keys as they come, one row group of one part at a time (bounded memory)."""
         hits = self._locate_all(keys)
-        for position, hit in enumerate(hits):
-            try:
-                yield from _read_hit(self.store, hit, columns)
-            except NotInStoreError:  # compacted away a moment ago: its rows are in another part now
-                self._index.refresh()
-                slots = np.concatenate([later.slots for later in hits[position:]])
-                again = self.matches([keys[slot] for slot in slots], columns)
-                yield from (match._replace(slots=slots[match.slots]) for match in again)
-                return
+        is_open = np.ones(len(keys), dtype=np.bool_)
+        try:
+            for hit in hits:
+                for match in _read_hit(self.store, hit, columns):
+                    is_open[match.slots] = False
+                    yield match
+        except NotInStoreError:  # compacted away a moment ago: its rows are in another part now
+            self._index.refresh()
+            slots = np.flatnonzero(is_open)
+            again = self.matches([keys[int(slot)] for slot in slots], columns)
+            yield from (match._replace(slots=slots[match.slots]) for match in again)
 
-    def compact(self) -> int:
-        """Merge small parts into larger ones; returns how many parts are gone."""
+    def plan_compaction(self) -> list[list[str]]:
+        """Group the small parts: each group is to become one part."""
         self._index.refresh()
         small = [part for part in self._index.parts() if self._index.row_count(part) < COMPACT_ROWS]
-        gone = sum(self._merge(batch) for batch in self._batches(small) if len(batch) > 1)
+        return [batch for batch in self._batches(small) if len(batch) > 1]
+
+    def compact(self) -> int:
+        """Merge small parts into larger ones; returns how many parts are gone.
+
+        Others may read, append and compact at the same time. Killed in between, it leaves rows twice, which no reader
+        sees and the next compaction mends.
+        """
+        gone = sum(self._merge(batch) for batch in self.plan_compaction())
         self._index.refresh()
         return gone
 
@@ -131,12 +142,6 @@ class Ledger:
             )
         return hits
 
-    def _write_part(self, table: pa.Table) -> str:
-        content = encode_parquet(table)
-        path = f"{self.folder}/{content_hash(content)}.parquet"
-        self.store.create_bytes(path, content)
-        return path
-
     def _batches(self, parts: list[str]) -> Iterator[list[str]]:
         batch: list[str] = []
         rows = 0
@@ -150,14 +155,23 @@ class Ledger:
 
     def _merge(self, parts: list[str]) -> int:
         try:
-            tables = [read_parquet(self.store, part) for part in parts]
+            tables = [self._read_whole(part) for part in parts]
         except NotInStoreError:  # another process is compacting the same parts
             return 0
-        merged = self._write_part(_drop_repeated(pa.concat_tables(tables, promote_options="permissive")))
+        rows = _drop_repeated(pa.concat_tables(tables, promote_options="permissive"))
+        merged = write_ledger_part(self.store, self.folder, rows)
         gone = [part for part in parts if part != merged]
         for part in gone:
             self.store.delete(part)
         return len(gone)
+
+    def _read_whole(self, part: str) -> pa.Table:
+        """Read a part that is about to be deleted: its hash must be right, a damaged footer could hide rows."""
+        content, url = self.store.read_bytes(part), self.store.url(part)
+        with watched_part(self.store, part):
+            if content_hash(content) != part_hash(part):
+                raise UnexpectedContentError("This part is not what was written (its sha256 is not its name).", url)
+            return decode_parquet(content, url)
 
     def _empty_table(self, columns: Sequence[str] | None) -> pa.Table:
         self._index.refresh()
@@ -167,7 +181,7 @@ class Ledger:
 
 
 def _read_hit(store: Store, hit: Hit, columns: Sequence[str] | None) -> Iterator[Match]:
-    with open_parquet(store, hit.part) as file:
+    with watched_part(store, hit.part), open_parquet(store, hit.part) as file:
         check_columns(file, columns, store.url(hit.part))
         sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
         ends = np.cumsum(sizes, dtype=np.int64)

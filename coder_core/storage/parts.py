@@ -16,11 +16,11 @@ import pyarrow.compute as pc
 from jaxtyping import Int
 
 from coder_core.errors import StoreError
+from coder_core.storage.ledger_damage import KEY, watched_part
 from coder_core.storage.refusals import NotInStoreError
 from coder_core.storage.store import Store
 from coder_core.storage.tables import open_parquet
 
-KEY = "key"
 READERS = 8
 """Key columns read at once: on S3 a part costs a few round trips, and they overlap."""
 
@@ -117,7 +117,7 @@ class PartIndex:
             return list(readers.map(self._read_part_keys, parts))
 
     def _read_part_keys(self, part: str) -> pa.Array:
-        with open_parquet(self.store, part) as file:
+        with watched_part(self.store, part), open_parquet(self.store, part) as file:
             check_key_column(file.schema_arrow, self.store.url(part))
             return _one_chunk(file.read(columns=[KEY]).column(KEY))
 
