@@ -39,13 +39,23 @@ def result_path(table: str, run_id: str, part: str = WHOLE) -> str:
         raise StoreError(f"{run_id!r} is not a run id.", remedy=remedy)
     if not re.fullmatch(_PART_NAME, part):
         raise StoreError(f"{part!r} is not the name of a part.", remedy="Use a-z, digits, '_' and '-'.")
-    return f"{TABLES_FOLDER}/{table}/run_id={run_id}/{part}.parquet"
+    return f"{run_folder(table, run_id)}/{part}.parquet"
+
+
+def run_folder(table: str, run_id: str) -> str:
+    """Return the folder of the parts of one table of one run."""
+    return f"{TABLES_FOLDER}/{table}/run_id={run_id}"
+
+
+def parse_result_path(path: str) -> ResultPart | None:
+    """Read what a result file holds off its path; None when the path is no result file's."""
+    match = _PART.fullmatch(path)
+    return ResultPart(match["table"], match["run_id"], path) if match else None
 
 
 def list_result_parts(store: Store) -> list[ResultPart]:
     """List every result file, sorted, of published runs and others."""
-    matches = (_PART.fullmatch(path) for path in store.list(TABLES_FOLDER))
-    return [ResultPart(match["table"], match["run_id"], match.string) for match in matches if match]
+    return [part for path in store.list(TABLES_FOLDER) if (part := parse_result_path(path))]
 
 
 def list_published_parts(store: Store) -> list[ResultPart]:

@@ -1,7 +1,8 @@
 """Result tables: Parquet files per table and run, and a run that is visible only when it is whole.
 
 The run is the folder's name and not a column of the file. The row of `runs` is written last, and readers show published
-runs only, so an interrupted evaluation is never half a result. What is published does not change any more.
+runs only, so an interrupted evaluation is never half a result. What is published does not change any more, and its
+hashes stand beside the row (`publication`).
 """
 
 from collections.abc import Mapping
@@ -10,8 +11,9 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from coder_core.errors import StoreError
-from coder_core.storage.columns import RUN_ID, RUNS, Column, ColumnType, table_columns
-from coder_core.storage.result_paths import WHOLE, list_published_parts, result_path
+from coder_core.storage.columns import RUN_ID, RUNS, TABLES, Column, ColumnType, table_columns
+from coder_core.storage.publication import publish_row
+from coder_core.storage.result_paths import WHOLE, list_published_parts, result_path, run_folder
 from coder_core.storage.store import Store
 from coder_core.storage.tables import encode_parquet, read_parquet
 
@@ -47,15 +49,10 @@ class ResultTables:
             raise StoreError("The table 'runs' is not written like the others.", remedy="Use `publish`.")
         content = encode_parquet(conform_table(name, table))
         path = result_path(name, run_id, part)
-        if self.store.create_bytes(path, content) or self.store.read_bytes(path) == content:
-            return
         if self.is_published(run_id):
-            raise StoreError(
-                f"The run {run_id!r} is published and does not change any more.",
-                self.store.url(path),
-                "Start a new run.",
-            )
-        self.store.write_bytes(path, content)
+            self._check_unchanged(run_id, path, content)
+        elif not self.store.create_bytes(path, content) and self.store.read_bytes(path) != content:
+            self.store.write_bytes(path, content)
 
     def publish(self, run_row: Mapping[str, object]) -> bool:
         """Make a run visible by writing its row of `runs`; do this last.
@@ -68,7 +65,9 @@ class ResultTables:
         """
         row = {name: _utc(value) for name, value in run_row.items() if name != RUN_ID}
         table = conform_table(RUNS, pa.table({name: [value] for name, value in row.items()}))
-        return self.store.create_bytes(result_path(RUNS, str(run_row.get(RUN_ID, ""))), encode_parquet(table))
+        run_id = str(run_row.get(RUN_ID, ""))
+        result_path(RUNS, run_id)  # refuses a run id that is not safe
+        return publish_row(self.store, run_id, encode_parquet(table), self._hash_parts(run_id))
 
     def is_published(self, run_id: str) -> bool:
         """Tell whether a run is visible."""
@@ -81,6 +80,16 @@ class ResultTables:
     def read(self, name: str, run_id: str, *, part: str = WHOLE) -> pa.Table:
         """Read one part of one table of one run back, published or not."""
         return read_parquet(self.store, result_path(name, run_id, part))
+
+    def _check_unchanged(self, run_id: str, path: str, content: bytes) -> None:
+        if not self.store.exists(path) or self.store.read_bytes(path) != content:
+            problem = f"The run {run_id!r} is published and does not change any more."
+            raise StoreError(problem, self.store.url(path), "Start a new run.")
+
+    def _hash_parts(self, run_id: str) -> dict[str, str]:
+        """Hash what the store really holds of a run; read back, a write that was lost shows now and not in a query."""
+        folders = [run_folder(table, run_id) for table in TABLES if table != RUNS]
+        return {path: self.store.hash_file(path) for folder in folders for path in self.store.list(folder)}
 
 
 def conform_table(name: str, table: pa.Table) -> pa.Table:

@@ -7,12 +7,14 @@ nor see a run that is not published.
 """
 
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, BinaryIO, cast
 
 from fsspec import AbstractFileSystem
 
-from coder_core.storage.store import Store
+from coder_core.storage.published_files import PublishedFiles, footer_start
 
 PROTOCOL = "store"
 
@@ -21,16 +23,16 @@ class StoreFiles(AbstractFileSystem):  # type: ignore[misc]
     """Read-only view of some files of a store; paths are relative to its root, as in `store://tables/...`.
 
     Args:
-        store: Where the files are.
+        files: Opens them, and compares them with what was published.
         readable: The paths that exist for the reader; all others do not.
     """
 
     protocol = PROTOCOL
     cachable = False
 
-    def __init__(self, store: Store, readable: frozenset[str]) -> None:
+    def __init__(self, files: PublishedFiles, readable: frozenset[str]) -> None:
         super().__init__()
-        self.store = store
+        self.files = files
         self.readable = readable
 
     def info(self, path: str, **_options: Any) -> dict[str, Any]:
@@ -57,7 +59,7 @@ class StoreFiles(AbstractFileSystem):  # type: ignore[misc]
         name = self._strip_protocol(path)
         if name not in self.readable:
             raise FileNotFoundError(path)
-        return cast(BinaryIO, SharedFile(self.store.open_input(name)))
+        return cast(BinaryIO, SharedFile(self.files.open(name), partial(self.files.check, name)))
 
 
 class SharedFile:
@@ -66,10 +68,16 @@ class SharedFile:
     DuckDB shares a handle between threads and asks for `seek` and `read` in two calls; on a plain file they interleave,
     and one thread is given another one's bytes. Positions are kept by thread id and not in `threading.local`, which
     forgets: DuckDB's threads are strangers to Python between two calls.
+
+    Args:
+        file: A Parquet file.
+        check: Called before data (and not the footer) is read for the first time; None when nothing is to be checked.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, check: Callable[[], None] | None = None) -> None:
         self._file = file
+        self._check = check
+        self._data_bytes = footer_start(file) if check else 0
         self._positions: dict[int, int] = {}
         self._lock = threading.Lock()
 
@@ -89,6 +97,9 @@ class SharedFile:
         """Read at this thread's position and move it."""
         thread = threading.get_ident()
         with self._lock:
+            if self._check and self._positions.get(thread, 0) < self._data_bytes:
+                self._check()
+                self._check = None
             self._file.seek(self._positions.get(thread, 0))
             content = self._file.read(size)
             self._positions[thread] = self._positions.get(thread, 0) + len(content)

@@ -3,7 +3,8 @@
 SQL comes from anywhere (a shell, a notebook, a web form), so three walls stand around the files. The statement must be
 one SELECT whose syntax tree holds queries only and no table function beyond a short list (`sql_guard`). The engine runs
 without access to disk, network, extensions or Python variables, and its configuration is locked. What it can open are
-the published files, through a file system that cannot write (`store_files`).
+the published files, through a file system that cannot write (`store_files`); DuckDB verifies no checksums, so they are
+compared with the hashes of their run (`published_files`).
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ import duckdb
 
 from coder_core.errors import QueryError, StoreError
 from coder_core.storage.columns import RUN_ID, TABLES
+from coder_core.storage.published_files import PublishedFiles
+from coder_core.storage.refusals import REPAIR
 from coder_core.storage.result_paths import TABLES_FOLDER, ResultPart, list_published_parts
 from coder_core.storage.sql_guard import check_read_only
 from coder_core.storage.store import Store
@@ -55,20 +58,25 @@ class Warehouse:
             QueryError: When the SQL is wrong or asks for more than reading result tables.
             StoreError: When the store refuses, or a result file is damaged.
         """
+        files = PublishedFiles(self.store)
         with duckdb.connect(config=_CONFIG) as connection:
             try:
                 named_tables = check_read_only(connection, sql)
-                self._create_views(connection, named_tables)
+                self._create_views(connection, named_tables, files)
                 cursor = connection.execute(sql)
                 columns = [str(column[0]) for column in cursor.description or ()]
                 return QueryResult(columns, cursor.fetchall())
             except duckdb.Error as error:
+                if files.damage:  # DuckDB passes on what a file says as a text of its own
+                    raise files.damage from error
                 raise QueryError(str(error).strip(), "SQL", f"The tables are: {', '.join(TABLES)}.") from error
 
-    def _create_views(self, connection: duckdb.DuckDBPyConnection, named_tables: set[str]) -> None:
+    def _create_views(
+        self, connection: duckdb.DuckDBPyConnection, named_tables: set[str], files: PublishedFiles
+    ) -> None:
         """Create every table; only those that the query names cost a look at their files."""
         parts = list_published_parts(self.store) if named_tables & TABLES.keys() else []
-        connection.register_filesystem(StoreFiles(self.store, frozenset(part.path for part in parts)))
+        connection.register_filesystem(StoreFiles(files, frozenset(part.path for part in parts)))
         for statement in _LOCK_DOWN:
             connection.execute(statement)
         for table in TABLES:
@@ -76,8 +84,8 @@ class Warehouse:
             try:
                 connection.execute(_view_sql(table, own))
             except duckdb.Error as error:
-                remedy = "Delete the damaged file and its run, and run the evaluation again."
-                raise StoreError(f"The table {table} cannot be read ({error}).", self.store.url(), remedy) from error
+                problem = f"The table {table} cannot be read ({error})."
+                raise files.damage or StoreError(problem, self.store.url(), REPAIR) from error
 
 
 def _view_sql(table: str, parts: Sequence[ResultPart]) -> str:
