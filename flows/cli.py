@@ -16,6 +16,7 @@ import click
 from coder_core.errors import ConfigError
 from flows.cli_common import explain_errors, set_option, store_option
 from flows.cli_explain import explain
+from flows.cli_store import store as store_group
 from flows.cli_texts import texts
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def main() -> None:
 
 
 main.add_command(texts)
+main.add_command(store_group)
 main.add_command(explain)
 
 

@@ -118,13 +118,17 @@ class Ledger:
         small = [part for part in self._index.parts() if self._index.row_count(part) < COMPACT_ROWS]
         return [batch for batch in self._batches(small) if len(batch) > 1]
 
-    def compact(self) -> int:
-        """Merge small parts into larger ones; returns how many parts are gone.
+    def part_count(self) -> int:
+        """Count the parts that are known since the last look."""
+        return len(self._index.parts())
+
+    def compact(self, plan: Sequence[Sequence[str]] | None = None) -> int:
+        """Merge small parts into larger ones (as planned a moment ago); returns how many parts are gone.
 
         Others may read, append and compact at the same time. Killed in between, it leaves rows twice, which no reader
         sees and the next compaction mends.
         """
-        gone = sum(self._merge(batch) for batch in self.plan_compaction())
+        gone = sum(self._merge(batch) for batch in (self.plan_compaction() if plan is None else plan))
         self._index.refresh()
         return gone
 
@@ -153,7 +157,7 @@ class Ledger:
                 batch, rows = [], 0
         yield batch
 
-    def _merge(self, parts: list[str]) -> int:
+    def _merge(self, parts: Sequence[str]) -> int:
         try:
             tables = [self._read_whole(part) for part in parts]
         except NotInStoreError:  # another process is compacting the same parts

@@ -9,17 +9,19 @@ but its root, so it is cheap to make and travels to any worker.
 import hashlib
 import uuid
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any, BinaryIO, cast
 
 from coder_core.errors import StoreError
 from coder_core.storage import local_files
 from coder_core.storage.addresses import Address, format_url, parse_address, redact
-from coder_core.storage.file_infos import StoredFile, list_infos
+from coder_core.storage.file_infos import StoredFile, list_infos, read_time
 from coder_core.storage.object_writes import create_object
 from coder_core.storage.refusals import explained
 
 _PATTERN_CHARACTERS = frozenset("*?[]")
+PROBE_PREFIX = "writable-"
 HASH_BLOCK_BYTES = 8 * 2**20
 """Read at once while hashing: one request of an object store, and all that is in memory."""
 
@@ -139,16 +141,22 @@ class Store:
                 return cast(BinaryIO, self.filesystem.open(place.path, "rb"))
             return cast(BinaryIO, self.filesystem.open(place.path, "rb", cache_type="none"))
 
-    def check_writable(self) -> None:
+    def check_writable(self) -> datetime | None:
         """Write and delete a small file, so that a store that refuses does so before the work and not after it.
+
+        Returns:
+            What time it is by the clock that dates the files of the store; None when it does not tell.
 
         Raises:
             StoreError: With the reason and the remedy.
         """
-        probe = f"writable-{uuid.uuid4().hex}"
+        probe = f"{PROBE_PREFIX}{uuid.uuid4().hex}"
         try:
             self.write_bytes(probe, b"")
+            with explained(self.url(probe)):
+                written_at = read_time(self.filesystem.info(self._place(probe).path))
             self.delete(probe)
+            return written_at
         except StoreError as error:
             problem = f"The store cannot be written. {error.problem}"
             raise StoreError(problem, redact(self.url()), error.remedy) from error

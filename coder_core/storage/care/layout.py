@@ -1,0 +1,112 @@
+"""What every file of a store is, read off its path: the one place where care knows the whole layout.
+
+A file that fits nowhere is somebody else's: it is reported and never touched.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+from coder_core.storage.columns import RUNS
+from coder_core.storage.file_infos import StoredFile
+from coder_core.storage.local_files import is_temporary
+from coder_core.storage.manifest import FOLDER as ARTIFACTS
+from coder_core.storage.manifest import MANIFEST
+from coder_core.storage.result_paths import TABLES_FOLDER, parse_result_path
+from coder_core.storage.set_aside import FOLDER as DAMAGED
+from coder_core.storage.store import PROBE_PREFIX
+
+LEDGERS = "ledgers"
+BATCHES = "batches"
+"""Open purchases at a provider's Batch API (`atg.batch_documents`, which checks them itself)."""
+_ARTIFACT_FILE = re.compile(rf"(?P<group>{ARTIFACTS}/[^/]+/[0-9a-f]{{64}})/([^/]+\.parquet|{re.escape(MANIFEST)})")
+_LEDGER_PART = re.compile(rf"(?P<group>{LEDGERS}/[^/]+/[^/]+)/[^/]+\.parquet")
+_RUN_RECORD = re.compile(rf"{TABLES_FOLDER}/{RUNS}/run_id=(?P<group>[^/]+)/[0-9a-f]{{64}}\.json")
+_PROBE = re.compile(rf"{PROBE_PREFIX}[0-9a-f]{{32}}")
+
+
+class Role(StrEnum):
+    """What a file is to the store."""
+
+    ARTIFACT = "artifact"
+    LEDGER = "ledger"
+    RESULT = "result"
+    BATCH = "batch"
+    DAMAGED = "damaged"
+    TEMPORARY = "temporary"
+    FOREIGN = "foreign"
+
+
+class Layout(NamedTuple):
+    """The files of a store by what they are.
+
+    Args:
+        artifacts: Folder of an artifact -> its files.
+        ledgers: Folder of a ledger's partition -> its parts.
+        runs: Run id -> its result files.
+        damaged: What was moved aside.
+        temporary: What killed writers and probes left behind.
+        foreign: What is not of this store.
+    """
+
+    artifacts: Mapping[str, list[StoredFile]]
+    ledgers: Mapping[str, list[StoredFile]]
+    runs: Mapping[str, list[StoredFile]]
+    damaged: list[StoredFile]
+    temporary: list[StoredFile]
+    foreign: list[StoredFile]
+
+
+def read_layout(files: Iterable[StoredFile]) -> Layout:
+    """Sort the files of a store by what they are; within a group they keep their order."""
+    groups: dict[Role, dict[str, list[StoredFile]]] = {role: {} for role in Role}
+    for file in files:
+        role, group = read_role(file.path)
+        groups[role].setdefault(group, []).append(file)
+    loose = {role: [file for own in groups[role].values() for file in own] for role in Role}
+    return Layout(
+        artifacts=groups[Role.ARTIFACT],
+        ledgers=groups[Role.LEDGER],
+        runs=groups[Role.RESULT],
+        damaged=loose[Role.DAMAGED],
+        temporary=loose[Role.TEMPORARY],
+        foreign=loose[Role.FOREIGN],
+    )
+
+
+def read_role(path: str) -> tuple[Role, str]:
+    """Tell what a file is, and the group (artifact, partition or run) that it belongs to."""
+    if is_temporary(path) or _PROBE.fullmatch(path):
+        return Role.TEMPORARY, ""
+    if path.startswith(f"{DAMAGED}/"):
+        return Role.DAMAGED, ""
+    if path.startswith(f"{BATCHES}/"):
+        return Role.BATCH, ""
+    if match := _ARTIFACT_FILE.fullmatch(path):
+        return Role.ARTIFACT, match["group"]
+    if match := _LEDGER_PART.fullmatch(path):
+        return Role.LEDGER, match["group"]
+    if match := _RUN_RECORD.fullmatch(path):
+        return Role.RESULT, match["group"]
+    if part := parse_result_path(path):
+        return Role.RESULT, part.run_id
+    return Role.FOREIGN, ""
+
+
+def has_manifest(files: Iterable[StoredFile]) -> bool:
+    """Tell whether an artifact is finished."""
+    return any(file.path.endswith(f"/{MANIFEST}") for file in files)
+
+
+def is_published(files: Iterable[StoredFile]) -> bool:
+    """Tell whether a run is visible."""
+    return any((part := parse_result_path(file.path)) is not None and part.table == RUNS for file in files)
+
+
+def latest_write(files: Iterable[StoredFile]) -> datetime | None:
+    """Return when a group was last written; None when the age of any of its files is unknown."""
+    times = [file.modified_at for file in files]
+    known = [time for time in times if time is not None]
+    return max(known) if known and len(known) == len(times) else None
