@@ -10,7 +10,7 @@ import hashlib
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, BinaryIO, cast
 
 from coder_core.errors import StoreError
@@ -19,6 +19,7 @@ from coder_core.storage.addresses import Address, format_url, parse_address, red
 from coder_core.storage.file_infos import StoredFile, list_infos, read_time
 from coder_core.storage.object_writes import create_object
 from coder_core.storage.refusals import explained
+from coder_core.storage.write_rounds import write_in_rounds
 
 _PATTERN_CHARACTERS = frozenset("*?[]")
 PROBE_PREFIX = "writable-"
@@ -71,9 +72,9 @@ class Store:
         place = self._place(path)
         with explained(self.url(path)):
             if place.is_local:
-                local_files.replace_file(place.path, content)
+                write_in_rounds(place, partial(local_files.replace_file, place.path, content))
             else:
-                self.filesystem.pipe_file(place.path, content)
+                write_in_rounds(place, partial(self.filesystem.pipe_file, place.path, content))
 
     def create_bytes(self, path: str, content: bytes) -> bool:
         """Write a whole file unless it is there already; of several racing writers exactly one gets True."""
@@ -81,11 +82,12 @@ class Store:
         with explained(self.url(path)):
             try:
                 if place.is_local:
-                    local_files.create_file(place.path, content)
+                    write_in_rounds(place, partial(local_files.create_file, place.path, content))
                 else:
-                    create_object(self.filesystem, place, content)
-            except FileExistsError:
-                return False
+                    write_in_rounds(place, partial(create_object, self.filesystem, place, content))
+            except FileExistsError as found:
+                is_first_round = found.args == (1,)
+                return not is_first_round and self.read_bytes(path) == content
         return True
 
     def exists(self, path: str) -> bool:
