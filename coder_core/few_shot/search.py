@@ -5,8 +5,8 @@ decision is `argmax Z + weight * B`. For an image of class y that is right exact
 
     weight * (B_y - B_c) > Z_c - Z_y
 
-so each rival gives one bound and the right weights are one interval. A grid of any number of weights costs one pass over
-B, however fine it is; nothing is computed per weight. Ours; the reference recomputes the affinity for each of 75,000
+so each rival gives one bound and the right weights are one interval. A grid of any number of weights costs one pass
+over B, however fine it is. Ours; the reference recomputes the affinity for each of 75,000
 settings.
 """
 

@@ -1,0 +1,113 @@
+"""Few-shot methods on real CLIP features: three data sets, five numbers of shots, every method, as Markdown.
+
+Support and validation images are drawn from each set's validation split, scores are of its test split. `--seed` moves
+the draws: methods were developed on seeds from 101 on, the figures in docs/few-shot.md are of seeds 1, 2 and 3.
+"""
+
+import argparse
+import statistics
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from coder_core.few_shot.draws import draw_examples
+from coder_core.few_shot.fitting import ZeroShot
+from coder_core.few_shot.protocol import Pool, select_methods
+from coder_core.few_shot.registry import FEW_SHOT_METHODS, plan_methods
+
+DATASETS = ("dtd", "caltech101", "oxford_pets")
+SHOTS = (1, 2, 4, 8, 16)
+FEATURES = Path(__file__).parents[2] / "shared" / "data" / "features"
+
+
+class Result(NamedTuple):
+    """Top-1 accuracy of one method on one draw, in percent."""
+
+    dataset: str
+    method: str
+    shots: int
+    top1: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--features", type=Path, default=FEATURES, help="folder of the .npz files")
+    parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=1, help="of the first draw")
+    arguments = parser.parse_args()
+    seeds = range(arguments.seed, arguments.seed + arguments.draws)
+    texts = _unit(_load(arguments.features / "text_bank.npz")["features"])
+    print(f"{arguments.draws} draws from seed {arguments.seed}; top-1 %, mean ± standard deviation over draws\n")
+    alone = [result for name in DATASETS for result in evaluate(arguments.features, name, texts, seeds, None)]
+    for name in DATASETS:
+        _print_table(f"{name}, images alone", [result for result in alone if result.dataset == name])
+    _print_table("mean of the three sets, images alone", alone)
+    _print_gains(alone, {"nearest_mean_coder": "text_discriminant", "lda": "text_discriminant"})
+    weights = _unit(_load(arguments.features / "dtd_zero_shot_weights.npz")["features"])
+    fused = list(evaluate(arguments.features, "dtd", texts, seeds, ZeroShot(weights)))
+    _print_table("dtd, with zero-shot logits", fused)
+    rivals = ("tip_adapter", "coder_adapter", "coder_adapter_min_max", "gda")
+    _print_gains(fused, dict.fromkeys(rivals, "text_discriminant"))
+
+
+def evaluate(
+    folder: Path, name: str, texts: torch.Tensor, seeds: range, zero_shot: ZeroShot | None
+) -> Iterator[Result]:
+    """Score every method on every draw of one data set."""
+    arrays = _load(folder / f"{name}.npz")
+    pool = Pool(_unit(arrays["val_features"]), arrays["val_labels"].astype(np.int64), len(arrays["class_names"]))
+    queries, truth = _unit(arrays["test_features"]), torch.from_numpy(arrays["test_labels"].astype(np.int64))
+    methods = plan_methods(tuple(FEW_SHOT_METHODS), texts, zero_shot=zero_shot)
+    for shots in SHOTS:
+        for seed in seeds:
+            draw = draw_examples(pool.label_ids, shots=shots, seed=seed, allow_fewer=True)
+            for method, selected in select_methods(pool, draw, methods, zero_shot=zero_shot).items():
+                hits = (selected.logits(queries).argmax(dim=1) == truth).double().mean()
+                yield Result(name, method, shots, 100 * float(hits))
+
+
+def _print_table(title: str, results: list[Result]) -> None:
+    print(f"### {title}\n\n| method | {' | '.join(f'{shots} shots' for shots in SHOTS)} |")
+    print("|---|" + "---|" * len(SHOTS))
+    for method in FEW_SHOT_METHODS:
+        cells = []
+        for shots in SHOTS:
+            by_set: dict[str, list[float]] = defaultdict(list)
+            for result in results:
+                if (result.method, result.shots) == (method, shots):
+                    by_set[result.dataset].append(result.top1)
+            draws = [statistics.fmean(scores) for scores in zip(*by_set.values(), strict=True)]
+            spread = statistics.stdev(draws) if len(draws) > 1 else 0.0
+            cells.append(f"{statistics.fmean(draws):.1f} ± {spread:.1f}")
+        print(f"| {method} | {' | '.join(cells)} |")
+    print()
+
+
+def _print_gains(results: list[Result], pairs: dict[str, str]) -> None:
+    """Print by how many points a method is ahead of another, for every number of shots."""
+    means: dict[tuple[str, int], float] = {}
+    for method in FEW_SHOT_METHODS:
+        for shots in SHOTS:
+            found = [result.top1 for result in results if (result.method, result.shots) == (method, shots)]
+            means[method, shots] = statistics.fmean(found)
+    for other, method in pairs.items():
+        gains = ", ".join(f"{means[method, shots] - means[other, shots]:+.2f}" for shots in SHOTS)
+        print(f"{method} against {other}: {gains} points at {', '.join(map(str, SHOTS))} shots")
+    print()
+
+
+def _load(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as file:
+        return dict(file)
+
+
+def _unit(rows: np.ndarray) -> torch.Tensor:
+    return torch.nn.functional.normalize(torch.from_numpy(rows.astype(np.float32)), dim=1)
+
+
+if __name__ == "__main__":
+    main()
