@@ -18,8 +18,6 @@ from coder_core.storage.store import Store
 
 SMALL_BYTES = 2**20
 """Below this, S3 answers a request for the whole file about as fast as one for its footer."""
-FOOTER_TAIL_BYTES = 8
-"""A Parquet file ends with the length of its footer (4 bytes, little endian) and `PAR1`."""
 
 
 class PublishedFiles:
@@ -80,11 +78,3 @@ def _check_hash(store: Store, path: str, found: str, recorded: str | None) -> No
     if recorded is not None and found != recorded:
         problem = "is not what was published (its sha256 differs)" if recorded else "is not among what was published"
         raise UnexpectedContentError(f"This result file {problem}.", store.url(path), REPAIR)
-
-
-def footer_start(file: BinaryIO) -> int:
-    """Tell where the footer of a Parquet file begins; data lies before it."""
-    size = file.seek(0, 2)
-    file.seek(max(0, size - FOOTER_TAIL_BYTES))
-    length = int.from_bytes(file.read(4), "little")
-    return max(0, size - FOOTER_TAIL_BYTES - length)

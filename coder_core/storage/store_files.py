@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, cast
 
 from fsspec import AbstractFileSystem
 
-from coder_core.storage.published_files import PublishedFiles, footer_start
+from coder_core.storage.published_files import PublishedFiles
 
 PROTOCOL = "store"
 
@@ -71,13 +71,14 @@ class SharedFile:
 
     Args:
         file: A Parquet file.
-        check: Called before data (and not the footer) is read for the first time; None when nothing is to be checked.
+        check: Called before data is read for the first time; None when nothing is to be checked. A read to the end of
+            the file is one of the footer, which stands there: DuckDB takes 32 KiB, to spare itself a second request.
     """
 
     def __init__(self, file: BinaryIO, check: Callable[[], None] | None = None) -> None:
         self._file = file
         self._check = check
-        self._data_bytes = footer_start(file) if check else 0
+        self._size = file.seek(0, 2)
         self._positions: dict[int, int] = {}
         self._lock = threading.Lock()
 
@@ -97,7 +98,7 @@ class SharedFile:
         """Read at this thread's position and move it."""
         thread = threading.get_ident()
         with self._lock:
-            if self._check and self._positions.get(thread, 0) < self._data_bytes:
+            if self._check and self._positions.get(thread, 0) + size < self._size:
                 self._check()
                 self._check = None
             self._file.seek(self._positions.get(thread, 0))

@@ -24,6 +24,7 @@ from coder_core.storage.store_files import PROTOCOL, StoreFiles
 _CONFIG: dict[str, Any] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
+    "enable_external_file_cache": False,  # it would keep what was read with a footer, which is not checked
     "python_enable_replacements": False,
     "temp_directory": "",
 }
