@@ -74,6 +74,7 @@ def test_lists_and_nulls_come_back_as_python_values(disk_store: Store) -> None:
             "predicted": [0, 1],
             "predicted_name": ["cat", "dog"],
             "top5": [[0, 1], [1]],
+            "protocol": ["honest", "honest"],
         }
     )
     results = ResultTables(disk_store)
@@ -232,7 +233,13 @@ def test_a_large_table_is_read_right_by_several_threads_at_once(
     labels = np.random.default_rng(0).integers(0, 1_000, rows)
     names = [f"class {label}" for label in labels]
     table = pa.table(
-        {"method": ["clip"] * rows, "image_id": names, "predicted": labels, "predicted_name": names}
+        {
+            "method": ["clip"] * rows,
+            "protocol": ["honest"] * rows,
+            "image_id": names,
+            "predicted": labels,
+            "predicted_name": names,
+        }
     ).append_column("top5", pa.FixedSizeListArray.from_arrays(pa.array(np.repeat(labels, 2)), 2))
     results = ResultTables(disk_store)
     results.write("predictions", "run", table)
