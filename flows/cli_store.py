@@ -45,7 +45,8 @@ def verify(store: str, repair: bool, as_json: bool) -> None:
     click.echo(found.model_dump_json(indent=1) if as_json else str(found))
     if found.damage and not repair:
         remedy = "Run: coder-eval store verify --repair, then run again."
-        raise StoreError(f"{len(found.damage)} files are damaged.", found.store, remedy)
+        count = len(found.damage)
+        raise StoreError(f"{count} {'file is' if count == 1 else 'files are'} damaged.", found.store, remedy)
 
 
 @store.command()
