@@ -14,9 +14,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from coder_core.evaluation.labels import LabelTable
 from coder_core.few_shot.draws import draw_examples
 from coder_core.few_shot.fitting import ZeroShot
-from coder_core.few_shot.protocol import Pool, select_methods
+from coder_core.few_shot.protocol import build_pool, select_methods
 from coder_core.few_shot.registry import FEW_SHOT_METHODS, plan_methods
 
 DATASETS = ("dtd", "caltech101", "oxford_pets")
@@ -34,6 +35,7 @@ class Result(NamedTuple):
 
 
 def main() -> None:
+    """Print all tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--features", type=Path, default=FEATURES, help="folder of the .npz files")
     parser.add_argument("--draws", type=int, default=3)
@@ -59,7 +61,9 @@ def evaluate(
 ) -> Iterator[Result]:
     """Score every method on every draw of one data set."""
     arrays = _load(folder / f"{name}.npz")
-    pool = Pool(_unit(arrays["val_features"]), arrays["val_labels"].astype(np.int64), len(arrays["class_names"]))
+    ids = tuple(map(str, range(len(arrays["val_labels"]))))
+    labels = LabelTable(ids, arrays["val_labels"].astype(np.int64), "validation")
+    pool = build_pool(ids, _unit(arrays["val_features"]), labels, class_count=len(arrays["class_names"]))
     queries, truth = _unit(arrays["test_features"]), torch.from_numpy(arrays["test_labels"].astype(np.int64))
     methods = plan_methods(tuple(FEW_SHOT_METHODS), texts, zero_shot=zero_shot)
     for shots in SHOTS:

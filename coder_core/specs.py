@@ -38,6 +38,18 @@ ControlName = Literal["waffle", "shuffled", "repeated_names", "nameless"]
 """Keys of `baselines.controls.CONTROLS`."""
 
 Protocol = Literal["honest", "reference"]
+FewShotMethodName = Literal[
+    "nearest_mean",
+    "nearest_mean_coder",
+    "tip_adapter",
+    "coder_adapter",
+    "coder_adapter_min_max",
+    "lda",
+    "gda",
+    "metric_cache",
+    "text_discriminant",
+]
+"""Keys of `few_shot.registry.FEW_SHOT_METHODS`."""
 
 NEEDS_BANK = frozenset(get_args(MethodName)) - {"clip", "clip_ensemble"}
 """Methods that read descriptive texts; without a bank they would silently be CLIP."""
@@ -183,6 +195,36 @@ class AblationSpec(Spec):
     )
 
 
+class FewShotSpec(Spec):
+    """Few-shot classification: a few labelled images per class, several draws, all methods."""
+
+    pool: DatasetSpec = Field(description="Labelled images to draw support and validation from; never test images.")
+    shots: tuple[Annotated[int, Field(ge=1, le=10_000)], ...] = Field(
+        default=(1, 2, 4, 8, 16), min_length=1, description="Support images per class, one experiment each."
+    )
+    draws: int = Field(default=3, ge=1, le=1000, strict=True, description="Random supports of each size.")
+    seed: int = Field(default=1, ge=0, strict=True, description="Of the first draw; the next ones count on.")
+    methods: tuple[FewShotMethodName, ...] = Field(
+        default=get_args(FewShotMethodName), min_length=1, description="What to compare."
+    )
+    zero_shot: Literal["none", "clip", "clip_ensemble", "vcd"] = Field(
+        default="clip", description="Whose zero-shot logits every method is fused with; `none`: images alone."
+    )
+    texts: TextFeaturesFile | None = Field(
+        default=None,
+        description="Texts that make the metric; default: the evaluation's own names, attributes and analogues.",
+    )
+    validation_per_class: int | None = Field(
+        default=None, ge=0, description="Validation images per class; default: all that are not support. 0: none."
+    )
+    allow_fewer: bool = Field(
+        default=False, strict=True, description="Where a class has too few images take all but one, and say so."
+    )
+    drop_shared: bool = Field(
+        default=False, strict=True, description="Leave pool images out that are test images as well, and say so."
+    )
+
+
 class EvalSpec(Spec):
     """One evaluation: a data set, an encoder, texts, and the methods to compare."""
 
@@ -205,6 +247,7 @@ class EvalSpec(Spec):
     validation: DatasetSpec | None = Field(
         default=None, description="Labelled images that choices are made on; never those of `dataset`."
     )
+    few_shot: FewShotSpec | None = Field(default=None, description="Few-shot classification beside zero-shot.")
     ablation: AblationSpec | None = Field(default=None, description="Text ablation; `{}` for the default one.")
     protocol: Protocol = Field(
         default="honest",
@@ -224,7 +267,8 @@ class EvalSpec(Spec):
 
     @model_validator(mode="after")
     def _features_go_together(self) -> "EvalSpec":
-        for field, dataset in (("dataset", self.dataset), ("validation", self.validation)):
+        pool = self.few_shot.pool if self.few_shot else None
+        for field, dataset in (("dataset", self.dataset), ("validation", self.validation), ("few_shot.pool", pool)):
             if dataset is not None and (dataset.kind == "features") != (self.encoder.kind == "precomputed"):
                 raise ValueError(
                     f"{field}.kind {dataset.kind!r} and encoder.kind {self.encoder.kind!r} do not go together: "
@@ -255,6 +299,8 @@ class EvalSpec(Spec):
             raise ValueError(f"methods: {RERANK} looks again at what coder has said: list coder, too")
         if self.rerank.choose_threshold and self.validation is None:
             raise ValueError("rerank.choose_threshold needs images to choose on: name them under `validation`")
+        if self.few_shot is not None and self.few_shot.pool == self.dataset:
+            raise ValueError("few_shot.pool is the same data set as `dataset`: methods would learn from test images")
         if self.validation is not None and self.validation == self.dataset:
             raise ValueError("validation is the same data set as `dataset`: choices would be made on test images")
         if self.texts.pairs == "confused" and self.texts.generator is None:

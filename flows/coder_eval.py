@@ -18,6 +18,7 @@ from coder_core.steps.predictions import PredictionInputs
 from coder_core.steps.results import EvalResult, Evidence
 from coder_core.steps.workplace import Product
 from flows.controls import score_controls
+from flows.few_shot import compare_few_shot
 from flows.rerank import rerank_uncertain
 from flows.sharded import predict
 from tasks.coder import finish_matrix, plan_matrix_shards, write_matrix_shard
@@ -77,6 +78,7 @@ def coder_eval(
             reranked = rerank_uncertain(spec, dataset, predictions["coder"], inputs, runtime, spent_usd=spent_usd)
             predictions[RERANK] = reranked.predictions
         predictions |= score_controls(spec, dataset, bank, inputs, runtime)
+        few_shot = compare_few_shot(spec.few_shot, dataset, inputs, runtime) if spec.few_shot else ()
         matrix = write_matrix(spec, image_embeddings, text_embeddings, encoder, runtime)
 
     evidence = Evidence(
@@ -90,6 +92,7 @@ def coder_eval(
         matrix=matrix,
         predictions=predictions,
         rerank=reranked,
+        few_shot=few_shot,
     )
     return publish_results(spec, evidence, runtime)
 

@@ -12,14 +12,14 @@ from coder_core.steps.rerank import RerankInputs
 from coder_core.steps.rerank_tables import RerankEvidence
 from coder_core.steps.workplace import Product
 from flows.sharded import embed_images, predict, rerank
-from tasks.dataset import load_dataset
+from tasks.dataset import check_classes, load_dataset
 from tasks.rerank import (
     assemble_pair_bank,
     check_pair_generation,
-    check_validation,
     choose_gate,
     count_confused_pairs,
     plan_pair_generation,
+    refuse_test_images,
     write_pair_texts,
 )
 from tasks.texts import embed_texts, generate_texts
@@ -92,8 +92,9 @@ def find_gate(
     if not spec.rerank.choose_threshold or spec.validation is None:
         return Gate(threshold=spec.rerank.threshold, source="constant")
     validation = load_dataset(spec.validation, runtime)
+    check_classes(dataset, validation, runtime, what="validation")
     images = embed_images(validation, seen.encoder, runtime)
-    check_validation(dataset, validation, seen.image_embeddings, images.artifact, runtime)
+    refuse_test_images(seen.image_embeddings, images.artifact, runtime)
     stage1 = predict(seen.model_copy(update={"image_embeddings": images.artifact}), ("coder",), runtime)["coder"]
     everything = {
         "stage1": stage1.artifact,

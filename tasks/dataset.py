@@ -24,6 +24,12 @@ def load_dataset(dataset: DatasetSpec, runtime: Runtime) -> DatasetHandle:
     return handle
 
 
+@task(task_run_name="check-classes-of-{what}", **STEP_POLICY)
+def check_classes(dataset: DatasetHandle, other: DatasetHandle, runtime: Runtime, what: str) -> None:
+    """Refuse a further data set of other classes."""
+    steps.dataset.check_same_classes(dataset.classes, other.classes, runtime, what=what)
+
+
 @task(task_run_name="open-encoder", **STEP_POLICY)
 def open_encoder(encoder: EncoderSpec) -> EncoderHandle:
     """Identify the encoder by its weights and configuration."""

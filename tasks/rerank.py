@@ -86,12 +86,10 @@ def finish_rerank(inputs: RerankInputs, reports: list[ShardReport], runtime: Run
     return steps.rerank.finish_rerank(inputs, reports, runtime)
 
 
-@task(task_run_name="check-validation", **STEP_POLICY)
-def check_validation(
-    dataset: DatasetHandle, validation: DatasetHandle, images: Artifact, validation_images: Artifact, runtime: Runtime
-) -> None:
-    """Refuse validation images that are test images, or of other classes."""
-    steps.gate.check_validation(dataset.classes, validation.classes, images, validation_images, runtime)
+@task(task_run_name="refuse-test-images", **STEP_POLICY)
+def refuse_test_images(images: Artifact, validation_images: Artifact, runtime: Runtime) -> None:
+    """Refuse validation images that are test images."""
+    steps.gate.refuse_test_images(images, validation_images, runtime)
 
 
 @task(task_run_name="choose-gate", **STEP_POLICY)

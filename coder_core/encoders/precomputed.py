@@ -83,6 +83,16 @@ class PrecomputedTexts:
             )
 
 
+def read_text_features(file: TextFeaturesFile) -> Float[np.ndarray, "texts dim"]:
+    """All text features of a file as unit rows, whatever the texts are.
+
+    Raises:
+        FeatureFileError: The file cannot be used.
+    """
+    arrays = read_feature_file(open_location(file.path), [file.features])
+    return normalised_rows(arrays[file.features], f"{file.path}: {file.features}")
+
+
 def _read_rows(file: TextFeaturesFile) -> dict[str, Float[np.ndarray, " dim"]]:
     arrays = read_feature_file(open_location(file.path), [file.texts, file.features])
     features = normalised_rows(arrays[file.features], f"{file.path}: {file.features}")

@@ -54,7 +54,7 @@ class Discriminant:
         metric: The texts' metric; None is CLIP's own space, whatever the gammas.
         gammas: Powers to try.
         shrinkages: Shares of the prior to try, each in (0, 1].
-        takes_mean_off: Whether the support's mean (of class means) is subtracted, and rows brought to unit length again.
+        takes_mean_off: Whether the support's mean (of class means) is subtracted, and rows brought to unit length.
         is_cosine: Whether a class is a direction rather than a point.
         class_texts: `(classes, dim)` one text vector per class (CLIP's zero-shot weights, say); None for none.
         strengths: How many images those count for, to try; each 0 or more.
@@ -207,8 +207,8 @@ def left_out_scores(
     """Score every support image by the discriminant without it, in closed form.
 
     Without image x of a class of n images, the class mean loses it, and the within-class scatter loses
-    `n / (n - 1) d d^T`, `d` its distance from the mean: a rank-one change of Sigma, whose inverse is that of Sherman and
-    Morrison. The offset, the degrees of freedom, the prior's size and the scale of P stay as they are.
+    `n / (n - 1) d d^T`, `d` its distance from the mean: a rank-one change of Sigma, whose inverse is that of Sherman
+    and Morrison. The offset, the degrees of freedom, the prior's size and the scale of P stay as they are.
     """
     precision, factor = fit.precision(settings["shrinkage"])
     labels, counts = support.label_ids, support.counts[support.label_ids].double()

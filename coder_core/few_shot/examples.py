@@ -58,7 +58,7 @@ def build_support(
     Args:
         image_ids: One per row, all different.
         embeddings: L2-normalised rows, or several augmented views of each image, which are averaged and normalised
-            again (Yi et al., CVPR 2024, section on CODER-Adapter; as in Tip-Adapter). The same image twice counts twice.
+            again (Yi et al., CVPR 2024, CODER-Adapter; as in Tip-Adapter). An image given twice counts twice.
         labels: Of a train split.
         class_count: Number of classes.
 

@@ -3,7 +3,7 @@
 Test images come in after that, as embeddings without labels.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,39 +11,76 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from coder_core.errors import LabelLeakError
+from coder_core.evaluation.labels import LabelTable
 from coder_core.few_shot.draws import Draw
-from coder_core.few_shot.examples import Support, Validation
+from coder_core.few_shot.examples import Support, Validation, build_support, build_validation
 from coder_core.few_shot.fitting import Fitted, Selected, ZeroShot
 from coder_core.few_shot.registry import Planned
 
-__all__ = ["Pool", "select_methods"]
+__all__ = ["Pool", "build_pool", "select_methods"]
 
 
 class Pool(NamedTuple):
     """Labelled images that support and validation are drawn from: train and validation images, never test images.
 
     Args:
+        image_ids: One per row, all different.
         embeddings: `(pool, dim)` L2-normalised rows.
-        label_ids: `(pool,)`.
+        label_ids: `(pool,)` in the order of the rows.
         class_count: Number of classes.
     """
 
+    image_ids: tuple[str, ...]
     embeddings: Float[Tensor, "pool dim"]
     label_ids: Int[np.ndarray, " pool"]
     class_count: int
 
     def support(self, draw: Draw) -> Support:
-        """The support set of a draw."""
-        return Support(self.embeddings[draw.support].float(), self._labels(draw.support), self.class_count)
+        """The support set of a draw.
+
+        Raises:
+            DatasetError: A class has no image in it, or there is one class only.
+        """
+        ids, rows = self._rows(draw.support)
+        return build_support(ids, rows, self._labels(draw.support, "train"), class_count=self.class_count)
 
     def validation(self, draw: Draw) -> Validation | None:
         """The validation images of a draw; None where it has none."""
         if not len(draw.validation):
             return None
-        return Validation(self.embeddings[draw.validation].float(), self._labels(draw.validation))
+        return build_validation(*self._rows(draw.validation), self._labels(draw.validation, "validation"))
 
-    def _labels(self, rows: Int[np.ndarray, " rows"]) -> Int[Tensor, " rows"]:
-        return torch.from_numpy(self.label_ids[rows].astype(np.int64))
+    def _rows(self, rows: Int[np.ndarray, " rows"]) -> tuple[list[str], Float[Tensor, "rows dim"]]:
+        return [self.image_ids[row] for row in rows.tolist()], self.embeddings[torch.from_numpy(rows)].float()
+
+    def _labels(self, rows: Int[np.ndarray, " rows"], split: str) -> LabelTable:
+        ids = tuple(self.image_ids[row] for row in rows.tolist())
+        return LabelTable(ids, self.label_ids[rows].astype(np.int64), split)
+
+
+def build_pool(
+    image_ids: Sequence[str], embeddings: Float[Tensor, "pool dim"], labels: LabelTable, *, class_count: int
+) -> Pool:
+    """Bring images and labels together.
+
+    Args:
+        image_ids: One per row.
+        embeddings: L2-normalised rows.
+        labels: Of any split but test.
+        class_count: Number of classes.
+
+    Raises:
+        LabelLeakError: The labels are test labels.
+        DatasetError: An image has no label.
+    """
+    if labels.split == "test":
+        raise LabelLeakError(
+            "support and validation would be drawn from test images.",
+            "few_shot.pool",
+            "Name a train or validation split.",
+        )
+    return Pool(tuple(image_ids), embeddings, labels.label_ids_of(image_ids), class_count)
 
 
 def select_methods(

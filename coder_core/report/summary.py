@@ -50,6 +50,8 @@ def print_summary(result: EvalResult, stream: IO[str], *, program: str = "coder-
         console.print(
             "controls: CODER on texts that lost their meaning, or the name; what would ensembling alone give?"
         )
+    if result.few_shot:
+        console.print(_few_shot_table(result))
     for line in cost_lines(result):
         console.print(line, markup=False)
     console.print("\nNext:", markup=False)
@@ -98,12 +100,24 @@ def _metrics_table(result: EvalResult) -> Table:
 def _details_table(result: EvalResult) -> Table:
     """What stands behind the accuracies: is the difference to the baseline chance, are the probabilities true?"""
     against = {row.baseline for row in result.comparisons}
-    table = _table("", [f"top-1 against {', '.join(against) or 'nothing'}", "p (Holm)", *CALIBRATION.values()])
+    table = _table("", [f"top-1 against {', '.join(against) or '(none)'}", "p (Holm)", *CALIBRATION.values()])
     differences = {row.method: row for row in result.comparisons if row.metric == "top1"}
     for method, is_last in _methods(result):
         by_name = {metric.metric: metric for metric in result.metrics if metric.method == method}
         cells = [f"{by_name[name].value:.3f}" for name in CALIBRATION]
         table.add_row(Text(method), *_difference(differences.get(method)), *cells, end_section=is_last)
+    return table
+
+
+def _few_shot_table(result: EvalResult) -> Table:
+    shots = list(dict.fromkeys(row.shots for row in result.few_shot))
+    draws = max(row.draws for row in result.few_shot)
+    title = f"few-shot: top-1 percent, mean ± standard deviation over {draws} draws"
+    table = _table(title, [f"{number} shot" + "s" * (number > 1) for number in shots])
+    by_place = {(row.method, row.shots): row for row in result.few_shot}
+    for method in dict.fromkeys(row.method for row in result.few_shot):
+        rows = [by_place[method, number] for number in shots]
+        table.add_row(Text(method), *(f"{100 * row.top1:.1f} ± {100 * (row.top1_std or 0):.1f}" for row in rows))
     return table
 
 

@@ -4,10 +4,13 @@ The listing of images is cut into parts of `LISTING_ROWS`; every later per-image
 the unit of work, of resuming and of memory. Labels are an artifact of their own that no prediction step receives.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 
 from coder_core.classes import ClassList
+from coder_core.errors import DatasetError
 from coder_core.evaluation.labels import LabelTable
 from coder_core.images.sources import ImageBatch, ImageSource, open_source
 from coder_core.report.progress import track
@@ -65,6 +68,25 @@ def read_labels(artifacts: ArtifactStore, labels: Artifact, split: str) -> Label
     return LabelTable(tuple(table.column("image_id").to_pylist()), label_ids, split)
 
 
+def check_same_classes(classes: Artifact, others: Artifact, runtime: Runtime, *, what: str) -> None:
+    """Refuse a further data set whose class list is another one: its label ids would mean other classes.
+
+    Args:
+        classes: The class list of the evaluation.
+        others: That of the further data set.
+        runtime: Where the store is.
+        what: The setting that names the further data set.
+
+    Raises:
+        DatasetError: The names, or their order, differ.
+    """
+    artifacts = open_store(runtime)
+    names, found = (read_classes(artifacts, handle).names for handle in (classes, others))
+    if names != found:
+        difference = _first_difference(names, found)
+        raise DatasetError(f"its class list is another one ({difference}).", what, "Give the same classes in order.")
+
+
 def part_name(number: int) -> str:
     """Name of the part with the given number; names sort in the order of the images."""
     return f"part-{number:06d}"
@@ -100,3 +122,10 @@ def _write_listing(artifacts: ArtifactStore, source: ImageSource) -> tuple[Artif
 def _images_table(batch: ImageBatch) -> pa.Table:
     values = vectors_to_arrow(batch.values) if isinstance(batch.values, np.ndarray) else pa.array(batch.values)
     return pa.table({"image_id": pa.array(list(batch.image_ids), type=pa.string()), batch.column: values})
+
+
+def _first_difference(names: Sequence[str], others: Sequence[str]) -> str:
+    if len(names) != len(others):
+        return f"{len(others)} classes instead of {len(names)}"
+    place = next(place for place, (a, b) in enumerate(zip(names, others, strict=True)) if a != b)
+    return f"class {place} is {others[place]!r} instead of {names[place]!r}"

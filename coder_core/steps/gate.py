@@ -4,18 +4,16 @@ The validation images go the way of the test images (embeddings, CODER, a rerank
 thresholds is a grid of comparisons. The choice and the whole search are recorded with the result.
 """
 
-from collections.abc import Sequence
-
-from coder_core.errors import DatasetError, LabelLeakError
+from coder_core.errors import LabelLeakError
 from coder_core.evaluation.predictions import RERANK_METHOD
 from coder_core.evaluation.threshold import GATE_ALL, choose_threshold
 from coder_core.specs import Runtime
-from coder_core.steps.dataset import read_classes, read_labels
+from coder_core.steps.dataset import read_labels
 from coder_core.steps.predictions import read_predictions
 from coder_core.steps.workplace import Handle, open_store
 from coder_core.storage.artifacts import Artifact, ArtifactStore
 
-__all__ = ["GATE_ALL", "Gate", "TriedThreshold", "check_validation", "choose_gate"]
+__all__ = ["GATE_ALL", "Gate", "TriedThreshold", "choose_gate", "refuse_test_images"]
 
 
 class TriedThreshold(Handle):
@@ -54,32 +52,23 @@ def choose_gate(stage1: Artifact, reranked: Artifact, labels: Artifact, runtime:
     return Gate(threshold=choice.threshold, source=choice.split, n=choice.n, tried=tried)
 
 
-def check_validation(
-    classes: Artifact, validation_classes: Artifact, images: Artifact, validation_images: Artifact, runtime: Runtime
-) -> None:
-    """Refuse validation images that are test images, or of other classes.
+def refuse_test_images(images: Artifact, validation_images: Artifact, runtime: Runtime) -> None:
+    """Refuse validation images that are test images.
 
     Args:
-        classes: The classes of the evaluation.
-        validation_classes: Those of the validation data set: the same names in the same order.
         images: Image embeddings of the evaluation; images are compared by their content.
         validation_images: Those of the validation data set.
         runtime: Where the store is.
 
     Raises:
-        DatasetError: The class lists differ.
         LabelLeakError: An image stands in both.
     """
     artifacts = open_store(runtime)
-    names, others = (read_classes(artifacts, handle).names for handle in (classes, validation_classes))
-    if names != others:
-        difference = _first_difference(names, others)
-        raise DatasetError(f"its class list is another one ({difference}).", "validation", "Give the same, in order.")
-    shared = _keys(artifacts, images).keys() & _keys(artifacts, validation_images).keys()
+    validation = _keys(artifacts, validation_images)
+    shared = _keys(artifacts, images).keys() & validation.keys()
     if shared:
-        example = _keys(artifacts, validation_images)[min(shared)]
         raise LabelLeakError(
-            f"{len(shared)} validation images are test images as well, {example!r} for one.",
+            f"{len(shared)} validation images are test images as well, {validation[min(shared)]!r} for one.",
             "validation",
             "Choose on images that are not in the data set under test.",
         )
@@ -88,10 +77,3 @@ def check_validation(
 def _keys(artifacts: ArtifactStore, embeddings: Artifact) -> dict[str, str]:
     table = artifacts.read(embeddings, ["key", "image_id"])
     return {key: name for key, name in zip(*(column.to_pylist() for column in table.columns), strict=True) if key}
-
-
-def _first_difference(names: Sequence[str], others: Sequence[str]) -> str:
-    if len(names) != len(others):
-        return f"{len(others)} classes instead of {len(names)}"
-    place = next(place for place, (a, b) in enumerate(zip(names, others, strict=True)) if a != b)
-    return f"class {place} is {others[place]!r} instead of {names[place]!r}"

@@ -4,6 +4,7 @@ The row of `runs` comes last: until it is there, no reader sees anything of the 
 """
 
 import importlib.metadata
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from coder_core.fingerprint import canonical_json, key_of
 from coder_core.specs import EvalSpec, Runtime
 from coder_core.steps.dataset import DatasetHandle, read_classes, read_labels
 from coder_core.steps.encoding import EncoderHandle
+from coder_core.steps.few_shot_tables import few_shot_tables
 from coder_core.steps.image_embeddings import read_quarantine
 from coder_core.steps.measurement import Measured, measure
 from coder_core.steps.rerank_tables import RerankEvidence, rerank_tables
@@ -53,6 +55,16 @@ class Comparison(Handle):
     protocol: str
 
 
+class FewShotMean(Handle):
+    """One row of the table `few_shot_summary`."""
+
+    method: str
+    shots: int
+    draws: int
+    top1: float
+    top1_std: float | None
+
+
 class EvalResult(Handle):
     """What an evaluation found, and what it cost."""
 
@@ -61,6 +73,7 @@ class EvalResult(Handle):
     store: str
     metrics: tuple[Metric, ...]
     comparisons: tuple[Comparison, ...]
+    few_shot: tuple[FewShotMean, ...]
     texts_embedded: int
     texts_reused: int
     images_embedded: int
@@ -83,6 +96,7 @@ class Evidence(Handle):
     image_embeddings: Product
     predictions: dict[str, Product]
     rerank: RerankEvidence | None = None
+    few_shot: tuple[Product, ...] = ()
     matrix: Product | None = None
 
 
@@ -110,12 +124,15 @@ def publish_results(spec: EvalSpec, evidence: Evidence, runtime: Runtime) -> Eva
     if evidence.rerank is not None:
         stage1 = evidence.predictions["coder"].artifact
         small |= rerank_tables(artifacts, evidence.rerank, stage1, spec, classes)
+    if spec.few_shot is not None:
+        small |= few_shot_tables(artifacts, evidence.few_shot, labels, spec.few_shot)
     for name, table in small.items():
         if len(table):
             tables.write(name, evidence.run_id, table)
     finished_at = datetime.now(UTC)
+    few_shot = small["few_shot_summary"].to_pylist() if "few_shot_summary" in small else []
     tables.publish(_run_row(spec, evidence, runtime, finished_at))
-    return _result(spec, evidence, runtime, measured, finished_at)
+    return _result(spec, evidence, runtime, measured, few_shot, finished_at)
 
 
 def _read_texts(artifacts: ArtifactStore, evidence: Evidence) -> TextTable:
@@ -138,6 +155,7 @@ def _products(evidence: Evidence) -> list[Product]:
         *matrix,
         *(evidence.rerank.products if evidence.rerank else []),
         *evidence.predictions.values(),
+        *evidence.few_shot,
     ]
 
 
@@ -190,6 +208,7 @@ def _result(
     evidence: Evidence,
     runtime: Runtime,
     measured: Measured,
+    few_shot: Sequence[Mapping[str, Any]],
     finished_at: datetime,
 ) -> EvalResult:
     return EvalResult(
@@ -198,6 +217,7 @@ def _result(
         store=runtime.store,
         metrics=tuple(Metric(**row._asdict()) for row in measured.metrics),
         comparisons=tuple(Comparison(**row._asdict()) for row in measured.comparisons),
+        few_shot=tuple(FewShotMean(**row) for row in few_shot),
         seconds=(finished_at - evidence.started_at).total_seconds(),
         **_counts(evidence),
     )

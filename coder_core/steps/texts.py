@@ -15,9 +15,16 @@ from coder_core.texts.sentences import Text, TextTable, build_texts
 STEP_VERSION = 1
 
 
+METRIC_KINDS = (TextKind.CLASS_NAME, TextKind.ATTRIBUTE, TextKind.ANALOGOUS_CLASS)
+"""Kinds of text that make the few-shot metric (Yi et al., CVPR 2024, CODER-Adapter)."""
+
+
 def kinds_needed(spec: EvalSpec) -> tuple[TextKind, ...]:
-    """Kinds of text that the methods need; the CODER matrix, where it is asked for, takes all neighbour texts."""
+    """Kinds of text that methods and few-shot need; the CODER matrix, where asked for, takes all neighbour texts."""
     needed = set(kinds_of_methods(spec.stage1_methods))
+    if spec.few_shot is not None:
+        needed |= set(kinds_of_methods([name for name in (spec.few_shot.zero_shot,) if name != "none"]))
+        needed |= set(METRIC_KINDS) if spec.few_shot.texts is None else set()
     if spec.matrix.write:
         needed |= set(TextKind) - {TextKind.TEMPLATE}
     return tuple(kind for kind in TextKind if kind in needed)
