@@ -5,12 +5,15 @@ from typing import Any
 from prefect.cache_policies import NO_CACHE
 
 from coder_core.errors import CoderError, StoreError
+from coder_core.storage.refusals import DamagedFileError
 
 
 def is_worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
     """Retry what may pass (a store or a network that refuses), never what the user must mend first."""
     try:
         state.result()
+    except DamagedFileError:  # it names the file, and another step has to make it anew: the next run does
+        return False
     except StoreError:
         return True
     except CoderError:

@@ -12,7 +12,7 @@ from jaxtyping import Float, Float32
 
 from coder_core.errors import StoreError
 from coder_core.storage.ledger import Ledger, Match
-from coder_core.storage.ledger_damage import KEY
+from coder_core.storage.ledger_damage import KEY, examine_part
 from coder_core.storage.refusals import REPAIR, UnexpectedContentError
 from coder_core.storage.store import Store
 from coder_core.storage.tables import vectors_from_arrow, vectors_to_arrow
@@ -84,7 +84,8 @@ class EmbeddingLedger:
         try:
             vectors = vectors_from_arrow(match.table.column(VECTOR))
         except TypeError as error:
-            raise UnexpectedContentError(f"These are no vectors ({error}).", place, REPAIR) from error
+            suspicion = UnexpectedContentError(f"These are no vectors ({error}).", place, REPAIR)
+            raise examine_part(self._ledger.store, match.part, suspicion) from error
         if vectors.shape[1] != self.dim:
             problem = f"The vectors have length {vectors.shape[1]}, expected {self.dim}."
             raise StoreError(problem, place, "Check the encoder and its key.")

@@ -15,9 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Int
 
-from coder_core.errors import StoreError
 from coder_core.storage.ledger_damage import KEY, watched_part
-from coder_core.storage.refusals import NotInStoreError
+from coder_core.storage.refusals import NotInStoreError, UnexpectedContentError
 from coder_core.storage.store import Store
 from coder_core.storage.tables import open_parquet
 
@@ -129,7 +128,7 @@ def _one_chunk(keys: pa.ChunkedArray) -> pa.Array:
 def check_key_column(schema: pa.Schema, place: str) -> None:
     """Refuse a table whose `key` column is missing or not a string column."""
     if KEY not in schema.names or schema.field(KEY).type != pa.string():
-        raise StoreError(
+        raise UnexpectedContentError(
             f"A ledger needs a string column {KEY!r}; the columns are {_described(schema)}.",
             place,
             "Add the column, or delete the file if it does not belong here.",

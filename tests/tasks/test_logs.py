@@ -6,6 +6,7 @@ import pytest
 from prefect import flow, task
 
 from coder_core.errors import CoderError, FeatureFileError, StoreError
+from coder_core.storage.refusals import DamagedFileError
 from tasks.logs import LOGGERS, ExpectedErrors, shorten_expected_errors
 from tasks.policy import DOOR_POLICY, STEP_POLICY, is_worth_retrying
 
@@ -107,6 +108,7 @@ class StateOf:
     ("error", "is_retried"),
     [
         (StoreError("it refuses."), True),
+        (DamagedFileError("its sha256 differs."), False),
         (OSError("a network is away"), True),
         (FeatureFileError("NaN."), False),
         (CoderError("whatever."), False),

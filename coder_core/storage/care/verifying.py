@@ -17,7 +17,8 @@ from coder_core.storage.ledger_damage import part_hash
 from coder_core.storage.manifest import Manifest, PartRecord, load_manifest, manifest_path, part_path
 from coder_core.storage.publication import SUFFIX, load_record
 from coder_core.storage.refusals import REPAIR, NotInStoreError, UnexpectedContentError
-from coder_core.storage.result_paths import result_path
+from coder_core.storage.result_paths import TABLES_FOLDER, result_path
+from coder_core.storage.set_aside import FOLDER as DAMAGED
 from coder_core.storage.store import Store
 
 CHECKERS = 8
@@ -65,14 +66,14 @@ def _check_all(check: Callable[[Group], Outcome], groups: Iterable[Group]) -> li
 
 def _loose_files(layout: Layout) -> Iterator[Finding]:
     for file in layout.temporary:
-        yield Finding(severity="leftover", path=file.path, problem="A killed writer left it.", remedy=COLLECT)
+        yield _leftover(file.path, "A killed writer left it.")
     for file in layout.foreign:
         yield Finding(
             severity="leftover", path=file.path, problem="No file of a store has such a path.", remedy=FOREIGN
         )
-    for file in layout.damaged:
-        problem = "It was damaged and has been moved here."
-        yield Finding(severity="leftover", path=file.path, problem=problem, remedy="Delete it when nobody needs it.")
+    if layout.damaged:
+        problem = f"{len(layout.damaged)} damaged files have been moved here."
+        yield Finding(severity="leftover", path=DAMAGED, problem=problem, remedy="Delete them when nobody needs them.")
 
 
 def _damage(path: str, problem: str) -> Finding:
@@ -81,10 +82,9 @@ def _damage(path: str, problem: str) -> Finding:
 
 def _check_artifact(store: Store, folder: str, files: list[StoredFile]) -> Outcome:
     kind, key = folder.split("/")[-2:]
-    parts = [file for file in files if file.path.endswith(".parquet")]
     if not has_manifest(files):
-        problem = "This part has no manifest: its run was interrupted, or is still going."
-        return Outcome(Checked(), [_leftover(file, problem) for file in parts])
+        problem = f"{len(files)} parts without a manifest: their run was interrupted, or is still going."
+        return Outcome(Checked(), [_leftover(folder, problem)])
     try:
         manifest = load_manifest(store, kind, key)
     except UnexpectedContentError as error:
@@ -92,14 +92,15 @@ def _check_artifact(store: Store, folder: str, files: list[StoredFile]) -> Outco
     if manifest is None:
         return Outcome(Checked(), [])
     named = {part_path(kind, key, part.name) for part in manifest.parts}
-    findings = [_leftover(file, "The manifest does not name this part.") for file in parts if file.path not in named]
+    unnamed = [file.path for file in files if file.path.endswith(".parquet") and file.path not in named]
+    findings = [_leftover(path, "The manifest does not name this part.") for path in unnamed]
     damage = [finding for part in manifest.parts if (finding := _check_part(store, manifest, part))]
     size = sum(part.bytes for part in manifest.parts)
     return Outcome(Checked(artifacts=1, artifact_parts=len(manifest.parts), bytes=size), findings + damage)
 
 
-def _leftover(file: StoredFile, problem: str) -> Finding:
-    return Finding(severity="leftover", path=file.path, problem=problem, remedy=COLLECT)
+def _leftover(path: str, problem: str) -> Finding:
+    return Finding(severity="leftover", path=path, problem=problem, remedy=COLLECT)
 
 
 def _check_part(store: Store, manifest: Manifest, part: PartRecord) -> Finding | None:
@@ -127,8 +128,8 @@ def _check_ledger_part(store: Store, file: StoredFile) -> Outcome:
 
 def _check_run(store: Store, run_id: str, files: list[StoredFile]) -> Outcome:
     if not is_published(files):
-        problem = f"The run {run_id} was never published: it was interrupted, or is still going."
-        return Outcome(Checked(), [_leftover(file, problem) for file in files])
+        problem = f"{len(files)} files of a run that was never published: it was interrupted, or is still going."
+        return Outcome(Checked(), [_leftover(f"{TABLES_FOLDER}/*/run_id={run_id}", problem)])
     parts = [file for file in files if not file.path.endswith(SUFFIX)]
     checked = Checked(runs=1, result_parts=len(parts), bytes=sum(file.size for file in parts))
     try:
