@@ -89,6 +89,15 @@ class FolderDataset(Spec):
     )
 
 
+class SplitDataset(Spec):
+    """Image files and a published few-shot split of them (`split_zhou_<DataSet>.json`)."""
+
+    kind: Literal["split"] = Field(description="`split`.")
+    path: InputPath = Field(description="The folder that the split's paths start from.")
+    split_file: InputPath = Field(description="The JSON file: lists `train`, `val` and `test` of [path, label, name].")
+    split: Literal["train", "val", "test"] = Field(description="Which of its lists.")
+
+
 class FeaturesDataset(Spec):
     """Image features that another tool computed, in an `.npz` or Parquet file."""
 
@@ -102,7 +111,7 @@ class FeaturesDataset(Spec):
     )
 
 
-DatasetSpec = Annotated[FlagsDataset | FolderDataset | FeaturesDataset, Field(discriminator="kind")]
+DatasetSpec = Annotated[FlagsDataset | FolderDataset | SplitDataset | FeaturesDataset, Field(discriminator="kind")]
 
 
 class OpenClipEncoder(Spec):
@@ -238,7 +247,8 @@ class EvalSpec(Spec):
     encoder: EncoderSpec = Field(description="What embeds images and texts.")
     texts: TextsSpec = Field(default=TextsSpec(), description="What is said about the classes.")
     methods: tuple[MethodName, ...] = Field(
-        default=("clip", "clip_ensemble", "vcd", "coder"), min_length=1, description="What to compare, each once."
+        default=("clip", "clip_ensemble", "vcd", "coder"),
+        description="What to compare, each once; none only where `few_shot` stands alone.",
     )
     controls: tuple[ControlName, ...] = Field(
         default=(), description="Score CODER also on texts without meaning: what would ensembling alone give?"
@@ -284,6 +294,12 @@ class EvalSpec(Spec):
             raise ValueError(
                 f"texts.bank or texts.generator is required by {', '.join(starved)}: name one or drop the method"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_compared(self) -> "EvalSpec":
+        if not self.methods and (self.few_shot is None or self.controls):
+            raise ValueError("methods: name at least one; only few_shot can stand alone")
         return self
 
     @model_validator(mode="after")

@@ -12,12 +12,14 @@ from jaxtyping import Int
 from coder_core.classes import ClassList
 from coder_core.errors import DatasetError
 from coder_core.images.decoding import IMAGE_SUFFIXES
-from coder_core.specs import FolderDataset
-from coder_core.storage.inputs import InputFile, list_input
+from coder_core.images.published_splits import parse_published_split
+from coder_core.locations import open_location
+from coder_core.specs import FolderDataset, SplitDataset
+from coder_core.storage.inputs import InputFile, list_input, read_input
 
 
 class FolderListing(NamedTuple):
-    """Images of a folder data set, sorted by id."""
+    """Images of files, sorted by id."""
 
     classes: ClassList
     image_ids: tuple[str, ...]
@@ -50,6 +52,31 @@ def list_folder(dataset: FolderDataset) -> FolderListing:
         locations=tuple(file.url for file in found),
         tokens=tuple(file.token for file in found),
         label_ids=np.array([label_of[folder] for folder in folders], dtype=np.int64),
+    )
+
+
+def list_split(dataset: SplitDataset) -> FolderListing:
+    """List the images of one list of a published split, sorted by id.
+
+    Raises:
+        InputError: The folder or the file cannot be read.
+        DatasetError: The file is no split, its list is empty, or it names an image that is not in the folder.
+    """
+    content = read_input(open_location(dataset.split_file)).decode("utf-8", "replace")
+    published = parse_published_split(content, place=dataset.split_file)
+    files = {file.name: file for file in list_input(dataset.path, IMAGE_SUFFIXES)}
+    items = sorted(dict.fromkeys(published.items[dataset.split]))
+    absent = [item.path for item in items if item.path not in files]
+    if absent or not items:
+        problem = f"{len(absent)} images are absent, {absent[0]!r} for one" if absent else "the list is empty"
+        raise DatasetError(f"{dataset.split}: {problem}.", dataset.path, "Name the folder that the paths start from.")
+    found = [files[item.path] for item in items]
+    return FolderListing(
+        classes=published.classes,
+        image_ids=tuple(file.name for file in found),
+        locations=tuple(file.url for file in found),
+        tokens=tuple(file.token for file in found),
+        label_ids=np.array([item.label_id for item in items], dtype=np.int64),
     )
 
 

@@ -18,8 +18,8 @@ from coder_core.demo.images import flag_designs_hash, flag_names, render_flags
 from coder_core.demo.render import RENDERER_VERSION
 from coder_core.fingerprint import key_of
 from coder_core.images.features_file import load_features
-from coder_core.images.listing import list_folder
-from coder_core.specs import FeaturesDataset, FlagsDataset, FolderDataset
+from coder_core.images.listing import FolderListing, list_folder, list_split
+from coder_core.specs import FeaturesDataset, FlagsDataset, FolderDataset, SplitDataset
 
 
 class ImageBatch(NamedTuple):
@@ -92,11 +92,11 @@ class FlagsSource:
             yield ImageBatch([image.image_id for image in batch], labels, "content", [image.content for image in batch])
 
 
-class FolderSource:
-    """Image files in class folders."""
+class FilesSource:
+    """Image files, in class folders or as a published split lists them."""
 
-    def __init__(self, dataset: FolderDataset) -> None:
-        self._listing = list_folder(dataset)
+    def __init__(self, listing: FolderListing) -> None:
+        self._listing = listing
         self.classes = self._listing.classes
         self.image_count = len(self._listing.image_ids)
 
@@ -110,8 +110,8 @@ class FolderSource:
 
     @property
     def labels_identity(self) -> str:
-        """The label is a part of the path."""
-        return self.identity
+        """Paths and labels."""
+        return key_of([self.identity, self._listing.label_ids.tolist()])
 
     def batches(self, rows: int) -> Iterator[ImageBatch]:
         """Slice the listing; no file is opened."""
@@ -148,7 +148,7 @@ class FeaturesSource:
             yield ImageBatch(self._set.image_ids[part], self._set.label_ids[part], "vector", self._set.features[part])
 
 
-def open_source(dataset: FlagsDataset | FolderDataset | FeaturesDataset) -> ImageSource:
+def open_source(dataset: FlagsDataset | FolderDataset | SplitDataset | FeaturesDataset) -> ImageSource:
     """The source of a data set.
 
     Raises:
@@ -158,5 +158,7 @@ def open_source(dataset: FlagsDataset | FolderDataset | FeaturesDataset) -> Imag
     if isinstance(dataset, FlagsDataset):
         return FlagsSource(dataset)
     if isinstance(dataset, FolderDataset):
-        return FolderSource(dataset)
+        return FilesSource(list_folder(dataset))
+    if isinstance(dataset, SplitDataset):
+        return FilesSource(list_split(dataset))
     return FeaturesSource(dataset)

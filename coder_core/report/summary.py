@@ -44,8 +44,9 @@ def print_summary(result: EvalResult, stream: IO[str], *, program: str = "coder-
         program: How the reader calls the command line.
     """
     console = Console(file=stream, highlight=False, soft_wrap=True, width=None if stream.isatty() else FILE_WIDTH)
-    console.print(_metrics_table(result))
-    console.print(_details_table(result))
+    if result.metrics:
+        console.print(_metrics_table(result))
+        console.print(_details_table(result))
     if any(metric.method.startswith(CONTROL) for metric in result.metrics):
         console.print(
             "controls: CODER on texts that lost their meaning, or the name; what would ensembling alone give?"
@@ -71,10 +72,13 @@ def cost_lines(result: EvalResult) -> list[str]:
 
 
 def next_commands(result: EvalResult, program: str) -> list[str]:
-    """Three commands that lead on."""
+    """Commands that lead on."""
     top1 = [metric for metric in result.metrics if metric.metric == "top1" and not metric.method.startswith(CONTROL)]
-    best = max(top1, key=lambda metric: metric.value)
     store = "" if result.store == "./store" else f" --store {result.store}"
+    if not top1:
+        told = "SELECT * FROM few_shot_summary ORDER BY shots, top1"
+        return [f'{program} query "{told}"{store}', f"{program} tables{store}"]
+    best = max(top1, key=lambda metric: metric.value)
     confused = (
         "SELECT class_name, predicted_name, count FROM confusions "  # noqa: S608 - shown, and run by its reader
         f"WHERE run_id = '{result.run_id}' AND method = '{best.method}' ORDER BY count DESC LIMIT 10"

@@ -14,7 +14,7 @@ from coder_core.errors import DatasetError
 from coder_core.evaluation.labels import LabelTable
 from coder_core.images.sources import ImageBatch, ImageSource, open_source
 from coder_core.report.progress import track
-from coder_core.specs import FeaturesDataset, FlagsDataset, FolderDataset, Runtime
+from coder_core.specs import FeaturesDataset, FlagsDataset, FolderDataset, Runtime, SplitDataset
 from coder_core.steps.workplace import Handle, Product, Stopwatch, open_store
 from coder_core.storage.artifacts import Artifact, ArtifactPayload, ArtifactStore
 from coder_core.storage.tables import vectors_to_arrow
@@ -32,7 +32,9 @@ class DatasetHandle(Handle):
     labels: Artifact
 
 
-def load_dataset(dataset: FlagsDataset | FolderDataset | FeaturesDataset, runtime: Runtime) -> DatasetHandle:
+def load_dataset(
+    dataset: FlagsDataset | FolderDataset | SplitDataset | FeaturesDataset, runtime: Runtime
+) -> DatasetHandle:
     """List a data set, or find it listed.
 
     Raises:

@@ -67,8 +67,7 @@ class _Arrays:
 
     def __init__(self, artifacts: ArtifactStore, inputs: FewShotInputs, spec: FewShotSpec) -> None:
         self.pool, self.dropped = _read_pool(artifacts, inputs, spec)
-        table = read_text_table(artifacts, inputs.seen.texts)
-        self._layout = build_layout(table)
+        self._layout = build_layout(read_text_table(artifacts, inputs.seen.texts))
         vectors = read_text_embeddings(artifacts, inputs.seen.text_embeddings, inputs.seen.encoder)
         self._vectors = torch.from_numpy(np.array(vectors))
         self._scale = inputs.seen.logit_scale

@@ -45,7 +45,7 @@ def write_texts(
         classes: The class list.
         bank: The phrases, from `text_bank.assemble_bank`.
         texts: Domain, and the user's own sentences.
-        kinds: Kinds of text that the evaluation needs.
+        kinds: Kinds of text that the evaluation needs; none makes an empty table.
         runtime: Where the store is.
         step: What the step is called among the timings.
 
@@ -83,7 +83,9 @@ def _build(
 ) -> Artifact:
     class_list = read_classes(artifacts, classes)
     domain = find_domain(texts.domain, load_domains(texts.domains))
-    table = build_texts(class_list, read_bank(artifacts, bank, class_list), domain, kinds=kinds)
+    table = TextTable(rows=(), class_count=len(class_list))
+    if kinds:
+        table = build_texts(class_list, read_bank(artifacts, bank, class_list), domain, kinds=kinds)
     writer = artifacts.writer(payload)
     writer.write_part(part_name(0), texts_to_arrow(table))
     return writer.commit({"class_count": len(class_list), "unique_texts": len(table.unique_texts())})
@@ -102,6 +104,8 @@ def texts_to_arrow(table: TextTable) -> pa.Table:
             ("source", pa.string()),
         ]
     )
+    if not table.rows:
+        return schema.empty_table()
     columns = list(zip(*table.rows, strict=True))
     return pa.table([pa.array(list(map(_plain, column))) for column in columns], names=schema.names).cast(schema)
 

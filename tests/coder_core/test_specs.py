@@ -87,7 +87,7 @@ def test_every_setting_of_an_evaluation_changes_its_key(changed):
         ({"dataset": {**FLAGS, "images_per_class": True}}, "images_per_class"),
         ({"dataset": {**FLAGS, "seed": -1}}, "seed"),
         ({"encoder": {**CLIP, "checkpoint": ""}}, "checkpoint"),
-        ({"methods": []}, "methods"),
+        ({"methods": []}, "name at least one"),
         ({"methods": ["clip", "tip"]}, "methods"),
         ({"methods": ["clip", "clip"]}, "methods: each name once"),
         ({"logit_scale": 0}, "logit_scale"),
@@ -133,6 +133,9 @@ BANK = {"bank": "bank.yaml"}
         ({"rerank": {"candidates": 6}}, "candidates"),
         ({"rerank": {"threshold": -0.1}}, "threshold"),
         ({"ablation": {"draws": 0}}, "draws"),
+        ({"few_shot": {"pool": FLAGS}}, "methods would learn from test images"),
+        ({"few_shot": {"pool": FEATURES}}, "few_shot.pool.kind 'features'"),
+        ({"few_shot": {"pool": {**FLAGS, "seed": 2}, "shots": [0]}}, "shots"),
     ],
 )
 def test_settings_that_need_others_say_which(changes, where):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from coder_core.demo.images import flag_names
 from coder_core.images import sources
-from coder_core.images.sources import FeaturesSource, FlagsSource, FolderSource, open_source
+from coder_core.images.sources import FeaturesSource, FilesSource, FlagsSource, open_source
 from coder_core.specs import FeaturesDataset, FlagsDataset, FolderDataset
 
 
@@ -71,7 +71,7 @@ def test_flags_come_in_batches_of_whole_images():
 
 def test_sources_are_what_their_data_set_says(folder, features):
     assert isinstance(flags(), FlagsSource)
-    assert isinstance(photographs(folder), FolderSource)
+    assert isinstance(photographs(folder), FilesSource)
     assert isinstance(vectors(features), FeaturesSource)
 
 
