@@ -1,6 +1,7 @@
 """The result tables of one run as Arrow tables, column by column: a million images are no million Python objects."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,15 @@ import pyarrow as pa
 from coder_core.classes import ClassList
 from coder_core.evaluation.breakdown import confusions, per_class
 from coder_core.evaluation.labels import LabelTable
-from coder_core.evaluation.paired_breakdown import compare_classes, compare_confusions
+from coder_core.evaluation.paired_breakdown import ConfusionComparison, compare_classes, compare_confusions
 from coder_core.evaluation.predictions import Predictions
 from coder_core.texts.sentences import TextTable
+
+CONFUSIONS_COMPARED = 10_000
+"""Pairs per method that `confusion_comparisons` keeps: 1,000 classes can be confused in 999,000 ways, most of them
+once, and every method brings its own."""
+
+logger = logging.getLogger(__name__)
 
 
 def prediction_table(predictions: Predictions, labels: LabelTable, classes: ClassList) -> pa.Table:
@@ -57,10 +64,21 @@ def class_comparison_table(
 def confusion_comparison_table(
     baseline: Predictions, predictions: Predictions, labels: LabelTable, classes: ClassList
 ) -> pa.Table:
-    """One row per pair of classes that either of the two confuses."""
-    rows = [row._asdict() for row in compare_confusions(baseline, predictions, labels, classes)]
+    """One row per pair of classes that either of the two confuses; of very many, `CONFUSIONS_COMPARED`.
+
+    Those that the most images fall under, in both methods together, are kept. Holm's correction counts all.
+    """
+    compared = compare_confusions(baseline, predictions, labels, classes)
+    rows = [row._asdict() for row in _most_frequent(compared)]
+    if len(rows) < len(compared):
+        logger.info("%s: %d of %d confusions are in the table", predictions.method, len(rows), len(compared))
     renamed = {"true_id": "class_id", "true_name": "class_name", "predicted_id": "predicted"}
     return _against(baseline, predictions, rows, renamed)
+
+
+def _most_frequent(compared: Sequence[ConfusionComparison]) -> list[ConfusionComparison]:
+    by_frequency = sorted(range(len(compared)), key=lambda place: -(compared[place].n_baseline + compared[place].n))
+    return [compared[place] for place in sorted(by_frequency[:CONFUSIONS_COMPARED])]
 
 
 def text_table(texts: TextTable, classes: ClassList) -> pa.Table:

@@ -138,14 +138,19 @@ TABLES: dict[str, tuple[Column, ...]] = {
         _BASELINE,
         _CLASS_ID,
         _CLASS_NAME,
-        Column("predicted", "BIGINT", "The class that images of this class are taken for."),
+        Column(
+            "predicted",
+            "BIGINT",
+            "The class that images of this class are taken for. A method has 10,000 pairs here at most, the most "
+            "frequent ones in both methods together.",
+        ),
         Column("predicted_name", "VARCHAR", "Its name."),
         Column("n_baseline", "BIGINT", "Images that the baseline so mistakes."),
         Column("n", "BIGINT", "Images that the method so mistakes."),
         Column("resolved", "BIGINT", "Images so mistaken by the baseline only; a third class may be wrong, too."),
         Column("introduced", "BIGINT", "Images so mistaken by the method only."),
         _P_VALUE,
-        Column("p_holm", "DOUBLE", "The same after Holm's correction over the pairs."),
+        Column("p_holm", "DOUBLE", "The same after Holm's correction over all pairs, also those that were cut."),
         _PROTOCOL,
     ),
     "texts": (

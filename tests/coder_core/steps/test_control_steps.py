@@ -8,6 +8,7 @@ import yaml
 
 from coder_core.errors import ConfigError, TextBankError
 from coder_core.specs import ControlName, Runtime
+from coder_core.steps import result_tables
 from tests.fixtures_inputs import NAMES, World, write_image_class
 
 from .conftest import run_steps
@@ -96,3 +97,17 @@ def test_one_class_has_no_other_to_shuffle_with(tmp_path: Path, photos: World, r
     dataset = {"kind": "folder", "path": str(tmp_path / "one")}
     with pytest.raises(ConfigError, match="1 class has no other"):
         run_steps(controlled(photos, controls=["shuffled"], dataset=dataset).spec(), runtime)
+
+
+def test_of_very_many_confusions_the_most_frequent_are_kept(
+    world: World, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_steps(world.spec(methods=("clip", "coder")), runtime, "whole")
+    monkeypatch.setattr(result_tables, "CONFUSIONS_COMPARED", 3)
+    run_steps(world.spec(methods=("clip", "coder")), runtime, "cut")
+    columns = "class_id, predicted, n_baseline, n, p_value, p_holm"
+    sql = f"SELECT {columns} FROM confusion_comparisons WHERE run_id = '{{}}' ORDER BY n_baseline + n DESC"
+    whole, cut = (rows(runtime, sql.format(run_id)) for run_id in ("whole", "cut"))
+    assert len(whole) > 3
+    assert [row[2] + row[3] for row in cut] == [row[2] + row[3] for row in whole[:3]]
+    assert set(cut) <= set(whole), "the correction still counts all pairs"
