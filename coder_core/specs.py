@@ -250,6 +250,9 @@ class EvalSpec(Spec):
         default=("clip", "clip_ensemble", "vcd", "coder"),
         description="What to compare, each once; none only where `few_shot` stands alone.",
     )
+    baseline: MethodName = Field(
+        default="clip", description="What all others are compared with, image by image, where it is among them."
+    )
     controls: tuple[ControlName, ...] = Field(
         default=(), description="Score CODER also on texts without meaning: what would ensembling alone give?"
     )
@@ -307,6 +310,12 @@ class EvalSpec(Spec):
         for field, names in (("methods", self.methods), ("controls", self.controls)):
             if len(set(names)) != len(names):
                 raise ValueError(f"{field}: each name once")
+        return self
+
+    @model_validator(mode="after")
+    def _baseline_is_there(self) -> "EvalSpec":
+        if self.baseline != "clip" and self.baseline not in self.methods:
+            raise ValueError(f"baseline {self.baseline!r} is not among the methods: list it, too")
         return self
 
     @model_validator(mode="after")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from coder_core.errors import ConfigError
+from flows.cli_ablation import ablation
 from flows.cli_common import explain_errors, set_option, store_option
 from flows.cli_explain import explain
 from flows.cli_store import store as store_group
@@ -41,6 +42,7 @@ def main() -> None:
 main.add_command(texts)
 main.add_command(store_group)
 main.add_command(explain)
+main.add_command(ablation)
 
 
 @main.command()

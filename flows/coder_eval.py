@@ -21,6 +21,7 @@ from flows.controls import score_controls
 from flows.few_shot import compare_few_shot
 from flows.rerank import rerank_uncertain
 from flows.sharded import predict
+from tasks.ablation import ablate_texts
 from tasks.coder import finish_matrix, plan_matrix_shards, write_matrix_shard
 from tasks.concurrency import join, task_slots
 from tasks.dataset import check_store, load_dataset, open_encoder
@@ -79,6 +80,7 @@ def coder_eval(
             predictions[RERANK] = reranked.predictions
         predictions |= score_controls(spec, dataset, bank, inputs, runtime)
         few_shot = compare_few_shot(spec.few_shot, dataset, inputs, runtime) if spec.few_shot else ()
+        ablation = ablate_texts(spec, dataset, inputs, reranked, runtime) if spec.ablation else None
         matrix = write_matrix(spec, image_embeddings, text_embeddings, encoder, runtime)
 
     evidence = Evidence(
@@ -93,6 +95,7 @@ def coder_eval(
         predictions=predictions,
         rerank=reranked,
         few_shot=few_shot,
+        ablation=ablation,
     )
     return publish_results(spec, evidence, runtime)
 

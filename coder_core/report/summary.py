@@ -84,7 +84,9 @@ def next_commands(result: EvalResult, program: str) -> list[str]:
         f"WHERE run_id = '{result.run_id}' AND method = '{best.method}' ORDER BY count DESC LIMIT 10"
     )
     costs = "SELECT name, started_at, images_embedded, texts_embedded FROM runs ORDER BY 2"
+    plot = [f"{program} ablation {result.run_id} --plot ablation.svg{store}"] if result.has_ablation else []
     return [
+        *plot,
         f'{program} query "{confused}"{store}',
         f'{program} query "{costs}"{store}',
         f"{program} tables{store}",

@@ -5,6 +5,7 @@ is idempotent: what the store holds is not made again, so a retry or a re-run go
 """
 
 from coder_core.steps import (
+    ablation,
     coder_matrix,
     confused_pairs,
     controls,
@@ -23,6 +24,7 @@ from coder_core.steps import (
 )
 
 __all__ = [
+    "ablation",
     "coder_matrix",
     "confused_pairs",
     "controls",

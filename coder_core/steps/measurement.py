@@ -24,9 +24,6 @@ from coder_core.steps.result_tables import (
 from coder_core.storage.artifacts import Artifact, ArtifactStore
 from coder_core.storage.results import ResultTables
 
-BASELINE = "clip"
-"""What every other method is compared with, where it is among the methods."""
-
 _METHOD_TABLES = {"predictions": prediction_table, "class_metrics": class_table, "confusions": confusion_table}
 _PAIRED_TABLES = {
     "class_comparisons": class_comparison_table,
@@ -48,6 +45,8 @@ def measure(
     found: Mapping[str, Artifact],
     labels: LabelTable,
     classes: ClassList,
+    *,
+    baseline: str,
 ) -> Measured:
     """Measure method after method and write the tables that are too large to be held together.
 
@@ -58,11 +57,12 @@ def measure(
         found: Predictions by method.
         labels: The test labels.
         classes: The class list.
+        baseline: The method that all others are compared with, where it is among them.
 
     Raises:
         DatasetError: An image has no label.
     """
-    baseline = read_predictions(artifacts, found[BASELINE], BASELINE) if BASELINE in found else None
+    theirs = read_predictions(artifacts, found[baseline], baseline) if baseline in found else None
     metrics: list[MetricRow] = []
     comparisons: list[ComparisonRow] = []
     for method, artifact in found.items():
@@ -70,9 +70,9 @@ def measure(
         metrics += evaluate(predictions, labels, classes) + evaluate_calibration(predictions, labels, classes)
         for name, make_table in _METHOD_TABLES.items():
             tables.write(name, run_id, make_table(predictions, labels, classes), part=method)
-        if baseline is not None and method != BASELINE:
-            comparisons += compare(baseline, predictions, labels, classes)
-            _write_paired(tables, run_id, baseline, predictions, labels, classes)
+        if theirs is not None and method != baseline:
+            comparisons += compare(theirs, predictions, labels, classes)
+            _write_paired(tables, run_id, theirs, predictions, labels, classes)
     return Measured(metrics, correct_comparisons(comparisons))
 
 

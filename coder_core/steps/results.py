@@ -74,6 +74,7 @@ class EvalResult(Handle):
     metrics: tuple[Metric, ...]
     comparisons: tuple[Comparison, ...]
     few_shot: tuple[FewShotMean, ...]
+    has_ablation: bool
     texts_embedded: int
     texts_reused: int
     images_embedded: int
@@ -97,6 +98,7 @@ class Evidence(Handle):
     predictions: dict[str, Product]
     rerank: RerankEvidence | None = None
     few_shot: tuple[Product, ...] = ()
+    ablation: Product | None = None
     matrix: Product | None = None
 
 
@@ -112,7 +114,7 @@ def publish_results(spec: EvalSpec, evidence: Evidence, runtime: Runtime) -> Eva
     classes = read_classes(artifacts, evidence.dataset.classes)
     labels = read_labels(artifacts, evidence.dataset.labels, "test")
     found = {method: product.artifact for method, product in evidence.predictions.items()}
-    measured = measure(artifacts, tables, evidence.run_id, found, labels, classes)
+    measured = measure(artifacts, tables, evidence.run_id, found, labels, classes, baseline=spec.baseline)
     small = {
         "metrics": rows_table([row._asdict() for row in measured.metrics]),
         "comparisons": rows_table([row._asdict() for row in measured.comparisons]),
@@ -126,6 +128,8 @@ def publish_results(spec: EvalSpec, evidence: Evidence, runtime: Runtime) -> Eva
         small |= rerank_tables(artifacts, evidence.rerank, stage1, spec, classes)
     if spec.few_shot is not None:
         small |= few_shot_tables(artifacts, evidence.few_shot, labels, spec.few_shot)
+    if evidence.ablation is not None:
+        small["ablation"] = artifacts.read(evidence.ablation.artifact)
     for name, table in small.items():
         if len(table):
             tables.write(name, evidence.run_id, table)
@@ -156,6 +160,7 @@ def _products(evidence: Evidence) -> list[Product]:
         *(evidence.rerank.products if evidence.rerank else []),
         *evidence.predictions.values(),
         *evidence.few_shot,
+        *([evidence.ablation] if evidence.ablation else []),
     ]
 
 
@@ -218,6 +223,7 @@ def _result(
         metrics=tuple(Metric(**row._asdict()) for row in measured.metrics),
         comparisons=tuple(Comparison(**row._asdict()) for row in measured.comparisons),
         few_shot=tuple(FewShotMean(**row) for row in few_shot),
+        has_ablation=evidence.ablation is not None,
         seconds=(finished_at - evidence.started_at).total_seconds(),
         **_counts(evidence),
     )

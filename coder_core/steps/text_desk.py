@@ -29,6 +29,7 @@ from coder_core.steps.text_bank import (
 )
 from coder_core.steps.workplace import open_store
 from coder_core.storage.inputs import read_input
+from coder_core.storage.output_file import write_file
 from coder_core.texts.bank import TextBank
 from coder_core.texts.bank_file import parse_text_bank
 from coder_core.texts.bank_writer import write_text_bank
@@ -97,14 +98,14 @@ class TextDesk:
 
     def export(self, path: Path) -> None:
         """Write the bank to a file."""
-        _write(path, write_text_bank(self.bank, self.classes))
+        write_file(path, write_text_bank(self.bank, self.classes))
 
     def write_edits(self, edited: Path, path: Path) -> str:
         """Write the difference between the bank and its edited copy as an edits file; says how much it is."""
         content = _read(str(edited))
         changed = parse_text_bank(content, place=str(edited), classes=self.classes)
         edits = edits_between(self.bank, changed)
-        _write(path, write_text_edits(edits, self.classes))
+        write_file(path, write_text_edits(edits, self.classes))
         added = sum(len(slot.added) for slot in edits.by_slot.values())
         deleted = sum(len(slot.deleted) for slot in edits.by_slot.values())
         return f"wrote {path}: {added} phrases added, {deleted} deleted; name it in the config as texts.edits"
@@ -149,7 +150,7 @@ def import_published(source: str, class_config: str | None, path: Path, *, repai
     """
     classes = open_source(load_spec(class_config).dataset).classes if class_config else None
     published = read_published_texts(_read(source), place=source, classes=classes, repair=repair)
-    _write(path, write_text_bank(published.bank, published.classes))
+    write_file(path, write_text_bank(published.bank, published.classes))
     return f"{render_import_report(published.report)}\nwrote {path}"
 
 
@@ -158,12 +159,3 @@ def _read(location: str) -> str:
         return read_input(open_location(location)).decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"this is not UTF-8 text ({error}).", location, "Save it as UTF-8.") from error
-
-
-def _write(path: Path, content: str) -> None:
-    try:
-        path.write_text(content, "utf-8")
-    except OSError as error:
-        raise InputError(
-            f"the file cannot be written ({error.strerror}).", str(path), "Choose another place."
-        ) from error

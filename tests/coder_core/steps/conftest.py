@@ -67,6 +67,7 @@ def run_steps(spec: EvalSpec, runtime: Runtime, run_id: str = "run-1") -> Outcom
         matrix=matrix,
         predictions=predictions,
         rerank=rerank,
+        ablation=run_ablation(spec, dataset, inputs, rerank, runtime),
     )
     return Outcome(evidence, steps.results.publish_results(spec, evidence, runtime))
 
@@ -76,6 +77,16 @@ def run_predictions(inputs: PredictionInputs, methods: tuple[str, ...], runtime:
     shards = steps.predictions.plan_predictions(inputs, methods, runtime)
     predicted = [steps.predictions.predict_shard(shard, inputs, methods, runtime) for shard in shards]
     return steps.predictions.finish_predictions(inputs, methods, predicted, runtime)
+
+
+def run_ablation(
+    spec: EvalSpec, dataset: DatasetHandle, seen: PredictionInputs, rerank: RerankEvidence | None, runtime: Runtime
+) -> Product | None:
+    """Score subsets of the texts."""
+    if spec.ablation is None:
+        return None
+    pairs = None if rerank is None else rerank.texts.artifact
+    return steps.ablation.ablate_texts(spec, seen, pairs, dataset.labels, runtime)
 
 
 def run_controls(
