@@ -70,7 +70,7 @@ def test_the_demonstration_is_the_default():
         ({"max_similarity": 1}, "max_similarity", "unknown key", "belongs to `texts.generator.max_similarity`"),
         ({"texts": {"generator": {"modl": "x"}}}, "texts.generator.modl", "unknown key 'modl'", "'model'?"),
         ({"dataset": {**FLAGS, "path": "x"}}, "dataset.path", "unknown key 'path'", "another kind has it. Keys are"),
-        ({"xyz": 1}, "xyz", "unknown key 'xyz'", "Keys are: ablation, controls"),
+        ({"xyz": 1}, "xyz", "unknown key 'xyz'", "Keys are: ablation, baseline, controls"),
         ({"device": "cpu"}, "device", "unknown key 'device'", "CODER_DEVICE"),
         ({"dataset": {**FLAGS, "images_per_class": "many"}}, "dataset.images_per_class", "integer, found 'many'", ""),
         ({"dataset": {**FLAGS, "images_per_class": 0}}, "dataset.images_per_class", "equal to 1, found 0", ""),

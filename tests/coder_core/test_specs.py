@@ -125,6 +125,7 @@ BANK = {"bank": "bank.yaml"}
     [
         ({"controls": ["waffle"]}, "required by controls.waffle"),
         ({"controls": ["waffle", "waffle"], "texts": BANK}, "controls: each name once"),
+        ({"baseline": "vcd"}, "baseline 'vcd' is not among the methods"),
         ({"methods": ["coder_rerank"], "texts": BANK}, "list coder, too"),
         ({"rerank": {"choose_threshold": True}}, "name them under `validation`"),
         ({"validation": FLAGS}, "choices would be made on test images"),

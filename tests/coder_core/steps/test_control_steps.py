@@ -99,6 +99,22 @@ def test_one_class_has_no_other_to_shuffle_with(tmp_path: Path, photos: World, r
         run_steps(controlled(photos, controls=["shuffled"], dataset=dataset).spec(), runtime)
 
 
+def test_another_baseline_turns_the_differences_around(world: World, runtime: Runtime) -> None:
+    methods = ("clip", "vcd", "coder")
+    columns = "difference, ci_low, gained, lost, p_value"
+    found = {}
+    for baseline, method in (("clip", "coder"), ("coder", "clip")):
+        run_steps(world.spec(methods=methods, baseline=baseline), runtime, baseline)
+        everyone = f"SELECT DISTINCT method, baseline FROM comparisons WHERE run_id = '{baseline}'"
+        assert set(rows(runtime, everyone)) == {(name, baseline) for name in methods if name != baseline}
+        sql = f"SELECT {columns} FROM comparisons WHERE run_id = '{baseline}' AND method = '{method}' ORDER BY metric"
+        found[baseline] = rows(runtime, sql)
+    for there, back in zip(found["clip"], found["coder"], strict=True):
+        assert there[0] == pytest.approx(-back[0])
+        assert there[1] <= there[0]
+        assert (there[2], there[3], there[4]) == (back[3], back[2], back[4])
+
+
 def test_of_very_many_confusions_the_most_frequent_are_kept(
     world: World, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
