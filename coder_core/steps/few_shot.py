@@ -147,7 +147,7 @@ def _told(method: Selected) -> dict[str, object]:
 
 def _payload(cell: Cell, inputs: FewShotInputs, spec: FewShotSpec) -> ArtifactPayload:
     """What decides: the pool and the texts' file enter by content, shots and seed by the cell."""
-    told = spec.model_copy(update={"shots": (), "draws": 1, "seed": 0, "pool": None, "texts": None})
+    told = spec.model_dump(mode="json", exclude={"pool", "shots", "draws", "seed", "texts"})
     return ArtifactPayload(
         kind="few_shot_predictions",
         step_version=STEP_VERSION,

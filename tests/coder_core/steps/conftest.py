@@ -68,6 +68,7 @@ def run_steps(spec: EvalSpec, runtime: Runtime, run_id: str = "run-1") -> Outcom
         predictions=predictions,
         rerank=rerank,
         ablation=run_ablation(spec, dataset, inputs, rerank, runtime),
+        few_shot=run_few_shot(spec, dataset, inputs, runtime),
     )
     return Outcome(evidence, steps.results.publish_results(spec, evidence, runtime))
 
@@ -77,6 +78,28 @@ def run_predictions(inputs: PredictionInputs, methods: tuple[str, ...], runtime:
     shards = steps.predictions.plan_predictions(inputs, methods, runtime)
     predicted = [steps.predictions.predict_shard(shard, inputs, methods, runtime) for shard in shards]
     return steps.predictions.finish_predictions(inputs, methods, predicted, runtime)
+
+
+def run_few_shot(
+    spec: EvalSpec, dataset: DatasetHandle, seen: PredictionInputs, runtime: Runtime
+) -> tuple[Product, ...]:
+    """Fit, select and ask the few-shot methods, cell by cell."""
+    if spec.few_shot is None:
+        return ()
+    pool = steps.dataset.load_dataset(spec.few_shot.pool, runtime)
+    steps.dataset.check_same_classes(dataset.classes, pool.classes, runtime, what="few_shot.pool")
+    images = pool.images.artifact
+    shards = steps.image_embeddings.plan_embedding(images, seen.encoder, runtime)
+    reports = [steps.image_embeddings.embed_image_shard(shard, images, seen.encoder, runtime) for shard in shards]
+    embedded = steps.image_embeddings.finish_image_embeddings(images, seen.encoder, reports, runtime)
+    inputs = steps.few_shot.FewShotInputs(
+        seen=seen,
+        pool=embedded.artifact,
+        pool_labels=pool.labels,
+        class_count=int(seen.texts.summary["class_count"]),
+    )
+    cells = steps.few_shot.plan_cells(spec.few_shot)
+    return tuple(steps.few_shot.predict_cell(cell, inputs, spec.few_shot, runtime) for cell in cells)
 
 
 def run_ablation(
