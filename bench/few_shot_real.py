@@ -40,35 +40,39 @@ def main() -> None:
     parser.add_argument("--features", type=Path, default=FEATURES, help="folder of the .npz files")
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1, help="of the first draw")
+    parser.add_argument("--leave-one-out", action="store_true", help="choose settings on the support itself")
     arguments = parser.parse_args()
-    seeds = range(arguments.seed, arguments.seed + arguments.draws)
     texts = _unit(_load(arguments.features / "text_bank.npz")["features"])
-    print(f"{arguments.draws} draws from seed {arguments.seed}; top-1 %, mean ± standard deviation over draws\n")
-    alone = [result for name in DATASETS for result in evaluate(arguments.features, name, texts, seeds, None)]
+    chosen = "the support itself" if arguments.leave_one_out else "validation images"
+    print(f"{arguments.draws} draws from seed {arguments.seed}, settings chosen on {chosen};")
+    print("top-1 %, mean ± standard deviation over draws\n")
+    alone = [result for name in DATASETS for result in evaluate(arguments, name, texts, None)]
     for name in DATASETS:
         _print_table(f"{name}, images alone", [result for result in alone if result.dataset == name])
     _print_table("mean of the three sets, images alone", alone)
     _print_gains(alone, {"nearest_mean_coder": "text_discriminant", "lda": "text_discriminant"})
     weights = _unit(_load(arguments.features / "dtd_zero_shot_weights.npz")["features"])
-    fused = list(evaluate(arguments.features, "dtd", texts, seeds, ZeroShot(weights)))
+    fused = list(evaluate(arguments, "dtd", texts, ZeroShot(weights)))
     _print_table("dtd, with zero-shot logits", fused)
     rivals = ("tip_adapter", "coder_adapter", "coder_adapter_min_max", "gda")
     _print_gains(fused, dict.fromkeys(rivals, "text_discriminant"))
 
 
 def evaluate(
-    folder: Path, name: str, texts: torch.Tensor, seeds: range, zero_shot: ZeroShot | None
+    arguments: argparse.Namespace, name: str, texts: torch.Tensor, zero_shot: ZeroShot | None
 ) -> Iterator[Result]:
     """Score every method on every draw of one data set."""
-    arrays = _load(folder / f"{name}.npz")
+    arrays = _load(arguments.features / f"{name}.npz")
     ids = tuple(map(str, range(len(arrays["val_labels"]))))
     labels = LabelTable(ids, arrays["val_labels"].astype(np.int64), "validation")
     pool = build_pool(ids, _unit(arrays["val_features"]), labels, class_count=len(arrays["class_names"]))
     queries, truth = _unit(arrays["test_features"]), torch.from_numpy(arrays["test_labels"].astype(np.int64))
     methods = plan_methods(tuple(FEW_SHOT_METHODS), texts, zero_shot=zero_shot)
     for shots in SHOTS:
-        for seed in seeds:
+        for seed in range(arguments.seed, arguments.seed + arguments.draws):
             draw = draw_examples(pool.label_ids, shots=shots, seed=seed, allow_fewer=True)
+            if arguments.leave_one_out:
+                draw = draw._replace(validation=draw.validation[:0])
             for method, selected in select_methods(pool, draw, methods, zero_shot=zero_shot).items():
                 hits = (selected.logits(queries).argmax(dim=1) == truth).double().mean()
                 yield Result(name, method, shots, 100 * float(hits))
