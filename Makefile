@@ -38,9 +38,10 @@ format: $(VENV)/.installed-dev ## Format and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.installed-dev ## Folded classifier and rerank against their plain loops (some minutes)
+bench: $(VENV)/.installed-dev ## Folded classifier, rerank and few-shot search against their plain loops (some minutes)
 	$(BIN)/python bench/heuristic.py
 	$(BIN)/python bench/rerank.py
+	$(BIN)/python bench/few_shot.py
 
 docs: $(VENV)/.installed ## Write the reference pages from the code
 	$(BIN)/python -m coder_core.report.reference docs
