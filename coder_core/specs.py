@@ -199,9 +199,15 @@ class AblationSpec(Spec):
     """Accuracy against the number and the kinds of texts, from embeddings at hand."""
 
     draws: int = Field(default=5, ge=1, le=100, strict=True, description="Random subsets of each number of texts.")
-    texts_per_class: tuple[int, ...] = Field(
+    texts_per_class: tuple[Annotated[int, Field(ge=0, strict=True)], ...] = Field(
         default=(1, 2, 4, 8), min_length=1, description="Descriptive texts per class to try, beside all of them."
     )
+
+    @model_validator(mode="after")
+    def _numbers_are_distinct(self) -> "AblationSpec":
+        if len(set(self.texts_per_class)) != len(self.texts_per_class):
+            raise ValueError("texts_per_class: each number once")
+        return self
 
 
 class FewShotSpec(Spec):
@@ -293,6 +299,7 @@ class EvalSpec(Spec):
     def _methods_have_texts(self) -> "EvalSpec":
         starved: list[str] = [method for method in self.methods if method in NEEDS_BANK]
         starved += [f"controls.{control}" for control in self.controls]
+        starved += ["ablation"] if self.ablation is not None else []
         if starved and self.texts.bank is None and self.texts.generator is None:
             raise ValueError(
                 f"texts.bank or texts.generator is required by {', '.join(starved)}: name one or drop the method"

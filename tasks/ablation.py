@@ -1,6 +1,7 @@
 """Tasks: what every number and kind of texts is worth."""
 
 from prefect import task
+from prefect.artifacts import create_table_artifact
 
 from coder_core import steps
 from coder_core.specs import EvalSpec, Runtime
@@ -8,6 +9,7 @@ from coder_core.steps.dataset import DatasetHandle
 from coder_core.steps.predictions import PredictionInputs
 from coder_core.steps.rerank_tables import RerankEvidence
 from coder_core.steps.workplace import Product
+from tasks.logs import log_product
 from tasks.policy import STEP_POLICY
 
 
@@ -16,5 +18,12 @@ def ablate_texts(
     spec: EvalSpec, dataset: DatasetHandle, seen: PredictionInputs, reranked: RerankEvidence | None, runtime: Runtime
 ) -> Product:
     """Score CODER on subsets of its texts; the labels are read, so this stands beside the metrics."""
-    pairs = None if reranked is None else reranked.texts.artifact
-    return steps.ablation.ablate_texts(spec, seen, pairs, dataset.labels, runtime)
+    product = steps.ablation.ablate_texts(spec, seen, reranked, dataset.labels, runtime)
+    rows = steps.ablation.summarise_ablation(product.artifact, runtime)
+    create_table_artifact(
+        key="ablation",
+        table=[row._asdict() for row in rows],
+        description=f"{spec.name}: top-1 accuracy by kinds and number of texts, mean and deviation over draws",
+    )
+    log_product(product)
+    return product

@@ -19,6 +19,7 @@ from torch import Tensor
 from coder_core.coder.classifier import LOGIT_SCALE
 from coder_core.coder.gate import DEFAULT_THRESHOLD, is_gated
 from coder_core.coder.heuristic import FoldedClassifier, fold_classifier
+from coder_core.coder.pairs import CANDIDATES
 from coder_core.coder.ranking import predict_topk, probabilities_of
 from coder_core.coder.rerank import FoldedPairs, fold_pairs, rerank
 from coder_core.errors import DatasetError
@@ -92,6 +93,7 @@ def ablate(
     settings: Sequence[AblationSetting],
     seed: int = 0,
     threshold: float = DEFAULT_THRESHOLD,
+    candidates: int = CANDIDATES,
     logit_scale: float = LOGIT_SCALE,
 ) -> list[AblationRow]:
     """Classify a data set from every subset of texts.
@@ -104,6 +106,7 @@ def ablate(
         settings: The subsets; made by `plan_ablation`.
         seed: Decides the random subsets.
         threshold: The rerank's gate, for settings with one-to-one texts.
+        candidates: How many of the best classes compete in it.
         logit_scale: Factor from score to logit; matters to the gate only.
 
     Returns:
@@ -113,7 +116,7 @@ def ablate(
         DatasetError: There is no image, one has no label, or a label is no class of the layout.
         FeatureFileError: The embeddings are not as many as the layout's columns.
     """
-    pairs = fold_pairs(text_embeddings, layout)
+    second_look = _SecondLook(fold_pairs(text_embeddings, layout), threshold, candidates)
     layouts = [sample_layout(layout, setting, seed=seed) for setting in settings]
     classifiers = [fold_classifier(text_embeddings, part, logit_scale=logit_scale) for part in layouts]
     sizes = np.zeros(layout.class_count, dtype=np.int64)
@@ -122,8 +125,8 @@ def ablate(
         label_ids = _checked_labels(labels, image_ids, layout.class_count)
         sizes += np.bincount(label_ids, minlength=layout.class_count)
         for own_hits, setting, classifier in zip(hits, settings, classifiers, strict=True):
-            pairs_of = pairs if TextKind.ONE_TO_ONE in setting.kinds else None
-            own_hits += _hits(_best_classes(images, classifier, pairs_of, threshold=threshold), label_ids, len(sizes))
+            own_look = second_look if TextKind.ONE_TO_ONE in setting.kinds else None
+            own_hits += _hits(_best_classes(images, classifier, own_look), label_ids, len(sizes))
     if not sizes.any():
         raise DatasetError("there are 0 images.", "ablation", "Classify at least one image.")
     return [_row(setting, part, own, sizes) for setting, part, own in zip(settings, layouts, hits, strict=True)]
@@ -147,19 +150,24 @@ def summarise_draws(rows: Iterable[AblationRow]) -> list[AblationSummary]:
     ]
 
 
+class _SecondLook(NamedTuple):
+    """What a rerank is made with."""
+
+    pairs: FoldedPairs
+    threshold: float
+    candidates: int
+
+
 def _best_classes(
-    images: Float[Tensor, "images dim"],
-    classifier: FoldedClassifier,
-    pairs: FoldedPairs | None,
-    *,
-    threshold: float,
+    images: Float[Tensor, "images dim"], classifier: FoldedClassifier, second_look: _SecondLook | None
 ) -> Int[Tensor, "images best"]:
     logits = classifier.logits(images)
     top_ids = predict_topk(logits, STORED_CLASSES)
-    if pairs is None:
+    if second_look is None:
         return top_ids
-    gated = is_gated(probabilities_of(logits, top_ids), threshold=threshold)
-    return top_ids.gather(1, rerank(images, top_ids, gated, pairs).order)
+    gated = is_gated(probabilities_of(logits, top_ids), threshold=second_look.threshold)
+    reranked = rerank(images, top_ids, gated, second_look.pairs, candidates=second_look.candidates)
+    return top_ids.gather(1, reranked.order)
 
 
 def _hits(top_ids: Int[Tensor, "images best"], label_ids: NDArray[np.int64], class_count: int) -> NDArray[np.int64]:

@@ -18,11 +18,10 @@ from coder_core.steps.image_embeddings import read_quarantine
 from coder_core.steps.measurement import Measured, measure
 from coder_core.steps.rerank_tables import RerankEvidence, rerank_tables
 from coder_core.steps.result_tables import rows_table, text_table
-from coder_core.steps.texts import read_text_table
+from coder_core.steps.texts import read_text_table, read_texts_and_pairs
 from coder_core.steps.workplace import Handle, Product, open_store
 from coder_core.storage.artifacts import ArtifactStore
 from coder_core.storage.results import ResultTables
-from coder_core.texts.kinds import TextKind
 from coder_core.texts.sentences import TextTable
 
 
@@ -141,12 +140,9 @@ def publish_results(spec: EvalSpec, evidence: Evidence, runtime: Runtime) -> Eva
 
 def _read_texts(artifacts: ArtifactStore, evidence: Evidence) -> TextTable:
     """The texts of stage 1 and, after them, those that tell pairs apart."""
-    table = read_text_table(artifacts, evidence.texts.artifact)
     if evidence.rerank is None:
-        return table
-    rows = read_text_table(artifacts, evidence.rerank.texts.artifact)
-    pairs = tuple(row for row in rows if row.kind is TextKind.ONE_TO_ONE)
-    return TextTable(rows=(*table.rows, *pairs), class_count=table.class_count)
+        return read_text_table(artifacts, evidence.texts.artifact)
+    return read_texts_and_pairs(artifacts, evidence.texts.artifact, evidence.rerank.texts.artifact)
 
 
 def _products(evidence: Evidence) -> list[Product]:

@@ -9,7 +9,7 @@ from coder_core.steps.text_bank import read_bank
 from coder_core.steps.workplace import Product, Stopwatch, open_store
 from coder_core.storage.artifacts import Artifact, ArtifactPayload, ArtifactStore
 from coder_core.texts.domains import find_domain, load_domains
-from coder_core.texts.kinds import TextKind
+from coder_core.texts.kinds import DESCRIPTIVE_KINDS, NAMING_KINDS, TextKind
 from coder_core.texts.sentences import Text, TextTable, build_texts
 
 STEP_VERSION = 1
@@ -25,6 +25,8 @@ def kinds_needed(spec: EvalSpec) -> tuple[TextKind, ...]:
     if spec.few_shot is not None:
         needed |= set(kinds_of_methods([name for name in (spec.few_shot.zero_shot,) if name != "none"]))
         needed |= set(METRIC_KINDS) if spec.few_shot.texts is None else set()
+    if spec.ablation is not None:
+        needed |= {*NAMING_KINDS, *DESCRIPTIVE_KINDS}
     if spec.matrix.write:
         needed |= set(TextKind) - {TextKind.TEMPLATE}
     return tuple(kind for kind in TextKind if kind in needed)
@@ -71,6 +73,14 @@ def read_text_table(artifacts: ArtifactStore, texts: Artifact) -> TextTable:
         Text(**{**row, "kind": TextKind(row["kind"])}) for row in artifacts.read(texts, list(Text._fields)).to_pylist()
     )
     return TextTable(rows=rows, class_count=int(texts.summary["class_count"]))
+
+
+def read_texts_and_pairs(artifacts: ArtifactStore, texts: Artifact, pair_texts: Artifact) -> TextTable:
+    """The texts of stage 1 and, after them, those of `pair_texts` that tell pairs apart; every text once."""
+    table = read_text_table(artifacts, texts)
+    rows = [row for row in table if row.kind is not TextKind.ONE_TO_ONE]
+    pairs = [row for row in read_text_table(artifacts, pair_texts) if row.kind is TextKind.ONE_TO_ONE]
+    return TextTable(rows=(*rows, *pairs), class_count=table.class_count)
 
 
 def _build(

@@ -110,7 +110,7 @@ def test_a_row_is_what_a_classifier_of_those_texts_alone_gives(kinds):
         predictions = build_predictions(logits, IDS, method="coder")
         if TextKind.ONE_TO_ONE in kinds:
             predictions, counts = rerank_predictions(predictions, EMBEDDINGS, fold_pairs(TEXTS, LAYOUT), threshold=0.3)
-            assert counts.changed > 0
+            assert counts.counts.changed > 0
         top1, top5, mean = evaluate(predictions, LABELS, CLASSES)
         assert (row.top1, row.top5, row.mean_per_class_accuracy) == pytest.approx((top1.value, top5.value, mean.value))
         assert (row.n, row.ci_low, row.ci_high) == (90, top1.ci_low, top1.ci_high)

@@ -108,8 +108,7 @@ def run_ablation(
     """Score subsets of the texts."""
     if spec.ablation is None:
         return None
-    pairs = None if rerank is None else rerank.texts.artifact
-    return steps.ablation.ablate_texts(spec, seen, pairs, dataset.labels, runtime)
+    return steps.ablation.ablate_texts(spec, seen, rerank, dataset.labels, runtime)
 
 
 def run_controls(
