@@ -78,7 +78,7 @@ def coder_eval(
         if RERANK in spec.methods:
             reranked = rerank_uncertain(spec, dataset, predictions["coder"], inputs, runtime, spent_usd=spent_usd)
             predictions[RERANK] = reranked.predictions
-        predictions |= score_controls(spec, dataset, bank, inputs, runtime)
+        controls = score_controls(spec, dataset, bank, inputs, runtime)
         few_shot = compare_few_shot(spec.few_shot, dataset, inputs, runtime) if spec.few_shot else ()
         ablation = ablate_texts(spec, dataset, inputs, reranked, runtime) if spec.ablation else None
         matrix = write_matrix(spec, image_embeddings, text_embeddings, encoder, runtime)
@@ -94,6 +94,7 @@ def coder_eval(
         matrix=matrix,
         predictions=predictions,
         rerank=reranked,
+        controls=controls,
         few_shot=few_shot,
         ablation=ablation,
     )

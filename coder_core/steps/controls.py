@@ -9,7 +9,7 @@ from coder_core.specs import ControlName, Runtime, TextsSpec
 from coder_core.steps.dataset import part_name, read_classes
 from coder_core.steps.text_bank import read_bank
 from coder_core.steps.texts import texts_to_arrow
-from coder_core.steps.workplace import Product, Stopwatch, open_store
+from coder_core.steps.workplace import Handle, Product, Stopwatch, open_store
 from coder_core.storage.artifacts import Artifact, ArtifactPayload
 from coder_core.texts.domains import find_domain, load_domains
 
@@ -17,6 +17,14 @@ STEP_VERSION = 1
 
 PREFIX = "control_"
 """Before a control's name, where it stands among the methods."""
+
+
+class ControlEvidence(Handle):
+    """All that the results of one control are made from."""
+
+    texts: Product
+    text_embeddings: Product
+    predictions: Product
 
 
 def write_control_texts(
@@ -44,6 +52,7 @@ def write_control_texts(
         inputs={"classes": classes.key, "bank": bank.key},
     )
     artifact = artifacts.find(payload)
+    made = 0
     if artifact is None:
         class_list = read_classes(artifacts, classes)
         domain = find_domain(texts.domain, load_domains(texts.domains))
@@ -51,4 +60,11 @@ def write_control_texts(
         writer = artifacts.writer(payload)
         writer.write_part(part_name(0), texts_to_arrow(table))
         artifact = writer.commit({"class_count": len(class_list), "unique_texts": len(table.unique_texts())})
-    return Product(step=f"write_texts_{PREFIX}{control}", artifact=artifact, seconds=watch.seconds)
+        made = artifact.rows
+    return Product(
+        step=f"write_texts_{PREFIX}{control}",
+        artifact=artifact,
+        seconds=watch.seconds,
+        computed=made,
+        reused=artifact.rows - made,
+    )

@@ -8,9 +8,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic import Field
+
 from coder_core.encoders.device import choose_device
 from coder_core.fingerprint import canonical_json, key_of
 from coder_core.specs import EvalSpec, Runtime
+from coder_core.steps.controls import ControlEvidence
 from coder_core.steps.dataset import DatasetHandle, read_classes, read_labels
 from coder_core.steps.encoding import EncoderHandle
 from coder_core.steps.few_shot_tables import few_shot_tables
@@ -96,9 +99,15 @@ class Evidence(Handle):
     image_embeddings: Product
     predictions: dict[str, Product]
     rerank: RerankEvidence | None = None
+    controls: dict[str, ControlEvidence] = Field(default_factory=dict)
     few_shot: tuple[Product, ...] = ()
     ablation: Product | None = None
     matrix: Product | None = None
+
+    @property
+    def all_predictions(self) -> dict[str, Product]:
+        """Predictions by method; controls come last."""
+        return {**self.predictions, **{name: control.predictions for name, control in self.controls.items()}}
 
 
 def publish_results(spec: EvalSpec, evidence: Evidence, runtime: Runtime) -> EvalResult:
@@ -112,7 +121,7 @@ def publish_results(spec: EvalSpec, evidence: Evidence, runtime: Runtime) -> Eva
     tables = ResultTables(artifacts.store)
     classes = read_classes(artifacts, evidence.dataset.classes)
     labels = read_labels(artifacts, evidence.dataset.labels, "test")
-    found = {method: product.artifact for method, product in evidence.predictions.items()}
+    found = {method: product.artifact for method, product in evidence.all_predictions.items()}
     measured = measure(artifacts, tables, evidence.run_id, found, labels, classes, baseline=spec.baseline)
     small = {
         "metrics": rows_table([row._asdict() for row in measured.metrics]),
@@ -132,10 +141,11 @@ def publish_results(spec: EvalSpec, evidence: Evidence, runtime: Runtime) -> Eva
     for name, table in small.items():
         if len(table):
             tables.write(name, evidence.run_id, table)
-    finished_at = datetime.now(UTC)
     few_shot = small["few_shot_summary"].to_pylist() if "few_shot_summary" in small else []
-    tables.publish(_run_row(spec, evidence, runtime, finished_at))
-    return _result(spec, evidence, runtime, measured, few_shot, finished_at)
+    run_row = {**_run_row(spec, evidence, runtime), **_counts(artifacts, evidence)}
+    tables.publish(run_row)
+    has_ablation = evidence.ablation is not None
+    return _result(run_row, measured, few_shot, store=runtime.store, has_ablation=has_ablation)
 
 
 def _read_texts(artifacts: ArtifactStore, evidence: Evidence) -> TextTable:
@@ -155,6 +165,7 @@ def _products(evidence: Evidence) -> list[Product]:
         *matrix,
         *(evidence.rerank.products if evidence.rerank else []),
         *evidence.predictions.values(),
+        *(product for control in evidence.controls.values() for product in vars(control).values()),
         *evidence.few_shot,
         *([evidence.ablation] if evidence.ablation else []),
     ]
@@ -174,11 +185,14 @@ def _artifact_rows(evidence: Evidence) -> list[dict[str, Any]]:
     return [{"step": step, "kind": made.kind, "key": made.key, "rows": made.rows} for step, made in named]
 
 
-def _counts(evidence: Evidence) -> dict[str, int]:
+def _counts(artifacts: ArtifactStore, evidence: Evidence) -> dict[str, int]:
     quarantined = int(evidence.image_embeddings.artifact.summary["quarantined"])
+    texts = _text_embeddings(evidence)
+    texts_embedded = sum(product.computed for product in texts)
+    text_keys = {key for product in texts for key in artifacts.read(product.artifact).column("key").to_pylist()}
     return {
-        "texts_embedded": evidence.text_embeddings.computed,
-        "texts_reused": evidence.text_embeddings.reused,
+        "texts_embedded": texts_embedded,
+        "texts_reused": len(text_keys) - texts_embedded,
         "images_embedded": evidence.image_embeddings.computed,
         "images_reused": evidence.image_embeddings.reused,
         "images_quarantined": quarantined,
@@ -187,39 +201,42 @@ def _counts(evidence: Evidence) -> dict[str, int]:
     }
 
 
-def _run_row(spec: EvalSpec, evidence: Evidence, runtime: Runtime, finished_at: datetime) -> dict[str, Any]:
+def _text_embeddings(evidence: Evidence) -> list[Product]:
+    """Of stage 1, of pairs and of controls: a text may stand in several."""
+    pairs = [evidence.rerank.text_embeddings] if evidence.rerank else []
+    return [evidence.text_embeddings, *pairs, *(control.text_embeddings for control in evidence.controls.values())]
+
+
+def _run_row(spec: EvalSpec, evidence: Evidence, runtime: Runtime) -> dict[str, Any]:
     return {
         "run_id": evidence.run_id,
         "name": spec.name,
         "spec_key": key_of(spec),
         "spec_json": canonical_json(spec),
         "started_at": evidence.started_at,
-        "finished_at": finished_at,
+        "finished_at": datetime.now(UTC),
         "encoder": evidence.encoder.identity.label,
         "dataset": spec.dataset.kind,
         "text_count": evidence.text_embeddings.artifact.rows,
         "device": "none" if spec.encoder.kind == "precomputed" else choose_device(runtime.device),
         "code_version": importlib.metadata.version("coder-eval"),
-        **_counts(evidence),
     }
 
 
 def _result(
-    spec: EvalSpec,
-    evidence: Evidence,
-    runtime: Runtime,
+    run_row: Mapping[str, Any],
     measured: Measured,
     few_shot: Sequence[Mapping[str, Any]],
-    finished_at: datetime,
+    *,
+    store: str,
+    has_ablation: bool,
 ) -> EvalResult:
     return EvalResult(
-        run_id=evidence.run_id,
-        name=spec.name,
-        store=runtime.store,
+        **{name: value for name, value in run_row.items() if name in EvalResult.model_fields},
+        store=store,
         metrics=tuple(Metric(**row._asdict()) for row in measured.metrics),
         comparisons=tuple(Comparison(**row._asdict()) for row in measured.comparisons),
         few_shot=tuple(FewShotMean(**row) for row in few_shot),
-        has_ablation=evidence.ablation is not None,
-        seconds=(finished_at - evidence.started_at).total_seconds(),
-        **_counts(evidence),
+        has_ablation=has_ablation,
+        seconds=(run_row["finished_at"] - run_row["started_at"]).total_seconds(),
     )

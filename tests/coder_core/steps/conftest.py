@@ -8,6 +8,7 @@ import pytest
 
 from coder_core import steps
 from coder_core.specs import RERANK, EvalSpec, Runtime
+from coder_core.steps.controls import ControlEvidence
 from coder_core.steps.dataset import DatasetHandle
 from coder_core.steps.gate import Gate
 from coder_core.steps.predictions import PredictionInputs
@@ -55,7 +56,6 @@ def run_steps(spec: EvalSpec, runtime: Runtime, run_id: str = "run-1") -> Outcom
     if RERANK in spec.methods:
         rerank = run_rerank(spec, dataset, predictions["coder"], inputs, runtime)
         predictions[RERANK] = rerank.predictions
-    predictions |= run_controls(spec, dataset, bank, inputs, runtime)
     evidence = Evidence(
         run_id=run_id,
         started_at=datetime.now(UTC),
@@ -67,6 +67,7 @@ def run_steps(spec: EvalSpec, runtime: Runtime, run_id: str = "run-1") -> Outcom
         matrix=matrix,
         predictions=predictions,
         rerank=rerank,
+        controls=run_controls(spec, dataset, bank, inputs, runtime),
         ablation=run_ablation(spec, dataset, inputs, rerank, runtime),
         few_shot=run_few_shot(spec, dataset, inputs, runtime),
     )
@@ -113,16 +114,16 @@ def run_ablation(
 
 def run_controls(
     spec: EvalSpec, dataset: DatasetHandle, bank: Artifact, seen: PredictionInputs, runtime: Runtime
-) -> dict[str, Product]:
+) -> dict[str, ControlEvidence]:
     """Score the controls."""
     found = {}
     for control in spec.controls:
-        texts = steps.controls.write_control_texts(
-            control, dataset.classes, bank, spec.texts, spec.draw_seed, runtime
-        ).artifact
-        vectors = steps.text_embeddings.embed_texts(texts, seen.encoder, runtime).artifact
-        inputs = seen.model_copy(update={"texts": texts, "text_embeddings": vectors})
-        found[f"control_{control}"] = run_predictions(inputs, ("coder",), runtime)["coder"]
+        settings = (dataset.classes, bank, spec.texts, spec.draw_seed)
+        texts = steps.controls.write_control_texts(control, *settings, runtime)
+        vectors = steps.text_embeddings.embed_texts(texts.artifact, seen.encoder, runtime)
+        inputs = seen.model_copy(update={"texts": texts.artifact, "text_embeddings": vectors.artifact})
+        predictions = run_predictions(inputs, ("coder",), runtime)["coder"]
+        found[f"control_{control}"] = ControlEvidence(texts=texts, text_embeddings=vectors, predictions=predictions)
     return found
 
 

@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 import yaml
 
+from coder_core.baselines.controls import build_control
+from coder_core.classes import ClassList
 from coder_core.errors import ConfigError, TextBankError
 from coder_core.specs import ControlName, Runtime
 from coder_core.steps import result_tables
-from tests.fixtures_inputs import NAMES, World, write_image_class
+from coder_core.texts.bank_file import parse_text_bank
+from coder_core.texts.domains import load_domains
+from tests.fixtures_inputs import DIM, NAMES, World, write_image_class
 
 from .conftest import run_steps
 from .test_rerank_steps import permute_labels, predictions_of, rows
@@ -31,20 +35,50 @@ def test_controls_stand_beside_coder_in_every_table(photos: World, runtime: Runt
         assert {row[0] for row in rows(runtime, f"SELECT DISTINCT method FROM {table}")} == methods - {"clip"}
 
 
-def test_nothing_that_is_said_depends_on_labels(photos: World, world: World, runtime: Runtime) -> None:
-    shuffled = World(world.folder, {**world.settings, "methods": ["clip", "vcd", "coder", "coder_second_round"]})
-    before = predictions_of(shuffled, runtime, "run-1")
+def with_control_texts(world: World) -> World:
+    """The world with controls, whose texts get features in a file of their own."""
+    classes = ClassList(NAMES)
+    bank = parse_text_bank((world.folder / "bank.yaml").read_text(), place="bank", classes=classes)
+    domain = load_domains()["bird"]
+    tables = [build_control(control, classes, bank, domain=domain, seed=0) for control in CONTROLS]
+    texts = sorted({text for table in tables for text in table.unique_texts()})
+    features = np.random.default_rng(0).standard_normal((len(texts), DIM))
+    np.savez(world.folder / "controls.npz", texts=np.array(texts), features=features)
+    files = [{"path": str(world.folder / name)} for name in ("texts.npz", "controls.npz")]
+    return controlled(world, encoder={"kind": "precomputed", "texts": files}, ablation={"draws": 2})
+
+
+def test_nothing_that_is_said_depends_on_labels(world: World, runtime: Runtime) -> None:
+    methods = ["clip", "vcd", "coder", "coder_second_round"]
+    spoken = World(world.folder, {**with_control_texts(world).settings, "methods": methods})
+    before = predictions_of(spoken, runtime, "run-1")
+    assert list(before) == [*methods, *(f"control_{control}" for control in CONTROLS)]
+    assert len({key for key, _ in before.values()}) == len(before), "every control has predictions of its own"
     permute_labels(world)
-    assert predictions_of(shuffled, Runtime(store=f"{runtime.store}-2"), "run-1") == before
-    keys = {method: key for method, (key, _) in predictions_of(controlled(photos), runtime, "run-2").items()}
-    assert len(set(keys.values())) == 6, "every control has predictions of its own"
+    assert predictions_of(spoken, Runtime(store=f"{runtime.store}-2"), "run-1") == before
+
+
+def test_texts_of_controls_are_counted_once_and_listed(photos: World, runtime: Runtime) -> None:
+    plain = run_steps(controlled(photos, controls=[]).spec(), Runtime(store=f"{runtime.store}-2")).result
+    first = run_steps(controlled(photos).spec(), runtime, "run-1")
+    own = sum(control.text_embeddings.computed for control in first.evidence.controls.values())
+    assert first.result.texts_embedded == plain.texts_embedded + own
+    assert first.result.texts_reused == 0, "names stand in several controls and count once"
+    assert first.result.texts_embedded > plain.texts_embedded
+    second = run_steps(controlled(photos).spec(), runtime, "run-2").result
+    assert (second.texts_embedded, second.texts_reused) == (0, first.result.texts_embedded)
+    for control in CONTROLS:
+        sql = f"SELECT rows, computed FROM timings WHERE step = 'write_texts_control_{control}' ORDER BY run_id"
+        (written, computed), (found, nothing) = rows(runtime, sql)
+        assert (written, nothing) == (found, 0)
+        assert computed == written
 
 
 def test_a_second_run_writes_no_control_again(photos: World, runtime: Runtime) -> None:
     run_steps(controlled(photos).spec(), runtime, "run-1")
     again = run_steps(controlled(photos).spec(), runtime, "run-2").evidence
-    assert all(product.computed == 0 for product in again.predictions.values())
-    other = run_steps(controlled(photos, draw_seed=7).spec(), runtime, "run-3").evidence.predictions
+    assert all(product.computed == 0 for product in again.all_predictions.values())
+    other = run_steps(controlled(photos, draw_seed=7).spec(), runtime, "run-3").evidence.all_predictions
     assert other["control_waffle"].computed == 20, "another seed draws other words"
     assert other["control_nameless"].computed == 20, "the seed is part of every control's key"
 

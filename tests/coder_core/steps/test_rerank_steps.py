@@ -130,7 +130,7 @@ def predictions_of(world: World, runtime: Runtime, run_id: str) -> dict[str, tup
     evidence = run_steps(world.spec(), runtime, run_id).evidence
     artifacts = steps.workplace.open_store(runtime)
     found = {}
-    for method, product in evidence.predictions.items():
+    for method, product in evidence.all_predictions.items():
         table = artifacts.read(product.artifact)
         found[method] = (product.artifact.key, repr(table.to_pylist()).encode())
     return found
