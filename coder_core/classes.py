@@ -43,16 +43,23 @@ class ClassList:
 
     Args:
         names: One name per class; `names[i]` is the class with label id `i`. The same name twice means two classes.
+        stable_ids: What a class list kept outside calls each class, whatever its name becomes; None where it does not.
 
     Raises:
-        DatasetError: The list is empty, or a name holds nothing but white space and underscores.
+        DatasetError: The list is empty, a name holds nothing but white space and underscores, or there is not one
+            stable id per name.
     """
 
     names: tuple[str, ...]
+    stable_ids: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.names:
             raise DatasetError("the class list is empty.", "class list", "Name at least one class.")
+        if self.stable_ids is not None and len(self.stable_ids) != len(self.names):
+            raise DatasetError(
+                f"{len(self.stable_ids)} ids for {len(self.names)} names.", "class list", "Give one id per class."
+            )
         for position, name in enumerate(self.names):
             if not display_name(name):
                 raise DatasetError(

@@ -39,6 +39,10 @@ class InputError(CoderError):
     exit_code = 3
 
 
+class UnfinishedInputError(InputError):
+    """A file that the user gave is still being written, or was left half written: looking again later may help."""
+
+
 class TextBankError(InputError):
     """A text bank does not fit the class list or its own format."""
 

@@ -1,9 +1,23 @@
-"""The base of everything that is hashed."""
+"""The base of everything that is hashed, and the locations in it."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+
+from coder_core.locations import resolve_location
 
 
 class Spec(BaseModel):
     """Closed, frozen, and without defaults from the environment: equal specs have equal keys everywhere."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def resolve_from_config(location: str, info: ValidationInfo) -> str:
+    """Read a relative location from the folder of the config that names it."""
+    base = (info.context or {}).get("base")
+    return resolve_location(location, base) if base is not None else location
+
+
+InputPath = Annotated[str, Field(min_length=1), AfterValidator(resolve_from_config)]
+"""A path, an fsspec URL or `demo:name`; relative paths are read from the folder of the config that names them."""

@@ -11,8 +11,9 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from coder_core.atg.settings import GeneratorSpec, LlmRuntime
-from coder_core.locations import looks_like_path, resolve_location
-from coder_core.spec_base import Spec
+from coder_core.class_source.settings import ClassSource
+from coder_core.locations import looks_like_path
+from coder_core.spec_base import InputPath, Spec, resolve_from_config
 
 DEFAULT_STORE = "./store"
 MethodName = Literal[
@@ -55,17 +56,14 @@ NEEDS_BANK = frozenset(get_args(MethodName)) - {"clip", "clip_ensemble"}
 """Methods that read descriptive texts; without a bank they would silently be CLIP."""
 
 
-def _resolved(location: str, info: ValidationInfo) -> str:
-    base = (info.context or {}).get("base")
-    return resolve_location(location, base) if base is not None else location
-
-
 def _resolved_path(location: str, info: ValidationInfo) -> str:
-    return _resolved(location, info) if looks_like_path(location) else location
+    return resolve_from_config(location, info) if looks_like_path(location) else location
 
 
-InputPath = Annotated[str, Field(min_length=1), AfterValidator(_resolved)]
-"""A path, an fsspec URL or `demo:name`; relative paths are read from the folder of the config that names them."""
+CLASSES_MEANING = (
+    "A list of classes kept outside the data set (kind `file`, `folder` or `query`): these compete, in this order; "
+    "images of others are left out, and a class without images may be there."
+)
 
 CheckpointName = Annotated[str, Field(min_length=1), AfterValidator(_resolved_path)]
 """Like `InputPath`, but a bare name (no folder, no suffix) is a tag of published weights; `./name` is a folder."""
@@ -87,6 +85,13 @@ class FolderDataset(Spec):
     class_names: tuple[str, ...] | None = Field(
         default=None, description="Folder names in label order; default: all folders, sorted."
     )
+    classes: ClassSource | None = Field(default=None, description=CLASSES_MEANING)
+
+    @model_validator(mode="after")
+    def _has_one_class_list(self) -> "FolderDataset":
+        if self.classes is not None and self.class_names is not None:
+            raise ValueError("class_names and classes both name the classes: drop one of them")
+        return self
 
 
 class SplitDataset(Spec):
@@ -109,6 +114,7 @@ class FeaturesDataset(Spec):
     class_names: str | tuple[str, ...] = Field(
         default="class_names", description="Array in an .npz file, or the names themselves in label order."
     )
+    classes: ClassSource | None = Field(default=None, description=CLASSES_MEANING)
 
 
 DatasetSpec = Annotated[FlagsDataset | FolderDataset | SplitDataset | FeaturesDataset, Field(discriminator="kind")]
@@ -229,6 +235,14 @@ class FewShotSpec(Spec):
         default=None,
         description="Texts that make the metric; default: the evaluation's own names, attributes and analogues.",
     )
+    views: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        strict=True,
+        description="Augmented views (crops and flips) of each support image, whose mean stands for it; Tip-Adapter takes "
+        "10. 0: the image itself. Needs images.",
+    )
     validation_per_class: int | None = Field(
         default=None, ge=0, description="Validation images per class; default: all that are not support. 0: none."
     )
@@ -331,6 +345,8 @@ class EvalSpec(Spec):
             raise ValueError(f"methods: {RERANK} looks again at what coder has said: list coder, too")
         if self.rerank.choose_threshold and self.validation is None:
             raise ValueError("rerank.choose_threshold needs images to choose on: name them under `validation`")
+        if self.few_shot is not None and self.few_shot.views and self.few_shot.pool.kind == "features":
+            raise ValueError("few_shot.views: features cannot be cropped or flipped; augmented views need images")
         if self.few_shot is not None and self.few_shot.pool == self.dataset:
             raise ValueError("few_shot.pool is the same data set as `dataset`: methods would learn from test images")
         if self.validation is not None and self.validation == self.dataset:
@@ -360,6 +376,9 @@ class Runtime(BaseSettings):
     workers: int = Field(default=2, ge=1, le=256, description="Tasks, and image readers within one, at a time.")
     classes_per_task: int = Field(default=200, ge=1, description="Classes whose texts one task has generated.")
     llm: LlmRuntime = Field(default_factory=LlmRuntime, description="The language model's server; CODER_LLM_<FIELD>.")
+    settle_seconds: float = Field(
+        default=2.0, ge=0, le=3600, description="How long a class source must not change before it counts as finished."
+    )
     matrix_part_mb: int = Field(default=64, ge=1, le=4096, description="Largest piece of the CODER matrix in memory.")
 
     def __init__(self, **values: Any) -> None:

@@ -5,7 +5,6 @@ Results go to standard output, everything else to standard error; every expected
 """
 
 import json
-import logging
 import os
 import shutil
 import sys
@@ -13,24 +12,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from coder_core.errors import ConfigError
 from flows.cli_ablation import ablation
+from flows.cli_classes import classes
 from flows.cli_common import explain_errors, set_option, store_option
 from flows.cli_explain import explain
+from flows.cli_prefect import prefect_ready
 from flows.cli_store import store as store_group
 from flows.cli_texts import texts
 
 if TYPE_CHECKING:
     from coder_core.specs import Runtime
     from coder_core.steps.results import EvalResult
-
-PREFECT_DEFAULTS = {
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "DO_NOT_TRACK": "1",
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "coder_core",
-}
-"""For a run from the command line; what the user has set wins. A fresh database takes up to half a minute to start."""
 
 
 @click.group()
@@ -43,6 +35,7 @@ main.add_command(texts)
 main.add_command(store_group)
 main.add_command(explain)
 main.add_command(ablation)
+main.add_command(classes)
 
 
 @main.command()
@@ -106,33 +99,10 @@ def _program_name() -> str:
 
 
 def _run_flow(config: str, overrides: list[str], runtime: "Runtime") -> "EvalResult":
-    for name, value in PREFECT_DEFAULTS.items():
-        os.environ.setdefault(name, value)
-    from flows.coder_eval import coder_eval
+    with prefect_ready():
+        from flows.coder_eval import coder_eval
 
-    _check_prefect()
-    try:
         return coder_eval(config, overrides, runtime)
-    finally:  # the last line is the result or the error, not the farewell of Prefect's temporary server
-        logging.getLogger("prefect").setLevel(logging.WARNING)
-
-
-def _check_prefect() -> None:
-    """Fail now, in one line, when a Prefect server is named that does not answer."""
-    from prefect.client.orchestration import get_client
-    from prefect.settings import get_current_settings
-
-    url = get_current_settings().api.url
-    if url is None:
-        return
-    with get_client(sync_client=True) as client:
-        problem = client.api_healthcheck()
-    if problem is not None:
-        raise ConfigError(
-            f"no Prefect server answers there ({problem}).",
-            f"PREFECT_API_URL: {url}",
-            "Start it (`prefect server start`), or unset the setting: a run then starts a temporary server.",
-        )
 
 
 if __name__ == "__main__":

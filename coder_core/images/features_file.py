@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from coder_core.class_source.matching import match_labels
 from coder_core.classes import ClassList
-from coder_core.errors import FeatureFileError
+from coder_core.errors import DatasetError, FeatureFileError
 from coder_core.locations import open_location
 from coder_core.specs import FeaturesDataset
 from coder_core.storage.input_tables import read_feature_file
@@ -25,8 +26,12 @@ class FeatureSet(NamedTuple):
     label_ids: Int[np.ndarray, " images"]
 
 
-def load_features(dataset: FeaturesDataset) -> FeatureSet:
+def load_features(dataset: FeaturesDataset, listed: ClassList | None = None) -> FeatureSet:
     """Read a file of image features.
+
+    Args:
+        dataset: Where it is.
+        listed: The class list, where it is kept outside the data set: images of other classes are left out.
 
     Returns:
         L2-normalised float32 features; ids are row numbers where the file names none.
@@ -34,7 +39,7 @@ def load_features(dataset: FeaturesDataset) -> FeatureSet:
     Raises:
         FeatureFileError: A missing array, a wrong shape or type, NaN, a zero vector, a label out of range, or an image
             id that occurs twice.
-        DatasetError: A blank class name, or none at all.
+        DatasetError: A blank class name, none at all, or no image of a listed class.
     """
     path, names = dataset.path, dataset.class_names
     _refuse_names_per_row(dataset)
@@ -46,7 +51,8 @@ def load_features(dataset: FeaturesDataset) -> FeatureSet:
     image_ids = tuple(f"{row:09d}" for row in range(len(features)))
     if dataset.image_ids:
         image_ids = _checked_ids(arrays[dataset.image_ids], len(features), f"{path}: {dataset.image_ids}")
-    return FeatureSet(classes, image_ids, features, labels)
+    found = FeatureSet(classes, image_ids, features, labels)
+    return found if listed is None else _of_listed_classes(found, listed, path)
 
 
 def text_values(values: np.ndarray, place: str) -> tuple[str, ...]:
@@ -93,6 +99,21 @@ def normalised_rows(values: np.ndarray, place: str) -> Float[np.ndarray, "rows d
     is_unit = np.abs(lengths - 1.0) < UNIT_TOLERANCE
     matrix /= np.where(is_unit, 1.0, lengths)[:, None]
     return matrix
+
+
+def _of_listed_classes(found: FeatureSet, listed: ClassList, place: str) -> FeatureSet:
+    """Count the labels in another class list, by the names that they had."""
+    label_of = match_labels(found.classes.names, listed, place)
+    new_ids = np.array([label_of.get(name, -1) for name in found.classes.names], dtype=np.int64)[found.label_ids]
+    rows = np.flatnonzero(new_ids >= 0)
+    if not len(rows):
+        raise DatasetError(
+            f"no image is of a listed class; the first class of the file is {found.classes.names[0]!r}.",
+            place,
+            "Name the file's classes in dataset.classes, by name or by id.",
+        )
+    image_ids = tuple(found.image_ids[row] for row in rows)
+    return FeatureSet(listed, image_ids, found.features[rows], new_ids[rows])
 
 
 def _refuse_names_per_row(dataset: FeaturesDataset) -> None:

@@ -4,11 +4,13 @@ Embedding and prediction only ever see ids and locations; labels go into a table
 reads.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 
+from coder_core.class_source.matching import match_labels
 from coder_core.classes import ClassList
 from coder_core.errors import DatasetError
 from coder_core.images.decoding import IMAGE_SUFFIXES
@@ -28,15 +30,20 @@ class FolderListing(NamedTuple):
     label_ids: Int[np.ndarray, " images"]
 
 
-def list_folder(dataset: FolderDataset) -> FolderListing:
+def list_folder(dataset: FolderDataset, listed: ClassList | None = None) -> FolderListing:
     """List the image files of class folders.
 
     The class of an image is the first folder of its path below the root; its id is that path.
 
+    Args:
+        dataset: Where the folders are.
+        listed: The class list, where it is kept outside the data set: folders that it does not know are left out, and
+            a class without a folder is a class without images.
+
     Raises:
         InputError: There is no such folder, or it cannot be read.
-        DatasetError: No image; an image outside any class folder; a folder that `class_names` does not know, or a named
-            class without a folder.
+        DatasetError: No image, or none of a listed class; an image outside any class folder; a folder that
+            `class_names` does not know, or a named class without a folder.
     """
     found = list_input(dataset.path, IMAGE_SUFFIXES)
     if not found:
@@ -44,8 +51,12 @@ def list_folder(dataset: FolderDataset) -> FolderListing:
             f"there is no image ({', '.join(IMAGE_SUFFIXES)}).", dataset.path, "Give a folder of class folders."
         )
     folders = [_class_folder(file, dataset.path) for file in found]
-    classes = _class_list(dataset, sorted(set(folders)))
-    label_of = {name: label for label, name in enumerate(classes)}
+    if listed is None:
+        classes = _class_list(dataset, sorted(set(folders)))
+        label_of: Mapping[str, int] = {name: label for label, name in enumerate(classes)}
+    else:
+        classes, label_of = listed, match_labels(folders, listed, dataset.path)
+        found, folders = _of_listed_classes(found, folders, label_of, dataset.path)
     return FolderListing(
         classes=classes,
         image_ids=tuple(file.name for file in found),
@@ -85,6 +96,19 @@ def _class_folder(file: InputFile, root: str) -> str:
     if not separator:
         raise DatasetError(f"the image {file.name!r} lies in no class folder.", root, "Move it into one.")
     return folder
+
+
+def _of_listed_classes(
+    found: list[InputFile], folders: list[str], label_of: Mapping[str, int], root: str
+) -> tuple[list[InputFile], list[str]]:
+    chosen = [number for number, folder in enumerate(folders) if folder in label_of]
+    if not chosen:
+        raise DatasetError(
+            f"no folder is a listed class; the first folder is {folders[0]!r}.",
+            root,
+            "Name folders in dataset.classes, by name or by id.",
+        )
+    return [found[number] for number in chosen], [folders[number] for number in chosen]
 
 
 def _class_list(dataset: FolderDataset, folders: list[str]) -> ClassList:

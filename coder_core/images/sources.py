@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from jaxtyping import Float, Int
 
+from coder_core.class_source.reading import SETTLE_SECONDS, read_class_source
 from coder_core.classes import ClassList
 from coder_core.demo.images import flag_designs_hash, flag_names, render_flags
 from coder_core.demo.render import RENDERER_VERSION
@@ -102,16 +103,16 @@ class FilesSource:
 
     @cached_property
     def identity(self) -> str:
-        """Names, sizes and times (or ETags) of all files, and the order of the classes."""
-        digest = hashlib.sha256(key_of(self.classes.names).encode())
+        """Names, sizes and times (or ETags) of all files; a class without images changes nothing here."""
+        digest = hashlib.sha256()
         for location, token in zip(self._listing.locations, self._listing.tokens, strict=True):
             digest.update(key_of([location, token]).encode())
         return digest.hexdigest()
 
     @property
     def labels_identity(self) -> str:
-        """Paths and labels."""
-        return key_of([self.identity, self._listing.label_ids.tolist()])
+        """Paths and labels, and the names that the labels count in."""
+        return key_of([self.identity, self._listing.label_ids.tolist(), self.classes.names])
 
     def batches(self, rows: int) -> Iterator[ImageBatch]:
         """Slice the listing; no file is opened."""
@@ -124,9 +125,8 @@ class FilesSource:
 class FeaturesSource:
     """Features that another tool computed."""
 
-    def __init__(self, dataset: FeaturesDataset) -> None:
-        self._dataset = dataset
-        self._set = load_features(dataset)
+    def __init__(self, dataset: FeaturesDataset, listed: ClassList | None = None) -> None:
+        self._set = load_features(dataset, listed)
         self.classes = self._set.classes
         self.image_count = len(self._set.image_ids)
 
@@ -148,17 +148,26 @@ class FeaturesSource:
             yield ImageBatch(self._set.image_ids[part], self._set.label_ids[part], "vector", self._set.features[part])
 
 
-def open_source(dataset: FlagsDataset | FolderDataset | SplitDataset | FeaturesDataset) -> ImageSource:
-    """The source of a data set.
+def open_source(
+    dataset: FlagsDataset | FolderDataset | SplitDataset | FeaturesDataset, *, settle_seconds: float = SETTLE_SECONDS
+) -> ImageSource:
+    """The source of a data set, with the classes that the data set has, or those of its `classes`.
+
+    Args:
+        dataset: What to open.
+        settle_seconds: How long a class list kept outside must not have changed.
 
     Raises:
-        InputError: The folder is missing; or, as `DatasetError`, it has no image or contradicts itself.
+        InputError: The folder or the class list is missing; or, as `DatasetError`, there is no image, or it contradicts
+            itself.
         FeatureFileError: The features file cannot be used.
+        UnfinishedInputError: The class list is half written.
     """
     if isinstance(dataset, FlagsDataset):
         return FlagsSource(dataset)
-    if isinstance(dataset, FolderDataset):
-        return FilesSource(list_folder(dataset))
     if isinstance(dataset, SplitDataset):
         return FilesSource(list_split(dataset))
-    return FeaturesSource(dataset)
+    listed = read_class_source(dataset.classes, settle_seconds=settle_seconds) if dataset.classes else None
+    if isinstance(dataset, FolderDataset):
+        return FilesSource(list_folder(dataset, listed))
+    return FeaturesSource(dataset, listed)

@@ -11,6 +11,7 @@ import click
 from pydantic import BaseModel
 
 from coder_core.atg.settings import GeneratorSpec, LlmRuntime
+from coder_core.class_source.settings import ClassFile, ClassFolder, ClassQuery
 from coder_core.specs import (
     EvalSpec,
     FeaturesDataset,
@@ -30,6 +31,9 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("`dataset`, kind `flags`", "", FlagsDataset),
     ("`dataset`, kind `folder`", "", FolderDataset),
     ("`dataset`, kind `features`", "", FeaturesDataset),
+    ("`dataset.classes`, kind `file`", "Of a folder or features data set; see new-classes.md.", ClassFile),
+    ("`dataset.classes`, kind `folder`", "", ClassFolder),
+    ("`dataset.classes`, kind `query`", "", ClassQuery),
     ("`encoder`, kind `open_clip`", "", OpenClipEncoder),
     ("`encoder`, kind `precomputed`", "", PrecomputedEncoder),
     ("`encoder.texts[]`", "", TextFeaturesFile),

@@ -6,6 +6,7 @@ is idempotent: what the store holds is not made again, so a retry or a re-run go
 
 from coder_core.steps import (
     ablation,
+    class_watch,
     coder_matrix,
     confused_pairs,
     controls,
@@ -25,6 +26,7 @@ from coder_core.steps import (
 
 __all__ = [
     "ablation",
+    "class_watch",
     "coder_matrix",
     "confused_pairs",
     "controls",

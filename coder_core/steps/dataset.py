@@ -42,7 +42,7 @@ def load_dataset(
         FeatureFileError: A features file cannot be used.
     """
     watch, artifacts = Stopwatch(), open_store(runtime)
-    source = open_source(dataset)
+    source = open_source(dataset, settle_seconds=runtime.settle_seconds)
     images, labels = artifacts.find(_images_payload(source)), artifacts.find(_labels_payload(source))
     computed = 0
     if images is None or labels is None:
@@ -60,7 +60,9 @@ def load_dataset(
 
 def read_classes(artifacts: ArtifactStore, classes: Artifact) -> ClassList:
     """The class list of a `classes` artifact."""
-    return ClassList(tuple(artifacts.read_document(classes)["names"]))
+    document = artifacts.read_document(classes)
+    stable_ids = document.get("ids")
+    return ClassList(tuple(document["names"]), None if stable_ids is None else tuple(stable_ids))
 
 
 def read_labels(artifacts: ArtifactStore, labels: Artifact, split: str) -> LabelTable:
@@ -104,9 +106,11 @@ def _labels_payload(source: ImageSource) -> ArtifactPayload:
 
 def write_classes(artifacts: ArtifactStore, source: ImageSource) -> Artifact:
     """The class list of a source as an artifact; no image is looked at."""
-    names = list(source.classes.names)
-    payload = ArtifactPayload(kind="classes", step_version=STEP_VERSION, spec={"names": names})
-    return artifacts.find(payload) or artifacts.write_document(payload, {"names": names})
+    document = {"names": list(source.classes.names)}
+    if source.classes.stable_ids is not None:
+        document["ids"] = list(source.classes.stable_ids)
+    payload = ArtifactPayload(kind="classes", step_version=STEP_VERSION, spec=document)
+    return artifacts.find(payload) or artifacts.write_document(payload, document)
 
 
 def _write_listing(artifacts: ArtifactStore, source: ImageSource) -> tuple[Artifact, Artifact]:

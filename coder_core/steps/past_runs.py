@@ -9,6 +9,7 @@ from coder_core.specs import EvalSpec
 from coder_core.steps.dataset import read_classes
 from coder_core.storage.artifacts import Artifact, ArtifactStore
 from coder_core.storage.results import ResultTables
+from coder_core.storage.warehouse import Warehouse
 
 RUNS_SHOWN = 3
 
@@ -40,6 +41,20 @@ class PastRun(NamedTuple):
     def classes(self, artifacts: ArtifactStore) -> ClassList:
         """Its class list."""
         return read_classes(artifacts, self.one("classes", "list_classes"))
+
+
+def find_latest_run(artifacts: ArtifactStore, name: str, *, other_than: str = "") -> str | None:
+    """The id of the published run of an evaluation that was started last; None where there is none.
+
+    Args:
+        artifacts: The store.
+        name: The evaluation, as its config names it.
+        other_than: A run that does not count.
+    """
+    quoted, excluded = (text.replace("'", "''") for text in (name, other_than))
+    sql = f"SELECT run_id FROM runs WHERE name = '{quoted}' AND run_id <> '{excluded}' "  # noqa: S608 (quoted)
+    rows = Warehouse(artifacts.store).query(sql + "ORDER BY started_at DESC, run_id DESC LIMIT 1").rows
+    return str(rows[0][0]) if rows else None
 
 
 def read_past_run(artifacts: ArtifactStore, run_id: str) -> PastRun:

@@ -44,6 +44,20 @@ def read_input(url: str) -> bytes:
         return cast(bytes, address.open_filesystem().cat_file(address.path))
 
 
+def read_input_state(url: str) -> str:
+    """Tell what changes when a file is written to: its size and its modification time or ETag.
+
+    Raises:
+        InputError: When it is missing or cannot be looked at.
+    """
+    address = parse_address(url)
+    with explained(url, InputError):
+        if address.is_local:
+            status = Path(address.path).stat()
+            return f"{status.st_mtime_ns}-{status.st_size}"
+        return _token(address.open_filesystem().info(address.path))
+
+
 def list_input(url: str, suffixes: Sequence[str]) -> list[InputFile]:
     """List the files below a folder that end in one of the suffixes (in any case), sorted by name.
 

@@ -21,6 +21,8 @@ from coder_core.storage.store import PROBE_PREFIX
 LEDGERS = "ledgers"
 BATCHES = "batches"
 """Open purchases at a provider's Batch API (`atg.batch_documents`, which checks them itself)."""
+ANNOUNCEMENTS = "announcements"
+"""Class changes that were told to the scheduler (`class_source.announcements`, which removes them itself)."""
 _ARTIFACT_FILE = re.compile(rf"(?P<group>{ARTIFACTS}/[^/]+/[0-9a-f]{{64}})/([^/]+\.parquet|{re.escape(MANIFEST)})")
 _LEDGER_PART = re.compile(rf"(?P<group>{LEDGERS}/[^/]+/[^/]+)/[^/]+\.parquet")
 _RUN_RECORD = re.compile(rf"{TABLES_FOLDER}/{RUNS}/run_id=(?P<group>[^/]+)/[0-9a-f]{{64}}\.json")
@@ -34,9 +36,13 @@ class Role(StrEnum):
     LEDGER = "ledger"
     RESULT = "result"
     BATCH = "batch"
+    ANNOUNCEMENT = "announcement"
     DAMAGED = "damaged"
     TEMPORARY = "temporary"
     FOREIGN = "foreign"
+
+
+_WHOLE_FOLDERS = {DAMAGED: Role.DAMAGED, BATCHES: Role.BATCH, ANNOUNCEMENTS: Role.ANNOUNCEMENT}
 
 
 class Layout(NamedTuple):
@@ -80,10 +86,9 @@ def read_role(path: str) -> tuple[Role, str]:
     """Tell what a file is, and the group (artifact, partition or run) that it belongs to."""
     if is_temporary(path) or _PROBE.fullmatch(path):
         return Role.TEMPORARY, ""
-    if path.startswith(f"{DAMAGED}/"):
-        return Role.DAMAGED, ""
-    if path.startswith(f"{BATCHES}/"):
-        return Role.BATCH, ""
+    folder, separator, _ = path.partition("/")
+    if separator and folder in _WHOLE_FOLDERS:
+        return _WHOLE_FOLDERS[folder], ""
     if match := _ARTIFACT_FILE.fullmatch(path):
         return Role.ARTIFACT, match["group"]
     if match := _LEDGER_PART.fullmatch(path):

@@ -143,7 +143,14 @@ def test_the_matrix_is_written_in_pieces_of_bounded_size(
 def test_no_runtime_setting_changes_a_key(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps.dataset, "LISTING_ROWS", 32)
     one = Runtime(store=str(tmp_path / "one"))
-    settings = {"batch_size": 3, "shard_images": 40, "workers": 5, "matrix_part_mb": 1, "classes_per_task": 2}
+    settings = {
+        "batch_size": 3,
+        "shard_images": 40,
+        "workers": 5,
+        "matrix_part_mb": 1,
+        "classes_per_task": 2,
+        "settle_seconds": 1,
+    }
     llm = LlmRuntime(concurrency=3)
     other = Runtime(store=str(tmp_path / "other"), device="cpu", llm=llm, **settings)
     assert all(getattr(one, name) != getattr(other, name) for name in Runtime.model_fields)

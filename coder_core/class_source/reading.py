@@ -1,0 +1,69 @@
+"""One door for every kind of class list: file, folder, query. What comes out has settled and is a valid list."""
+
+from coder_core.class_source.entries import ClassEntry, build_class_list
+from coder_core.class_source.settings import ClassFile, ClassFolder, ClassQuery
+from coder_core.class_source.settling import Look, settle
+from coder_core.class_source.text_formats import parse_csv, parse_lines
+from coder_core.classes import ClassList
+from coder_core.fingerprint import content_hash, key_of
+from coder_core.locations import open_location
+from coder_core.storage.addresses import redact
+from coder_core.storage.class_tables import parse_parquet_classes, query_classes
+from coder_core.storage.inputs import list_input, read_input, read_input_state
+
+SETTLE_SECONDS = 2.0
+"""Where no runtime says how long: longer than an editor or a copy of a list of names takes."""
+
+
+def read_class_source(
+    source: ClassFile | ClassFolder | ClassQuery, *, settle_seconds: float = SETTLE_SECONDS
+) -> ClassList:
+    """Read a class list when it has stopped changing.
+
+    Args:
+        source: Where it is.
+        settle_seconds: How long two looks must agree.
+
+    Returns:
+        Classes in the order of the file; of folders and queries, by name.
+
+    Raises:
+        UnfinishedInputError: It is half written, or did not stop changing.
+        InputError: It is missing, empty, not UTF-8, or names a class twice (both places are told).
+        QueryError: The SQL is wrong, or does more than read.
+    """
+    place = name_source(source)
+    entries = settle(lambda: _look(source, place), settle_seconds=settle_seconds, place=place)
+    return build_class_list(entries, place)
+
+
+def name_source(source: ClassFile | ClassFolder | ClassQuery) -> str:
+    """Name a source in a message."""
+    return "dataset.classes.sql" if isinstance(source, ClassQuery) else redact(source.path)
+
+
+def _look(source: ClassFile | ClassFolder | ClassQuery, place: str) -> Look[list[ClassEntry]]:
+    if isinstance(source, ClassFile):
+        return _look_at_file(source, place)
+    if isinstance(source, ClassFolder):
+        return _look_at_folder(source)
+    found = query_classes(source.sql, tables=source.tables, database=source.database)
+    entries = sorted(ClassEntry(row.name, row.stable_id, row.place) for row in found.rows)
+    return Look(key_of([found.state, entries]), entries)
+
+
+def _look_at_file(source: ClassFile, place: str) -> Look[list[ClassEntry]]:
+    location = open_location(source.path)
+    before = read_input_state(location)
+    content = read_input(location)
+    state = key_of([before, read_input_state(location), content_hash(content)])
+    suffix = source.path.rpartition("/")[2].rpartition(".")[2].lower()
+    parse = {"csv": parse_csv, "parquet": parse_parquet_classes}.get(suffix, parse_lines)
+    return Look(state, parse(content, place))
+
+
+def _look_at_folder(source: ClassFolder) -> Look[list[ClassEntry]]:
+    files = list_input(source.path, ("",))
+    names = sorted({file.name.partition("/")[0] for file in files if "/" in file.name})
+    state = key_of([[file.name, file.size, file.token] for file in files])
+    return Look(state, [ClassEntry(name, None, f"folder {name!r}") for name in names])

@@ -1,0 +1,36 @@
+"""Notice new classes: look, compare with the last evaluation, and emit the event that starts the next one.
+
+The run that follows generates, embeds and evaluates what is new; everything else is in the store (docs/new-classes.md).
+"""
+
+from prefect import flow
+
+from coder_core.config import DEMO_CONFIG, load_runtime, load_spec
+from coder_core.specs import Runtime
+from coder_core.steps.class_watch import ClassLook
+from tasks.classes import announce_change, look_at_classes
+from tasks.logs import shorten_expected_errors
+
+
+@flow(name="watch-classes")
+def watch_classes(
+    config: str = DEMO_CONFIG,
+    overrides: list[str] | None = None,
+    runtime: Runtime | None = None,
+    is_dry_run: bool = False,
+) -> ClassLook:
+    """Compare the classes of an evaluation with those it evaluated last, and announce a difference once.
+
+    Args:
+        config: The evaluation: a path, a URL, or `demo:flags`. The event hands it on to the run that it starts.
+        overrides: `key.path=value` settings that win over the config; handed on, too.
+        runtime: Where the store is; what is not given comes from CODER_* in the environment of the worker.
+        is_dry_run: Only say what changed.
+    """
+    shorten_expected_errors()
+    spec = load_spec(config, overrides or ())
+    runtime = runtime or load_runtime()
+    look = look_at_classes(spec, runtime)
+    if not is_dry_run:
+        announce_change(look, config, overrides or [], runtime)
+    return look

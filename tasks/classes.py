@@ -1,0 +1,79 @@
+"""Tasks: notice that the classes of an evaluation have changed, and tell the server once."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect import task
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import StateType
+from prefect.events import emit_event
+from prefect.logging import get_run_logger
+
+from coder_core import steps
+from coder_core.specs import EvalSpec, Runtime
+from coder_core.steps.class_watch import ClassLook
+from tasks.policy import DOOR_POLICY, STEP_POLICY
+
+EVENT = "coder.classes.updated"
+EVALUATION_FLOW = "coder-eval"
+NAMES_TOLD = 1_000
+"""Names of each kind in an event: Prefect refuses events above 1.5 MB; the counts are always whole."""
+UNDER_WAY = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING]
+
+
+@task(task_run_name="look-at-classes-of-{spec.name}", **STEP_POLICY)
+def look_at_classes(spec: EvalSpec, runtime: Runtime) -> ClassLook:
+    """Compare the classes that there are with those evaluated last."""
+    look = steps.class_watch.look_at_classes(spec, runtime)
+    if look.unfinished is not None:
+        get_run_logger().warning("not looked at: %s", look.unfinished)
+    return look
+
+
+@task(task_run_name="announce-classes-of-{look.name}", **DOOR_POLICY)
+def announce_change(look: ClassLook, config: str, overrides: list[str], runtime: Runtime) -> bool:
+    """Emit the event that starts the evaluation, unless it was emitted for this very change and a run is to come."""
+    is_under_way = look.has_changed and is_run_under_way(config, overrides)
+    is_ours = steps.class_watch.claim_announcement(look, runtime, now=datetime.now(UTC), is_under_way=is_under_way)
+    if is_ours:
+        resource = {"prefect.resource.id": f"coder.classes.{look.name}", "prefect.resource.name": look.name}
+        emit_event(event=EVENT, resource=resource, payload=write_payload(look, config, overrides))
+    return is_ours
+
+
+def write_payload(look: ClassLook, config: str, overrides: list[str]) -> dict[str, Any]:
+    """What the event says: the parameters of the run to start, and what changed."""
+    kinds: dict[str, list[Any]] = {"added": list(look.added), "removed": list(look.removed)}
+    kinds["renamed"] = [list(pair) for pair in look.renamed]
+    return {
+        "config": config,
+        "overrides": overrides,
+        **{kind: names[:NAMES_TOLD] for kind, names in kinds.items()},
+        **{f"{kind}_count": len(names) for kind, names in kinds.items()},
+    }
+
+
+def is_run_under_way(config: str, overrides: list[str]) -> bool:
+    """Whether an evaluation with these parameters is going, or was asked for and has not begun.
+
+    What a schedule has planned for later does not count: it is no answer to this change.
+    """
+    going = FlowRunFilterState(type=FlowRunFilterStateType(any_=UNDER_WAY))
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=[EVALUATION_FLOW])),
+            flow_run_filter=FlowRunFilter(state=going),
+        )
+    wanted = (config, list(overrides))
+    return any(
+        (run.parameters.get("config"), list(run.parameters.get("overrides") or ())) == wanted
+        for run in runs
+        if not (run.auto_scheduled and run.state_type == StateType.SCHEDULED)
+    )
