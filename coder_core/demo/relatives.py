@@ -3,6 +3,9 @@
 `sampling.draw_variant` changes colours and keeps shapes. Flags are confused the other way round too: a star in the
 corner or in the centre, a band or a triangle at the hoist, stripes upright or lying. A relative changes the topmost
 layer only, so that nothing that lay on it ends up on a ground of its own colour. Real flags are rejected as everywhere.
+
+Not chosen blindly: these exchanges were written after the confusions of earlier weights had been seen on the
+demonstration's own labelled images, band against triangle among them (docs/micro-clip.md says what that is worth).
 """
 
 from collections.abc import Callable, Mapping, Sequence
