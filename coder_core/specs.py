@@ -243,6 +243,14 @@ class FewShotSpec(Spec):
         description="Augmented views (crops and flips) of each support image, whose mean stands for it; Tip-Adapter takes "
         "10. 0: the image itself. Needs images.",
     )
+    views: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        strict=True,
+        description="Augmented views (crops and flips) of each support image, whose mean stands for it; Tip-Adapter "
+        "takes 10. 0: the image itself. Needs images.",
+    )
     validation_per_class: int | None = Field(
         default=None, ge=0, description="Validation images per class; default: all that are not support. 0: none."
     )
@@ -345,6 +353,8 @@ class EvalSpec(Spec):
             raise ValueError(f"methods: {RERANK} looks again at what coder has said: list coder, too")
         if self.rerank.choose_threshold and self.validation is None:
             raise ValueError("rerank.choose_threshold needs images to choose on: name them under `validation`")
+        if self.few_shot is not None and self.few_shot.views and self.few_shot.pool.kind == "features":
+            raise ValueError("few_shot.views: features cannot be cropped or flipped; augmented views need images")
         if self.few_shot is not None and self.few_shot.views and self.few_shot.pool.kind == "features":
             raise ValueError("few_shot.views: features cannot be cropped or flipped; augmented views need images")
         if self.few_shot is not None and self.few_shot.pool == self.dataset:

@@ -22,6 +22,7 @@ def compare_few_shot(
     inputs = FewShotInputs(
         seen=seen,
         pool=embeddings.artifact,
+        pool_images=pool.images.artifact,
         pool_labels=pool.labels,
         class_count=int(seen.texts.summary["class_count"]),
     )

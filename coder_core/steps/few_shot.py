@@ -19,7 +19,7 @@ from torch import Tensor
 from coder_core.coder.classifier import LinearClassifier
 from coder_core.encoders.precomputed import read_text_features
 from coder_core.errors import ConfigError
-from coder_core.few_shot.draws import draw_examples
+from coder_core.few_shot.draws import Draw, draw_examples
 from coder_core.few_shot.examples import refuse_shared
 from coder_core.few_shot.fitting import Selected, ZeroShot
 from coder_core.few_shot.protocol import Pool, build_pool, select_methods
@@ -31,6 +31,7 @@ from coder_core.specs import FewShotSpec, Runtime
 from coder_core.steps.dataset import read_labels
 from coder_core.steps.encoding import EncoderHandle, open_ledger
 from coder_core.steps.predictions import PredictionInputs
+from coder_core.steps.support_views import VIEWS_VERSION, embed_views
 from coder_core.steps.text_embeddings import read_text_embeddings
 from coder_core.steps.texts import METRIC_KINDS, read_text_table
 from coder_core.steps.workplace import Handle, Product, Stopwatch, open_store
@@ -54,10 +55,11 @@ class Cell(Handle):
 
 
 class FewShotInputs(Handle):
-    """What few-shot methods see: the test images, the texts, and the pool with its labels."""
+    """What few-shot methods see: the test images, the texts, and the pool (vectors, listing, labels)."""
 
     seen: PredictionInputs
     pool: Artifact
+    pool_images: Artifact
     pool_labels: Artifact
     class_count: int
 
@@ -66,7 +68,7 @@ class _Arrays:
     """Everything in memory that a cell needs; test images are read part by part."""
 
     def __init__(self, artifacts: ArtifactStore, inputs: FewShotInputs, spec: FewShotSpec) -> None:
-        self.pool, self.dropped = _read_pool(artifacts, inputs, spec)
+        self.pool, self.keys, self.dropped = _read_pool(artifacts, inputs, spec)
         self._layout = build_layout(read_text_table(artifacts, inputs.seen.texts))
         vectors = read_text_embeddings(artifacts, inputs.seen.text_embeddings, inputs.seen.encoder)
         self._vectors = torch.from_numpy(np.array(vectors))
@@ -109,7 +111,7 @@ def predict_cell(cell: Cell, inputs: FewShotInputs, spec: FewShotSpec, runtime: 
     computed = 0
     if artifact is None:
         arrays = _Arrays(artifacts, inputs, spec)
-        selected = _select(arrays, cell, spec)
+        selected = _select(arrays, cell, inputs, spec, runtime)
         writer = artifacts.writer(payload)
         for part in artifacts.parts(inputs.seen.image_embeddings):
             listing = artifacts.read_part(inputs.seen.image_embeddings, part.name)
@@ -126,7 +128,9 @@ def predict_cell(cell: Cell, inputs: FewShotInputs, spec: FewShotSpec, runtime: 
     )
 
 
-def _select(arrays: _Arrays, cell: Cell, spec: FewShotSpec) -> dict[str, Selected]:
+def _select(
+    arrays: _Arrays, cell: Cell, inputs: FewShotInputs, spec: FewShotSpec, runtime: Runtime
+) -> dict[str, Selected]:
     draw = draw_examples(
         arrays.pool.label_ids,
         shots=cell.shots,
@@ -134,9 +138,23 @@ def _select(arrays: _Arrays, cell: Cell, spec: FewShotSpec) -> dict[str, Selecte
         validation_per_class=spec.validation_per_class,
         allow_fewer=spec.allow_fewer,
     )
+    pool = arrays.pool
+    if spec.views:
+        pool = _with_views(arrays, draw, inputs, spec, runtime)
     zero_shot = arrays.zero_shot()
     methods = plan_methods(spec.methods, arrays.texts(), zero_shot=zero_shot)
-    return select_methods(arrays.pool, draw, methods, zero_shot=zero_shot)
+    return select_methods(pool, draw, methods, zero_shot=zero_shot)
+
+
+def _with_views(arrays: _Arrays, draw: Draw, inputs: FewShotInputs, spec: FewShotSpec, runtime: Runtime) -> Pool:
+    """The pool with support images at the mean of their augmented views."""
+    ids = [arrays.pool.image_ids[row] for row in draw.support.tolist()]
+    keys = {image_id: arrays.keys[image_id] for image_id in ids}
+    views = embed_views(keys, inputs.pool_images, spec.views, inputs.seen.encoder, runtime)
+    embeddings = arrays.pool.embeddings.float().clone()
+    means = torch.nn.functional.normalize(torch.from_numpy(views).float().mean(dim=1), dim=1)
+    embeddings[torch.from_numpy(draw.support)] = means
+    return arrays.pool._replace(embeddings=embeddings)
 
 
 def _told(method: Selected) -> dict[str, object]:
@@ -151,7 +169,12 @@ def _payload(cell: Cell, inputs: FewShotInputs, spec: FewShotSpec) -> ArtifactPa
     return ArtifactPayload(
         kind="few_shot_predictions",
         step_version=STEP_VERSION,
-        spec={"few_shot": told, "cell": cell.model_dump(), "logit_scale": inputs.seen.logit_scale},
+        spec={
+            "few_shot": told,
+            "views_version": VIEWS_VERSION,
+            "cell": cell.model_dump(),
+            "logit_scale": inputs.seen.logit_scale,
+        },
         inputs={
             "texts": inputs.seen.texts.key,
             "text_embeddings": inputs.seen.text_embeddings.key,
@@ -171,8 +194,8 @@ def _texts_identity(spec: FewShotSpec) -> dict[str, str]:
     return {"metric_texts": content_hash(read_input(open_location(spec.texts.path))), "column": spec.texts.features}
 
 
-def _read_pool(artifacts: ArtifactStore, inputs: FewShotInputs, spec: FewShotSpec) -> tuple[Pool, int]:
-    """The pool's images that can be read, and how many were left out because they are test images."""
+def _read_pool(artifacts: ArtifactStore, inputs: FewShotInputs, spec: FewShotSpec) -> tuple[Pool, dict[str, str], int]:
+    """The pool's images that can be read, their content keys, and how many were left out as test images."""
     listing = artifacts.read(inputs.pool, ["image_id", "key", "problem"])
     listing = listing.filter(pc.is_null(listing.column("problem")))
     tested = set(artifacts.read(inputs.seen.image_embeddings, ["key"]).column("key").to_pylist()) - {None}
@@ -184,7 +207,7 @@ def _read_pool(artifacts: ArtifactStore, inputs: FewShotInputs, spec: FewShotSpe
     labels = read_labels(artifacts, inputs.pool_labels, "train")
     image_ids = kept.column("image_id").to_pylist()
     pool = build_pool(image_ids, torch.from_numpy(np.array(vectors)), labels, class_count=inputs.class_count)
-    return pool, len(listing) - len(kept)
+    return pool, dict(zip(image_ids, kept.column("key").to_pylist(), strict=True)), len(listing) - len(kept)
 
 
 def _predict_part(

@@ -99,7 +99,7 @@ class PartEmbedder:
         self.computed += len(keys)
 
     def _prepare(self, piece: pa.Table, readers: ThreadPoolExecutor) -> _Chunk:
-        contents = list(readers.map(_load, _values(piece)))
+        contents = list(readers.map(load_image, _values(piece)))
         keys = list(readers.map(content_hash, contents))
         content_of = dict(zip(keys, contents, strict=True))
         missing = self._ledger.missing(keys)
@@ -129,7 +129,8 @@ def _values(piece: pa.Table) -> Sequence[str | bytes]:
     return values
 
 
-def _load(value: str | bytes) -> bytes:
+def load_image(value: str | bytes) -> bytes:
+    """The bytes of an image, given as such or by where they are."""
     return value if isinstance(value, bytes) else read_input(value)
 
 

@@ -96,6 +96,7 @@ def run_few_shot(
     inputs = steps.few_shot.FewShotInputs(
         seen=seen,
         pool=embedded.artifact,
+        pool_images=images,
         pool_labels=pool.labels,
         class_count=int(seen.texts.summary["class_count"]),
     )

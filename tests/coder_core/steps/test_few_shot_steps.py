@@ -7,12 +7,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from coder_core import steps
-from coder_core.errors import CoderError, DatasetError, LabelLeakError
+from coder_core.encoders.loading import load_encoder
+from coder_core.errors import CoderError, ConfigError, DatasetError, LabelLeakError
 from coder_core.few_shot.draws import draw_examples
+from coder_core.fingerprint import content_hash
+from coder_core.images.augmentation import augment
+from coder_core.images.decoding import decode_image
 from coder_core.specs import Runtime
-from tests.fixtures_inputs import NAMES, World, rewrite_features, write_world
+from coder_core.steps.support_views import view_key
+from tests.fixtures_inputs import NAMES, World, rewrite_features, write_image_class, write_world
 
 from .conftest import run_steps
 from .test_rerank_steps import permute_labels, rows
@@ -135,3 +141,51 @@ def test_few_shot_can_stand_alone_with_texts_of_a_file(both: Both, runtime: Runt
     evidence = run_steps(spec, runtime).evidence
     assert evidence.text_embeddings.artifact.rows == 0
     assert len(rows(runtime, "SELECT * FROM few_shot")) == 36
+
+
+def test_support_images_stand_at_the_mean_of_their_views(photos: World, tmp_path: Path, runtime: Runtime) -> None:
+    for name in NAMES:
+        write_image_class(tmp_path / "pool", f"{name}", 7)
+    pool = {"kind": "folder", "path": str(tmp_path / "pool")}
+    test = {"kind": "folder", "path": str(tmp_path / "test")}
+    for name in NAMES:
+        write_other_images(tmp_path / "test" / name, 5)
+    few_shot = {"pool": pool, "shots": [2], "draws": 1, "methods": ["nearest_mean"], "zero_shot": "none", "views": 3}
+    spec = photos.spec(dataset=test, methods=["clip"], few_shot=few_shot)
+    (product,) = run_steps(spec, runtime).evidence.few_shot
+    artifacts = steps.workplace.open_store(runtime)
+    encoder = steps.encoding.open_encoder(spec.encoder)
+    model = load_encoder(encoder.spec, encoder.identity, device="cpu", batch_size=8)
+
+    def embed(image: Image.Image) -> np.ndarray:
+        return model.encode_images([model.prepare_image(image)])[0].astype(np.float64)
+
+    labels = np.repeat(np.arange(4), 7)
+    files = sorted((tmp_path / "pool").rglob("*.png"))
+    means = np.zeros((4, 16))
+    for row in draw_examples(labels, shots=2, seed=1).support:
+        content = files[row].read_bytes()
+        seeds = [int(view_key(content_hash(content), view)[:16], 16) for view in range(3)]
+        views = np.mean([embed(augment(decode_image(content), seed=seed)) for seed in seeds], axis=0)
+        means[labels[row]] += views / np.linalg.norm(views) / 2
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    order = sorted(NAMES)
+    said = artifacts.read(product.artifact)
+    for image_id, predicted in zip(*(said.column(name).to_pylist() for name in said.column_names), strict=True):
+        image = embed(decode_image((tmp_path / "test" / image_id).read_bytes()))
+        assert order[predicted] == order[int((means @ image).argmax())]
+    again = run_steps(spec, runtime, "run-2").evidence.few_shot
+    assert [found.computed for found in again] == [0]
+
+
+def test_features_have_no_views(both: Both) -> None:
+    with pytest.raises(ConfigError, match="augmented views need images"):
+        both.spec(views=2)
+
+
+def write_other_images(folder: Path, count: int) -> None:
+    """Images that no other fixture writes."""
+    folder.mkdir(parents=True)
+    for number in range(count):
+        generator = np.random.default_rng([number, len(folder.name)])
+        Image.fromarray(generator.integers(0, 256, (18, 22, 3), dtype=np.uint8)).save(folder / f"{number}.png")
