@@ -240,14 +240,6 @@ class FewShotSpec(Spec):
         ge=0,
         le=100,
         strict=True,
-        description="Augmented views (crops and flips) of each support image, whose mean stands for it; Tip-Adapter takes "
-        "10. 0: the image itself. Needs images.",
-    )
-    views: int = Field(
-        default=0,
-        ge=0,
-        le=100,
-        strict=True,
         description="Augmented views (crops and flips) of each support image, whose mean stands for it; Tip-Adapter "
         "takes 10. 0: the image itself. Needs images.",
     )
@@ -353,8 +345,6 @@ class EvalSpec(Spec):
             raise ValueError(f"methods: {RERANK} looks again at what coder has said: list coder, too")
         if self.rerank.choose_threshold and self.validation is None:
             raise ValueError("rerank.choose_threshold needs images to choose on: name them under `validation`")
-        if self.few_shot is not None and self.few_shot.views and self.few_shot.pool.kind == "features":
-            raise ValueError("few_shot.views: features cannot be cropped or flipped; augmented views need images")
         if self.few_shot is not None and self.few_shot.views and self.few_shot.pool.kind == "features":
             raise ValueError("few_shot.views: features cannot be cropped or flipped; augmented views need images")
         if self.few_shot is not None and self.few_shot.pool == self.dataset:
