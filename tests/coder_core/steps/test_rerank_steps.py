@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from coder_core import steps
 from coder_core.specs import Runtime
@@ -170,3 +171,32 @@ def test_under_the_reference_protocol_labels_steer_and_every_row_says_so(tmp_pat
         marked = dict(rows(runtime, sql))
         assert marked.pop("coder_rerank") == "reference"
         assert set(marked.values()) <= {"honest"}
+
+
+def test_one_class_has_no_rival(tmp_path: Path, runtime: Runtime) -> None:
+    world = write_world(tmp_path / "world", NAMES[:1])
+    run_steps(world.spec(methods=METHODS, matrix={"write": False}, rerank={"threshold": 2.0}), runtime)
+    assert rows(runtime, "SELECT gated, pairs_wanted FROM reranks") == [(0, 0)]
+    assert set(decisions(runtime, "coder_rerank")) == {0}
+
+
+def test_classes_with_identical_texts_tie_and_the_lower_id_wins(tmp_path: Path, runtime: Runtime) -> None:
+    world = write_world(tmp_path / "world")
+    with np.load(world.folder / "texts.npz") as file:
+        texts, features = file["texts"].tolist(), file["features"]
+    same = {text: features[place] for place, text in enumerate(texts) if NAMES[0] in text}
+    twins = [f"{text.replace(NAMES[0], NAMES[3])}" for text in same]
+    kept = [(text, row) for text, row in zip(texts, features, strict=True) if text not in twins]
+    kept += [(twin, row) for twin, row in zip(twins, same.values(), strict=True)]
+    np.savez(world.folder / "texts.npz", texts=[text for text, _ in kept], features=[row for _, row in kept])
+    bank = (world.folder / "bank.yaml").read_text()
+    classes = [{**entry, "name": NAMES[3]} for entry in yaml.safe_load(bank)["classes"] if entry["name"] == NAMES[0]]
+    told = yaml.safe_load(bank)
+    twin = yaml.safe_load(yaml.safe_dump(classes[0]).replace(NAMES[0], NAMES[3]))
+    told["classes"] = [*(entry for entry in told["classes"] if entry["name"] != NAMES[3]), twin]
+    (world.folder / "bank.yaml").write_text(yaml.safe_dump(told))
+    run_steps(world.spec(methods=METHODS, matrix={"write": False}, rerank={"threshold": 2.0}), runtime)
+    for method in METHODS:
+        said = decisions(runtime, method)
+        assert 3 not in said
+        assert 0 in said
