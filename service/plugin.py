@@ -1,0 +1,115 @@
+"""Prefect's start-up hook: `prefect deployment run coder-eval` works as typed, and finds the server of `make serve`.
+
+Plain Prefect wants `flow/deployment`; here each deployment is named as its flow, so a bare name can only mean
+`name/name`. And without PREFECT_API_URL the command would start a temporary server that nobody's worker listens to;
+while `serve` runs in this folder, it is asked instead. Prefect imports its plug-ins before it reads the command line,
+in every process that imports Prefect: this file imports nothing heavy, touches only Prefect's own commands, and never
+raises. Enabled by `[tool.prefect.plugins]` of pyproject.toml in the project's folder, elsewhere by
+PREFECT_PLUGINS_ENABLED=true.
+"""
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from prefect.plugins import SetupResult
+
+PREFECT_PLUGIN_API_REQUIRES = ">=0.1,<1"
+"""The hook contract that this was written against; Prefect skips the plug-in where it has another."""
+
+HOME = ".prefect"
+"""Folder of `serve`'s server, in the project's folder, unless PREFECT_HOME names another."""
+
+STANDING = "serve.json"
+"""File there that names the server while `serve` runs."""
+
+_FLAGS = frozenset({"--watch", "--no-watch", "--prompt", "--no-prompt", "--help", "-h"})
+"""Options of `prefect` and of `deployment run` without a value (3.8); all others take the next word."""
+
+_SERVER_COMMANDS = frozenset({"server", "config", "profile", "version"})
+"""Commands that must not be told of a server: they make one, or say which one is set."""
+
+_CONNECT_SECONDS = 0.5
+"""For a server on this machine: it answers in a millisecond, or it is gone."""
+
+
+def expand_bare_name(words: Sequence[str]) -> list[str]:
+    """Turn `deployment run NAME` into `deployment run NAME/NAME`; any other command stays as it is.
+
+    Args:
+        words: The command line after the program's name.
+    """
+    expanded = list(words)
+    start = _skip_options(words, 0)
+    if list(words[start : start + 2]) != ["deployment", "run"]:
+        return expanded
+    place = _skip_options(words, start + 2)
+    if place < len(words) and words[place] and "/" not in words[place]:
+        expanded[place] = f"{words[place]}/{words[place]}"
+    return expanded
+
+
+def find_served_api(home: Path) -> str | None:
+    """The server that `serve` runs on this machine, if it takes a connection."""
+    try:
+        url = json.loads((home / STANDING).read_text(encoding="utf-8"))["api_url"]
+        parts = urlsplit(str(url))
+        with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=_CONNECT_SECONDS):
+            return str(url)
+    except (OSError, ValueError, KeyError, TypeError):  # no such file, half a file, or a server that has gone
+        return None
+
+
+def served_home() -> Path:
+    """Where `serve` keeps its server's files when it is started in this folder."""
+    return Path(os.environ.get("PREFECT_HOME") or HOME).expanduser().absolute()
+
+
+def is_prefect_command(argv: Sequence[str], original: Sequence[str]) -> bool:
+    """Whether this is `prefect ...` or `python -m prefect ...`; Python says `-m` while it looks for the module."""
+    if argv and argv[0] == "-m":
+        return any(pair == ("-m", "prefect") for pair in pairwise(original))
+    return bool(argv) and PurePath(argv[0]).stem == "prefect"
+
+
+def setup_environment(*, ctx: Any) -> "SetupResult | None":
+    """Adapt the command line of a Prefect command; Prefect's hook, called before the command is read."""
+    if not is_prefect_command(sys.argv, sys.orig_argv):
+        return None
+    sys.argv[1:] = expand_bare_name(sys.argv[1:])
+    command = sys.argv[1 + _skip_options(sys.argv[1:], 0) :][:1]
+    if getattr(ctx, "api_url", None) is not None or not command or command[0] in _SERVER_COMMANDS:
+        return None
+    url = find_served_api(served_home())
+    return _result({"PREFECT_API_URL": url}) if url else None
+
+
+def _skip_options(words: Sequence[str], place: int) -> int:
+    """The place of the first word from `place` on that is neither an option nor an option's value."""
+    while place < len(words) and words[place].startswith("-"):
+        has_value_after = words[place] not in _FLAGS and "=" not in words[place]
+        place += 2 if has_value_after else 1
+    return place
+
+
+def _result(environment: dict[str, str]) -> "SetupResult | None":
+    try:
+        from prefect.plugins import SetupResult
+    except ImportError:
+        return None
+    return SetupResult(env=environment)
+
+
+try:
+    from prefect.plugins import register_hook
+except ImportError:  # another Prefect: then a bare name is an error, as it is without this file
+    pass
+else:
+    setup_environment = register_hook(setup_environment)
