@@ -49,13 +49,13 @@ def bits(predictions):
 
 
 def test_gated_images_follow_their_scores_and_others_stay():
-    reranked, counts = rerank_predictions(STAGE1, EMBEDDINGS, FOLDED, threshold=0.3)
+    reranked, looked = rerank_predictions(STAGE1, EMBEDDINGS, FOLDED, threshold=0.3)
     gaps = STAGE1.top_probabilities[:, 0] - STAGE1.top_probabilities[:, 1]
     scores = rerank_scores(EMBEDDINGS, torch.from_numpy(STAGE1.top_ids), FOLDED).numpy()
     best = STAGE1.top_ids[np.arange(IMAGES), scores.argmax(axis=1)]
     assert np.array_equal(reranked.top_ids[:, 0], np.where(gaps < 0.3, best, STAGE1.top_ids[:, 0]))
     assert np.array_equal(reranked.top_ids[gaps >= 0.3], STAGE1.top_ids[gaps >= 0.3])
-    assert 0 < counts.changed < counts.gated == (gaps < 0.3).sum() < IMAGES
+    assert 0 < looked.counts.changed < looked.counts.gated == (gaps < 0.3).sum() < IMAGES
     assert (reranked.method, reranked.protocol) == ("coder_rerank", "honest")
 
 
@@ -68,9 +68,9 @@ def test_every_class_keeps_the_probability_of_stage_1():
 
 
 def test_a_threshold_of_zero_changes_nothing():
-    reranked, counts = rerank_predictions(STAGE1, EMBEDDINGS, FOLDED, threshold=0.0)
+    reranked, looked = rerank_predictions(STAGE1, EMBEDDINGS, FOLDED, threshold=0.0)
     assert bits(reranked) == bits(STAGE1)
-    assert (counts.images, counts.gated) == (IMAGES, 0)
+    assert (looked.counts.images, looked.counts.gated) == (IMAGES, 0)
 
 
 def test_as_many_embeddings_as_predictions():
@@ -94,8 +94,8 @@ def test_the_threshold_is_the_best_of_the_grid_on_validation():
     choice = choose_threshold(STAGE1, reranked, labels(split="validation"))
     expected = []
     for threshold in THRESHOLD_GRID:
-        tried, counts = rerank_predictions(STAGE1, EMBEDDINGS, FOLDED, threshold=threshold)
-        expected.append(ThresholdRow(threshold, counts.gated, float(np.mean(tried.top_ids[:, 0] == TRUTH))))
+        tried, looked = rerank_predictions(STAGE1, EMBEDDINGS, FOLDED, threshold=threshold)
+        expected.append(ThresholdRow(threshold, looked.counts.gated, float(np.mean(tried.top_ids[:, 0] == TRUTH))))
     assert list(choice.rows) == expected
     assert choice.threshold == max(expected, key=lambda row: (row.top1, -row.threshold)).threshold
     assert (choice.split, choice.n) == ("validation", IMAGES)
@@ -128,11 +128,11 @@ def test_one_class_has_no_gap():
 
 def test_the_released_protocol_reranks_only_where_the_truth_is_within_reach():
     honest, _ = rerank_predictions(STAGE1, EMBEDDINGS, FOLDED, threshold=0.4)
-    released, counts = rerank_as_released(STAGE1, EMBEDDINGS, FOLDED, labels(), threshold=0.4)
+    released, looked = rerank_as_released(STAGE1, EMBEDDINGS, FOLDED, labels(), threshold=0.4)
     is_near = (STAGE1.top_ids == TRUTH[:, None]).any(axis=1)
     assert np.array_equal(released.top_ids[is_near], honest.top_ids[is_near])
     assert np.array_equal(released.top_ids[~is_near], STAGE1.top_ids[~is_near])
-    assert counts.gated < (STAGE1.top_probabilities[:, 0] - STAGE1.top_probabilities[:, 1] < 0.4).sum()
+    assert looked.counts.gated < (STAGE1.top_probabilities[:, 0] - STAGE1.top_probabilities[:, 1] < 0.4).sum()
     assert {row.protocol for row in evaluate(released, labels(), NAMES)} == {"reference"}
 
 
