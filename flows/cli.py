@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import click
 
 from flows.cli_ablation import ablation
-from flows.cli_classes import classes
+from flows.cli_classes import classes, compare, print_class_changes
 from flows.cli_common import explain_errors, set_option, store_option
 from flows.cli_explain import explain
+from flows.cli_predict import predict
 from flows.cli_prefect import prefect_ready
 from flows.cli_store import store as store_group
 from flows.cli_texts import texts
@@ -36,6 +37,8 @@ main.add_command(store_group)
 main.add_command(explain)
 main.add_command(ablation)
 main.add_command(classes)
+main.add_command(compare)
+main.add_command(predict)
 
 
 @main.command()
@@ -59,6 +62,7 @@ def run(config: str, overrides: tuple[str, ...], store: str, as_json: bool) -> N
     from coder_core.report.summary import print_summary
 
     print_summary(result, sys.stdout, program=_program_name())
+    print_class_changes(result.name, result.run_id, store)
 
 
 @main.command()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from coder_core.errors import CoderError
 from flows.cli_common import explain_errors, set_option, store_option
 from flows.cli_prefect import prefect_ready, require_server
 
@@ -33,6 +34,38 @@ def watch(config: str, overrides: tuple[str, ...], store: str, dry_run: bool, as
     click.echo(look.model_dump_json(indent=1) if as_json else write_look(look))
     if look.unfinished is not None:
         sys.exit(3)
+
+
+@click.command()
+@click.argument("before", metavar="RUN_BEFORE")
+@click.argument("after", metavar="RUN_AFTER")
+@click.option("--method", help="A method of both runs; default: coder, or the first that both have.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object with every class and nothing else.")
+@store_option
+@explain_errors
+def compare(before: str, after: str, method: str | None, store: str, as_json: bool) -> None:
+    """Show what the new classes of RUN_AFTER did to the old ones: recall before and after, images lost, to which."""
+    from coder_core.config import load_runtime
+    from coder_core.report.class_changes import write_comparison
+    from coder_core.steps.class_changes import compare_runs
+
+    found = compare_runs(before, after, load_runtime(store=store), method=method)
+    click.echo(found.model_dump_json(indent=1) if as_json else write_comparison(found))
+
+
+def print_class_changes(name: str, run_id: str, store: str) -> None:
+    """After a run: what its new classes did to old ones, where the run before had other classes."""
+    from coder_core.config import load_runtime
+    from coder_core.report.class_changes import write_comparison
+    from coder_core.steps.class_changes import compare_with_previous
+
+    try:
+        comparison = compare_with_previous(name, run_id, load_runtime(store=store))
+    except CoderError as error:  # the run itself is finished and published
+        click.echo(f"not compared with the run before: {error}", err=True)
+        return
+    if comparison is not None:
+        click.echo(f"\n{write_comparison(comparison)}")
 
 
 def _look_only(config: str, overrides: tuple[str, ...], store: str) -> "ClassLook":

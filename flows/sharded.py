@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from prefect import unmapped
 
 from coder_core.specs import Runtime
-from coder_core.steps.dataset import DatasetHandle
+from coder_core.steps.dataset import ImagesHandle
 from coder_core.steps.encoding import EncoderHandle
 from coder_core.steps.predictions import PredictionInputs
 from coder_core.steps.rerank import RerankInputs
@@ -15,8 +15,8 @@ from tasks.images import embed_image_shard, finish_image_embeddings, plan_image_
 from tasks.rerank import finish_rerank, plan_rerank, rerank_shard
 
 
-def embed_images(dataset: DatasetHandle, encoder: EncoderHandle, runtime: Runtime) -> Product:
-    """Embed the images of a data set."""
+def embed_images(dataset: ImagesHandle, encoder: EncoderHandle, runtime: Runtime) -> Product:
+    """Embed images."""
     shards = plan_image_shards(dataset, encoder, runtime)
     embedding = embed_image_shard.map(shards, unmapped(dataset), unmapped(encoder), unmapped(runtime))
     return finish_image_embeddings(dataset, encoder, embedding.result(), runtime)

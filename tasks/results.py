@@ -2,8 +2,11 @@
 
 from prefect import task
 from prefect.artifacts import create_table_artifact
+from prefect.logging import get_run_logger
 
 from coder_core import steps
+from coder_core.errors import CoderError
+from coder_core.report.class_changes import comparison_rows, describe_comparison
 from coder_core.report.summary import metric_rows
 from coder_core.specs import EvalSpec, Runtime
 from coder_core.steps.results import EvalResult, Evidence
@@ -19,4 +22,18 @@ def publish_results(spec: EvalSpec, evidence: Evidence, runtime: Runtime) -> Eva
         table=metric_rows(result),
         description=f"{result.name}: {result.image_count} images, {result.class_count} classes; run {result.run_id}",
     )
+    show_class_changes(result, runtime)
     return result
+
+
+def show_class_changes(result: EvalResult, runtime: Runtime) -> None:
+    """Show what new classes did to old ones, where the run before this one had other classes."""
+    try:
+        comparison = steps.class_changes.compare_with_previous(result.name, result.run_id, runtime)
+    except CoderError as error:  # the run itself is finished and published
+        get_run_logger().warning("not compared with the run before: %s", error)
+        return
+    if comparison is not None:
+        create_table_artifact(
+            key="class-changes", table=comparison_rows(comparison), description=describe_comparison(comparison)
+        )

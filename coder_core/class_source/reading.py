@@ -8,7 +8,7 @@ from coder_core.classes import ClassList
 from coder_core.fingerprint import content_hash, key_of
 from coder_core.locations import open_location
 from coder_core.storage.addresses import redact
-from coder_core.storage.class_tables import parse_parquet_classes, query_classes
+from coder_core.storage.class_tables import parse_parquet_classes
 from coder_core.storage.inputs import list_input, read_input, read_input_state
 
 SETTLE_SECONDS = 2.0
@@ -47,6 +47,8 @@ def _look(source: ClassFile | ClassFolder | ClassQuery, place: str) -> Look[list
         return _look_at_file(source, place)
     if isinstance(source, ClassFolder):
         return _look_at_folder(source)
+    from coder_core.storage.class_query import query_classes  # DuckDB is loaded where a query is asked
+
     found = query_classes(source.sql, tables=source.tables, database=source.database)
     entries = sorted(ClassEntry(row.name, row.stable_id, row.place) for row in found.rows)
     return Look(key_of([found.state, entries]), entries)

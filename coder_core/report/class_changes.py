@@ -2,11 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 
+from coder_core.evaluation.class_changes import AddedClass, ClassShift
+from coder_core.steps.class_changes import RunComparison
 from coder_core.steps.class_watch import ClassLook
-from coder_core.storage.render import printable
+from coder_core.storage.query_result import QueryResult
+from coder_core.storage.render import printable, to_table
 
 NAMES_SHOWN = 20
 """Names of each kind that a terminal is shown; the counts are whole."""
+ROWS_SHOWN = 20
+ROWS_ON_PAGE = 200
+"""Old classes that a terminal, and a page, is shown; `coder-eval compare --json` gives all."""
 
 
 def write_look(look: ClassLook) -> str:
@@ -29,3 +35,57 @@ def _changes(look: ClassLook) -> Iterator[str]:
 def _shown(names: Sequence[str]) -> str:
     rest = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
     return ", ".join(printable(name) for name in names[:NAMES_SHOWN]) + rest
+
+
+def write_comparison(comparison: RunComparison) -> str:
+    """Write what new classes did to old ones: first the added classes, then the old ones that lost or gained."""
+    lines = [describe_comparison(comparison)]
+    if comparison.added:
+        lines += [
+            "",
+            to_table(QueryResult(["added class", "n", "recall", "taken"], list(map(_added_row, comparison.added)))),
+        ]
+    moved = [shift for shift in comparison.shifts if shift.lost or shift.gained]
+    if not moved:
+        return "\n".join([*lines, "", "no image of an old class is decided otherwise"])
+    shown = [tuple(row.values()) for row in map(_shift_row, moved[:ROWS_SHOWN])]
+    lines += ["", to_table(QueryResult(list(_shift_row(moved[0])), shown))]
+    if len(moved) > ROWS_SHOWN:
+        lines.append(f"and {len(moved) - ROWS_SHOWN} more old classes that lost or gained fewer")
+    return "\n".join(lines)
+
+
+def describe_comparison(comparison: RunComparison) -> str:
+    """Which runs, and how much changed, in one line."""
+    change = comparison.change
+    counts = f"{len(change.added)} classes added, {len(change.removed)} removed, {len(change.renamed)} renamed"
+    runs = f"{comparison.before} -> {comparison.after}, {comparison.method}"
+    lost = sum(shift.lost_to_added for shift in comparison.shifts)
+    return f"{runs}: {counts}; of {comparison.images} images in both runs, added classes took {lost} that were right"
+
+
+def comparison_rows(comparison: RunComparison) -> list[dict[str, object]]:
+    """Old classes that lost or gained an image, as rows of Prefect's page, which shows cells as text."""
+    moved = [shift for shift in comparison.shifts if shift.lost or shift.gained]
+    return [{key: _plain(value) for key, value in _shift_row(shift).items()} for shift in moved[:ROWS_ON_PAGE]]
+
+
+def _added_row(added: AddedClass) -> tuple[str, int, str, int]:
+    return added.class_name, added.n, "not scored" if added.recall is None else f"{added.recall:.3f}", added.taken
+
+
+def _shift_row(shift: ClassShift) -> dict[str, object]:
+    return {
+        "old class": shift.class_name,
+        "n": shift.n,
+        "recall before": round(shift.recall_before, 3),
+        "recall after": round(shift.recall, 3),
+        "gained": shift.gained,
+        "lost": shift.lost,
+        "lost to added": shift.lost_to_added,
+        "to": ", ".join(f"{name} {images}" for name, images in shift.takers),
+    }
+
+
+def _plain(value: object) -> object:
+    return printable(value) if isinstance(value, str) else value

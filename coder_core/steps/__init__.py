@@ -6,6 +6,8 @@ is idempotent: what the store holds is not made again, so a retry or a re-run go
 
 from coder_core.steps import (
     ablation,
+    answers,
+    class_changes,
     class_watch,
     coder_matrix,
     confused_pairs,
@@ -15,6 +17,8 @@ from coder_core.steps import (
     few_shot,
     gate,
     image_embeddings,
+    new_images,
+    past_classifiers,
     predictions,
     rerank,
     results,
@@ -26,6 +30,8 @@ from coder_core.steps import (
 
 __all__ = [
     "ablation",
+    "answers",
+    "class_changes",
     "class_watch",
     "coder_matrix",
     "confused_pairs",
@@ -35,6 +41,8 @@ __all__ = [
     "few_shot",
     "gate",
     "image_embeddings",
+    "new_images",
+    "past_classifiers",
     "predictions",
     "rerank",
     "results",

@@ -16,7 +16,7 @@ from coder_core.errors import UnfinishedInputError
 from coder_core.fingerprint import key_of
 from coder_core.images.sources import open_source
 from coder_core.specs import EvalSpec, FlagsDataset, Runtime, SplitDataset
-from coder_core.steps.past_runs import find_latest_run, read_past_run
+from coder_core.steps.past_runs import find_latest_run, read_run_classes
 from coder_core.steps.workplace import Handle, open_store
 from coder_core.storage.addresses import redact
 
@@ -71,7 +71,7 @@ def look_at_classes(spec: EvalSpec, runtime: Runtime) -> ClassLook:
         return ClassLook(name=spec.name, source=source, unfinished=str(unfinished))
     artifacts = open_store(runtime)
     run_id = find_latest_run(artifacts, spec.name)
-    before = read_past_run(artifacts, run_id).classes(artifacts) if run_id else None
+    before = read_run_classes(artifacts, run_id) if run_id else None
     change = compare_classes(before, now)
     return ClassLook(name=spec.name, source=source, evaluated_run=run_id, class_count=len(now), **change._asdict())
 

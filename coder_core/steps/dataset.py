@@ -24,11 +24,16 @@ LISTING_ROWS = 4096
 """Images per part: 320 parts for ImageNet's 1.3 million images."""
 
 
-class DatasetHandle(Handle):
+class ImagesHandle(Handle):
+    """Images in the store, of which nobody knows what they show."""
+
+    images: Product
+
+
+class DatasetHandle(ImagesHandle):
     """A data set in the store; `images` says nothing about `labels`."""
 
     classes: Artifact
-    images: Product
     labels: Artifact
 
 

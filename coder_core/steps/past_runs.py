@@ -1,6 +1,7 @@
 """A run that is over, as the store remembers it: its spec, and the artifacts it made or found."""
 
 import json
+import re
 from typing import NamedTuple
 
 from coder_core.classes import ClassList
@@ -8,10 +9,12 @@ from coder_core.errors import QueryError, StoreError
 from coder_core.specs import EvalSpec
 from coder_core.steps.dataset import read_classes
 from coder_core.storage.artifacts import Artifact, ArtifactStore
+from coder_core.storage.columns import RUNS
 from coder_core.storage.results import ResultTables
-from coder_core.storage.warehouse import Warehouse
 
 RUNS_SHOWN = 3
+_TIME = re.compile(r"-(\d{8}T\d{6})-[^-]+$")
+"""When a run was started, as the flow writes it into the run's id."""
 
 
 class PastRun(NamedTuple):
@@ -51,10 +54,37 @@ def find_latest_run(artifacts: ArtifactStore, name: str, *, other_than: str = ""
         name: The evaluation, as its config names it.
         other_than: A run that does not count.
     """
-    quoted, excluded = (text.replace("'", "''") for text in (name, other_than))
-    sql = f"SELECT run_id FROM runs WHERE name = '{quoted}' AND run_id <> '{excluded}' "  # noqa: S608 (quoted)
-    rows = Warehouse(artifacts.store).query(sql + "ORDER BY started_at DESC, run_id DESC LIMIT 1").rows
-    return str(rows[0][0]) if rows else None
+    tables = ResultTables(artifacts.store)
+    candidates = [run_id for run_id in tables.published() if run_id.startswith(name) and run_id != other_than]
+    for run_id in sorted(candidates, key=_started, reverse=True):  # "photos" and "photos-2" begin alike
+        (row,) = tables.read(RUNS, run_id).to_pylist()
+        if row["name"] == name:
+            return run_id
+    return None
+
+
+def check_published(artifacts: ArtifactStore, *run_ids: str) -> None:
+    """Refuse a run that is not published.
+
+    Raises:
+        QueryError: Names it and the latest ones.
+    """
+    published = ResultTables(artifacts.store).published()
+    for run_id in run_ids:
+        if run_id not in published:
+            latest = ", ".join(published[-RUNS_SHOWN:]) or "none yet"
+            raise QueryError(f"there is no run {run_id!r}.", artifacts.store.url(""), f"Published runs: {latest}.")
+
+
+def read_run_classes(artifacts: ArtifactStore, run_id: str) -> ClassList:
+    """The class list of a published run; nothing else of it need be in the store any more.
+
+    Raises:
+        StoreError: The list is gone.
+    """
+    made = ResultTables(artifacts.store).read("artifacts", run_id).to_pylist()
+    key = next(row["key"] for row in made if row["kind"] == "classes" and row["step"] == "list_classes")
+    return read_classes(artifacts, artifacts.open("classes", key))
 
 
 def read_past_run(artifacts: ArtifactStore, run_id: str) -> PastRun:
@@ -64,12 +94,14 @@ def read_past_run(artifacts: ArtifactStore, run_id: str) -> PastRun:
         QueryError: There is no such run; names the latest ones.
         StoreError: An artifact of it is gone.
     """
+    check_published(artifacts, run_id)
     tables = ResultTables(artifacts.store)
-    published = tables.published()
-    if run_id not in published:
-        latest = ", ".join(published[-RUNS_SHOWN:]) or "none yet"
-        raise QueryError(f"there is no run {run_id!r}.", artifacts.store.url(""), f"Published runs: {latest}.")
     (row,) = tables.read("runs", run_id).to_pylist()
     made = tables.read("artifacts", run_id).to_pylist()
     handles = ((entry["step"], artifacts.open(entry["kind"], entry["key"])) for entry in made)
     return PastRun(run_id, EvalSpec.model_validate(json.loads(row["spec_json"])), tuple(handles))
+
+
+def _started(run_id: str) -> tuple[str, str]:
+    match = _TIME.search(run_id)
+    return match[1] if match else "", run_id

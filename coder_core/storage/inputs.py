@@ -17,6 +17,9 @@ _TOKEN_FIELDS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modif
 """What file systems call the thing that changes when a file changes, most exact first."""
 
 
+_PATTERN_CHARACTERS = frozenset("*?[")
+
+
 class InputFile(NamedTuple):
     """A file that a user gave.
 
@@ -76,6 +79,42 @@ def list_input(url: str, suffixes: Sequence[str]) -> list[InputFile]:
     endings = tuple(suffix.lower() for suffix in suffixes)
     chosen = [file for file in files if file.name.lower().endswith(endings) and not _is_hidden(file.name)]
     return sorted(chosen, key=lambda file: file.name)
+
+
+def find_inputs(url: str, suffixes: Sequence[str]) -> list[InputFile]:
+    """Find files by a path or URL: one file whatever its suffix, the files of a folder, or those of a pattern.
+
+    Args:
+        url: A file, a folder, or a pattern with `*`, `?` or `[...]` where there is no file of that very name.
+        suffixes: What files of folders and patterns must end in.
+
+    Returns:
+        Sorted by URL, each with its URL as name.
+
+    Raises:
+        InputError: There is no such file or folder, or none with such a suffix.
+    """
+    address = parse_address(url)
+    with explained(url, InputError):
+        filesystem = address.open_filesystem()
+        if filesystem.isfile(address.path):
+            found = [_found_file(address, address.path, filesystem.info(address.path))]
+        elif _PATTERN_CHARACTERS & set(address.path) and not filesystem.exists(address.path):
+            matches = filesystem.glob(address.path, detail=True).items()
+            found = [_found_file(address, path, info) for path, info in matches if info["type"] == "file"]
+            found = [
+                file for file in found if file.name.lower().endswith(tuple(suffixes)) and not _is_hidden(file.name)
+            ]
+        else:
+            found = [file._replace(name=file.url) for file in list_input(url, suffixes)]
+    if not found:
+        raise InputError(f"there is no file ending in {', '.join(suffixes)}.", redact(url), "Check the path.")
+    return sorted(found)
+
+
+def _found_file(address: Address, path: str, info: dict[str, Any]) -> InputFile:
+    url = format_url(address._replace(path=path.lstrip("/") if address.protocol == "memory" else path))
+    return InputFile(url, url, int(info.get("size") or 0), _token(info))
 
 
 def _walk_disk(root: Path) -> Iterator[InputFile]:

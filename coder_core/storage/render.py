@@ -14,7 +14,7 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 
-from coder_core.storage.warehouse import QueryResult
+from coder_core.storage.query_result import QueryResult
 
 CELL_WIDTH = 60
 """Columns of a terminal that one cell of a table may take; longer ones are cut."""

@@ -13,7 +13,13 @@ import pyarrow as pa
 from coder_core.errors import StoreError
 from coder_core.storage.columns import RUN_ID, RUNS, TABLES, Column, ColumnType, table_columns
 from coder_core.storage.publication import publish_row
-from coder_core.storage.result_paths import WHOLE, list_published_parts, result_path, run_folder
+from coder_core.storage.result_paths import (
+    WHOLE,
+    list_published_parts,
+    parse_result_path,
+    result_path,
+    run_folder,
+)
 from coder_core.storage.store import Store
 from coder_core.storage.tables import encode_parquet, read_parquet
 
@@ -80,6 +86,11 @@ class ResultTables:
     def read(self, name: str, run_id: str, *, part: str = WHOLE) -> pa.Table:
         """Read one part of one table of one run back, published or not."""
         return read_parquet(self.store, result_path(name, run_id, part))
+
+    def part_names(self, name: str, run_id: str) -> list[str]:
+        """List the parts that a run has of a table, sorted."""
+        paths = self.store.list(run_folder(name, run_id))
+        return [path.rpartition("/")[2].removesuffix(".parquet") for path in paths if parse_result_path(path)]
 
     def _check_unchanged(self, run_id: str, path: str, content: bytes) -> None:
         if not self.store.exists(path) or self.store.read_bytes(path) != content:

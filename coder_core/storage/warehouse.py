@@ -8,18 +8,21 @@ compared with the hashes of their run (`published_files`).
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import duckdb
 
 from coder_core.errors import QueryError, StoreError
 from coder_core.storage.columns import RUN_ID, TABLES
 from coder_core.storage.published_files import PublishedFiles
+from coder_core.storage.query_result import QueryResult
 from coder_core.storage.refusals import REPAIR
 from coder_core.storage.result_paths import TABLES_FOLDER, ResultPart, list_published_parts
 from coder_core.storage.sql_guard import check_read_only
 from coder_core.storage.store import Store
 from coder_core.storage.store_files import PROTOCOL, StoreFiles
+
+__all__ = ["QueryResult", "Warehouse"]
 
 _CONFIG: dict[str, Any] = {
     "autoinstall_known_extensions": False,
@@ -33,13 +36,6 @@ _LOCK_DOWN = (
     "SET enable_external_access = false",
     "SET lock_configuration = true",
 )
-
-
-class QueryResult(NamedTuple):
-    """What a query returned: column names, and rows of plain Python values."""
-
-    columns: list[str]
-    rows: list[tuple[Any, ...]]
 
 
 class Warehouse:

@@ -1,0 +1,121 @@
+"""A class list that a SELECT over files or over a DuckDB database returns.
+
+The SQL comes from a config, that is from anybody who may write one, and stands behind the same walls as `warehouse`:
+the guard judges the syntax tree, files are read into memory first, a database is attached read-only, and the engine has
+no access to disk, network, extensions or Python when the statement runs.
+"""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
+import pyarrow as pa
+from pyarrow import csv as pa_csv
+
+from coder_core.class_source.entries import ID_COLUMN, NAME_COLUMN, ClassEntry
+from coder_core.errors import InputError, QueryError, UnfinishedInputError
+from coder_core.fingerprint import content_hash, key_of
+from coder_core.locations import open_location
+from coder_core.storage.addresses import parse_address, redact
+from coder_core.storage.class_tables import class_entries, decode_finished_parquet
+from coder_core.storage.inputs import read_input, read_input_state
+from coder_core.storage.sql_guard import check_read_only
+
+PLACE = "dataset.classes.sql"
+_REMEDY = f"Write one SELECT of {NAME_COLUMN} and, optionally, {ID_COLUMN} over the named tables."
+_CONFIG: dict[str, Any] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    "python_enable_replacements": False,
+    "temp_directory": "",
+}
+_LOCK_DOWN = ("SET enable_external_access = false", "SET lock_configuration = true")
+
+
+class QueriedClasses(NamedTuple):
+    """What a query returned, and a text that is another one when a file that it reads is."""
+
+    rows: list[ClassEntry]
+    state: str
+
+
+def query_classes(sql: str, *, tables: Mapping[str, str], database: str | None) -> QueriedClasses:
+    """Run one SELECT.
+
+    Args:
+        sql: The statement.
+        tables: Name -> `.csv` or `.parquet` file.
+        database: A DuckDB database file.
+
+    Raises:
+        QueryError: The SQL is wrong, or does more than read.
+        UnfinishedInputError: A file is half written, or the database is being written.
+        InputError: A file cannot be read, or the result has not the columns.
+    """
+    with contextlib.ExitStack() as stack:
+        connection = stack.enter_context(duckdb.connect(config=_CONFIG))
+        states = []
+        for name, url in tables.items():
+            content = read_input(open_location(url))
+            connection.register(name, _decode_table(content, url))
+            states.append(content_hash(content))
+        if database is not None:
+            states.append(read_input_state(open_location(database)))
+            _attach(connection, stack.enter_context(_on_disk(open_location(database))), database)
+        for statement in _LOCK_DOWN:
+            connection.execute(statement)
+        found = _run(connection, sql)
+    return QueriedClasses(class_entries(found, PLACE), key_of(states))
+
+
+def _run(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
+    try:
+        check_read_only(connection, sql)
+        return connection.execute(sql).to_arrow_table()
+    except QueryError as error:
+        raise QueryError(error.problem, PLACE, _REMEDY) from error
+    except duckdb.Error as error:
+        raise QueryError(str(error).strip(), PLACE, _REMEDY) from error
+
+
+def _attach(connection: duckdb.DuckDBPyConnection, path: str, place: str) -> None:
+    quoted = path.replace("'", "''")
+    try:
+        connection.execute(f"ATTACH '{quoted}' AS classes_database (READ_ONLY)")
+        connection.execute("USE classes_database")
+    except duckdb.IOException as error:
+        raise UnfinishedInputError(
+            f"the database cannot be opened ({' '.join(str(error).split())}).", redact(place), "Wait for its writer."
+        ) from error
+    except duckdb.Error as error:
+        raise InputError(f"this is no DuckDB database ({error}).", redact(place), "Name a database file.") from error
+
+
+@contextlib.contextmanager
+def _on_disk(url: str) -> Iterator[str]:
+    """Where a database lies on this disk; one that lies elsewhere is copied for the time of the query."""
+    address = parse_address(url)
+    if address.is_local:
+        yield address.path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "classes.duckdb")
+        copy.write_bytes(read_input(url))
+        yield str(copy)
+
+
+def _decode_table(content: bytes, url: str) -> pa.Table:
+    place = redact(url)
+    if not url.lower().endswith(".csv"):
+        return decode_finished_parquet(content, place)
+    if content and not content.endswith((b"\n", b"\r")):
+        raise UnfinishedInputError(
+            "the last line has no line end: it may be half written.", place, "Wait for its writer."
+        )
+    try:
+        return pa_csv.read_csv(pa.BufferReader(content))
+    except pa.ArrowInvalid as error:
+        raise InputError(f"this is no CSV file ({error}).", place, "Give every row the header's fields.") from error
