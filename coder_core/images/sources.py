@@ -31,12 +31,14 @@ class ImageBatch(NamedTuple):
         label_ids: Their classes.
         column: Name of `values`: `location`, `content` or `vector`.
         values: URLs, bytes of image files, or features `(images, dim)`.
+        tokens: Of URLs: a text each that changes when the file does.
     """
 
     image_ids: Sequence[str]
     label_ids: Int[np.ndarray, " images"]
     column: str
     values: Sequence[str] | Sequence[bytes] | Float[np.ndarray, "images dim"]
+    tokens: Sequence[str] | None = None
 
 
 class ImageSource(Protocol):
@@ -119,7 +121,13 @@ class FilesSource:
         listing = self._listing
         for start in range(0, self.image_count, rows):
             part = slice(start, start + rows)
-            yield ImageBatch(listing.image_ids[part], listing.label_ids[part], "location", listing.locations[part])
+            yield ImageBatch(
+                listing.image_ids[part],
+                listing.label_ids[part],
+                "location",
+                listing.locations[part],
+                listing.tokens[part],
+            )
 
 
 class FeaturesSource:

@@ -20,6 +20,8 @@ from coder_core.storage.artifacts import Artifact, ArtifactPayload, ArtifactStor
 from coder_core.storage.tables import vectors_to_arrow
 
 STEP_VERSION = 1
+IMAGES_VERSION = 2
+"""Since 2 a listing of files says what changes when a file does."""
 LISTING_ROWS = 4096
 """Images per part: 320 parts for ImageNet's 1.3 million images."""
 
@@ -102,7 +104,7 @@ def part_name(number: int) -> str:
 
 
 def _images_payload(source: ImageSource) -> ArtifactPayload:
-    return ArtifactPayload(kind="images", step_version=STEP_VERSION, spec={}, inputs={"source": source.identity})
+    return ArtifactPayload(kind="images", step_version=IMAGES_VERSION, spec={}, inputs={"source": source.identity})
 
 
 def _labels_payload(source: ImageSource) -> ArtifactPayload:
@@ -132,7 +134,8 @@ def _write_listing(artifacts: ArtifactStore, source: ImageSource) -> tuple[Artif
 
 def _images_table(batch: ImageBatch) -> pa.Table:
     values = vectors_to_arrow(batch.values) if isinstance(batch.values, np.ndarray) else pa.array(batch.values)
-    return pa.table({"image_id": pa.array(list(batch.image_ids), type=pa.string()), batch.column: values})
+    table = pa.table({"image_id": pa.array(list(batch.image_ids), type=pa.string()), batch.column: values})
+    return table if batch.tokens is None else table.append_column("token", pa.array(batch.tokens, type=pa.string()))
 
 
 def _first_difference(names: Sequence[str], others: Sequence[str]) -> str:

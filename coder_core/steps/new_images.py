@@ -54,6 +54,6 @@ def _write(artifacts: ArtifactStore, payload: ArtifactPayload, files: Sequence[I
     writer = artifacts.writer(payload)
     for number, start in enumerate(range(0, len(files), LISTING_ROWS)):
         chunk = files[start : start + LISTING_ROWS]
-        table = pa.table({"image_id": [redact(file.url) for file in chunk], "location": [file.url for file in chunk]})
-        writer.write_part(part_name(number), table)
+        columns = [[redact(file.url) for file in chunk], [file.url for file in chunk], [file.token for file in chunk]]
+        writer.write_part(part_name(number), pa.table(columns, names=["image_id", "location", "token"]))
     return writer.commit()
