@@ -374,6 +374,9 @@ class Runtime(BaseSettings):
     batch_size: int = Field(default=256, ge=1, le=65_536, description="Images or texts per forward pass.")
     shard_images: int = Field(default=16_384, ge=1, description="Images per task.")
     workers: int = Field(default=2, ge=1, le=256, description="Tasks, and image readers within one, at a time.")
+    gpu_slots: int = Field(
+        default=1, ge=1, le=256, description="Tasks of one process that use an accelerator at a time."
+    )
     classes_per_task: int = Field(default=200, ge=1, description="Classes whose texts one task has generated.")
     llm: LlmRuntime = Field(default_factory=LlmRuntime, description="The language model's server; CODER_LLM_<FIELD>.")
     settle_seconds: float = Field(

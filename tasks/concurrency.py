@@ -10,7 +10,9 @@ from prefect.futures import PrefectFuture, as_completed
 from prefect.logging import get_run_logger
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from coder_core.interruption import interruptible
 from coder_core.specs import Runtime
+from tasks.gpu import say_what_is_limited
 
 First = TypeVar("First")
 Report = TypeVar("Report")
@@ -22,13 +24,15 @@ def task_slots(runtime: Runtime) -> Iterator[None]:
 
     A flow's task runner is fixed when its module is imported, long before the parameters of a run are known. So the run
     context, which `.submit` and `.map` ask for their runner, is given another one here. At the end of the block nothing
-    runs any more: after a failure, tasks that wait for a slot are dropped and running ones are waited for.
+    runs any more: after a failure or a cancellation, tasks that wait for a slot are dropped and running ones stop at
+    their next batch.
     """
     context = FlowRunContext.get()
     if context is None:
         raise MissingContextError("`task_slots` is for the body of a flow.")
+    say_what_is_limited(runtime)
     runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=runtime.workers)
-    with runner, context.model_copy(update={"task_runner": runner}):
+    with runner, context.model_copy(update={"task_runner": runner}), interruptible():
         yield
 
 
@@ -39,6 +43,6 @@ def join(first: PrefectFuture[First], others: Sequence[PrefectFuture[Report]]) -
         for ended in as_completed(together):
             ended.result()
     except Exception:
-        get_run_logger().warning("A task failed: no other one is started; those that run already are waited for.")
+        get_run_logger().warning("A task failed: no other one is started; those that run stop at their next batch.")
         raise
     return first.result(), [other.result() for other in others]

@@ -9,8 +9,9 @@ from coder_core.steps.dataset import ImagesHandle
 from coder_core.steps.encoding import EncoderHandle
 from coder_core.steps.image_embeddings import Shard, ShardReport
 from coder_core.steps.workplace import Product
+from tasks.gpu import gpu_slot
 from tasks.logs import log_product
-from tasks.policy import STEP_POLICY
+from tasks.policy import EMBED_POLICY, STEP_POLICY
 
 
 @task(task_run_name="plan-image-shards", **STEP_POLICY)
@@ -19,10 +20,11 @@ def plan_image_shards(dataset: ImagesHandle, encoder: EncoderHandle, runtime: Ru
     return steps.image_embeddings.plan_embedding(dataset.images.artifact, encoder, runtime)
 
 
-@task(task_run_name="embed-images-{shard.name}", **STEP_POLICY)
+@task(task_run_name="embed-images-{shard.name}", **EMBED_POLICY)
 def embed_image_shard(shard: Shard, dataset: ImagesHandle, encoder: EncoderHandle, runtime: Runtime) -> ShardReport:
     """Embed the images of one shard that the ledger does not hold yet."""
-    return steps.image_embeddings.embed_image_shard(shard, dataset.images.artifact, encoder, runtime)
+    with gpu_slot(runtime):
+        return steps.image_embeddings.embed_image_shard(shard, dataset.images.artifact, encoder, runtime)
 
 
 @task(task_run_name="finish-image-embeddings", **STEP_POLICY)

@@ -1,4 +1,9 @@
-"""How tasks fail and come back: one place for retries and caching."""
+"""How tasks fail and come back: one place for retries, time limits and caching.
+
+Time limits are policy, not settings: they end what hangs, so they are far above what the work takes, and whoever needs
+others changes this table. A step that ran out of time is tried again and goes on where it stopped. Prefect raises the
+limit's error in the thread of the task; a call that never comes back into Python (a dead network mount) is beyond it.
+"""
 
 from typing import Any
 
@@ -6,6 +11,8 @@ from prefect.cache_policies import NO_CACHE
 
 from coder_core.errors import CoderError, StoreError
 from coder_core.storage.refusals import DamagedFileError
+
+MINUTE, HOUR = 60.0, 3600.0
 
 
 def is_worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
@@ -23,7 +30,7 @@ def is_worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
     return False
 
 
-DOOR_POLICY: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
+DOOR_POLICY: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False, "timeout_seconds": 10 * MINUTE}
 """For checks at the door: nothing is lost yet, so a refusal is told at once. Our storage is the cache (architecture.md,
 section 5), so a step may run again at any time."""
 
@@ -31,6 +38,17 @@ STEP_POLICY: dict[str, Any] = {
     **DOOR_POLICY,
     "retries": 2,
     "retry_delay_seconds": [1, 10],
+    "retry_jitter_factor": 0.5,
     "retry_condition_fn": is_worth_retrying,
+    "timeout_seconds": 6 * HOUR,
 }
-"""For steps: what they have done so far is in the store, so a second try goes on where the first one ended."""
+"""For steps: what they have done so far is in the store, so a second try goes on where the first one ended. Jitter
+keeps shards that failed together from coming back together."""
+
+EMBED_POLICY: dict[str, Any] = {**STEP_POLICY, "timeout_seconds": 12 * HOUR}
+"""For one shard of images, or all texts, through a model: even at one image a second a shard of 16,384 is done in five
+hours."""
+
+ASK_POLICY: dict[str, Any] = {**STEP_POLICY, "timeout_seconds": 24 * HOUR}
+"""For asking a language model about a chunk of classes: a slow local model, or a provider that throttles. Calls have
+their own time limits and retries (docs/texts.md)."""

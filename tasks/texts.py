@@ -12,8 +12,9 @@ from coder_core.steps.dataset import DatasetHandle
 from coder_core.steps.encoding import EncoderHandle
 from coder_core.steps.text_bank import ClassChunk
 from coder_core.steps.workplace import Product
+from tasks.gpu import gpu_slot
 from tasks.logs import log_product
-from tasks.policy import DOOR_POLICY, STEP_POLICY
+from tasks.policy import ASK_POLICY, DOOR_POLICY, EMBED_POLICY, STEP_POLICY
 
 
 @task(task_run_name="plan-generation", **STEP_POLICY)
@@ -22,7 +23,7 @@ def plan_generation(dataset: DatasetHandle, spec: EvalSpec, runtime: Runtime) ->
     return steps.text_bank.plan_generation(dataset.classes, spec.texts, runtime)
 
 
-@task(task_run_name="generate-texts-{chunk.name}", **STEP_POLICY)
+@task(task_run_name="generate-texts-{chunk.name}", **ASK_POLICY)
 def generate_texts(
     chunk: ClassChunk,
     dataset: DatasetHandle,
@@ -60,9 +61,10 @@ def write_texts(dataset: DatasetHandle, bank: Product, spec: EvalSpec, runtime: 
     return product
 
 
-@task(task_run_name="embed-texts-{encoder.identity.label}", **STEP_POLICY)
+@task(task_run_name="embed-texts-{encoder.identity.label}", **EMBED_POLICY)
 def embed_texts(texts: Product, encoder: EncoderHandle, runtime: Runtime, step: str = "embed_texts") -> Product:
     """Embed the texts that the ledger does not hold yet; `step` is what that is called among the timings."""
-    product = steps.text_embeddings.embed_texts(texts.artifact, encoder, runtime, step=step)
+    with gpu_slot(runtime):
+        product = steps.text_embeddings.embed_texts(texts.artifact, encoder, runtime, step=step)
     log_product(product)
     return product

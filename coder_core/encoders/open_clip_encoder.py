@@ -14,6 +14,7 @@ from torch.nn import functional
 from coder_core.encoders.device import choose_device
 from coder_core.encoders.open_clip_model import load_open_clip
 from coder_core.encoders.text_tower import as_token_rows, can_cut, embed_sorted, uncut_lengths
+from coder_core.interruption import check_interruption
 from coder_core.specs import OpenClipEncoder
 
 
@@ -61,6 +62,7 @@ class OpenClip:
         pieces = []
         with self._slot, torch.inference_mode():
             for start in range(0, len(prepared), self.batch_size):
+                check_interruption()
                 batch = torch.stack(list(prepared[start : start + self.batch_size])).to(self.device)
                 pieces.append(functional.normalize(self._clip.model.encode_image(batch).float(), dim=-1).cpu())
         return np.asarray(torch.cat(pieces).numpy())

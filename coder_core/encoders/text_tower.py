@@ -14,6 +14,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from coder_core.interruption import check_interruption
+
 PROBES = ("a photo of a cat", "a photo of a small black dog which has a long and thin tail")
 TOLERANCE = 1e-4
 """Largest difference of a coordinate at which cut and full texts count as equal (float32 noise is about 1e-6)."""
@@ -113,6 +115,7 @@ def embed_sorted(
     pieces = []
     with torch.inference_mode():
         for rows in torch.split(order, batch_size):
+            check_interruption()
             batch = tokens[rows].to(device)
             encoded = encode_tokens(model, batch[:, : int(lengths[rows].max())]) if cut else encode_full(model, batch)
             pieces.append(encoded.float().cpu())

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import torch
 
 from coder_core.coder.matrix import coder_matrix
+from coder_core.interruption import check_interruption
 from coder_core.report.progress import track
 from coder_core.specs import Runtime
 from coder_core.steps.encoding import EncoderHandle, open_ledger
@@ -38,6 +39,7 @@ def write_matrix_shard(
         for part in shard.parts:
             listing = artifacts.read_part(image_embeddings, part)
             for name, piece in _pieces(part, listing, len(texts), runtime):
+                check_interruption()
                 record = writer.found_part(name)
                 if record is None:
                     images = torch.from_numpy(ledger.read(piece.column("key").to_pylist()))

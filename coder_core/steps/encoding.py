@@ -8,6 +8,7 @@ from jaxtyping import Float
 from coder_core.encoders.base import EncoderIdentity
 from coder_core.encoders.loading import identify_encoder, load_encoder
 from coder_core.fingerprint import content_hash
+from coder_core.interruption import check_interruption
 from coder_core.report.progress import track
 from coder_core.specs import OpenClipEncoder, PrecomputedEncoder, Runtime
 from coder_core.steps.workplace import Handle, open_store
@@ -45,6 +46,7 @@ def embed_missing(texts: Sequence[str], encoder: EncoderHandle, runtime: Runtime
         model = load_encoder(encoder.spec, encoder.identity, device=runtime.device, batch_size=runtime.batch_size)
         with track("embedding texts", total=len(missing), unit="texts") as progress:
             for start in range(0, len(missing), TEXTS_PER_APPEND):
+                check_interruption()
                 chunk = missing[start : start + TEXTS_PER_APPEND]
                 ledger.append(chunk, model.encode_texts([text_of[key] for key in chunk]))
                 progress.advance(len(chunk))

@@ -16,6 +16,7 @@ from coder_core.encoders.loading import load_encoder
 from coder_core.errors import FeatureFileError
 from coder_core.fingerprint import content_hash
 from coder_core.images.decoding import BrokenImageError, decode_image
+from coder_core.interruption import check_interruption
 from coder_core.specs import PrecomputedEncoder, Runtime
 from coder_core.steps.encoding import EncoderHandle
 from coder_core.storage.embedding_ledger import EmbeddingLedger
@@ -87,6 +88,7 @@ class PartEmbedder:
         with ThreadPoolExecutor(self._runtime.workers) as readers, ThreadPoolExecutor(1) as ahead:
             chunks = [listing.slice(start, IMAGES_PER_CHUNK) for start in range(0, len(listing), IMAGES_PER_CHUNK)]
             for chunk in _one_ahead(chunks, lambda piece: self._prepare(piece, readers), ahead):
+                check_interruption()
                 if chunk.missing:
                     self._append(chunk.missing, self._encoder().encode_images(chunk.prepared))
                 keys += chunk.keys

@@ -11,10 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from coder_core.errors import DatasetError
+from coder_core.interruption import check_interruption
 from coder_core.report.progress import track
 from coder_core.specs import Runtime
 from coder_core.steps.encoding import EncoderHandle, open_ledger
 from coder_core.steps.image_batches import PartEmbedder
+from coder_core.steps.known_files import KnownFiles
 from coder_core.steps.workplace import Handle, Product, Stopwatch, open_store
 from coder_core.storage.artifacts import Artifact, ArtifactPayload, ArtifactStore, ArtifactWriter
 from coder_core.storage.manifest import PartRecord
@@ -63,13 +65,15 @@ def embed_image_shard(shard: Shard, images: Artifact, encoder: EncoderHandle, ru
     watch, artifacts = Stopwatch(), open_store(runtime)
     writer = artifacts.writer(_payload(images, encoder))
     ledger = open_ledger(artifacts, "image_embeddings", encoder)
+    files = KnownFiles(artifacts, ledger)
     records, computed = [], 0
     with track("embedding images", total=shard.rows, unit="images") as progress:
         for name in shard.parts:
+            check_interruption()
             record = writer.found_part(name)
             if record is None or ledger.missing(_embedded_keys(writer.read_part(name, ["key", "problem"]))):
                 embedder = PartEmbedder(ledger, encoder, runtime)
-                record = writer.write_part(name, embedder.embed(artifacts.read_part(images, name)))
+                record = writer.write_part(name, files.embed(artifacts.read_part(images, name), embedder))
                 computed += embedder.computed
             progress.advance(record.rows)
             records.append(record)

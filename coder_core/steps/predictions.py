@@ -13,6 +13,7 @@ import torch
 
 from coder_core.coder.classifier import Classifier
 from coder_core.evaluation.predictions import HONEST, STORED_CLASSES, Predictions, build_predictions
+from coder_core.interruption import check_interruption
 from coder_core.methods import build_classifier
 from coder_core.report.progress import track
 from coder_core.specs import Runtime
@@ -61,6 +62,7 @@ def predict_shard(
     writers = {method: artifacts.writer(_payload(inputs, method)) for method in methods}
     with track("classifying", total=shard.rows, unit="images") as progress:
         for part in shard.parts:
+            check_interruption()
             if any(writer.found_part(part) is None for writer in writers.values()):
                 listing = artifacts.read_part(inputs.image_embeddings, part)
                 for method, table in _predict_part(listing, ledger, classifiers).items():

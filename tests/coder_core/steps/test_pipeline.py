@@ -149,6 +149,7 @@ def test_no_runtime_setting_changes_a_key(world: World, tmp_path: Path, monkeypa
         "workers": 5,
         "matrix_part_mb": 1,
         "classes_per_task": 2,
+        "gpu_slots": 3,
         "settle_seconds": 1,
     }
     llm = LlmRuntime(concurrency=3)

@@ -1,0 +1,47 @@
+"""Work that can be told to stop: between two batches, where nothing is lost.
+
+A run that is cancelled waits for the threads that still work for it. Prefect grants 30 seconds before it kills; a shard
+of images may take an hour. So whoever starts threads opens `interruptible()`, and the loops that take long ask
+`check_interruption()` before each batch. A context variable carries the answer: it belongs to one run, follows its
+tasks into their threads, and leaves other runs of the same process alone. What is in the ledgers stays; the next run
+goes on from there.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from coder_core.errors import CoderError
+
+_STOP: ContextVar[threading.Event | None] = ContextVar("coder_stop", default=None)
+
+
+class InterruptedWorkError(CoderError):
+    """The run that this work belongs to has ended; what is in the store stays."""
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let the work that is started in the block stop at its next batch when the block ends by any exception."""
+    stop = threading.Event()
+    token = _STOP.set(stop)
+    try:
+        yield
+    except BaseException:  # cancellation and Ctrl-C are no `Exception`
+        stop.set()
+        raise
+    finally:
+        _STOP.reset(token)
+
+
+def check_interruption() -> None:
+    """Stop here if the run has ended; costs nothing otherwise.
+
+    Raises:
+        InterruptedWorkError: It has.
+    """
+    stop = _STOP.get()
+    if stop is not None and stop.is_set():
+        problem = "stopped between two batches, because the run was cancelled or another task of it failed."
+        raise InterruptedWorkError(problem, remedy="Run again: it goes on from here.")

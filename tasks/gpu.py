@@ -1,0 +1,111 @@
+"""The accelerator is held by few tasks at a time: within a process by a counter, between processes by Prefect.
+
+Prefect's `concurrency(name)` is silently no limit when nobody has created `name` on the server (architecture.md,
+section 5). So the limit is looked up first: where it is, a slot of it is taken with `strict=True`; where it is not, the
+run says once that only its own tasks are kept apart. `serve` creates it; elsewhere
+`prefect gcl create coder-gpu --limit 1` does. On the CPU there is nothing to share and nothing is asked.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from prefect.client.orchestration import get_client
+from prefect.concurrency.asyncio import AcquireConcurrencySlotTimeoutError
+from prefect.concurrency.sync import concurrency
+from prefect.exceptions import ObjectNotFound
+from prefect.logging import get_run_logger
+
+from coder_core.encoders.device import choose_device
+from coder_core.interruption import check_interruption
+from coder_core.specs import Runtime
+
+GPU_LIMIT = "coder-gpu"
+"""Name of the global concurrency limit on the server."""
+
+LEASE_SECONDS = 60.0
+"""After this time a slot whose holder was killed is free again (the server looks every 15 s); the shortest is best, and
+Prefect renews a lease at three quarters of it."""
+
+PATIENCE_SECONDS = 5.0
+"""How long one attempt waits: between two the task looks whether its run was cancelled."""
+
+
+class _Slots:
+    """Counts the tasks of this process that hold the accelerator; the limit comes with every request."""
+
+    def __init__(self) -> None:
+        self._held = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def hold(self, limit: int) -> Iterator[None]:
+        """Wait until fewer than `limit` hold a slot, and hold one."""
+        with self._changed:
+            while self._held >= limit:
+                check_interruption()
+                self._changed.wait(PATIENCE_SECONDS)
+            self._held += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held -= 1
+                self._changed.notify()
+
+
+_slots = _Slots()
+
+
+@contextmanager
+def gpu_slot(runtime: Runtime) -> Iterator[None]:
+    """Hold the accelerator for a block; on the CPU this does nothing."""
+    if choose_device(runtime.device) == "cpu":
+        yield
+        return
+    with _slots.hold(runtime.gpu_slots), ExitStack() as stack:
+        if has_server_limit():
+            _take_server_slot(stack)
+        yield
+
+
+def say_what_is_limited(runtime: Runtime) -> None:
+    """Say in the log of a run that other runs are not kept off its accelerator, if that is so."""
+    if choose_device(runtime.device) == "cpu" or has_server_limit():
+        return
+    get_run_logger().warning(
+        "The server has no limit %r: only the tasks of this run are kept apart on the accelerator. To share it with "
+        "other runs, create it once: prefect gcl create %s --limit 1",
+        GPU_LIMIT,
+        GPU_LIMIT,
+    )
+
+
+def has_server_limit() -> bool:
+    """Whether the server has the limit, and enforces it."""
+    with get_client(sync_client=True) as client:
+        try:
+            return client.read_global_concurrency_limit_by_name(GPU_LIMIT).active
+        except ObjectNotFound:
+            return False
+
+
+def _take_server_slot(stack: ExitStack) -> None:
+    """Enter the limit. A lease that cannot be renewed (the server restarts) is told and does not end the work."""
+    is_told = False
+    while True:
+        slot = concurrency(
+            GPU_LIMIT,
+            timeout_seconds=PATIENCE_SECONDS,
+            lease_duration=LEASE_SECONDS,
+            strict=True,
+            raise_on_lease_renewal_failure=False,
+        )
+        try:
+            stack.enter_context(slot)
+            return
+        except AcquireConcurrencySlotTimeoutError:
+            check_interruption()
+        if not is_told:
+            get_run_logger().info("Waiting for a slot of %r.", GPU_LIMIT)
+            is_told = True

@@ -1,0 +1,78 @@
+"""Work stops at its next batch when the block that started it ends by an exception, and only that block's work."""
+
+import contextvars
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from coder_core.encoders.open_clip_encoder import OpenClip
+from coder_core.interruption import InterruptedWorkError, check_interruption, interruptible
+from coder_core.specs import OpenClipEncoder
+
+
+def test_nothing_stops_outside_and_after_a_block_that_ended_well() -> None:
+    check_interruption()
+    with interruptible():
+        check_interruption()
+    check_interruption()
+
+
+@pytest.mark.parametrize("reason", [KeyboardInterrupt, SystemExit, ValueError])
+def test_threads_of_a_block_stop_when_it_ends_by_any_exception(reason: type[BaseException]) -> None:
+    batches, working = 0, threading.Event()
+
+    def work() -> None:
+        nonlocal batches
+        while batches < 1_000:
+            check_interruption()
+            batches += 1
+            working.set()
+            threading.Event().wait(0.01)
+
+    def run(pool: ThreadPoolExecutor) -> None:
+        with interruptible():
+            started.append(pool.submit(contextvars.copy_context().run, work))
+            assert working.wait(10)
+            raise reason
+
+    started: list[Future[None]] = []
+    with ThreadPoolExecutor(1) as pool:
+        with pytest.raises(reason):
+            run(pool)
+        with pytest.raises(InterruptedWorkError, match="Run again"):
+            started[0].result(timeout=10)
+    assert batches < 1_000
+    check_interruption()
+
+
+def test_another_run_in_the_same_process_goes_on() -> None:
+    with interruptible():
+        outer = contextvars.copy_context()
+        inner = interrupted_context()
+        outer.run(check_interruption)
+        with pytest.raises(InterruptedWorkError):
+            inner.run(check_interruption)
+
+
+def interrupted_context() -> contextvars.Context:
+    found = []
+    try:
+        with interruptible():
+            found.append(contextvars.copy_context())
+            raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        return found[0]
+
+
+def test_a_model_stops_between_two_batches(tiny_clip: Path) -> None:
+    encoder = OpenClip(OpenClipEncoder(kind="open_clip", checkpoint=str(tiny_clip)), device="cpu", batch_size=1)
+    image = encoder.prepare_image(Image.new("RGB", (8, 8)))
+    assert len(encoder.encode_images([image])) == 1
+    stopped = interrupted_context()
+    with pytest.raises(InterruptedWorkError):
+        stopped.run(encoder.encode_images, [image])
+    with pytest.raises(InterruptedWorkError):
+        stopped.run(encoder.encode_texts, ["a wren"])
