@@ -52,9 +52,8 @@ class Announcements:
         claims = [self._read(path) for path in paths]
         return max(claims, default=None)
 
-    def claim(self, change_key: str, *, now: datetime) -> Claim | None:
-        """Take the next announcement of a change; None where another watcher was faster."""
-        last = self.latest(change_key)
+    def claim(self, change_key: str, last: Claim | None, *, now: datetime) -> Claim | None:
+        """Take the announcement after the one that was seen last; None where another watcher was faster."""
         claim = Claim(attempt=last.attempt + 1 if last else 1, announced_at=now)
         content = json.dumps({"announced_at": now.astimezone(UTC).isoformat()}).encode("ascii")
         path = f"{self._folder}/{change_key}/{claim.attempt:06d}.json"

@@ -95,9 +95,10 @@ def claim_announcement(look: ClassLook, runtime: Runtime, *, now: datetime, is_u
     if not look.has_changed:
         announcements.clear()
         return False
-    if not is_due(announcements.latest(look.change_key), now=now, is_under_way=is_under_way):
+    last = announcements.latest(look.change_key)
+    if not is_due(last, now=now, is_under_way=is_under_way):
         return False
-    return announcements.claim(look.change_key, now=now) is not None
+    return announcements.claim(look.change_key, last, now=now) is not None
 
 
 def _outside_list(spec: EvalSpec) -> ClassSource | None:

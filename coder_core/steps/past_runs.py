@@ -51,7 +51,7 @@ def find_latest_run(artifacts: ArtifactStore, name: str, *, other_than: str = ""
 
     Args:
         artifacts: The store.
-        name: The evaluation, as its config names it.
+        name: The evaluation, as its config names it; the ids of its runs begin with it.
         other_than: A run that does not count.
     """
     tables = ResultTables(artifacts.store)

@@ -74,11 +74,12 @@ def query_classes(sql: str, *, tables: Mapping[str, str], database: str | None) 
 def _run(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
     try:
         check_read_only(connection, sql)
-        return connection.execute(sql).to_arrow_table()
+        return connection.sql(sql).to_arrow_table()
     except QueryError as error:
         raise QueryError(error.problem, PLACE, _REMEDY) from error
     except duckdb.Error as error:
-        raise QueryError(str(error).strip(), PLACE, _REMEDY) from error
+        words = [word for word in str(error).split() if word.strip("^")]  # DuckDB points at a place in its own line
+        raise QueryError(f"{' '.join(words)}.", PLACE, _REMEDY) from error
 
 
 def _attach(connection: duckdb.DuckDBPyConnection, path: str, place: str) -> None:
