@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help run test test-quick check format bench docs micro-clip clean
+.PHONY: help run test test-quick check format bench docs micro-clip serve clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -21,6 +21,9 @@ $(VENV)/.installed-dev: $(BIN)/python pyproject.toml
 
 run: $(VENV)/.installed ## Run the demonstration: 65 flags, texts against names
 	$(BIN)/coder-eval run
+
+serve: $(VENV)/.installed ## Server, deployments and a worker on this machine, until Ctrl-C (docs/operations.md)
+	@exec $(BIN)/coder-eval serve
 
 test: $(VENV)/.installed-dev ## Run all tests
 	$(BIN)/python -m pytest

@@ -71,5 +71,11 @@ class QueryError(CoderError):
     exit_code = 5
 
 
+class ServiceError(CoderError):
+    """A part of the service (server, worker, deployment) does not start or has ended."""
+
+    exit_code = 7
+
+
 class LabelLeakError(CoderError):
     """Prediction code was about to see test labels."""

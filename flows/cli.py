@@ -18,6 +18,7 @@ from flows.cli_common import explain_errors, set_option, store_option
 from flows.cli_explain import explain
 from flows.cli_predict import predict
 from flows.cli_prefect import prefect_ready
+from flows.cli_serve import deploy, serve
 from flows.cli_store import store as store_group
 from flows.cli_texts import texts
 
@@ -39,6 +40,8 @@ main.add_command(ablation)
 main.add_command(classes)
 main.add_command(compare)
 main.add_command(predict)
+main.add_command(serve)
+main.add_command(deploy)
 
 
 @main.command()

@@ -16,7 +16,6 @@ from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 
-from coder_core.encoders.device import choose_device
 from coder_core.interruption import check_interruption
 from coder_core.specs import Runtime
 
@@ -60,7 +59,7 @@ _slots = _Slots()
 @contextmanager
 def gpu_slot(runtime: Runtime) -> Iterator[None]:
     """Hold the accelerator for a block; on the CPU this does nothing."""
-    if choose_device(runtime.device) == "cpu":
+    if _is_on_cpu(runtime):
         yield
         return
     with _slots.hold(runtime.gpu_slots), ExitStack() as stack:
@@ -71,7 +70,7 @@ def gpu_slot(runtime: Runtime) -> Iterator[None]:
 
 def say_what_is_limited(runtime: Runtime) -> None:
     """Say in the log of a run that other runs are not kept off its accelerator, if that is so."""
-    if choose_device(runtime.device) == "cpu" or has_server_limit():
+    if _is_on_cpu(runtime) or has_server_limit():
         return
     get_run_logger().warning(
         "The server has no limit %r: only the tasks of this run are kept apart on the accelerator. To share it with "
@@ -88,6 +87,12 @@ def has_server_limit() -> bool:
             return client.read_global_concurrency_limit_by_name(GPU_LIMIT).active
         except ObjectNotFound:
             return False
+
+
+def _is_on_cpu(runtime: Runtime) -> bool:
+    from coder_core.encoders.device import choose_device  # torch: `serve` needs the limit's name and no model
+
+    return choose_device(runtime.device) == "cpu"
 
 
 def _take_server_slot(stack: ExitStack) -> None:

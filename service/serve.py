@@ -1,0 +1,262 @@
+"""`make serve`: a Prefect server, the deployments and a worker on this machine, until Ctrl-C or SIGTERM.
+
+One process watches the others. The worker is started again when it dies, because a run may have taken it down (memory);
+its runs are reported crashed at once. When the server dies everything is stopped and told in one line: its database may
+be full or broken, and whoever supervises this program (systemd, a container) starts all of it anew. The order of
+stopping is runs, worker, server: so the server still hears how each run ended.
+"""
+
+import json
+import os
+import shlex
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+from coder_core.errors import ConfigError, ServiceError
+from service.dead_runs import report_dead_runs, runs_under_way
+from service.guards import check_free, only_one, stop_signals
+from service.plugin import STANDING, served_home
+from service.processes import Part
+from service.standing import POOL, prepare, require_project
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+HOST = "127.0.0.1"
+"""The server has no passwords: it must not be reachable from elsewhere."""
+
+DEFAULT_PORT = 4200
+"""Prefect's own default; PREFECT_SERVER_API_PORT names another."""
+
+START_SECONDS = 240.0
+"""For a server's first start: 22 s for a fresh database on two cores, more on a busy machine."""
+
+GRACE_SECONDS = 45.0
+"""For runs and worker to end: Prefect kills a cancelled run after 30 s, and then tells the server."""
+
+RESTARTS, RESTART_WINDOW_SECONDS = 3, 600.0
+"""A worker that dies more often than this has a lasting reason, and starting it again would hide that."""
+
+EXAMPLE_QUERY = 'coder-eval query "SELECT run_id, method, metric, value FROM metrics"'
+
+QUIET_ENVIRONMENT = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "coder_core",
+    "PREFECT_PLUGINS_ENABLED": "false",
+    # Held in memory, as Prefect does by default, leases are forgotten when the server restarts, and their slots never
+    # come back: a deployment with a limit would wait for ever.
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    "PREFECT_WORKER_QUERY_SECONDS": "5",
+}
+"""Defaults of server, worker and runs; what the user has set wins."""
+
+
+class StopRequestedError(BaseException):
+    """Ctrl-C, SIGTERM or a closed terminal: no error, and nothing may take it for one."""
+
+
+class ServeSettings(NamedTuple):
+    """What can be chosen.
+
+    Attributes:
+        home: Folder of the server's database and all logs.
+        api_url: Where the server is, or shall be.
+        runs: Flow runs at a time.
+        gpu_slots: Tasks on the accelerator at a time, where the server has no limit yet.
+        environment: Of everything that is started.
+    """
+
+    home: Path
+    api_url: str
+    runs: int
+    gpu_slots: int
+    environment: dict[str, str]
+
+
+def load_settings(environment: Mapping[str, str], *, runs: int, gpu_slots: int) -> ServeSettings:
+    """Read what the environment says; PREFECT_API_URL names a server, else one on this machine is meant."""
+    home = served_home()
+    port = environment.get("PREFECT_SERVER_API_PORT") or str(DEFAULT_PORT)
+    if not port.isdecimal() or not 0 < int(port) < 65_536:
+        raise ConfigError(f"{port!r} is no port.", "PREFECT_SERVER_API_PORT", "Give a number from 1 to 65535.")
+    api_url = environment.get("PREFECT_API_URL") or f"http://{HOST}:{port}/api"
+    own = {"PREFECT_HOME": str(home), "PREFECT_API_URL": api_url}
+    store = {"CODER_STORE": str(Path("store").absolute())}
+    return ServeSettings(home, api_url, runs, gpu_slots, {**QUIET_ENVIRONMENT, **store, **environment, **own})
+
+
+class Service:
+    """The parts and their order.
+
+    Args:
+        settings: What to run, and where.
+        say: Prints one line for the person who started it.
+    """
+
+    def __init__(self, settings: ServeSettings, say: Callable[[str], None]) -> None:
+        self.settings, self._say = settings, say
+        logs, token = settings.home / "logs", uuid.uuid4().hex
+        self.server = Part("server", f"server-{token}", logs / "server.log")
+        self.worker = Part("worker", f"worker-{token}", logs / "worker.log")
+        self._is_own_server = False
+        self._deaths: list[float] = []
+        self._grace_seconds = GRACE_SECONDS
+        self._is_stopping = False
+
+    def run(self) -> None:
+        """Start everything, watch it, and stop everything, whatever happens.
+
+        Raises:
+            ConfigError: Something here is not as it must be.
+            ServiceError: A part does not start, or ended and cannot be started again.
+        """
+        require_project()
+        self.settings.home.joinpath("logs").mkdir(parents=True, exist_ok=True)
+        with only_one(self.settings.home), stop_signals(self._request_stop):
+            try:
+                self._start()
+                while True:
+                    time.sleep(1.0)
+                    self._look()
+            except StopRequestedError:
+                self._say("Stopping: runs are cancelled first; what they have done stays in the store.")
+            finally:
+                self._stop()
+                self._say("Stopped.")
+
+    def _start(self) -> None:
+        settings = self.settings
+        self._start_server()
+        with self._client() as client:
+            self._say("Deploying what prefect.yaml names.")
+            prepare(client, settings.environment, pool_type="process", gpu_slots=settings.gpu_slots)
+            if self._is_own_server:
+                self._report(report_dead_runs(client))
+            self._start_worker()
+            self._wait("worker", self.worker, lambda: self._is_worker_online(client))
+        self._say(self._welcome())
+
+    def _start_server(self) -> None:
+        address = urlsplit(self.settings.api_url)
+        if self._answers():
+            self._say(f"A Prefect server answers at {self.settings.api_url}: it is used, and left running at the end.")
+            return
+        if address.hostname not in (HOST, "localhost"):
+            remedy = "Start it there, or unset PREFECT_API_URL: a server is then started here."
+            raise ServiceError("no Prefect server answers there.", f"PREFECT_API_URL: {self.settings.api_url}", remedy)
+        port = address.port or DEFAULT_PORT
+        check_free(HOST, port)
+        self._say(f"Starting a Prefect server at http://{HOST}:{port} (its files: {self.settings.home}).")
+        self._is_own_server = True
+        arguments = ("prefect", "server", "start", "--host", HOST, "--port", str(port))
+        self.server.start(arguments, self.settings.environment)
+        self._wait("server", self.server, self._answers)
+        standing = self.settings.home / STANDING
+        standing.write_text(json.dumps({"api_url": self.settings.api_url}), encoding="utf-8")
+
+    def _start_worker(self) -> None:
+        options = ("--pool", POOL, "--name", self._worker_name, "--limit", str(self.settings.runs))
+        self.worker.start(("prefect", "worker", "start", *options), self.settings.environment)
+
+    def _look(self) -> None:
+        """Notice a part that has ended."""
+        if self.server.status is not None:
+            raise _has_ended(self.server, "Free what it lacks (disk, memory) and start this again; runs resume.")
+        if self.worker.status is None:
+            return
+        now = time.monotonic()
+        self._deaths = [death for death in self._deaths if now - death < RESTART_WINDOW_SECONDS] + [now]
+        if len(self._deaths) > RESTARTS:
+            raise _has_ended(self.worker, f"It did so {len(self._deaths)} times in ten minutes: mend that first.")
+        self._say(f"The worker has ended (status {self.worker.status}): it is started again.")
+        self.worker.stop(0.0)  # what it left behind: nobody would hear how those runs end
+        if self._is_own_server:
+            with self._client() as client:
+                self._report(report_dead_runs(client))
+        self._start_worker()
+
+    def _stop(self) -> None:
+        """Runs, worker, server; a second Ctrl-C takes the patience away."""
+        self._is_stopping = True
+        self.settings.home.joinpath(STANDING).unlink(missing_ok=True)
+        if self._is_own_server and self.server.status is None and self.worker.status is None and self._answers():
+            self._cancel_runs()
+        self.worker.stop(self._grace_seconds)
+        if self._is_own_server and self.server.status is None and self._answers():
+            with self._client() as client:
+                report_dead_runs(client)
+        self.server.stop(self._grace_seconds)
+
+    def _cancel_runs(self) -> None:
+        """Have the worker end its runs and say so; a worker that is asked to end would wait for them instead."""
+        from prefect.states import Cancelling
+
+        with self._client() as client:
+            for run in runs_under_way(client):
+                client.set_flow_run_state(run.id, Cancelling(message="The service was stopped."), force=True)
+            deadline = time.monotonic() + self._grace_seconds
+            while time.monotonic() < deadline and self._grace_seconds and runs_under_way(client):
+                time.sleep(0.3)
+
+    def _request_stop(self) -> None:
+        """Called by signals: the first one stops in order, the second one at once."""
+        if not self._is_stopping:
+            self._is_stopping = True
+            raise StopRequestedError
+        self._grace_seconds = 0.0
+        self.worker.kill()
+        self.server.kill()
+
+    def _wait(self, name: str, part: Part, is_ready: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not is_ready():
+            if part.status is not None:
+                raise _has_ended(part, f"The whole story: {part.log}")
+            if time.monotonic() > deadline:
+                raise ServiceError(f"the {name} is not ready after {START_SECONDS:.0f} s.", str(part.log), "Read it.")
+            time.sleep(0.3)
+
+    def _answers(self) -> bool:
+        with self._client() as client:
+            return client.api_healthcheck() is None
+
+    @contextmanager
+    def _client(self) -> Iterator["SyncPrefectClient"]:
+        from prefect.client.orchestration import SyncPrefectClient
+
+        with SyncPrefectClient(self.settings.api_url) as client:
+            yield client
+
+    @property
+    def _worker_name(self) -> str:
+        return f"serve-{socket.gethostname()}-{os.getpid()}"
+
+    def _is_worker_online(self, client: "SyncPrefectClient") -> bool:
+        return any(worker.name == self._worker_name for worker in client.read_workers_for_work_pool(POOL))
+
+    def _report(self, names: list[str]) -> None:
+        if names:
+            self._say(f"Reported as ended, because nobody works on them any more: {', '.join(names)}.")
+
+    def _welcome(self) -> str:
+        store = shlex.quote(self.settings.environment["CODER_STORE"])
+        return "\n".join(
+            [
+                f"Ready. Logs: {self.settings.home / 'logs'}. Ctrl-C stops everything. In another terminal, here:",
+                "  prefect deployment run coder-eval",
+                f"  open {self.settings.api_url.removesuffix('/api')}",
+                f"  {EXAMPLE_QUERY} --store {store}",
+            ]
+        )
+
+
+def _has_ended(part: Part, remedy: str) -> ServiceError:
+    said = f" ({part.last_words:.200})" if part.last_words else ""
+    return ServiceError(f"the {part.name} has ended with status {part.status}{said}.", str(part.log), remedy)
