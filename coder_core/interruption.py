@@ -4,10 +4,11 @@ A run that is cancelled waits for the threads that still work for it. Prefect gr
 of images may take an hour. So whoever starts threads opens `interruptible()`, and the loops that take long ask
 `check_interruption()` before each batch. A context variable carries the answer: it belongs to one run, follows its
 tasks into their threads, and leaves other runs of the same process alone. What is in the ledgers stays; the next run
-goes on from there.
+goes on from there. The same question ends work that has taken too long: nothing else can end a thread.
 """
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,10 +16,15 @@ from contextvars import ContextVar
 from coder_core.errors import CoderError
 
 _STOP: ContextVar[threading.Event | None] = ContextVar("coder_stop", default=None)
+_DEADLINE: ContextVar[float | None] = ContextVar("coder_deadline", default=None)
 
 
 class InterruptedWorkError(CoderError):
     """The run that this work belongs to has ended; what is in the store stays."""
+
+
+class TimeLimitError(CoderError):
+    """A piece of work took longer than its policy allows; what is in the store stays."""
 
 
 @contextmanager
@@ -35,13 +41,27 @@ def interruptible() -> Iterator[None]:
         _STOP.reset(token)
 
 
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Let the work of the block stop at its next batch once it has taken so long."""
+    token = _DEADLINE.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _DEADLINE.reset(token)
+
+
 def check_interruption() -> None:
-    """Stop here if the run has ended; costs nothing otherwise.
+    """Stop here if the run has ended or the time is up; costs nothing otherwise.
 
     Raises:
-        InterruptedWorkError: It has.
+        InterruptedWorkError: The run has ended.
+        TimeLimitError: The time is up.
     """
     stop = _STOP.get()
     if stop is not None and stop.is_set():
         problem = "stopped between two batches, because the run was cancelled or another task of it failed."
         raise InterruptedWorkError(problem, remedy="Run again: it goes on from here.")
+    deadline = _DEADLINE.get()
+    if deadline is not None and time.monotonic() > deadline:
+        raise TimeLimitError("stopped between two batches: its time is up.", remedy="See tasks/policy.py.")

@@ -25,8 +25,13 @@ def predict(run: str, images: tuple[str, ...], method: str, form: str, out: str 
     Ends with 3 when an image could not be read: it is named on standard error, all others are answered.
     """
     from coder_core.config import load_runtime
+    from coder_core.steps.past_classifiers import recall_classifier
+    from coder_core.storage.exports import check_export
 
     runtime = load_runtime(store=store)
+    if out is not None:
+        check_export(out)
+    recall_classifier(run, method, runtime)  # a wrong run or method is told before anything is started
     with prefect_ready():
         from flows.predict import predict as predict_flow
 

@@ -4,6 +4,7 @@ from prefect import task
 from prefect.logging import get_run_logger
 
 from coder_core import steps
+from coder_core.interruption import time_limit
 from coder_core.specs import Runtime
 from coder_core.steps.dataset import ImagesHandle
 from coder_core.steps.encoding import EncoderHandle
@@ -11,7 +12,7 @@ from coder_core.steps.image_embeddings import Shard, ShardReport
 from coder_core.steps.workplace import Product
 from tasks.gpu import gpu_slot
 from tasks.logs import log_product
-from tasks.policy import EMBED_POLICY, STEP_POLICY
+from tasks.policy import SHARD_POLICY, SHARD_SECONDS, STEP_POLICY
 
 
 @task(task_run_name="plan-image-shards", **STEP_POLICY)
@@ -20,10 +21,10 @@ def plan_image_shards(dataset: ImagesHandle, encoder: EncoderHandle, runtime: Ru
     return steps.image_embeddings.plan_embedding(dataset.images.artifact, encoder, runtime)
 
 
-@task(task_run_name="embed-images-{shard.name}", **EMBED_POLICY)
+@task(task_run_name="embed-images-{shard.name}", **SHARD_POLICY)
 def embed_image_shard(shard: Shard, dataset: ImagesHandle, encoder: EncoderHandle, runtime: Runtime) -> ShardReport:
     """Embed the images of one shard that the ledger does not hold yet."""
-    with gpu_slot(runtime):
+    with gpu_slot(runtime), time_limit(SHARD_SECONDS):
         return steps.image_embeddings.embed_image_shard(shard, dataset.images.artifact, encoder, runtime)
 
 

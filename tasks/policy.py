@@ -1,8 +1,8 @@
 """How tasks fail and come back: one place for retries, time limits and caching.
 
 Time limits are policy, not settings: they end what hangs, so they are far above what the work takes, and whoever needs
-others changes this table. A step that ran out of time is tried again and goes on where it stopped. Prefect raises the
-limit's error in the thread of the task; a call that never comes back into Python (a dead network mount) is beyond it.
+others changes this table. A step that ran out of time is tried again and goes on where it stopped. No limit ends a call
+that never comes back into Python, such as one to a dead network mount.
 """
 
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from prefect.cache_policies import NO_CACHE
 
 from coder_core.errors import CoderError, StoreError
+from coder_core.interruption import TimeLimitError
 from coder_core.storage.refusals import DamagedFileError
 
 MINUTE, HOUR = 60.0, 3600.0
@@ -21,7 +22,7 @@ def is_worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
         state.result()
     except DamagedFileError:  # it names the file, and another step has to make it anew: the next run does
         return False
-    except StoreError:
+    except (StoreError, TimeLimitError):
         return True
     except CoderError:
         return False
@@ -45,9 +46,12 @@ STEP_POLICY: dict[str, Any] = {
 """For steps: what they have done so far is in the store, so a second try goes on where the first one ended. Jitter
 keeps shards that failed together from coming back together."""
 
-EMBED_POLICY: dict[str, Any] = {**STEP_POLICY, "timeout_seconds": 12 * HOUR}
+SHARD_POLICY: dict[str, Any] = {**STEP_POLICY, "timeout_seconds": None}
+"""For steps that run in threads, where Prefect's limit warns of itself at every task: they take `SHARD_SECONDS`."""
+
+SHARD_SECONDS = 12 * HOUR
 """For one shard of images, or all texts, through a model: even at one image a second a shard of 16,384 is done in five
-hours."""
+hours. Checked between batches (`interruption.time_limit`); waiting for an accelerator does not count."""
 
 ASK_POLICY: dict[str, Any] = {**STEP_POLICY, "timeout_seconds": 24 * HOUR}
 """For asking a language model about a chunk of classes: a slow local model, or a provider that throttles. Calls have

@@ -5,6 +5,7 @@ from prefect.logging import get_run_logger
 
 from coder_core import steps
 from coder_core.atg.generation_report import GenerationReport, merge_reports
+from coder_core.interruption import time_limit
 from coder_core.specs import EvalSpec, Runtime
 from coder_core.steps.dataset import DatasetHandle
 from coder_core.steps.encoding import EncoderHandle
@@ -16,7 +17,7 @@ from coder_core.steps.workplace import Product
 from coder_core.storage.manifest import Artifact
 from coder_core.texts.kinds import TextKind
 from tasks.logs import log_product
-from tasks.policy import DOOR_POLICY, STEP_POLICY
+from tasks.policy import DOOR_POLICY, SHARD_POLICY, SHARD_SECONDS, STEP_POLICY
 
 
 @task(task_run_name="count-confused-pairs", **STEP_POLICY)
@@ -74,10 +75,11 @@ def plan_rerank(inputs: RerankInputs, runtime: Runtime) -> list[Shard]:
     return steps.rerank.plan_rerank(inputs, runtime)
 
 
-@task(task_run_name="rerank-{shard.name}", **STEP_POLICY)
+@task(task_run_name="rerank-{shard.name}", **SHARD_POLICY)
 def rerank_shard(shard: Shard, inputs: RerankInputs, runtime: Runtime) -> ShardReport:
     """Look again at the uncertain images of one shard."""
-    return steps.rerank.rerank_shard(shard, inputs, runtime)
+    with time_limit(SHARD_SECONDS):
+        return steps.rerank.rerank_shard(shard, inputs, runtime)
 
 
 @task(task_run_name="finish-rerank", **STEP_POLICY)

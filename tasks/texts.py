@@ -6,6 +6,7 @@ from prefect.logging import get_run_logger
 
 from coder_core import steps
 from coder_core.atg.generation_report import GenerationReport, merge_reports
+from coder_core.interruption import time_limit
 from coder_core.report.summary import generation_rows
 from coder_core.specs import EvalSpec, Runtime
 from coder_core.steps.dataset import DatasetHandle
@@ -14,7 +15,7 @@ from coder_core.steps.text_bank import ClassChunk
 from coder_core.steps.workplace import Product
 from tasks.gpu import gpu_slot
 from tasks.logs import log_product
-from tasks.policy import ASK_POLICY, DOOR_POLICY, EMBED_POLICY, STEP_POLICY
+from tasks.policy import ASK_POLICY, DOOR_POLICY, SHARD_POLICY, SHARD_SECONDS, STEP_POLICY
 
 
 @task(task_run_name="plan-generation", **STEP_POLICY)
@@ -61,10 +62,10 @@ def write_texts(dataset: DatasetHandle, bank: Product, spec: EvalSpec, runtime: 
     return product
 
 
-@task(task_run_name="embed-texts-{encoder.identity.label}", **EMBED_POLICY)
+@task(task_run_name="embed-texts-{encoder.identity.label}", **SHARD_POLICY)
 def embed_texts(texts: Product, encoder: EncoderHandle, runtime: Runtime, step: str = "embed_texts") -> Product:
     """Embed the texts that the ledger does not hold yet; `step` is what that is called among the timings."""
-    with gpu_slot(runtime):
+    with gpu_slot(runtime), time_limit(SHARD_SECONDS):
         product = steps.text_embeddings.embed_texts(texts.artifact, encoder, runtime, step=step)
     log_product(product)
     return product

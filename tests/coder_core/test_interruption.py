@@ -4,13 +4,23 @@ import contextvars
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from PIL import Image
 
 from coder_core.encoders.open_clip_encoder import OpenClip
-from coder_core.interruption import InterruptedWorkError, check_interruption, interruptible
+from coder_core.interruption import (
+    InterruptedWorkError,
+    TimeLimitError,
+    check_interruption,
+    interruptible,
+    time_limit,
+)
 from coder_core.specs import OpenClipEncoder
+from tasks.policy import is_worth_retrying
 
 
 def test_nothing_stops_outside_and_after_a_block_that_ended_well() -> None:
@@ -76,3 +86,21 @@ def test_a_model_stops_between_two_batches(tiny_clip: Path) -> None:
         stopped.run(encoder.encode_images, [image])
     with pytest.raises(InterruptedWorkError):
         stopped.run(encoder.encode_texts, ["a wren"])
+
+
+def test_work_ends_at_its_next_batch_once_its_time_is_up() -> None:
+    with time_limit(60.0):
+        check_interruption()
+    with time_limit(0.01):
+        threading.Event().wait(0.02)
+        with pytest.raises(TimeLimitError, match="time is up"):
+            check_interruption()
+    check_interruption()
+
+
+def test_work_that_ran_out_of_time_is_tried_again() -> None:
+    def state(error: Exception) -> Any:
+        return SimpleNamespace(result=Mock(side_effect=error))
+
+    assert is_worth_retrying(None, None, state(TimeLimitError("its time is up.")))
+    assert not is_worth_retrying(None, None, state(InterruptedWorkError("stopped.")))
