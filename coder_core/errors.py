@@ -5,7 +5,7 @@ One class per decision a caller can take; the command line turns `exit_code` int
 
 
 class CoderError(Exception):
-    """Base of every error this project raises on purpose.
+    """Base of every error this project raises on purpose; told in one line, whatever the words of others in it.
 
     Args:
         problem: What was expected and what was found, with the value.
@@ -24,7 +24,7 @@ class CoderError(Exception):
     def __str__(self) -> str:
         where = f"{self.place}: " if self.place else ""
         advice = f" {self.remedy}" if self.remedy else ""
-        return f"{where}{self.problem}{advice}"
+        return " ".join(f"{where}{self.problem}{advice}".splitlines())
 
 
 class ConfigError(CoderError):

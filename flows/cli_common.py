@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from coder_core.errors import CoderError
+from flows.cli_logging import error_line
 
 DEFAULT_STORE = "./store"
 
@@ -33,7 +34,7 @@ def explain_errors(command: Callable[..., None]) -> Callable[..., None]:
             command(*args, **kwargs)
         except CoderError as error:
             words = [word for word in str(error).split() if word.strip("^")]  # DuckDB points at a place in its own line
-            click.echo(f"error: {' '.join(words)}", err=True)
+            click.echo(error_line(" ".join(words)), err=True)
             sys.exit(error.exit_code)
 
     return wrapper

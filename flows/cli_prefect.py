@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from coder_core.errors import ConfigError
+from tasks.json_logs import log_environment
 
 PREFECT_DEFAULTS = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
@@ -21,9 +22,9 @@ def prefect_ready() -> Iterator[None]:
     """Set Prefect up and check its server; import flows inside the block, not before.
 
     Raises:
-        ConfigError: A Prefect server is named that does not answer.
+        ConfigError: A Prefect server is named that does not answer, or a log format that does not exist.
     """
-    for name, value in PREFECT_DEFAULTS.items():
+    for name, value in {**PREFECT_DEFAULTS, **log_environment(os.environ)}.items():
         os.environ.setdefault(name, value)
     _check_server()
     try:

@@ -26,7 +26,7 @@ from tasks.coder import finish_matrix, plan_matrix_shards, write_matrix_shard
 from tasks.concurrency import join, task_slots
 from tasks.dataset import check_store, load_dataset, open_encoder
 from tasks.images import embed_image_shard, finish_image_embeddings, plan_image_shards
-from tasks.logs import shorten_expected_errors
+from tasks.logs import log_run, shorten_expected_errors
 from tasks.results import publish_results
 from tasks.texts import (
     assemble_bank,
@@ -53,6 +53,8 @@ def coder_eval(
     started_at = datetime.now(UTC)
     spec = load_spec(config, overrides or ())
     runtime = runtime or load_runtime()
+    run_id = name_run(spec)
+    log_run(run_id)
     with task_slots(runtime):
         check_store(runtime)
         dataset = load_dataset(spec.dataset, runtime)
@@ -84,7 +86,7 @@ def coder_eval(
         matrix = write_matrix(spec, image_embeddings, text_embeddings, encoder, runtime)
 
     evidence = Evidence(
-        run_id=name_run(spec),
+        run_id=run_id,
         started_at=started_at,
         dataset=dataset,
         encoder=encoder,
@@ -111,7 +113,7 @@ def gather_texts(
         reports.append(generate_texts(chunk, dataset, spec, encoder, runtime, spent_usd))
         spent_usd += reports[-1].cost_usd
     if reports:
-        report_generation(reports)
+        report_generation(spec, reports)
     return assemble_bank(dataset, spec, encoder, runtime), spent_usd
 
 

@@ -15,7 +15,7 @@ from coder_core.steps.workplace import Product
 from flows import sharded
 from tasks.concurrency import task_slots
 from tasks.dataset import check_store
-from tasks.logs import shorten_expected_errors
+from tasks.logs import log_run, shorten_expected_errors
 from tasks.predict import check_out, list_new_images, recall_classifier, write_answers
 from tasks.texts import embed_texts
 
@@ -39,6 +39,7 @@ def predict(
         check_store(runtime)
         check_out(out)
         past = recall_classifier(run, method, runtime)
+        log_run(past.run_id)
         listed = list_new_images(images, runtime)
         embeddings = sharded.embed_images(listed, past.encoder, runtime)
         predictions = classify(past, embeddings, runtime)

@@ -85,10 +85,22 @@ def setup_environment(*, ctx: Any) -> "SetupResult | None":
         return None
     sys.argv[1:] = expand_bare_name(sys.argv[1:])
     command = sys.argv[1 + _skip_options(sys.argv[1:], 0) :][:1]
-    if getattr(ctx, "api_url", None) is not None or not command or command[0] in _SERVER_COMMANDS:
-        return None
-    url = find_served_api(served_home())
-    return _result({"PREFECT_API_URL": url}) if url else None
+    environment = _log_environment()
+    if getattr(ctx, "api_url", None) is None and command and command[0] not in _SERVER_COMMANDS:
+        url = find_served_api(served_home())
+        environment |= {"PREFECT_API_URL": url} if url else {}
+    return _result(environment) if environment else None
+
+
+def _log_environment() -> dict[str, str]:
+    """Let a worker or a server log as CODER_LOG_FORMAT says; what is set wins, a wrong value `coder-eval` tells."""
+    from coder_core.errors import ConfigError
+    from tasks.json_logs import SETTINGS_VARIABLE, log_environment
+
+    try:
+        return {} if SETTINGS_VARIABLE in os.environ else log_environment(os.environ)
+    except ConfigError:
+        return {}
 
 
 def _skip_options(words: Sequence[str], place: int) -> int:

@@ -24,6 +24,7 @@ from service.guards import check_free, only_one, stop_signals
 from service.plugin import STANDING, served_home
 from service.processes import Part
 from service.standing import POOL, prepare, require_project
+from tasks.json_logs import log_environment
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -89,7 +90,8 @@ def load_settings(environment: Mapping[str, str], *, runs: int, gpu_slots: int) 
     api_url = environment.get("PREFECT_API_URL") or f"http://{HOST}:{port}/api"
     own = {"PREFECT_HOME": str(home), "PREFECT_API_URL": api_url}
     store = {"CODER_STORE": str(Path("store").absolute())}
-    return ServeSettings(home, api_url, runs, gpu_slots, {**QUIET_ENVIRONMENT, **store, **environment, **own})
+    defaults = {**QUIET_ENVIRONMENT, **log_environment(environment), **store}
+    return ServeSettings(home, api_url, runs, gpu_slots, {**defaults, **environment, **own})
 
 
 class Service:

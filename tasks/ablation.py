@@ -1,7 +1,6 @@
 """Tasks: what every number and kind of texts is worth."""
 
 from prefect import task
-from prefect.artifacts import create_table_artifact
 
 from coder_core import steps
 from coder_core.specs import EvalSpec, Runtime
@@ -9,6 +8,7 @@ from coder_core.steps.dataset import DatasetHandle
 from coder_core.steps.predictions import PredictionInputs
 from coder_core.steps.rerank_tables import RerankEvidence
 from coder_core.steps.workplace import Product
+from tasks.artifacts import show_table
 from tasks.logs import log_product
 from tasks.policy import STEP_POLICY
 
@@ -20,10 +20,7 @@ def ablate_texts(
     """Score CODER on subsets of its texts; the labels are read, so this stands beside the metrics."""
     product = steps.ablation.ablate_texts(spec, seen, reranked, dataset.labels, runtime)
     rows = steps.ablation.summarise_ablation(product.artifact, runtime)
-    create_table_artifact(
-        key="ablation",
-        table=[row._asdict() for row in rows],
-        description=f"{spec.name}: top-1 accuracy by kinds and number of texts, mean and deviation over draws",
-    )
+    told = f"{spec.name}: top-1 accuracy by kinds and number of texts, mean and deviation over draws"
+    show_table(spec.name, "ablation", [row._asdict() for row in rows], told)
     log_product(product)
     return product

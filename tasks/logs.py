@@ -3,9 +3,11 @@
 import logging
 
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
 
 from coder_core.errors import CoderError
 from coder_core.steps.workplace import Product
+from tasks.json_logs import name_run_in_logs
 
 LOGGERS = ("prefect.engine", "prefect.flow_runs", "prefect.task_runs")
 """Where Prefect's engines speak about failures; a filter works on the logger that is spoken to, not on its parents."""
@@ -31,6 +33,12 @@ def shorten_expected_errors() -> None:
         logger = logging.getLogger(name)
         if not any(isinstance(found, ExpectedErrors) for found in logger.filters):
             logger.addFilter(ExpectedErrors())
+
+
+def log_run(run_id: str) -> None:
+    """Say which evaluation run this flow run works for; JSON logs carry its id from here on."""
+    name_run_in_logs(str(flow_run.id), run_id)
+    get_run_logger().info("Run %s", run_id)
 
 
 def log_product(product: Product) -> None:

@@ -1,15 +1,16 @@
 """Tasks: metrics, result tables, and what Prefect's page shows of a run."""
 
 from prefect import task
-from prefect.artifacts import create_table_artifact
 from prefect.logging import get_run_logger
 
 from coder_core import steps
 from coder_core.errors import CoderError
 from coder_core.report.class_changes import comparison_rows, describe_comparison
 from coder_core.report.summary import metric_rows
+from coder_core.report.timeline import list_step_times
 from coder_core.specs import EvalSpec, Runtime
-from coder_core.steps.results import EvalResult, Evidence
+from coder_core.steps.results import EvalResult, Evidence, list_products
+from tasks.artifacts import show_named_rows, show_plots, show_table
 from tasks.policy import STEP_POLICY
 
 
@@ -17,13 +18,19 @@ from tasks.policy import STEP_POLICY
 def publish_results(spec: EvalSpec, evidence: Evidence, runtime: Runtime) -> EvalResult:
     """Measure every method, write the result tables, make the run visible."""
     result = steps.results.publish_results(spec, evidence, runtime)
-    create_table_artifact(
-        key="metrics",
-        table=metric_rows(result),
-        description=f"{result.name}: {result.image_count} images, {result.class_count} classes; run {result.run_id}",
-    )
+    show_run(result, evidence)
     show_class_changes(result, runtime)
     return result
+
+
+def show_run(result: EvalResult, evidence: Evidence) -> None:
+    """Show metrics, the time of each step, and both as pictures."""
+    steps_taken = list_step_times(list_products(evidence))
+    told = f"{result.name}: {result.image_count} images, {result.class_count} classes; run {result.run_id}"
+    show_table(result.name, "metrics", metric_rows(result), told)
+    timings = [step._asdict() for step in steps_taken]
+    show_table(result.name, "timings", timings, f"{told}, {result.seconds:.1f} s in all")
+    show_plots(result, steps_taken, told)
 
 
 def show_class_changes(result: EvalResult, runtime: Runtime) -> None:
@@ -34,6 +41,4 @@ def show_class_changes(result: EvalResult, runtime: Runtime) -> None:
         get_run_logger().warning("not compared with the run before: %s", error)
         return
     if comparison is not None:
-        create_table_artifact(
-            key="class-changes", table=comparison_rows(comparison), description=describe_comparison(comparison)
-        )
+        show_named_rows(result.name, "class-changes", comparison_rows(comparison), describe_comparison(comparison))

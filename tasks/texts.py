@@ -1,7 +1,6 @@
 """Tasks: what is said about the classes, and where that lies in the encoder's space."""
 
 from prefect import task
-from prefect.artifacts import create_table_artifact
 from prefect.logging import get_run_logger
 
 from coder_core import steps
@@ -13,6 +12,7 @@ from coder_core.steps.dataset import DatasetHandle
 from coder_core.steps.encoding import EncoderHandle
 from coder_core.steps.text_bank import ClassChunk
 from coder_core.steps.workplace import Product
+from tasks.artifacts import show_named_rows
 from tasks.gpu import gpu_slot
 from tasks.logs import log_product
 from tasks.policy import ASK_POLICY, DOOR_POLICY, SHARD_POLICY, SHARD_SECONDS, STEP_POLICY
@@ -40,10 +40,10 @@ def generate_texts(
 
 
 @task(task_run_name="report-generation", **DOOR_POLICY)
-def report_generation(reports: list[GenerationReport]) -> None:
+def report_generation(spec: EvalSpec, reports: list[GenerationReport]) -> None:
     """Show on Prefect's page what was generated, reused and failed; refuse to go on with half a bank."""
     report = merge_reports(reports)
-    create_table_artifact(key="texts", table=generation_rows(report), description=str(report).splitlines()[0])
+    show_named_rows(spec.name, "texts", generation_rows(report), str(report).splitlines()[0])
     steps.text_bank.check_generation(report)
 
 

@@ -4,16 +4,15 @@ Drawn with matplotlib's objects, without its global state, as SVG whose bytes de
 nothing in them is read as mathematics.
 """
 
-import io
 import math
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import cycle
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from coder_core.evaluation.ablation import AblationRow, AblationSummary, summarise_draws
+from coder_core.report.svg import to_svg
 from coder_core.storage.render import printable
 
 __all__ = ["plot_ablation"]
@@ -48,7 +47,4 @@ def plot_ablation(rows: Sequence[AblationRow], *, title: str) -> bytes:
     axes.set_title(printable(title), parse_math=False)
     axes.grid(visible=True, alpha=0.3)
     axes.legend(title="kinds of text")
-    target = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": "coder-eval", "svg.fonttype": "none"}):
-        figure.savefig(target, format="svg", metadata={"Date": None})
-    return target.getvalue()
+    return to_svg(figure)

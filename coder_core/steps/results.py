@@ -155,7 +155,8 @@ def _read_texts(artifacts: ArtifactStore, evidence: Evidence) -> TextTable:
     return read_texts_and_pairs(artifacts, evidence.texts.artifact, evidence.rerank.texts.artifact)
 
 
-def _products(evidence: Evidence) -> list[Product]:
+def list_products(evidence: Evidence) -> list[Product]:
+    """What the steps of a run found or made, in their order."""
     matrix = [evidence.matrix] if evidence.matrix else []
     return [
         evidence.dataset.images,
@@ -174,14 +175,14 @@ def _products(evidence: Evidence) -> list[Product]:
 def _timing_rows(evidence: Evidence) -> list[dict[str, Any]]:
     return [
         {"step": product.step, "seconds": product.seconds, "rows": product.artifact.rows, "computed": product.computed}
-        for product in _products(evidence)
+        for product in list_products(evidence)
     ]
 
 
 def _artifact_rows(evidence: Evidence) -> list[dict[str, Any]]:
     dataset = evidence.dataset
     named = [("list_classes", dataset.classes), ("read_labels", dataset.labels)]
-    named += [(product.step, product.artifact) for product in _products(evidence)]
+    named += [(product.step, product.artifact) for product in list_products(evidence)]
     return [{"step": step, "kind": made.kind, "key": made.key, "rows": made.rows} for step, made in named]
 
 

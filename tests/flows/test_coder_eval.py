@@ -8,6 +8,7 @@ import pytest
 from prefect.client.orchestration import get_client
 
 from coder_core import steps
+from coder_core.report.markdown import escape_markdown
 from coder_core.specs import Runtime
 from coder_core.steps.results import EvalResult
 from coder_core.storage.manifest import FOLDER
@@ -110,9 +111,14 @@ def test_many_small_shards_give_the_tables_of_one(
     assert [row[4] for row in found] == pytest.approx([row[4] for row in expected], abs=1e-5)
 
 
-def test_prefect_shows_the_metrics_as_a_table(world: World, runtime: Runtime) -> None:
+def test_prefect_shows_metrics_timings_and_plots(world: World, runtime: Runtime, query: Query) -> None:
     result = coder_eval(world.settings, ["methods=[clip]"], runtime)
+    mark = escape_markdown(result.run_id)
     with get_client(sync_client=True) as client:
-        artifact = next(found for found in client.read_artifacts() if result.run_id in str(found.description))
-    assert (artifact.key, artifact.type) == ("metrics", "table")
-    assert json.loads(artifact.data) == [metric.model_dump() for metric in result.metrics]
+        shown = {found.key: found for found in client.read_artifacts() if mark in str(found.description)}
+    kinds = {key: found.type for key, found in shown.items()}
+    assert kinds == {"world-metrics": "table", "world-timings": "table", "world-plots": "markdown"}
+    assert json.loads(str(shown["world-metrics"].data)) == [metric.model_dump() for metric in result.metrics]
+    timings = [(row["step"], row["rows"], row["computed"]) for row in json.loads(str(shown["world-timings"].data))]
+    assert sorted(timings) == query("SELECT step, rows, computed FROM timings ORDER BY ALL")
+    assert str(shown["world-plots"].data).count("](data:image/svg+xml;base64,") == 2

@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 import yaml
 
+from tasks.json_logs import JSON_SETTINGS
 from tests.fixtures_deployment import Deployed
 from tests.fixtures_inputs import write_world
 
@@ -53,9 +54,10 @@ def test_a_run_writes_to_the_store_of_its_worker_and_shows_its_metrics(deployed:
     assert [(row["name"], row["image_count"]) for row in rows] == [("deployed", 120)]
     assert rows[0]["run_id"].endswith(str(run.id)[-8:])
     with deployed.client() as client:
-        (artifact,) = [found for found in client.read_artifacts() if found.flow_run_id == run.id]
-    assert (artifact.key, artifact.type) == ("metrics", "table")
-    shown = {(row["method"], row["metric"], row["value"]) for row in json.loads(artifact.data)}
+        artifacts = {found.key: found for found in client.read_artifacts() if found.flow_run_id == run.id}
+    assert artifacts.keys() == {"deployed-metrics", "deployed-timings", "deployed-plots"}
+    metrics = json.loads(artifacts["deployed-metrics"].data)
+    shown = {(row["method"], row["metric"], row["value"]) for row in metrics}
     stored = query(deployed.store, "SELECT method, metric, value FROM metrics")
     assert shown == {(row["method"], row["metric"], row["value"]) for row in stored}
 
@@ -89,6 +91,21 @@ def test_a_wrong_config_ends_in_a_failed_run_that_says_why(deployed: Deployed, c
         run.state.message
     )
     assert len(run.state.message.splitlines()) == 1
+
+
+def test_a_run_of_a_worker_logs_json_lines_with_its_run_id(deployed: Deployed, config: str) -> None:
+    variables = json.dumps({"PREFECT_LOGGING_SETTINGS_PATH": str(JSON_SETTINGS)})
+    told = deployed.prefect(
+        "deployment", "run", NAME, "--param", f"config={config}", "--job-variable", f"env={variables}", "--watch"
+    )
+    flow_run_id = next(line.split()[-1] for line in told.splitlines() if "UUID:" in line)
+    lines = deployed.store.with_name("worker.log").read_text().splitlines()
+    records = [json.loads(line) for line in lines if line.startswith("{")]
+    own = [record for record in records if record.get("flow_run_id") == flow_run_id]
+    (row,) = query(deployed.store, f"SELECT run_id FROM runs WHERE run_id LIKE '%{flow_run_id[-8:]}'")
+    assert {record["run_id"] for record in own if "task_run_name" in record} == {row["run_id"]}
+    assert {"check-store", "publish-results"} <= {record.get("task_run_name") for record in own}
+    assert own[-1]["message"].endswith("Completed()")
 
 
 def test_an_impossible_runtime_is_refused_before_there_is_a_run(deployed: Deployed, config: str) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from service import plugin
 from service.plugin import STANDING, expand_bare_name, find_served_api, is_prefect_command
+from tasks.json_logs import JSON_SETTINGS
 
 FULL = ["deployment", "run", "coder-eval/coder-eval"]
 
@@ -124,6 +125,19 @@ def test_a_command_is_told_of_the_served_api_unless_a_server_is_named(
     assert call_hook(monkeypatch, "deployment run coder-eval", api_url="http://other/api") == (FULL, None)
     for typed in ("server start", "config view", "--no-prompt profile ls", "--version", ""):
         assert call_hook(monkeypatch, typed) == (typed.split(), None)
+
+
+def test_a_worker_logs_in_the_format_that_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    monkeypatch.setenv("CODER_LOG_FORMAT", "json")
+    for typed in ("worker start --pool coder", "server start"):
+        _, result = call_hook(monkeypatch, typed)
+        assert getattr(result, "env", None) == {"PREFECT_LOGGING_SETTINGS_PATH": str(JSON_SETTINGS)}
+    monkeypatch.setenv("PREFECT_LOGGING_SETTINGS_PATH", "/mine.yml")
+    assert call_hook(monkeypatch, "worker start")[1] is None
+    monkeypatch.delenv("PREFECT_LOGGING_SETTINGS_PATH")
+    monkeypatch.setenv("CODER_LOG_FORMAT", "xml")
+    assert call_hook(monkeypatch, "worker start")[1] is None
 
 
 @pytest.mark.slow

@@ -1,0 +1,57 @@
+"""Markdown whose parts are data: Prefect's pages render Markdown, and a class name must not become a link or a picture.
+
+Prefect 3.8's page (v2, the default) shows table artifacts as text and Markdown artifacts as Markdown; its older page
+(v1) renders the cells of table artifacts as Markdown, too. A picture in a name would call a foreign server from the
+browser of whoever looks. So tables that hold names are Markdown artifacts with every name escaped, which both pages
+show right (read in the scripts that Prefect 3.8.8 ships, and v2's renderer was run on such a table).
+"""
+
+import base64
+import string
+from collections.abc import Sequence
+
+from coder_core.storage.render import printable
+
+_ESCAPES = str.maketrans({char: f"\\{char}" for char in string.punctuation})
+"""Any ASCII punctuation may stand behind a backslash (CommonMark 0.31, section 2.4); `www\\.` is no link either."""
+
+
+def escape_markdown(text: str) -> str:
+    """Write a text so that Markdown shows exactly its characters, control characters as their escapes, in one line."""
+    return printable(text).translate(_ESCAPES)
+
+
+def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Write a table; numbers stand right, every cell is escaped, None is empty.
+
+    Args:
+        headings: One per column.
+        rows: As long as the headings.
+    """
+    is_number = [
+        bool(rows) and all(isinstance(row[at], int | float | None) for row in rows) for at in range(len(headings))
+    ]
+    rule = ["---:" if right else "---" for right in is_number]
+    cells = [
+        [escape_markdown(heading) for heading in headings],
+        rule,
+        *([_cell(value) for value in row] for row in rows),
+    ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
+
+
+def embed_svg(svg: bytes, alt: str) -> str:
+    """A picture inside the Markdown itself: both pages take `data:` for images, and an image runs no script."""
+    return f"![{escape_markdown(alt)}](data:image/svg+xml;base64,{base64.b64encode(svg).decode('ascii')})"
+
+
+def _cell(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return str(value).lower()
+        case float():
+            return escape_markdown(f"{value:.6g}")
+        case _:
+            return escape_markdown(str(value))
