@@ -9,7 +9,8 @@ from coder_core.errors import CoderError
 from coder_core.steps.workplace import Product
 from tasks.json_logs import name_run_in_logs
 
-LOGGERS = ("prefect.engine", "prefect.flow_runs", "prefect.task_runs")
+FLOW_LOGGER = "prefect.flow_runs"
+LOGGERS = ("prefect.engine", FLOW_LOGGER, "prefect.task_runs")
 """Where Prefect's engines speak about failures; a filter works on the logger that is spoken to, not on its parents."""
 
 
@@ -17,14 +18,28 @@ class ExpectedErrors(logging.Filter):
     """Lets errors that explain themselves be told once per run: by the state in which it ends.
 
     A record with the traceback of such an error is dropped, because Prefect logs the state, with the same message,
-    right after it. In a record about a retry the error keeps its own words instead of a `repr`.
+    right after it. In a record about a retry the error keeps its own words instead of a `repr`. Prefect 3.8 logs the
+    failed state of a task as an error and that of a flow as information: here it is an error, too, so that whoever
+    watches for errors sees every failed run.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._failed: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record says something that the state does not say."""
+        flow_run_id = str(getattr(record, "flow_run_id", ""))
+        if record.name == FLOW_LOGGER and flow_run_id in self._failed:
+            self._failed.discard(flow_run_id)
+            record.levelno, record.levelname = logging.ERROR, logging.getLevelName(logging.ERROR)
         if isinstance(record.args, tuple):
             record.args = tuple(_Told(arg) if isinstance(arg, CoderError) else arg for arg in record.args)
-        return not (record.exc_info and isinstance(record.exc_info[1], CoderError))
+        if not (record.exc_info and isinstance(record.exc_info[1], CoderError)):
+            return True
+        if record.name == FLOW_LOGGER:  # the next record of this flow run is about its state
+            self._failed.add(flow_run_id)
+        return False
 
 
 def shorten_expected_errors() -> None:

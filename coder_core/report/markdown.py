@@ -7,18 +7,23 @@ show right (read in the scripts that Prefect 3.8.8 ships, and v2's renderer was 
 """
 
 import base64
+import re
 import string
 from collections.abc import Sequence
 
 from coder_core.storage.render import printable
 
 _ESCAPES = str.maketrans({char: f"\\{char}" for char in string.punctuation})
-"""Any ASCII punctuation may stand behind a backslash (CommonMark 0.31, section 2.4); `www\\.` is no link either."""
+"""Any ASCII punctuation may stand behind a backslash (CommonMark 0.31, section 2.4)."""
+
+_LINK_MARKS = re.compile(r"(?<=https:)(?=//)|(?<=http:)(?=//)|(?<=www)(?=\.)|(?<=@)", re.IGNORECASE)
+_NOTHING = "<!-- -->"
+"""Page v2 makes links of bare addresses after the escapes are read; a comment inside an address keeps it text."""
 
 
 def escape_markdown(text: str) -> str:
     """Write a text so that Markdown shows exactly its characters, control characters as their escapes, in one line."""
-    return printable(text).translate(_ESCAPES)
+    return _NOTHING.join(part.translate(_ESCAPES) for part in _LINK_MARKS.split(printable(text)))
 
 
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -7,7 +7,7 @@ from prefect import flow, task
 
 from coder_core.errors import CoderError, FeatureFileError, StoreError
 from coder_core.storage.refusals import DamagedFileError
-from tasks.logs import LOGGERS, ExpectedErrors, shorten_expected_errors
+from tasks.logs import FLOW_LOGGER, LOGGERS, ExpectedErrors, shorten_expected_errors
 from tasks.policy import DOOR_POLICY, STEP_POLICY, is_worth_retrying
 
 HASTY = {**STEP_POLICY, "retry_delay_seconds": 0}
@@ -52,6 +52,8 @@ def test_wrong_input_is_told_by_the_states_alone(caplog: pytest.LogCaptureFixtur
     of_task, of_flow = lines_about(error, caplog)
     assert of_task.startswith("prefect.task_runs: Finished in state Failed(")
     assert of_flow.startswith("prefect.flow_runs: Finished in state Failed(")
+    levels = [record.levelname for record in caplog.records if str(error) in record.getMessage()]
+    assert [level for level in levels if level != "DEBUG"] == ["ERROR", "ERROR"]
     assert "Traceback" not in caplog.text
 
 
@@ -62,6 +64,8 @@ def test_an_error_of_the_flow_itself_is_told_once(caplog: pytest.LogCaptureFixtu
     with pytest.raises(StoreError):
         fail_in_body(error)
     assert len(lines_about(error, caplog)) == 1
+    (told,) = [record for record in caplog.records if record.name == FLOW_LOGGER and str(error) in record.getMessage()]
+    assert (told.levelno, told.levelname) == (logging.ERROR, "ERROR"), "Prefect logs it as information"
     assert "Traceback" not in caplog.text
 
 
