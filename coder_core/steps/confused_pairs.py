@@ -45,12 +45,13 @@ def count_confused_pairs(stage1: Artifact, rerank: RerankSpec, runtime: Runtime)
         kind="confused_pairs", step_version=STEP_VERSION, spec=spec, inputs={"stage1": stage1.key}
     )
     found = artifacts.find(payload)
-    if found is None:
-        top_ids, gated = _gated_images(artifacts, stage1, rerank)
-        writer = artifacts.writer(payload)
-        writer.write_part(part_name(0), _as_arrow(count_pairs(top_ids, gated, candidates=rerank.candidates)))
-        found = writer.commit({"images": len(top_ids), "gated": int(gated.sum())})
-    return Product(step="count_confused_pairs", artifact=found, seconds=watch.seconds)
+    if found is not None:
+        return Product(step="count_confused_pairs", artifact=found, seconds=watch.seconds, reused=found.rows)
+    top_ids, gated = _gated_images(artifacts, stage1, rerank)
+    writer = artifacts.writer(payload)
+    writer.write_part(part_name(0), _as_arrow(count_pairs(top_ids, gated, candidates=rerank.candidates)))
+    made = writer.commit({"images": len(top_ids), "gated": int(gated.sum())})
+    return Product(step="count_confused_pairs", artifact=made, seconds=watch.seconds, computed=made.rows)
 
 
 def select_confused_pairs(
