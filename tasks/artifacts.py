@@ -11,6 +11,8 @@ from typing import Any
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
+from coder_core.evaluation.ablation import AblationRow
+from coder_core.report.ablation_plot import plot_ablation
 from coder_core.report.markdown import embed_svg, escape_markdown, markdown_table
 from coder_core.report.run_plots import plot_accuracy, plot_few_shot, plot_step_times
 from coder_core.report.timeline import StepTime
@@ -50,10 +52,14 @@ def show_markdown(evaluation: str, content: str, markdown: str, description: str
     create_markdown_artifact(markdown, key=artifact_key(evaluation, content), description=escape_markdown(description))
 
 
-def show_plots(result: EvalResult, steps: Sequence[StepTime], description: str) -> None:
-    """Show the accuracies and the time of each step as pictures."""
+def show_plots(
+    result: EvalResult, steps: Sequence[StepTime], ablation: Sequence[AblationRow], description: str
+) -> None:
+    """Show the accuracies, the text ablation where there is one, and the time of each step as pictures."""
     pictures = [embed_svg(plot_accuracy(result), "top-1 accuracy by method")] if result.metrics else []
     if result.few_shot:
         pictures.append(embed_svg(plot_few_shot(result.few_shot), "few-shot accuracy by shots"))
+    if ablation:
+        pictures.append(embed_svg(plot_ablation(ablation, title=result.name), "accuracy by number and kinds of texts"))
     pictures.append(embed_svg(plot_step_times(steps), "seconds by step"))
     show_markdown(result.name, "plots", "\n\n".join(pictures), description)

@@ -18,19 +18,20 @@ from tasks.policy import STEP_POLICY
 def publish_results(spec: EvalSpec, evidence: Evidence, runtime: Runtime) -> EvalResult:
     """Measure every method, write the result tables, make the run visible."""
     result = steps.results.publish_results(spec, evidence, runtime)
-    show_run(result, evidence)
+    show_run(result, evidence, runtime)
     show_class_changes(result, runtime)
     return result
 
 
-def show_run(result: EvalResult, evidence: Evidence) -> None:
+def show_run(result: EvalResult, evidence: Evidence, runtime: Runtime) -> None:
     """Show metrics, the time of each step, and both as pictures."""
     steps_taken = list_step_times(list_products(evidence))
     told = f"{result.name}: {result.image_count} images, {result.class_count} classes; run {result.run_id}"
     show_table(result.name, "metrics", metric_rows(result), told)
     timings = [step._asdict() for step in steps_taken]
     show_table(result.name, "timings", timings, f"{told}, {result.seconds:.1f} s in all")
-    show_plots(result, steps_taken, told)
+    ablation = steps.ablation.read_ablation_of(result.run_id, runtime) if result.has_ablation else []
+    show_plots(result, steps_taken, ablation, told)
 
 
 def show_class_changes(result: EvalResult, runtime: Runtime) -> None:

@@ -30,7 +30,9 @@ def test_controls_and_ablation_run_beside_the_methods(photos: World, runtime: Ru
     whole = "SELECT top1 FROM ablation WHERE texts_per_class IS NULL AND kinds LIKE '%synonym'"
     assert query(whole) == query("SELECT value FROM metrics WHERE method = 'coder' AND metric = 'top1'")
     with get_client(sync_client=True) as client:
-        shown = next(found for found in client.read_artifacts() if found.key == "photos-ablation")
+        artifacts = {found.key: found for found in client.read_artifacts()}
+    shown, plots = artifacts["photos-ablation"], artifacts["photos-plots"]
+    assert str(plots.data).count("](data:image/svg+xml;base64,") == 3
     assert json.loads(shown.data) == [
         row._asdict() for row in summarise_draws(read_ablation_of(result.run_id, runtime))
     ]
