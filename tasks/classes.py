@@ -1,6 +1,8 @@
 """Tasks: notice that the classes of an evaluation have changed, and tell the server once."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 from prefect import task
@@ -12,7 +14,8 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
@@ -25,6 +28,8 @@ EVENT = "coder.classes.updated"
 EVALUATION_FLOW = "coder-eval"
 NAMES_TOLD = 1_000
 """Names of each kind in an event: Prefect refuses events above 1.5 MB; the counts are always whole."""
+PAGE = 200
+"""Flow runs per request: the most that Prefect's server answers with."""
 UNDER_WAY = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING]
 
 
@@ -61,19 +66,30 @@ def write_payload(look: ClassLook, config: str, overrides: list[str]) -> dict[st
 
 
 def is_run_under_way(config: str, overrides: list[str]) -> bool:
-    """Whether an evaluation with these parameters is going, or was asked for and has not begun.
+    """Whether an evaluation with these parameters is going, or was asked for and has not begun."""
+    return any(is_answer(run, config, overrides) for run in read_unended_runs())
+
+
+def read_unended_runs() -> Iterator[FlowRun]:
+    """The evaluations that have not ended, page after page: what schedules have planned may fill the first ones."""
+    unended = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=UNDER_WAY)))
+    evaluations = FlowFilter(name=FlowFilterName(any_=[EVALUATION_FLOW]))
+    with get_client(sync_client=True) as client:
+        for offset in count(0, PAGE):
+            runs = client.read_flow_runs(
+                flow_filter=evaluations, flow_run_filter=unended, limit=PAGE, offset=offset, sort=FlowRunSort.ID_DESC
+            )
+            yield from runs
+            if len(runs) < PAGE:
+                return
+
+
+def is_answer(run: FlowRun, config: str, overrides: list[str]) -> bool:
+    """Whether a run that has not ended will evaluate this, or does.
 
     What a schedule has planned for later does not count: it is no answer to this change.
     """
-    going = FlowRunFilterState(type=FlowRunFilterStateType(any_=UNDER_WAY))
-    with get_client(sync_client=True) as client:
-        runs = client.read_flow_runs(
-            flow_filter=FlowFilter(name=FlowFilterName(any_=[EVALUATION_FLOW])),
-            flow_run_filter=FlowRunFilter(state=going),
-        )
-    wanted = (config, list(overrides))
-    return any(
-        (run.parameters.get("config"), list(run.parameters.get("overrides") or ())) == wanted
-        for run in runs
-        if not (run.auto_scheduled and run.state_type == StateType.SCHEDULED)
-    )
+    if run.auto_scheduled and run.state_type == StateType.SCHEDULED:
+        return False
+    asked = run.parameters.get("config"), list(run.parameters.get("overrides") or ())
+    return asked == (config, list(overrides))

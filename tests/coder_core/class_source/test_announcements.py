@@ -1,5 +1,6 @@
 """A change is announced once, and again when its run failed."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +10,9 @@ import pytest
 
 from coder_core.class_source.announcements import EXPIRY, GRACE, Announcements, Claim, is_due
 from coder_core.errors import StoreError
+from coder_core.storage.care.collection import collect_garbage
+from coder_core.storage.care.layout import Role, read_role
+from coder_core.storage.care.repairing import repair_store
 from coder_core.storage.care.verifying import verify_store
 from coder_core.storage.store import Store
 
@@ -53,6 +57,18 @@ def test_claims_are_counted_and_forgotten(tmp_path: Path) -> None:
     announcements.clear()
     assert announcements.latest(KEY) is None
     assert Announcements(store, "animals-2").latest(KEY) is not None
+
+
+def test_care_of_the_store_knows_claims_and_leaves_them_alone(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    claimed = Announcements(store, "animals").claim(KEY, None, now=NOW)
+    for path in tmp_path.rglob("*.json"):
+        os.utime(path, (1.75e9, 1.75e9))
+    assert {read_role(path)[0] for path in store.list()} == {Role.ANNOUNCEMENT}
+    assert verify_store(store).findings == ()
+    assert collect_garbage(store, timedelta(days=2), is_dry_run=False).collected == ()
+    repair_store(store)
+    assert Announcements(store, "animals").latest(KEY) == claimed
 
 
 def test_of_many_watchers_one_announces(tmp_path: Path) -> None:

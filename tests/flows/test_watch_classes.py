@@ -1,0 +1,186 @@
+"""The watcher under a real Prefect server: what it emits, and when it keeps quiet."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import yaml
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.states import Failed, Running, Scheduled, State
+
+from coder_core.class_source import announcements
+from coder_core.errors import InputError, QueryError
+from coder_core.specs import Runtime
+from flows.coder_eval import coder_eval
+from flows.watch_classes import watch_classes
+from tasks.classes import EVENT, is_answer, is_run_under_way
+from tests.fixtures_inputs import NAMES, World, write_image_class
+
+from .conftest import Query
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
+HOSTILE = "{{ event }}'; DROP TABLE runs; -- <b>../x</b>"
+
+
+@pytest.fixture
+def runtime(tmp_path: Path) -> Runtime:
+    return Runtime(store=str(tmp_path / "store"), device="cpu", settle_seconds=0.02)
+
+
+@pytest.fixture
+def config(photos: World, request: pytest.FixtureRequest) -> str:
+    """A config with a class list beside it; its name is the test's, so that its events are its own."""
+    settings = {
+        "name": request.node.originalname.replace("_", "-"),
+        "dataset": {"kind": "folder", "path": "images", "classes": {"kind": "file", "path": "classes.txt"}},
+        "encoder": photos.settings["encoder"],
+        "texts": {"domain": "bird"},
+        "methods": ["clip"],
+    }
+    (photos.folder / "config.yaml").write_text(yaml.safe_dump(settings))
+    write_list(photos, NAMES)
+    return str(photos.folder / "config.yaml")
+
+
+def write_list(photos: World, names: tuple[str, ...]) -> None:
+    (photos.folder / "classes.txt").write_text("".join(f"{name}\n" for name in names))
+
+
+@pytest.fixture
+def events(request: pytest.FixtureRequest) -> Callable[[int], list[dict[str, Any]]]:
+    """The events about this test's evaluation, once there are so many and no more come."""
+    resource = f"coder.classes.{request.node.originalname.replace('_', '-')}"
+
+    def ask() -> list[dict[str, Any]]:
+        wanted = {"event": {"name": [EVENT]}, "resource": {"id": [resource]}, "order": "ASC"}
+        with get_client(sync_client=True) as client:
+            found = client.request("POST", "/events/filter", json={"filter": wanted})
+        return list(json.loads(found.read())["events"])
+
+    def read(count: int) -> list[dict[str, Any]]:
+        deadline = time.monotonic() + 60
+        while len(ask()) < count and time.monotonic() < deadline:
+            time.sleep(0.2)
+        time.sleep(1)
+        return ask()
+
+    return read
+
+
+def test_new_classes_are_announced_once_and_evaluated(
+    photos: World, config: str, runtime: Runtime, query: Query, events: Callable[[int], list[dict[str, Any]]]
+) -> None:
+    first = watch_classes(config, ["logit_scale=50"], runtime)
+    assert (first.added, first.evaluated_run) == (NAMES, None)
+    watch_classes(config, ["logit_scale=50"], runtime)
+    (event,) = events(1)
+    assert event["payload"] == {
+        "config": config,
+        "overrides": ["logit_scale=50"],
+        "added": list(NAMES),
+        "removed": [],
+        "renamed": [],
+        "added_count": 4,
+        "removed_count": 0,
+        "renamed_count": 0,
+    }
+    coder_eval(config=event["payload"]["config"], overrides=event["payload"]["overrides"], runtime=runtime)
+    assert not watch_classes(config, ["logit_scale=50"], runtime).has_changed
+
+    write_list(photos, (*NAMES[1:], "goldcrest", HOSTILE))
+    write_image_class(photos.folder / "images", "goldcrest", 3)
+    watch_classes(config, [], runtime)
+    _, event = events(2)
+    assert event["payload"]["added"] == ["goldcrest", HOSTILE]
+    assert event["payload"]["removed"] == [NAMES[0]]
+    result = coder_eval(config, [], runtime)
+    assert (result.class_count, result.texts_embedded, result.images_embedded, result.images_reused) == (5, 2, 3, 15)
+    assert query("SELECT count(DISTINCT run_id) FROM runs") == [(2,)]
+    with get_client(sync_client=True) as client:
+        (told,) = [found for found in client.read_artifacts() if found.key == f"{result.name}-class-changes"]
+    assert result.run_id in str(told.description).replace("\\", "")
+    assert len(events(2)) == 2
+
+
+def test_a_dry_run_says_and_does_nothing(
+    config: str, runtime: Runtime, events: Callable[[int], list[dict[str, Any]]]
+) -> None:
+    assert watch_classes(config, None, runtime, is_dry_run=True).has_changed
+    assert events(0) == []
+    watch_classes(config, None, runtime)
+    assert len(events(1)) == 1
+
+
+def test_half_a_list_is_not_announced(
+    photos: World, config: str, runtime: Runtime, events: Callable[[int], list[dict[str, Any]]]
+) -> None:
+    with (photos.folder / "classes.txt").open("a") as file:
+        file.write("golden ea")
+    look = watch_classes(config, None, runtime)
+    assert "the last line has no line end" in str(look.unfinished)
+    assert events(0) == []
+    with (photos.folder / "classes.txt").open("a") as file:
+        file.write("gle\n")
+    watch_classes(config, None, runtime)
+    (event,) = events(1)
+    assert event["payload"]["added"] == [*NAMES, "golden eagle"]
+
+
+@pytest.mark.parametrize(
+    ("classes", "error", "told"),
+    [
+        ({"kind": "file", "path": "missing.txt"}, InputError, "missing.txt: FileNotFoundError"),
+        ({"kind": "file", "path": "empty.txt"}, InputError, "empty.txt: there is no class in it"),
+        ({"kind": "query", "sql": "DROP TABLE x"}, QueryError, "Only reading is allowed, not DROP"),
+    ],
+)
+def test_a_source_that_cannot_be_used_fails_the_look(
+    photos: World, config: str, runtime: Runtime, classes: dict[str, str], error: type[Exception], told: str
+) -> None:
+    (photos.folder / "empty.txt").write_text("")
+    with pytest.raises(error, match=told):
+        watch_classes(config, [f"dataset.classes={json.dumps(classes)}"], runtime)
+
+
+def test_a_failed_run_is_announced_again(
+    config: str,
+    runtime: Runtime,
+    events: Callable[[int], list[dict[str, Any]]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(announcements, "GRACE", announcements.timedelta(0))
+    monkeypatch.setattr(announcements, "FIRST_RETRY", announcements.timedelta(seconds=1))
+    watch_classes(config, None, runtime)
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run(coder_eval, parameters={"config": config, "overrides": []}, state=Scheduled())
+        for state in (Scheduled(), Running()):
+            client.set_flow_run_state(run.id, state, force=True)
+            time.sleep(1.1)
+            watch_classes(config, None, runtime)
+            assert is_run_under_way(config, [])
+            assert len(events(1)) == 1
+        client.set_flow_run_state(run.id, Failed(), force=True)
+    assert not is_run_under_way(config, [])
+    watch_classes(config, None, runtime)
+    assert len(events(2)) == 2
+
+
+@pytest.mark.parametrize(
+    ("parameters", "is_planned", "state", "answers"),
+    [
+        ({"config": "a.yaml"}, False, Scheduled(), True),
+        ({"config": "a.yaml", "overrides": []}, False, Running(), True),
+        ({"config": "a.yaml", "overrides": ["logit_scale=1"]}, False, Running(), False),
+        ({"config": "b.yaml"}, False, Running(), False),
+        ({"config": "a.yaml"}, True, Scheduled(), False),
+        ({"config": "a.yaml"}, True, Running(), True),
+    ],
+)
+def test_which_run_answers_a_change(parameters: dict[str, Any], is_planned: bool, state: State, answers: bool) -> None:
+    run = FlowRun(flow_id=uuid4(), parameters=parameters, auto_scheduled=is_planned, state=state, state_type=state.type)
+    assert is_answer(run, "a.yaml", []) is answers
