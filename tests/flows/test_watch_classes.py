@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -10,8 +11,8 @@ from uuid import uuid4
 import pytest
 import yaml
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun
-from prefect.states import Failed, Running, Scheduled, State
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.states import Failed, Running, Scheduled
 
 from coder_core.class_source import announcements
 from coder_core.errors import InputError, QueryError
@@ -153,12 +154,13 @@ def test_a_failed_run_is_announced_again(
     events: Callable[[int], list[dict[str, Any]]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(announcements, "GRACE", announcements.timedelta(0))
-    monkeypatch.setattr(announcements, "FIRST_RETRY", announcements.timedelta(seconds=1))
+    monkeypatch.setattr(announcements, "GRACE", timedelta(0))
+    monkeypatch.setattr(announcements, "FIRST_RETRY", timedelta(seconds=1))
     watch_classes(config, None, runtime)
     with get_client(sync_client=True) as client:
         run = client.create_flow_run(coder_eval, parameters={"config": config, "overrides": []}, state=Scheduled())
-        for state in (Scheduled(), Running()):
+        states: list[State] = [Scheduled(), Running()]
+        for state in states:
             client.set_flow_run_state(run.id, state, force=True)
             time.sleep(1.1)
             watch_classes(config, None, runtime)
