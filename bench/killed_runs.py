@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.run_processes import StartedRun, run_whole
+from bench.run_processes import StartedRun
 from bench.scenes import Scene, Undisturbed
 from bench.store_identity import (
     count_embedded,
@@ -90,15 +90,21 @@ def kill_and_resume(scene: Scene, name: str, point: KillPoint, undisturbed: Undi
         name: Of the store; it must not be there yet.
         point: When to kill.
         undisturbed: What to compare with.
-
-    Raises:
-        RuntimeError: The run after the kill does not end with success.
     """
     if not _kill(scene, name, point):
         return None
     store = scene.store(name)
     remains = _read_remains(store, scene.folder / f"{name}.log")
-    run_whole(scene.command(name, log=f"{name}-again"))
+    again = scene.command(name, log=f"{name}-again")
+    outcome = StartedRun(again).outcome()
+    if outcome.exit_code != 0:
+        last_line = again.log.read_text().strip().rpartition("\n")[2]
+        problem = f"the run after it ended with {outcome.exit_code}: {last_line}"
+        return KillReport(point, remains, texts_embedded=0, images_embedded=0, differences=[problem])
+    return _compare(store, point, remains, undisturbed)
+
+
+def _compare(store: Store, point: KillPoint, remains: Remains, undisturbed: Undisturbed) -> KillReport:
     content = read_content(store)
     images_embedded = count_embedded(content.ledgers, "image_embeddings") - remains.images
     texts_embedded = _texts_embedded_last(store)

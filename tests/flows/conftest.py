@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import Artifact
+from prefect.client.schemas.sorting import ArtifactSort
 
 from coder_core.specs import Runtime
 from coder_core.storage.store import Store
@@ -23,3 +26,10 @@ def runtime(tmp_path: Path) -> Runtime:
 def query(runtime: Runtime) -> Query:
     """Ask the tables of that store."""
     return lambda sql: Warehouse(Store(runtime.store)).query(sql).rows
+
+
+def newest_artifacts() -> dict[str, Artifact]:
+    """By key, the newest on Prefect's page; other tests use the same server, which answers with 200 at most."""
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(sort=ArtifactSort.UPDATED_DESC)
+    return {str(artifact.key): artifact for artifact in reversed(found)}

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from prefect.client.orchestration import get_client
 
 from coder_core import steps
 from coder_core.report.markdown import escape_markdown
@@ -17,7 +16,7 @@ from coder_core.storage.warehouse import Warehouse
 from flows.coder_eval import coder_eval
 from tests.fixtures_inputs import NAMES, World, rewrite_features, write_bank, write_image_class
 
-from .conftest import Query
+from .conftest import Query, newest_artifacts
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 PREDICTED = "SELECT method, image_id, predicted, top5, probability FROM predictions WHERE run_id = '{}' ORDER BY 1, 2"
@@ -114,8 +113,7 @@ def test_many_small_shards_give_the_tables_of_one(
 def test_prefect_shows_metrics_timings_and_plots(world: World, runtime: Runtime, query: Query) -> None:
     result = coder_eval(world.settings, ["methods=[clip]"], runtime)
     mark = escape_markdown(result.run_id)
-    with get_client(sync_client=True) as client:
-        shown = {found.key: found for found in client.read_artifacts() if mark in str(found.description)}
+    shown = {key: found for key, found in newest_artifacts().items() if mark in str(found.description)}
     kinds = {key: found.type for key, found in shown.items()}
     assert kinds == {"world-metrics": "table", "world-timings": "table", "world-plots": "markdown"}
     assert json.loads(str(shown["world-metrics"].data)) == [metric.model_dump() for metric in result.metrics]

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from prefect.client.orchestration import get_client
 
 from coder_core.errors import ConfigError
 from coder_core.specs import Runtime
@@ -11,7 +10,7 @@ from coder_core.steps.ablation import read_ablation_of, summarise_draws
 from flows.coder_eval import coder_eval
 from tests.fixtures_inputs import NAMES, World, write_image_class
 
-from .conftest import Query
+from .conftest import Query, newest_artifacts
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 CONTROLS = ["waffle", "shuffled", "repeated_names", "nameless"]
@@ -29,11 +28,10 @@ def test_controls_and_ablation_run_beside_the_methods(photos: World, runtime: Ru
         assert steps.issuperset(made)
     whole = "SELECT top1 FROM ablation WHERE texts_per_class IS NULL AND kinds LIKE '%synonym'"
     assert query(whole) == query("SELECT value FROM metrics WHERE method = 'coder' AND metric = 'top1'")
-    with get_client(sync_client=True) as client:
-        artifacts = {found.key: found for found in client.read_artifacts()}
+    artifacts = newest_artifacts()
     shown, plots = artifacts["photos-ablation"], artifacts["photos-plots"]
     assert str(plots.data).count("](data:image/svg+xml;base64,") == 3
-    assert json.loads(shown.data) == [
+    assert json.loads(str(shown.data)) == [
         row._asdict() for row in summarise_draws(read_ablation_of(result.run_id, runtime))
     ]
     again = coder_eval({**photos.settings, **asked}, [], runtime)

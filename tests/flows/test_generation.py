@@ -12,7 +12,7 @@ from flows.coder_eval import coder_eval
 from tests.coder_core.atg.llm_server import LlmServer, serving
 from tests.fixtures_inputs import World
 
-from .conftest import Query
+from .conftest import Query, newest_artifacts
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 KEY = "sk-flow-that-must-not-be-shown"
@@ -45,9 +45,8 @@ def test_texts_are_generated_used_and_never_bought_again(
     sources = f"SELECT kind, source, count(*) FROM texts WHERE run_id = '{first.run_id}' GROUP BY ALL ORDER BY 1"
     assert ("attribute", "llm:test-model", 20) in query(sources)
     with get_client(sync_client=True) as client:
-        tables = [str(found.data) for found in client.read_artifacts() if found.key == "generated-texts"]
         flow_runs = client.read_flow_runs()
-    assert any("| attribute | 4 | 0 | 0 | all |" in table for table in tables)
+    assert "| attribute | 4 | 0 | 0 | all |" in str(newest_artifacts()["generated-texts"].data)
     assert all(KEY not in str(flow_run.parameters) for flow_run in flow_runs)
     assert KEY not in caplog.text
 

@@ -22,7 +22,7 @@ from flows.watch_classes import watch_classes
 from tasks.classes import EVENT, is_answer, is_run_under_way
 from tests.fixtures_inputs import NAMES, World, write_image_class
 
-from .conftest import Query
+from .conftest import Query, newest_artifacts
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 HOSTILE = "{{ event }}'; DROP TABLE runs; -- <b>../x</b>"
@@ -102,8 +102,7 @@ def test_new_classes_are_announced_once_and_evaluated(
     result = coder_eval(config, [], runtime)
     assert (result.class_count, result.texts_embedded, result.images_embedded, result.images_reused) == (5, 2, 3, 15)
     assert query("SELECT count(DISTINCT run_id) FROM runs") == [(2,)]
-    with get_client(sync_client=True) as client:
-        (told,) = [found for found in client.read_artifacts() if found.key == f"{result.name}-class-changes"]
+    told = newest_artifacts()[f"{result.name}-class-changes"]
     assert result.run_id in str(told.description).replace("\\", "")
     assert len(events(2)) == 2
 
