@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import Artifact
 from prefect.client.schemas.sorting import ArtifactSort
 
@@ -26,6 +27,12 @@ def runtime(tmp_path: Path) -> Runtime:
 def query(runtime: Runtime) -> Query:
     """Ask the tables of that store."""
     return lambda sql: Warehouse(Store(runtime.store)).query(sql).rows
+
+
+def artifacts_of(key: str) -> list[Artifact]:
+    """All that were made under a key, by any test."""
+    with get_client(sync_client=True) as client:
+        return client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=[key])))
 
 
 def newest_artifacts() -> dict[str, Artifact]:
