@@ -76,27 +76,33 @@ def wait_until(found: Callable[[], Any]) -> Any:
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     """Start everything on a fresh database, deploy, and end everything by process id."""
     home = tmp_path_factory.mktemp("prefect-home")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    place = Deployed(_environment(home, port), f"http://127.0.0.1:{port}/api", home / "store")
-    processes = [_start(place, home, "server", "start", "--host", "127.0.0.1", "--port", port, "--no-ui")]
+    port = free_port()
+    place = Deployed(user_environment(home, port), f"http://127.0.0.1:{port}/api", home / "store")
+    processes = [start_prefect(place, home, "server", "start", "--host", "127.0.0.1", "--port", port, "--no-ui")]
     try:
-        wait_until(lambda: _answers(place.api_url, processes[0]))
+        wait_until(lambda: answers(place.api_url, processes[0]))
         place.prefect("work-pool", "create", "coder", "--type", "process")
         place.prefect("--no-prompt", "deploy", "--all")
-        processes.append(_start(place, home, "worker", "start", "--pool", "coder"))
+        processes.append(start_prefect(place, home, "worker", "start", "--pool", "coder"))
         yield place
     finally:
         for process in reversed(processes):
-            _stop(process)
-        left = _processes_of(home)
+            stop_process(process)
+        left = processes_of(home)
         for pid in left:
             os.kill(pid, signal.SIGKILL)
     assert not left, f"processes {left} were left behind"
 
 
-def _environment(home: Path, port: str) -> dict[str, str]:
+def free_port() -> str:
+    """A port on loopback that nothing listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
+def user_environment(home: Path, port: str) -> dict[str, str]:
+    """The environment of a user who keeps server, worker and store below a folder."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "CODER_"))}
     return {
         **kept,
@@ -111,8 +117,9 @@ def _environment(home: Path, port: str) -> dict[str, str]:
     }
 
 
-def _start(place: Deployed, home: Path, *arguments: str) -> "subprocess.Popen[bytes]":
-    with (home / f"{arguments[0]}.log").open("wb") as log:
+def start_prefect(place: Deployed, home: Path, *arguments: str) -> "subprocess.Popen[bytes]":
+    """Start `prefect ...`; its output is added to `server.log` or `worker.log`."""
+    with (home / f"{arguments[0]}.log").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "prefect", *arguments],
             cwd=PROJECT,
@@ -123,7 +130,8 @@ def _start(place: Deployed, home: Path, *arguments: str) -> "subprocess.Popen[by
         )
 
 
-def _answers(api_url: str, server: "subprocess.Popen[bytes]") -> bool | None:
+def answers(api_url: str, server: "subprocess.Popen[bytes]") -> bool | None:
+    """Whether the server takes requests; None if not yet."""
     assert server.poll() is None, f"the server ended with {server.returncode}"
     try:
         return httpx.get(f"{api_url}/health", timeout=5).is_success or None
@@ -131,7 +139,8 @@ def _answers(api_url: str, server: "subprocess.Popen[bytes]") -> bool | None:
         return None
 
 
-def _stop(process: "subprocess.Popen[bytes]") -> None:
+def stop_process(process: "subprocess.Popen[bytes]") -> None:
+    """Ask it to end, and end it."""
     process.terminate()
     try:
         process.wait(30)
@@ -140,7 +149,7 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
         process.wait(30)
 
 
-def _processes_of(home: Path) -> list[int]:
+def processes_of(home: Path) -> list[int]:
     """Every living process that was started with this home; Linux only, elsewhere none is found."""
     mark = f"PREFECT_HOME={home}".encode()
     found = []

@@ -1,0 +1,154 @@
+"""`serve` with real processes: what it prints works, what dies is reported and replaced, and nothing is left behind."""
+
+import shlex
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from service.plugin import STANDING
+from tests.fixtures_deployment import PROJECT, processes_of, wait_until
+
+from .held_runs import HeldScene, held_scene, wait_for_end
+from .served import SERVE, Served
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+HELD_SECONDS = 300.0
+"""Longer than any test waits: who is held ends by what the test does."""
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path) -> Iterator[HeldScene]:
+    with held_scene(tmp_path_factory.mktemp("held"), tiny_clip) as scene:
+        yield scene
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One that serves several tests and is ended by Ctrl-C."""
+    served = Served(tmp_path_factory.mktemp("served"))
+    served.start()
+    try:
+        yield served
+        assert served.end(signal.SIGINT) == 0, served.told
+        assert served.told.splitlines()[-1] == "Stopped."
+        assert processes_of(served.home) == []
+        assert not (served.home / STANDING).exists()
+    finally:
+        served.kill_all()
+
+
+def commands(served: Served) -> list[list[str]]:
+    """The three commands that are printed."""
+    return [shlex.split(line) for line in served.told.splitlines() if line.startswith("  ")]
+
+
+def test_the_three_commands_work_as_they_are_printed(served: Served, scene: HeldScene) -> None:
+    run, page, query = commands(served)
+    assert run == ["prefect", "deployment", "run", "coder-eval"]
+    scene.release()
+    settings = f"config={scene.config}", 'runtime={"device": "cpu", "llm": {"base_url": "%s"}}' % scene.server.url
+    options = [word for setting in settings for word in ("--param", setting)]
+    told = served.place.prefect(*run[1:], *options, "--job-variable", 'env={"OPENAI_API_KEY": "sk-x"}', "--watch")
+    assert "completed" in told.lower()
+    assert "<html" in httpx.get(page[1], timeout=30, follow_redirects=True).text
+    answer = subprocess.run(
+        [sys.executable, "-m", "flows.cli", *query[1:]], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert "coder" in answer.stdout
+    assert "top1" in answer.stdout
+    assert str(served.place.store) in query
+
+
+def test_everything_listens_on_loopback_only(served: Served) -> None:
+    listening = {
+        connection.laddr.ip
+        for pid in processes_of(served.home)
+        for connection in psutil.Process(pid).net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening == {"127.0.0.1"}
+
+
+def refusal(environment: dict[str, str], **changes: str) -> str:
+    """Start another one that must refuse, and give its one line."""
+    done = subprocess.run(
+        SERVE, cwd=PROJECT, env={**environment, **changes}, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 7, done.stderr
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+def test_a_second_one_in_the_same_folder_is_refused(served: Served) -> None:
+    assert "serve runs here already." in refusal(served.place.environment)
+
+
+def test_a_port_that_something_else_uses_is_refused(served: Served, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        changes = {"PREFECT_HOME": str(tmp_path / "other"), "PREFECT_SERVER_API_PORT": str(port)}
+        line = refusal(served.place.environment, **changes)
+    assert f"127.0.0.1:{port}: the port is taken by something that is no Prefect server" in line
+    assert f"PREFECT_SERVER_API_PORT={port + 1} make serve" in line
+
+
+def test_a_run_that_is_cancelled_stops_and_another_goes_on(served: Served, scene: HeldScene, tmp_path: Path) -> None:
+    from prefect.states import Cancelling
+
+    run_id = scene.start_held(served.place, tmp_path / "store", HELD_SECONDS)
+    with served.place.client() as client:  # what the button on Prefect's page does
+        client.set_flow_run_state(run_id, Cancelling(), force=True)
+    run = wait_for_end(served.place, run_id)
+    assert run.state.is_cancelled(), run.state
+    pid = int(str(run.infrastructure_pid).rsplit(":", 1)[-1])
+    wait_until(lambda: not psutil.pid_exists(pid) or None)
+    scene.resume(served.place, tmp_path / "store")
+
+
+def test_runs_of_a_worker_that_dies_are_reported_and_the_next_one_runs(
+    served: Served, scene: HeldScene, tmp_path: Path
+) -> None:
+    run_id = scene.start_held(served.place, tmp_path / "store", HELD_SECONDS)
+    served.find_part("worker").kill()
+    run = wait_for_end(served.place, run_id)
+    assert run.state.is_crashed(), run.state
+    assert "Run again: it goes on from what is in the store." in run.state.message
+    assert "The worker has ended (status -9): it is started again." in served.told
+    scene.resume(served.place, tmp_path / "store")
+
+
+def test_a_server_that_dies_ends_everything_and_the_next_start_goes_on(
+    scene: HeldScene, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    served = Served(tmp_path_factory.mktemp("restarted"))
+    try:
+        served.start()
+        run_id = scene.start_held(served.place, tmp_path / "store", HELD_SECONDS)
+        name = served.place.read_run(run_id).name
+        served.find_part("server").kill()
+        assert served.wait() == 7
+        assert "the server has ended with status -9" in served.told
+        assert processes_of(served.home) == []
+
+        served.start()
+        assert f"Reported as ended, because nobody works on them any more: {name}." in served.told
+        assert served.place.read_run(run_id).state.is_crashed()
+        scene.resume(served.place, tmp_path / "store")
+
+        last = scene.start_held(served.place, tmp_path / "last", HELD_SECONDS)
+        assert served.end(signal.SIGTERM) == 0, served.told
+        assert processes_of(served.home) == []
+    finally:
+        served.kill_all()
+    with closing(sqlite3.connect(served.home / "prefect.db")) as database:
+        (state,) = database.execute("SELECT state_type FROM flow_run WHERE id = ?", [str(last)]).fetchone()
+    assert state == "CANCELLED"
