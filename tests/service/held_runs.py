@@ -1,7 +1,7 @@
-"""Runs that stop in the middle until a test lets them go on: the language model keeps the answers about one class back.
+"""Runs that stop in the middle until a test lets them go on: the language model keeps answers about one class back.
 
-Questions about the other classes are answered at once, so that a test can see what a run that ends there has left in the
-store, and that a later run does not buy it again.
+Questions about the other classes are answered at once, so that a test can see what a run that ends there has left in
+the store, and that a later run does not buy it again.
 """
 
 import json

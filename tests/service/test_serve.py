@@ -1,5 +1,6 @@
 """`serve` with real processes: what it prints works, what dies is reported and replaced, and nothing is left behind."""
 
+import json
 import shlex
 import signal
 import socket
@@ -55,7 +56,8 @@ def test_the_three_commands_work_as_they_are_printed(served: Served, scene: Held
     run, page, query = commands(served)
     assert run == ["prefect", "deployment", "run", "coder-eval"]
     scene.release()
-    settings = f"config={scene.config}", 'runtime={"device": "cpu", "llm": {"base_url": "%s"}}' % scene.server.url
+    runtime = json.dumps({"device": "cpu", "llm": {"base_url": scene.server.url}})
+    settings = f"config={scene.config}", f"runtime={runtime}"
     options = [word for setting in settings for word in ("--param", setting)]
     told = served.place.prefect(*run[1:], *options, "--job-variable", 'env={"OPENAI_API_KEY": "sk-x"}', "--watch")
     assert "completed" in told.lower()
