@@ -1,6 +1,6 @@
 """What one class more costs: calls, texts and images embedded, and seconds, against the run over all classes.
 
-    python bench/new_class.py [--classes 1000 --images 3 --latency-ms 50]
+    python bench/new_class.py [--classes 1000 --images 10 --latency-ms 50]
 
 Folders of small random images, a CLIP of ViT-B/32's architecture with random weights, and texts from a language model
 on loopback. Three runs of `coder-eval run` in one store: all classes, the same again (what any run costs), and one
@@ -124,7 +124,7 @@ def main() -> int:
     """Read the command line, start a Prefect server, and measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--classes", type=int, default=1000)
-    parser.add_argument("--images", type=int, default=3, help="images per class")
+    parser.add_argument("--images", type=int, default=10, help="images per class")
     parser.add_argument("--latency-ms", type=float, default=50.0, help="of each answer of the language model")
     asked = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="new-class-"))

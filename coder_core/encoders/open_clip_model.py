@@ -7,7 +7,7 @@ ever read: a checkpoint cannot run code.
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
 from coder_core.encoders.open_clip_loading import PREPROCESS_KEYS, Checkpoint, find_checkpoint
@@ -39,17 +39,35 @@ def _build(found: Checkpoint, device: str) -> LoadedClip:
     from open_clip.transform import PreprocessCfg, image_transform_v2
 
     preprocessing = found.config.get("preprocess_cfg") or {}
-    model = open_clip.create_model(
-        found.name,
-        load_weights=False,
-        pretrained_text=False,
-        device=device,
-        force_quick_gelu=bool(found.config["model_cfg"].get("quick_gelu")),
-        force_preprocess_cfg={key: preprocessing[key] for key in PREPROCESS_KEYS if key in preprocessing},
-    )
+    with _weights_left_blank():
+        model = open_clip.create_model(
+            found.name,
+            load_weights=False,
+            pretrained_text=False,
+            device=device,
+            force_quick_gelu=bool(found.config["model_cfg"].get("quick_gelu")),
+            force_preprocess_cfg={key: preprocessing[key] for key in PREPROCESS_KEYS if key in preprocessing},
+        )
     open_clip.load_checkpoint(model, str(found.weights), strict=True, weights_only=True, device="cpu")
     preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
     return LoadedClip(model.eval(), preprocess, open_clip.get_tokenizer(found.name))
+
+
+def _weights_left_blank() -> AbstractContextManager[Any]:
+    """Draw no random weights: a strict load replaces every one of them (half of the loading time of ViT-B/32)."""
+    from torch import Tensor
+    from torch.nn import init
+    from torch.overrides import TorchFunctionMode
+
+    draws = (Tensor.uniform_, Tensor.normal_, init.uniform_, init.normal_, init.kaiming_uniform_, init.kaiming_normal_)
+
+    class Blank(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func in draws:
+                return args[0] if args else kwargs["tensor"]
+            return func(*args, **(kwargs or {}))
+
+    return Blank()
 
 
 @contextmanager

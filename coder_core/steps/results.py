@@ -215,7 +215,7 @@ def _run_row(spec: EvalSpec, evidence: Evidence, runtime: Runtime) -> dict[str, 
         "spec_key": key_of(spec),
         "spec_json": canonical_json(spec),
         "started_at": evidence.started_at,
-        "finished_at": datetime.now(UTC),
+        "finished_at": max(datetime.now(UTC), evidence.started_at),  # a clock may go backwards
         "encoder": evidence.encoder.identity.label,
         "dataset": spec.dataset.kind,
         "text_count": evidence.text_embeddings.artifact.rows,

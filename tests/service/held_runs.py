@@ -59,7 +59,7 @@ class HeldScene(NamedTuple):
         """Start a run, and wait until it has bought and stored all that is not held."""
         self.hold(seconds)
         run_id = self.start(place, store)
-        wait_until(lambda: _stored_answers(store) >= BOUGHT or None)
+        wait_until(lambda: stored_answers(str(store)) >= BOUGHT or None)
         return run_id
 
     def resume(self, place: Deployed, store: Path) -> None:
@@ -100,5 +100,6 @@ def _held(call: Call, seconds: float) -> Raw:
     return completion(write_answer(call, call.names, make_items(call)))._replace(delay_seconds=seconds)
 
 
-def _stored_answers(store: Path) -> int:
-    return count_embedded(read_ledgers(Store(str(store))), "completions")
+def stored_answers(store: str) -> int:
+    """Answers of the language model that a store holds."""
+    return count_embedded(read_ledgers(Store(store)), "completions")
