@@ -1,5 +1,6 @@
 """How a command runs a flow: Prefect set up for one run, and a server that is named but silent told in one line."""
 
+import atexit
 import logging
 import os
 from collections.abc import Iterator
@@ -29,8 +30,16 @@ def prefect_ready() -> Iterator[None]:
     _check_server()
     try:
         yield
-    finally:  # the last line is the result or the error, not the farewell of Prefect's temporary server
-        logging.getLogger("prefect").setLevel(logging.WARNING)
+    finally:  # after Prefect's own, so that it is called before
+        atexit.register(_silence_farewell)
+
+
+def _silence_farewell() -> None:
+    """Let the last line be the result or the error, not the farewell of Prefect's temporary server.
+
+    At the end of the process and not of the flow: whoever calls a command as a function keeps Prefect's log.
+    """
+    logging.getLogger("prefect").setLevel(logging.WARNING)
 
 
 def require_server(remedy: str) -> None:

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -74,7 +73,6 @@ def filled_store(tmp_path_factory: pytest.TempPathFactory) -> str:
     "arguments", [["--help"], ["run", "--help"], ["tables"], ["query", "SELECT count(*) FROM runs"]], ids=" ".join
 )
 def test_answers_without_torch_and_prefect(arguments: list[str], filled_store: str) -> None:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [sys.executable, "-c", PRINT_LOADED, *arguments],
         env={**os.environ, "CODER_STORE": filled_store},
@@ -83,10 +81,7 @@ def test_answers_without_torch_and_prefect(arguments: list[str], filled_store: s
         text=True,
         timeout=60,
     )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     assert done.stderr.splitlines()[-1] == "[]"
-    assert seconds < 1.5, f"{arguments} took {seconds:.2f} s of processor time"
 
 
 def test_query_prints_every_format(filled_store: str) -> None:
