@@ -16,6 +16,8 @@ import yaml
 from coder_core.storage.columns import TABLES
 from tests.fixtures_inputs import World, rewrite_features
 
+pytestmark = pytest.mark.slow
+
 HEAVY = ("torch", "prefect", "open_clip", "transformers")
 PRINT_LOADED = f"""
 import atexit, sys
@@ -145,7 +147,6 @@ def test_a_prefect_server_that_does_not_answer_is_named(config: str) -> None:
     assert "PREFECT_API_URL: http://127.0.0.1:9/api: no Prefect server answers there" in last_error(done)
 
 
-@pytest.mark.slow
 def test_a_run_prints_one_json_object_and_a_second_one_embeds_nothing(
     config: str, tmp_path: Path, prefect_server: str
 ) -> None:
@@ -170,7 +171,6 @@ def test_a_run_prints_one_json_object_and_a_second_one_embeds_nothing(
     assert len(json.loads(rows.stdout)) == 2
 
 
-@pytest.mark.slow
 def test_an_unusable_input_ends_with_3_and_is_told_once(
     world: World, config: str, tmp_path: Path, prefect_server: str
 ) -> None:
@@ -182,7 +182,6 @@ def test_an_unusable_input_ends_with_3_and_is_told_once(
     assert done.stderr.count("row 0 has label 7") == 3, "by the task's state, the run's state and the command"
 
 
-@pytest.mark.slow
 def test_an_unwritable_store_ends_with_4(config: str, tmp_path: Path, prefect_server: str) -> None:
     (tmp_path / "file").write_text("")
     done = coder_eval("run", config, "--store", str(tmp_path / "file" / "store"), PREFECT_API_URL=prefect_server)
@@ -190,7 +189,6 @@ def test_an_unwritable_store_ends_with_4(config: str, tmp_path: Path, prefect_se
     assert "The store cannot be written" in last_error(done)
 
 
-@pytest.mark.slow
 def test_a_first_run_needs_no_server(config: str, tmp_path: Path) -> None:
     """Prefect starts a temporary one on a fresh database, which takes up to half a minute on a slow machine."""
     done = coder_eval("run", config, "--store", str(tmp_path / "store"), PREFECT_HOME=str(tmp_path / "prefect"))

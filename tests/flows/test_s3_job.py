@@ -4,7 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -143,10 +142,8 @@ def test_a_run_that_is_killed_is_gone_on_with_from_the_bucket(
 
 def refused(store: str, **environment: str) -> str:
     """Run the demonstration on a store that cannot be used; gives its one line."""
-    started = time.monotonic()
     done = command_line("run", "--store", store, "--json", **environment)
     assert done.returncode == 4, done.stderr
-    assert time.monotonic() - started < 120
     assert done.stdout == ""
     assert SECRET not in done.stderr
     last = done.stderr.strip().splitlines()[-1]

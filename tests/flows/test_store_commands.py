@@ -15,6 +15,8 @@ from coder_core.storage.ledger import Ledger
 from coder_core.storage.store import Store
 from flows.compact import compact
 
+pytestmark = pytest.mark.slow
+
 PRINT_LOADED = """
 import atexit, sys
 atexit.register(lambda: print([name for name in ("torch", "prefect") if name in sys.modules], file=sys.stderr))
@@ -94,7 +96,6 @@ def test_gc_refuses_an_age_that_is_unsafe_or_none(store: Store, age: str, code: 
     assert len(store.list()) == 5
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_the_job_compacts_the_store_that_its_runtime_names(store: Store) -> None:
     runtime = Runtime(store=store.root)

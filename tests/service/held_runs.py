@@ -24,6 +24,9 @@ KINDS = ("attribute", "analogous_class")
 BOUGHT = len(KINDS) * (len(NAMES) - 1)
 """Answers about the classes that are not held."""
 
+HELD_SECONDS = 300.0
+"""Longer than any test waits: who is held ends by what the test does."""
+
 
 class HeldScene(NamedTuple):
     """An evaluation whose texts come from a language model, and the model."""

@@ -4,11 +4,9 @@ import json
 import shlex
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -18,18 +16,10 @@ import pytest
 from service.plugin import STANDING
 from tests.fixtures_deployment import PROJECT, processes_of, wait_until
 
-from .held_runs import HeldScene, held_scene, wait_for_end
+from .held_runs import HELD_SECONDS, HeldScene, wait_for_end
 from .served import SERVE, Served
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-HELD_SECONDS = 300.0
-"""Longer than any test waits: who is held ends by what the test does."""
-
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path) -> Iterator[HeldScene]:
-    with held_scene(tmp_path_factory.mktemp("held"), tiny_clip) as scene:
-        yield scene
 
 
 @pytest.fixture(scope="module")
@@ -126,31 +116,3 @@ def test_runs_of_a_worker_that_dies_are_reported_and_the_next_one_runs(
     assert "Run again: it goes on from what is in the store." in run.state.message
     assert "The worker has ended (status -9): it is started again." in served.told
     scene.resume(served.place, tmp_path / "store")
-
-
-def test_a_server_that_dies_ends_everything_and_the_next_start_goes_on(
-    scene: HeldScene, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
-) -> None:
-    served = Served(tmp_path_factory.mktemp("restarted"))
-    try:
-        served.start()
-        run_id = scene.start_held(served.place, tmp_path / "store", HELD_SECONDS)
-        name = served.place.read_run(run_id).name
-        served.find_part("server").kill()
-        assert served.wait() == 7
-        assert "the server has ended with status -9" in served.told
-        assert processes_of(served.home) == []
-
-        served.start()
-        assert f"Reported as ended, because nobody works on them any more: {name}." in served.told
-        assert served.place.read_run(run_id).state.is_crashed()
-        scene.resume(served.place, tmp_path / "store")
-
-        last = scene.start_held(served.place, tmp_path / "last", HELD_SECONDS)
-        assert served.end(signal.SIGTERM) == 0, served.told
-        assert processes_of(served.home) == []
-    finally:
-        served.kill_all()
-    with closing(sqlite3.connect(served.home / "prefect.db")) as database:
-        (state,) = database.execute("SELECT state_type FROM flow_run WHERE id = ?", [str(last)]).fetchone()
-    assert state == "CANCELLED"

@@ -26,6 +26,8 @@ from coder_core.demo.training_pairs import (
 )
 from tests.coder_core.demo.words import colours_in, names_in, shapes_in
 
+pytestmark = pytest.mark.slow
+
 DRAWS = 3000
 SEEDS = st.integers(0, 2**32 - 1)
 

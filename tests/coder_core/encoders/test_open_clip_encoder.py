@@ -18,6 +18,8 @@ from coder_core.encoders.loading import identify_encoder, load_encoder
 from coder_core.encoders.text_tower import can_cut, token_lengths
 from tests.coder_core.encoders.conftest import CAUSAL, CONTEXT, DIM, TOWERS, load, spec_of, write_model
 
+pytestmark = pytest.mark.slow
+
 TEXTS = (
     "a photo of a wren",
     "",

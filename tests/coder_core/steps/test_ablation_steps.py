@@ -19,6 +19,8 @@ from tests.fixtures_inputs import NAMES, World, write_world
 from .conftest import run_steps
 from .test_rerank_steps import rows
 
+pytestmark = pytest.mark.slow
+
 CORNERS = {
     "class_name": "clip",
     "class_name+attribute+analogous_class+synonym": "coder",

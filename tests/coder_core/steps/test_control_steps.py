@@ -18,6 +18,8 @@ from tests.fixtures_inputs import DIM, NAMES, World, write_image_class
 from .conftest import run_steps
 from .test_rerank_steps import permute_labels, predictions_of, rows
 
+pytestmark = pytest.mark.slow
+
 CONTROLS = ("waffle", "shuffled", "repeated_names", "nameless")
 
 

@@ -16,6 +16,8 @@ from tests.fixtures_inputs import NAMES, World, write_world
 from .conftest import run_steps
 from .test_rerank_steps import rows
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def run(tmp_path: Path, runtime: Runtime) -> World:

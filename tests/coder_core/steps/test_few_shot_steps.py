@@ -23,6 +23,8 @@ from tests.fixtures_inputs import NAMES, World, rewrite_features, write_image_cl
 from .conftest import run_steps
 from .test_rerank_steps import permute_labels, rows
 
+pytestmark = pytest.mark.slow
+
 
 class Both:
     """A world to test on and another one to learn from."""

@@ -24,6 +24,8 @@ from tests.fixtures_inputs import World, write_photos
 
 from .conftest import run_predictions, run_steps
 
+pytestmark = pytest.mark.slow
+
 RUN = "photos-20260101T000000-a"
 LATER = "photos-20260102T000000-a"
 

@@ -21,6 +21,8 @@ from tests.fixtures_inputs import NAMES, World, write_world
 
 from .conftest import run_steps
 
+pytestmark = pytest.mark.slow
+
 METHODS = ("clip", "clip_ensemble", "vcd", "coder")
 
 

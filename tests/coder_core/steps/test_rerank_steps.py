@@ -17,6 +17,8 @@ from tests.fixtures_inputs import NAMES, World, rewrite_features, write_world
 
 from .conftest import run_steps
 
+pytestmark = pytest.mark.slow
+
 ALL_PAIRS = tuple(permutations(NAMES, 2))
 METHODS = ("clip", "coder", "coder_rerank")
 WIDE = {"threshold": 0.9}

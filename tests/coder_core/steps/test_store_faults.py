@@ -25,6 +25,8 @@ from tests.fixtures_inputs import World, write_world
 from .conftest import run_steps
 from .store_snapshot import COUNTS, file_names, ledger_rows, result_rows
 
+pytestmark = pytest.mark.slow
+
 METHODS = ("clip", "coder")
 COUNTED = frozenset(COUNTS)
 

@@ -30,6 +30,8 @@ from coder_core.storage.results import ResultTables
 from coder_core.storage.store import Store
 from coder_core.storage.warehouse import Warehouse
 
+pytestmark = pytest.mark.slow
+
 NONE = timedelta(0)
 MONTH = timedelta(days=30)
 

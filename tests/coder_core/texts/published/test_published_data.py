@@ -12,7 +12,10 @@ from coder_core.texts.published.reading import read_published_texts
 from coder_core.texts.published.rules import Action
 
 DATA = Path(__file__).parents[5] / "shared" / "data"
-pytestmark = pytest.mark.skipif(not (DATA / "texts").is_dir(), reason="the published texts are not at hand")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not (DATA / "texts").is_dir(), reason="the published texts are not at hand"),
+]
 
 # data set: classes, then per kind (found, kept, classes or pairs that have some), names and classes left over
 EXPECTED = {
