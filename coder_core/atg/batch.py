@@ -16,7 +16,6 @@ from coder_core.atg.batch_documents import BatchDocument, BatchFolder
 from coder_core.atg.batch_files import write_lines
 from coder_core.atg.completions import CompletionLedger
 from coder_core.atg.dialects import Dialect
-from coder_core.atg.endpoint import open_endpoint
 from coder_core.atg.faults import Fault, Problem
 from coder_core.atg.names import NameSet
 from coder_core.atg.outcomes import MAX_DOUBLINGS
@@ -81,6 +80,8 @@ class BatchBuyer:
     async def _buy(
         self, wanted: list[CompletionRequest], purchase: Purchase, price: Price | None, others: NameSet
     ) -> None:
+        from coder_core.atg.endpoint import open_endpoint  # openai is loaded where it is asked
+
         async with open_endpoint(self.runtime.base_url, timeout_seconds=FILE_SECONDS, concurrency=1) as endpoint:
             errand = _Errand(self, ProviderDesk(endpoint, self.runtime), purchase, price, others)
             keys = {request.key for request in wanted}

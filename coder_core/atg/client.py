@@ -10,13 +10,12 @@ that a wrong key or a missing schema costs one call and not `concurrency` calls.
 import asyncio
 import random
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from coder_core.atg.answers import Usage, read_answer
 from coder_core.atg.budget import Budget, BudgetSpentError
 from coder_core.atg.completions import Completion, FailedCompletion
 from coder_core.atg.dialects import Dialect, judge_refusal
-from coder_core.atg.endpoint import Endpoint
 from coder_core.atg.faults import Fault, Problem
 from coder_core.atg.names import NameSet
 from coder_core.atg.outcomes import BAD_ANSWERS, MAX_DOUBLINGS, TRANSIENT, Outcome, complete_row, judge_answer
@@ -27,6 +26,9 @@ from coder_core.atg.rate_limits import RateLimiter
 from coder_core.atg.replies import Reply
 from coder_core.atg.requests import CompletionRequest
 from coder_core.atg.settings import LlmRuntime
+
+if TYPE_CHECKING:
+    from coder_core.atg.endpoint import Endpoint
 
 __all__ = ["LlmClient"]
 
@@ -59,7 +61,7 @@ class LlmClient:
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        endpoint: "Endpoint",
         runtime: LlmRuntime,
         *,
         price: Price | None,

@@ -11,7 +11,6 @@ from coder_core.atg.budget import Budget
 from coder_core.atg.client import LlmClient
 from coder_core.atg.completions import CompletionLedger
 from coder_core.atg.dialects import Dialect
-from coder_core.atg.endpoint import open_endpoint
 from coder_core.atg.faults import Fault, LlmError
 from coder_core.atg.names import NameSet
 from coder_core.atg.pricing import Price, find_price, load_prices
@@ -61,6 +60,8 @@ class DirectBuyer:
     ) -> None:
         runtime = self.runtime
         limit = None if runtime.max_cost_usd is None else max(0.0, runtime.max_cost_usd - self.spent_usd)
+        from coder_core.atg.endpoint import open_endpoint  # openai is loaded where it is asked
+
         async with open_endpoint(
             runtime.base_url, timeout_seconds=runtime.timeout_seconds, concurrency=runtime.concurrency
         ) as endpoint:

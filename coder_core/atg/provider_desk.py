@@ -7,17 +7,19 @@ batch. So before it is repeated, the provider's list is searched for our token.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from coder_core.atg.batch_documents import BatchDocument
 from coder_core.atg.batch_files import COMPLETIONS_PATH
 from coder_core.atg.dialects import Dialect, judge_refusal
-from coder_core.atg.endpoint import Endpoint
 from coder_core.atg.faults import Fault, LlmError, Problem, bounded
 from coder_core.atg.replies import Reply
 from coder_core.atg.settings import LlmRuntime
+
+if TYPE_CHECKING:
+    from coder_core.atg.endpoint import Endpoint
 
 __all__ = ["BatchStatus", "ProviderDesk"]
 
@@ -94,7 +96,7 @@ class ProviderDesk:
         runtime: Patience.
     """
 
-    def __init__(self, endpoint: Endpoint, runtime: LlmRuntime) -> None:
+    def __init__(self, endpoint: "Endpoint", runtime: LlmRuntime) -> None:
         self._endpoint = endpoint
         self._runtime = runtime
         self._random = random.SystemRandom()

@@ -10,7 +10,7 @@ A reranked prediction is judged by the probability that stage 1 gave the class i
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from coder_core.classes import ClassList
 from coder_core.errors import DatasetError
@@ -159,7 +159,7 @@ def kept_log_likelihoods(predictions: Predictions, label_ids: Ids, *, class_coun
 
 def mean_interval(values: Values) -> Interval:
     """Compute the normal 95 % interval of a mean over images; a single image has the interval of no width."""
-    half = norm.ppf((1 + CONFIDENCE) / 2) * values.std(ddof=min(1, len(values) - 1)) / np.sqrt(len(values))
+    half = ndtri((1 + CONFIDENCE) / 2) * values.std(ddof=min(1, len(values) - 1)) / np.sqrt(len(values))
     return Interval(float(values.mean() - half), float(values.mean() + half))
 
 

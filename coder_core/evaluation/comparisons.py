@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import binom
+from scipy.special import betainc
 
 from coder_core.classes import ClassList
 from coder_core.errors import DatasetError
@@ -139,8 +139,9 @@ def mcnemar_p(gained: ArrayLike, lost: ArrayLike) -> NDArray[np.float64]:
     Returns:
         In [0, 1]; 1 where there is no such image, 0 only where the value is below what a double can hold.
     """
-    fewer, both = np.minimum(gained, lost), np.add(gained, lost)
-    return np.asarray(np.minimum(1.0, 2 * binom.cdf(fewer, both, 0.5)), dtype=np.float64)
+    fewer, more = np.minimum(gained, lost), np.maximum(gained, lost)
+    below = betainc(np.maximum(more, 1), fewer + 1.0, 0.5)  # the binomial's distribution function; 1 where fewer = more
+    return np.asarray(np.where(fewer == more, 1.0, np.minimum(1.0, 2 * below)), dtype=np.float64)
 
 
 def paired_interval(signs: Signs, groups: Ids, *, draws: int = BOOTSTRAP_DRAWS, seed: int = BOOTSTRAP_SEED) -> Interval:

@@ -1,10 +1,11 @@
 """95 % confidence intervals: Wilson's for a proportion, a seeded bootstrap for mean per-class accuracy."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
+from scipy.special import ndtri
 
 __all__ = ["Interval", "bootstrap_interval", "wilson_interval"]
 
@@ -24,14 +25,17 @@ class Interval(NamedTuple):
 def wilson_interval(hits: int, n: int) -> Interval:
     """Compute Wilson's score interval of a proportion, without continuity correction.
 
-    Source: E. B. Wilson, JASA 22, 1927; by `scipy.stats.binomtest`.
+    Source: E. B. Wilson, JASA 22, 1927: the proportions that a normal test would not reject. Written out, because
+    `scipy.stats` costs every command 0.7 s of loading; a test compares it with `scipy.stats.binomtest`.
 
     Args:
         hits: Successes, 0 to n.
         n: Trials, at least 1.
     """
-    interval = binomtest(hits, n).proportion_ci(CONFIDENCE, method="wilson")
-    return Interval(float(interval.low), float(interval.high))
+    z = float(ndtri((1 + CONFIDENCE) / 2))
+    centre = (hits + z * z / 2) / (n + z * z)
+    half = z / (n + z * z) * math.sqrt(hits * (n - hits) / n + z * z / 4)
+    return Interval(0.0 if hits == 0 else centre - half, 1.0 if hits == n else centre + half)
 
 
 def bootstrap_interval(

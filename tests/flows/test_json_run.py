@@ -16,14 +16,14 @@ pytestmark = pytest.mark.slow
 SECRET = "sk-secret-0123456789"
 
 
-def run(world: World, tmp_path: Path, *options: str) -> "subprocess.CompletedProcess[str]":
-    """Type the command in a process of its own, with a server of its own."""
+def run(world: World, tmp_path: Path, *options: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Type the command in a process of its own, with a server of its own unless the environment names one."""
     config = world.folder / "config.yaml"
     config.write_text(yaml.safe_dump(world.settings))
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "CODER_"))}
     own = {"CODER_LOG_FORMAT": "json", "PREFECT_HOME": str(tmp_path / "home"), "OPENAI_API_KEY": SECRET}
     command = [sys.executable, "-m", "flows.cli", "run", str(config), "--store", str(tmp_path / "store"), *options]
-    return subprocess.run(command, env={**kept, **own}, capture_output=True, text=True, timeout=280, check=False)
+    return subprocess.run(command, env={**kept, **own, **environment}, capture_output=True, text=True, timeout=280, check=False)
 
 
 def records(done: "subprocess.CompletedProcess[str]") -> list[dict[str, Any]]:
@@ -43,9 +43,9 @@ def test_every_line_of_a_run_is_a_record_and_the_result_stands_alone(world: Worl
     assert SECRET not in done.stderr
 
 
-def test_the_last_record_of_a_failed_run_is_its_error(world: World, tmp_path: Path) -> None:
+def test_the_last_record_of_a_failed_run_is_its_error(world: World, tmp_path: Path, prefect_server: str) -> None:
     (world.folder / "images.npz").write_bytes(b"no archive")
-    done = run(world, tmp_path)
+    done = run(world, tmp_path, PREFECT_API_URL=prefect_server)
     assert (done.returncode, done.stdout) == (3, "")
     logged = records(done)
     assert (logged[-1]["level"], logged[-1]["logger"]) == ("ERROR", "coder-eval")
