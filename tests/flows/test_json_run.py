@@ -23,7 +23,8 @@ def run(world: World, tmp_path: Path, *options: str, **environment: str) -> "sub
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "CODER_"))}
     own = {"CODER_LOG_FORMAT": "json", "PREFECT_HOME": str(tmp_path / "home"), "OPENAI_API_KEY": SECRET}
     command = [sys.executable, "-m", "flows.cli", "run", str(config), "--store", str(tmp_path / "store"), *options]
-    return subprocess.run(command, env={**kept, **own, **environment}, capture_output=True, text=True, timeout=280, check=False)
+    environment = {**kept, **own, **environment}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=False)
 
 
 def records(done: "subprocess.CompletedProcess[str]") -> list[dict[str, Any]]:
