@@ -6,20 +6,26 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
+import yaml
+from prefect.client.schemas.objects import FlowRun
 
+from coder_core.storage.store import Store
+from coder_core.storage.warehouse import Warehouse
 from service.plugin import STANDING
 from tests.fixtures_deployment import PROJECT, processes_of, wait_until
+from tests.fixtures_inputs import NAMES, World, write_image_class, write_photos
 
 from .held_runs import HELD_SECONDS, HeldScene, wait_for_end
 from .served import SERVE, Served
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+HOSTILE = "{{ event.id }}'; DROP TABLE runs; -- <b>../x</b>"
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +122,38 @@ def test_runs_of_a_worker_that_dies_are_reported_and_the_next_one_runs(
     assert "Run again: it goes on from what is in the store." in run.state.message
     assert "The worker has ended (status -9): it is started again." in served.told
     scene.resume(served.place, tmp_path / "store")
+
+
+@pytest.fixture
+def growing(tmp_path: Path, tiny_clip: Path) -> World:
+    """An evaluation whose class list is kept in a file."""
+    photos = write_photos(tmp_path / "growing", tiny_clip)
+    dataset = {**photos.settings["dataset"], "classes": {"kind": "file", "path": "classes.txt"}}
+    settings = {**photos.settings, "name": "growing", "dataset": dataset, "texts": {"domain": "bird"}}
+    settings["methods"] = ["clip"]
+    (photos.folder / "growing.yaml").write_text(yaml.safe_dump(settings))
+    return World(photos.folder, settings)
+
+
+def test_a_changed_class_list_starts_the_evaluation_of_what_is_new(served: Served, growing: World) -> None:
+    """From the list to the rows, by the deployments alone: the watcher, its event, the trigger, the run."""
+    config = str(growing.folder / "growing.yaml")
+    known = set()
+
+    def is_started_by_the_event(run: FlowRun) -> bool:
+        is_triggered = run.created_by is not None and run.created_by.type == "AUTOMATION"
+        return is_triggered and run.parameters["config"] == config and run.id not in known
+
+    def evaluate(names: Sequence[str]) -> None:
+        (growing.folder / "classes.txt").write_text("".join(f"{name}\n" for name in names))
+        served.place.prefect("deployment", "run", "watch-classes", "--param", f"config={config}")
+        run = served.place.wait_for_run(is_started_by_the_event)
+        assert run.state.is_completed(), run.state
+        known.add(run.id)
+
+    evaluate(NAMES)
+    write_image_class(growing.folder / "images", "goldcrest", 3)
+    evaluate((*NAMES, "goldcrest", HOSTILE))
+    sql = "SELECT class_count, texts_embedded, texts_reused, images_embedded, images_reused FROM runs"
+    rows = Warehouse(Store(str(served.place.store))).query(f"{sql} WHERE name = 'growing' ORDER BY started_at").rows
+    assert rows == [(4, 4, 0, 20, 0), (6, 2, 4, 3, 20)]
