@@ -374,6 +374,15 @@ class Runtime(BaseSettings):
     batch_size: int = Field(default=256, ge=1, le=65_536, description="Images or texts per forward pass.")
     shard_images: int = Field(default=16_384, ge=1, description="Images per task.")
     workers: int = Field(default=2, ge=1, le=256, description="Tasks, and image readers within one, at a time.")
+    task_runner: Literal["threads", "dask", "ray"] = Field(
+        default="threads", description="What tasks run on: threads of the run, or processes of a Dask or Ray cluster."
+    )
+    task_runner_address: str | None = Field(
+        default=None,
+        min_length=1,
+        description="A cluster of your own, tcp://host:8786 (Dask) or host:6379 (Ray); default: `workers` processes on "
+        "this machine, for this run alone.",
+    )
     gpu_slots: int = Field(
         default=1, ge=1, le=256, description="Tasks of one process that use an accelerator at a time."
     )

@@ -53,9 +53,12 @@ main.add_command(deploy)
 def run(config: str, overrides: tuple[str, ...], store: str, as_json: bool) -> None:
     """Run the evaluation that CONFIG describes (default: the embedded demonstration)."""
     from coder_core.config import load_runtime, load_spec
+    from tasks.runner_choice import check_task_runner
 
     load_spec(config, overrides)  # a wrong config is told before anything is started
-    result = _run_flow(config, list(overrides), load_runtime(store=store))
+    runtime = load_runtime(store=store)
+    check_task_runner(runtime)
+    result = _run_flow(config, list(overrides), runtime)
     if as_json:
         found: dict[str, object] = {"run_id": result.run_id}
         found["metrics"] = [metric.model_dump() for metric in result.metrics]

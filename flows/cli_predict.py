@@ -27,8 +27,10 @@ def predict(run: str, images: tuple[str, ...], method: str, form: str, out: str 
     from coder_core.config import load_runtime
     from coder_core.steps.past_classifiers import recall_classifier
     from coder_core.storage.exports import check_export
+    from tasks.runner_choice import check_task_runner
 
     runtime = load_runtime(store=store)
+    check_task_runner(runtime)
     if out is not None:
         check_export(out)
     recall_classifier(run, method, runtime)  # a wrong run or method is told before anything is started

@@ -55,7 +55,7 @@ def coder_eval(
     runtime = runtime or load_runtime()
     run_id = name_run(spec)
     log_run(run_id)
-    with task_slots(runtime):
+    with task_slots(runtime) as runtime:
         check_store(runtime)
         dataset = load_dataset(spec.dataset, runtime)
         encoder = open_encoder(spec.encoder)

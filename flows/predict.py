@@ -35,7 +35,7 @@ def predict(
     """
     shorten_expected_errors()
     runtime = runtime or load_runtime()
-    with task_slots(runtime):
+    with task_slots(runtime) as runtime:
         check_store(runtime)
         check_out(out)
         past = recall_classifier(run, method, runtime)

@@ -8,32 +8,34 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import MissingContextError
 from prefect.futures import PrefectFuture, as_completed
 from prefect.logging import get_run_logger
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from coder_core.interruption import interruptible
 from coder_core.specs import Runtime
 from tasks.gpu import say_what_is_limited
+from tasks.runners import for_other_processes, open_runner
 
 First = TypeVar("First")
 Report = TypeVar("Report")
 
 
 @contextmanager
-def task_slots(runtime: Runtime) -> Iterator[None]:
-    """Submit the tasks of a block to a task runner of this run's own, with `runtime.workers` threads.
+def task_slots(runtime: Runtime) -> Iterator[Runtime]:
+    """Submit the tasks of a block to a task runner of this run's own, the one that the runtime names.
 
     A flow's task runner is fixed when its module is imported, long before the parameters of a run are known. So the run
     context, which `.submit` and `.map` ask for their runner, is given another one here. At the end of the block nothing
-    runs any more: after a failure or a cancellation, tasks that wait for a slot are dropped and running ones stop at
-    their next batch.
+    runs any more: after a failure or a cancellation, tasks that wait for a slot are dropped; running ones stop at their
+    next batch where they are threads, and are killed where they are processes of a cluster of this run.
+
+    Yields:
+        The runtime for the tasks of the block.
     """
     context = FlowRunContext.get()
     if context is None:
         raise MissingContextError("`task_slots` is for the body of a flow.")
-    say_what_is_limited(runtime)
-    runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=runtime.workers)
-    with runner, context.model_copy(update={"task_runner": runner}), interruptible():
-        yield
+    with open_runner(runtime) as runner, context.model_copy(update={"task_runner": runner}), interruptible():
+        say_what_is_limited(runtime)
+        yield for_other_processes(runtime)
 
 
 def join(first: PrefectFuture[First], others: Sequence[PrefectFuture[Report]]) -> tuple[First, list[Report]]:
@@ -43,6 +45,6 @@ def join(first: PrefectFuture[First], others: Sequence[PrefectFuture[Report]]) -
         for ended in as_completed(together):
             ended.result()
     except Exception:
-        get_run_logger().warning("A task failed: no other one is started; those that run stop at their next batch.")
+        get_run_logger().warning("A task failed: no other one is started, and those that run are stopped.")
         raise
     return first.result(), [other.result() for other in others]

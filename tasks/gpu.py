@@ -1,5 +1,7 @@
 """The accelerator is held by few tasks at a time: within a process by a counter, between processes by Prefect.
 
+The processes of a Dask or Ray cluster are several, too: there the server's limit alone keeps the tasks of a run apart.
+
 Prefect's `concurrency(name)` is silently no limit when nobody has created `name` on the server (architecture.md,
 section 5). So the limit is looked up first: where it is, a slot of it is taken with `strict=True`; where it is not, the
 run says once that only its own tasks are kept apart. `serve` creates it; elsewhere
@@ -72,11 +74,13 @@ def say_what_is_limited(runtime: Runtime) -> None:
     """Say in the log of a run that other runs are not kept off its accelerator, if that is so."""
     if _is_on_cpu(runtime) or has_server_limit():
         return
+    if runtime.task_runner == "threads":
+        kept = "only the tasks of this run are kept apart on the accelerator. To share it with other runs"
+    else:
+        kept = f"task_runner {runtime.task_runner!r} works in several processes, and nothing keeps them apart on the "
+        kept += "accelerator. To share it"
     get_run_logger().warning(
-        "The server has no limit %r: only the tasks of this run are kept apart on the accelerator. To share it with "
-        "other runs, create it once: prefect gcl create %s --limit 1",
-        GPU_LIMIT,
-        GPU_LIMIT,
+        "The server has no limit %r: %s, create it once: prefect gcl create %s --limit 1", GPU_LIMIT, kept, GPU_LIMIT
     )
 
 

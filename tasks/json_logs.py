@@ -35,6 +35,8 @@ RUN_FIELDS = ("flow_name", "flow_run_id", "flow_run_name", "task_run_id", "task_
 """What Prefect's run loggers attach to a record."""
 
 _RUN: ContextVar[tuple[str, str] | None] = ContextVar("coder_run", default=None)
+_RUNS_ELSEWHERE: dict[str, str] = {}
+"""In a process of a cluster, where no context arrives: run ids by flow run id."""
 
 
 def log_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -52,6 +54,16 @@ def log_environment(environment: Mapping[str, str]) -> dict[str, str]:
 def name_run_in_logs(flow_run_id: str, run_id: str) -> None:
     """Let every later record of a flow run, in its tasks and their threads too, carry the evaluation's run id."""
     _RUN.set((flow_run_id, run_id))
+
+
+def named_run() -> tuple[str, str] | None:
+    """The flow run's id and the run id that `name_run_in_logs` was told."""
+    return _RUN.get()
+
+
+def name_run_of_process(flow_run_id: str, run_id: str) -> None:
+    """Let this process know a run of another one, whose tasks it will work on."""
+    _RUNS_ELSEWHERE[flow_run_id] = run_id
 
 
 class JsonLines(logging.Formatter):
@@ -105,4 +117,6 @@ def _context_of_run() -> dict[str, str]:
 
 def _run_id_of(flow_run_id: str | None) -> str | None:
     named = _RUN.get()
-    return named[1] if named is not None and named[0] == flow_run_id else None
+    if named is not None and named[0] == flow_run_id:
+        return named[1]
+    return None if flow_run_id is None else _RUNS_ELSEWHERE.get(flow_run_id)

@@ -16,7 +16,7 @@ from prefect import flow, task
 from coder_core.interruption import InterruptedWorkError, interruptible
 from coder_core.specs import Runtime
 from tasks.concurrency import task_slots
-from tasks.gpu import GPU_LIMIT, gpu_slot, has_server_limit
+from tasks.gpu import GPU_LIMIT, gpu_slot, has_server_limit, say_what_is_limited
 
 ACCELERATOR = "cuda"
 """Nothing is computed on it: the slot is taken for the name."""
@@ -148,6 +148,18 @@ def test_a_run_says_once_that_nothing_keeps_other_runs_off(caplog: pytest.LogCap
     assert GPU_LIMIT not in caplog.text
     work(ACCELERATOR)
     assert caplog.text.count(f"prefect gcl create {GPU_LIMIT} --limit 1") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_a_run_on_a_cluster_says_that_nothing_keeps_its_own_tasks_apart(caplog: pytest.LogCaptureFixture) -> None:
+    @flow
+    def work() -> None:
+        say_what_is_limited(Runtime(device=ACCELERATOR, task_runner="dask"))
+
+    work()
+    assert "task_runner 'dask' works in several processes, and nothing keeps them apart" in caplog.text
+    assert "only the tasks of this run are kept apart" not in caplog.text
 
 
 def cancel(found: list[contextvars.Context]) -> None:

@@ -153,6 +153,8 @@ def test_no_runtime_setting_changes_a_key(world: World, tmp_path: Path, monkeypa
         "classes_per_task": 2,
         "gpu_slots": 3,
         "settle_seconds": 1,
+        "task_runner": "dask",
+        "task_runner_address": "tcp://there:8786",
     }
     llm = LlmRuntime(concurrency=3)
     other = Runtime(store=str(tmp_path / "other"), device="cpu", llm=llm, **settings)

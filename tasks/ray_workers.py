@@ -1,0 +1,26 @@
+"""What a worker of a Ray cluster does first, whenever it starts."""
+
+import json
+import os
+from typing import Any
+
+from tasks.cluster_worker import prepare_worker
+
+VARIABLE = "CODER_NAMED_RUN"
+"""Tells a worker of which run it is: Ray calls a function by its name, without arguments."""
+
+
+def preparation(run: tuple[str, str] | None) -> dict[str, Any]:
+    """What Ray must be told so that every worker of this run calls `prepare`.
+
+    Args:
+        run: The flow run's id and the evaluation's run id, where the run has one.
+    """
+    hook = f"{__name__}.{prepare.__name__}"
+    return {"worker_process_setup_hook": hook, "env_vars": {VARIABLE: json.dumps(run)}}
+
+
+def prepare() -> None:
+    """Called by the worker, before its first task."""
+    run = json.loads(os.environ[VARIABLE])
+    prepare_worker(None if run is None else (run[0], run[1]))

@@ -1,0 +1,31 @@
+"""Whether the task runner that a run asks for can work here: asked before anything is started, Prefect included."""
+
+from importlib.util import find_spec
+
+from coder_core.errors import ConfigError
+from coder_core.specs import Runtime
+
+PLACE = "runtime.task_runner"
+ADDRESS_PLACE = "runtime.task_runner_address"
+PACKAGES = {"dask": "prefect_dask", "ray": "prefect_ray"}
+"""By task runner, which is also the name of the extra that brings the package."""
+
+
+def check_task_runner(runtime: Runtime) -> None:
+    """Refuse at the door what cannot work; starts and imports nothing.
+
+    Raises:
+        ConfigError: Its package is not installed, or it does not go with the store or the address.
+    """
+    name = runtime.task_runner
+    if name == "threads":
+        if runtime.task_runner_address is not None:
+            problem = f"{runtime.task_runner_address!r} names a cluster, but task_runner is 'threads'."
+            raise ConfigError(problem, ADDRESS_PLACE, "Set task_runner to dask or ray, or drop the address.")
+        return
+    if find_spec(PACKAGES[name]) is None:
+        problem = f"{name!r} needs the package {PACKAGES[name].replace('_', '-')}, which is not installed."
+        raise ConfigError(problem, PLACE, f"pip install -e '.[{name}]'")
+    if runtime.store.startswith("memory:"):
+        problem = f"{name!r} works in other processes, and the store {runtime.store!r} is in the memory of this one."
+        raise ConfigError(problem, PLACE, "Use a folder or a URL that every worker reaches, or task_runner threads.")
