@@ -109,7 +109,7 @@ def _append_and_compact(ledger: Ledger, number: int) -> None:
 
 
 def test_processes_that_append_and_compact_at_once_lose_nothing(disk_store: Store) -> None:
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")
     processes = [
         context.Process(target=_append_and_compact, args=(Ledger(disk_store, "n", "p"), number)) for number in range(3)
     ]
