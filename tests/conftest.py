@@ -15,8 +15,10 @@ pytest_plugins = [
     "tests.fixtures_s3",
 ]
 
-LONGEST_FIRST = ("service", "flows", "bench", "tasks")
-"""Folders whose tests start processes and wait for them: last in line, they would keep one worker busy alone."""
+PREFECT_LAST = ("service", "flows", "bench", "tasks")
+"""Folders whose tests run flows, in the order in which they start: those that wait longest first, so that none keeps one
+worker busy alone at the end. After all others, because Prefect leaves threads behind, and theirs is the `random` that
+hypothesis watches over."""
 
 
 def pytest_configure() -> None:
@@ -26,6 +28,6 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with what takes longest; the order within a folder stays."""
-    rank = {folder: number for number, folder in enumerate(LONGEST_FIRST)}
-    items.sort(key=lambda item: rank.get(item.nodeid.split("/")[1], len(rank)))
+    """Start with what needs no Prefect; the order within a folder stays."""
+    rank = {folder: number for number, folder in enumerate(PREFECT_LAST)}
+    items.sort(key=lambda item: rank.get(item.nodeid.split("/")[1], -1))
