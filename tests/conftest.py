@@ -16,9 +16,8 @@ pytest_plugins = [
 ]
 
 PREFECT_LAST = ("service", "flows", "bench", "tasks")
-"""Folders whose tests run flows, in the order in which they start: those that wait longest first, so that none keeps one
-worker busy alone at the end. After all others, because Prefect leaves threads behind, and theirs is the `random` that
-hypothesis watches over."""
+"""Folders whose tests run flows, in the order in which they start: what waits longest is not left for one worker alone.
+They come after all others, because Prefect leaves threads behind."""
 
 
 def pytest_configure() -> None:
