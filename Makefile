@@ -2,9 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Tests wait for servers as much as they compute: three at a time keep two cores busy. A file's tests stay together.
+# A file's tests stay together. Many wait for servers as much as they compute: three at a time keep two cores busy.
+PYTEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 TEST_WORKERS ?= 3
-PYTEST := $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help run test test-quick check format bench docs micro-clip serve clean
 
@@ -29,10 +29,10 @@ serve: $(VENV)/.installed ## Server, deployments and a worker on this machine, u
 	@exec $(BIN)/coder-eval serve
 
 test: $(VENV)/.installed-dev ## Run all tests
-	$(PYTEST)
+	$(PYTEST) -n $(TEST_WORKERS)
 
 test-quick: $(VENV)/.installed-dev ## Run the tests that start no server and train nothing
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -n auto -m "not slow"
 
 check: $(VENV)/.installed-dev ## Format, lint, types, import contracts: what CI checks
 	$(BIN)/ruff format --check .

@@ -14,6 +14,7 @@ from coder_core.storage.store import Store
 from tasks.cluster_worker import Greeting, ask_a_worker, greet
 from tasks.json_logs import _run_id_of, name_run_of_process
 
+pytestmark = pytest.mark.slow
 needs_dask = pytest.mark.skipif(find_spec("prefect_dask") is None, reason="the extra `dask` is not installed")
 needs_ray = pytest.mark.skipif(find_spec("prefect_ray") is None, reason="the extra `ray` is not installed")
 

@@ -53,6 +53,7 @@ def test_a_store_in_memory_is_refused(name: str) -> None:
     check_task_runner(Runtime(store="memory://x"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["run"], ["predict", "flags", "image.png"]], ids=" ".join)
 def test_commands_refuse_before_prefect_is_loaded(command: list[str], tmp_path: Path) -> None:
     code = "import sys; sys.modules['prefect'] = None; from flows.cli import main; main()"  # importing it would fail

@@ -89,6 +89,7 @@ def test_a_storm_loses_nothing_and_buys_nothing_twice(
     assert seconds < 60
 
 
+@pytest.mark.slow
 def test_every_answer_stands_with_its_own_class(tmp_path: Path, make_runtime: Make) -> None:
     ledger = CompletionLedger(Store(str(tmp_path)))
     with serving(LlmServer(script=storm(4), late_seconds=2.0, other_names=OTHERS)) as server:
