@@ -32,7 +32,7 @@ test: $(VENV)/.installed-dev ## Run all tests
 	$(PYTEST) -n $(TEST_WORKERS)
 
 test-quick: $(VENV)/.installed-dev ## Run the tests that start no server and train nothing
-	$(PYTEST) -n auto -m "not slow"
+	$(PYTEST) -n logical -m "not slow"
 
 check: $(VENV)/.installed-dev ## Format, lint, types, import contracts: what CI checks
 	$(BIN)/ruff format --check .

@@ -61,6 +61,7 @@ def all_rows(ledger: CompletionLedger) -> str:
     return str(ledger.table().to_pylist()) + str(ledger.failure_table().to_pylist())
 
 
+@pytest.mark.slow
 def test_the_key_is_in_no_table_no_log_and_no_report(
     tmp_path: Path,
     api_key: str,

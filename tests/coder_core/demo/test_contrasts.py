@@ -14,6 +14,8 @@ from coder_core.demo.relatives import draw_relative
 from coder_core.demo.sampling import draw_pattern, draw_variant
 from tests.coder_core.demo.words import colours_in, names_in, shapes_in
 
+pytestmark = pytest.mark.slow
+
 SEEDS = st.integers(0, 2**32 - 1)
 
 

@@ -10,6 +10,8 @@ from coder_core.demo.relatives import draw_relative
 from coder_core.demo.render import render_pattern
 from coder_core.demo.sampling import draw_pattern, is_acceptable
 
+pytestmark = pytest.mark.slow
+
 DRAWS = 2000
 
 

@@ -19,6 +19,8 @@ from coder_core.encoders.open_clip_loading import WEIGHT_SUFFIXES, find_checkpoi
 from coder_core.errors import CheckpointError
 from tests.coder_core.encoders.conftest import DIM, PREPROCESS, load, model_config, random_weights, spec_of, write_model
 
+pytestmark = pytest.mark.slow
+
 WEIGHTS, CONFIG = "open_clip_model.safetensors", "open_clip_config.json"
 SIDE = "a photo of a wren"
 

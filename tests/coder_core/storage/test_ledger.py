@@ -108,6 +108,7 @@ def _append_and_compact(ledger: Ledger, number: int) -> None:
         ledger.compact()
 
 
+@pytest.mark.slow
 def test_processes_that_append_and_compact_at_once_lose_nothing(disk_store: Store) -> None:
     context = multiprocessing.get_context("spawn")
     processes = [
