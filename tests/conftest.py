@@ -15,9 +15,8 @@ pytest_plugins = [
     "tests.fixtures_s3",
 ]
 
-PREFECT_LAST = ("service", "flows", "bench", "tasks")
-"""Folders whose tests run flows, in the order in which they start: what waits longest is not left for one worker alone.
-They come after all others, because Prefect leaves threads behind."""
+LONGEST_FIRST = ("service", "flows", "bench", "tasks")
+"""Folders whose tests start processes and wait for them: last in line, they would keep one worker busy alone."""
 
 
 def pytest_configure() -> None:
@@ -27,6 +26,6 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with what needs no Prefect; the order within a folder stays."""
-    rank = {folder: number for number, folder in enumerate(PREFECT_LAST)}
-    items.sort(key=lambda item: rank.get(item.nodeid.split("/")[1], -1))
+    """Start with what takes longest; the order within a folder stays."""
+    rank = {folder: number for number, folder in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: rank.get(item.nodeid.split("/")[1], len(rank)))
