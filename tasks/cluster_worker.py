@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import NamedTuple
 
-from coder_core.errors import CoderError, ConfigError
+from coder_core.errors import CoderError, ConfigError, ServiceError
 from coder_core.specs import Runtime
 from coder_core.storage.store import PROBE_PREFIX, Store
 from tasks.json_logs import name_run_of_process
@@ -59,6 +59,13 @@ def ask_a_worker(runtime: Runtime, ask: Callable[[Store, str], Greeting]) -> Non
         raise ConfigError(problem, place, "Start workers, with this project installed on their machines.") from error
     finally:
         store.delete(probe)
+
+
+def lost_workers(cluster: str, error: Exception) -> ServiceError:
+    """What to tell when workers have ended in the middle of their work."""
+    problem = f"workers of the {cluster} cluster ended while they worked ({type(error).__name__})."
+    remedy = "Often memory is short: set fewer `workers`, or a smaller `batch_size`. Run again: it goes on from here."
+    return ServiceError(problem, f"task_runner {cluster.lower()}", remedy)
 
 
 def prepare_worker(named_run: tuple[str, str] | None) -> None:

@@ -17,10 +17,10 @@ import distributed
 from distributed.comm.core import connect
 from prefect_dask.task_runners import DaskTaskRunner
 
-from coder_core.errors import ConfigError, ServiceError
+from coder_core.errors import ConfigError
 from coder_core.specs import Runtime
 from coder_core.storage.store import Store
-from tasks.cluster_worker import Greeting, ask_a_worker, greet
+from tasks.cluster_worker import Greeting, ask_a_worker, greet, lost_workers
 from tasks.dask_workers import Preparation
 from tasks.json_logs import named_run
 from tasks.runner_choice import ADDRESS_PLACE
@@ -112,8 +112,4 @@ def _lost_workers_explained() -> Iterator[None]:
     try:
         yield
     except (distributed.KilledWorker, distributed.client.FutureCancelledError) as error:
-        problem = f"workers of the Dask cluster ended while they worked ({type(error).__name__})."
-        remedy = (
-            "Often memory is short: set fewer `workers`, or a smaller `batch_size`. Run again: it goes on from here."
-        )
-        raise ServiceError(problem, "task_runner dask", remedy) from error
+        raise lost_workers("Dask", error) from error

@@ -17,10 +17,10 @@ from typing import Any
 
 from prefect.task_runners import TaskRunner
 
-from coder_core.errors import ConfigError, ServiceError
+from coder_core.errors import ConfigError
 from coder_core.specs import Runtime
 from coder_core.storage.store import Store
-from tasks.cluster_worker import Greeting, ask_a_worker, greet
+from tasks.cluster_worker import Greeting, ask_a_worker, greet, lost_workers
 from tasks.json_logs import named_run
 from tasks.ray_workers import preparation
 from tasks.runner_choice import ADDRESS_PLACE
@@ -146,11 +146,7 @@ def _lost_workers_explained() -> Iterator[None]:
     try:
         yield
     except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError, ray.exceptions.RaySystemError) as error:
-        problem = f"workers of the Ray cluster ended while they worked ({type(error).__name__})."
-        remedy = (
-            "Often memory is short: set fewer `workers`, or a smaller `batch_size`. Run again: it goes on from here."
-        )
-        raise ServiceError(problem, "task_runner ray", remedy) from error
+        raise lost_workers("Ray", error) from error
 
 
 def _set_defaults(values: dict[str, str]) -> None:

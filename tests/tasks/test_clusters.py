@@ -1,7 +1,6 @@
 """A cluster that does not answer, answers as another, or loses its workers is told in one error, and soon."""
 
 import socket
-import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +13,7 @@ from coder_core.storage.store import Store
 from tasks.cluster_worker import Greeting, ask_a_worker, greet
 from tasks.json_logs import _run_id_of, name_run_of_process
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]  # the libraries themselves would wait for minutes, or for ever
 needs_dask = pytest.mark.skipif(find_spec("prefect_dask") is None, reason="the extra `dask` is not installed")
 needs_ray = pytest.mark.skipif(find_spec("prefect_ray") is None, reason="the extra `ray` is not installed")
 
@@ -58,24 +57,35 @@ def test_a_ray_cluster_that_does_not_answer(
 
 
 def refuse(check: object, address: str, told: str) -> None:
-    begun = time.monotonic()
     with pytest.raises(ConfigError) as raised:
         check(address)
     assert str(raised.value).startswith(f"runtime.task_runner_address: {address}: {told}")
-    assert time.monotonic() - begun < 10
 
 
 @needs_dask
-def test_workers_that_end_without_a_word_are_explained() -> None:
+def test_dask_workers_that_end_without_a_word_are_explained() -> None:
     import distributed
 
     from tasks.dask_cluster import _lost_workers_explained
 
     with (
-        pytest.raises(ServiceError, match=r"ended while they worked \(KilledWorker\).*Run again"),
+        pytest.raises(ServiceError, match=r"Dask cluster ended while they worked \(KilledWorker\).*Run again"),
         _lost_workers_explained(),
     ):
         raise distributed.KilledWorker("task", None, 3)
+
+
+@needs_ray
+def test_ray_workers_that_end_without_a_word_are_explained() -> None:
+    import ray
+
+    from tasks.ray_cluster import _lost_workers_explained
+
+    with (
+        pytest.raises(ServiceError, match=r"Ray cluster ended while they worked \(WorkerCrashedError\).*Run again"),
+        _lost_workers_explained(),
+    ):
+        raise ray.exceptions.WorkerCrashedError
 
 
 HERE = greet(Store("memory://"), "nothing")

@@ -15,6 +15,7 @@ from prefect import flow, task
 
 from coder_core.interruption import InterruptedWorkError, interruptible
 from coder_core.specs import Runtime
+from tasks import gpu
 from tasks.concurrency import task_slots
 from tasks.gpu import GPU_LIMIT, gpu_slot, has_server_limit, say_what_is_limited
 
@@ -186,6 +187,11 @@ def test_waiting_for_the_slot_ends_with_the_run() -> None:
 
 
 def test_on_the_cpu_no_server_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")  # nobody listens there
+    asked: list[bool] = []
+    monkeypatch.setattr(gpu, "has_server_limit", lambda: asked.append(True))
     with gpu_slot(Runtime(device="cpu")):
         pass
+    assert asked == []
+    monkeypatch.setattr(gpu, "_is_on_cpu", lambda _runtime: False)
+    with gpu_slot(Runtime(device="cpu")):
+        assert asked == [True], "an accelerator's limit is looked up"
