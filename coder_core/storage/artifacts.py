@@ -120,7 +120,9 @@ class ArtifactStore:
         for part in self.manifest(artifact).parts:
             path = self._checked_path(artifact, part)
             with open_parquet(self.store, path) as file:
-                yield from file.iter_batches(batch_size=rows, columns=None if columns is None else list(columns))
+                yield from file.iter_batches(
+                    batch_size=rows, columns=None if columns is None else list(columns), use_threads=False
+                )
 
     def write_document(self, payload: ArtifactPayload, document: Mapping[str, object]) -> Artifact:
         """Store a small JSON object as an artifact without a table."""

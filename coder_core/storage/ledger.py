@@ -2,7 +2,7 @@
 
 A part is one Parquet file named by the sha256 of its bytes: a retry writes the same bytes to the same name, concurrent
 writers cannot disturb each other, and a reader that knows a part never looks at it again. A key stands for its
-content, so when writers race for one key it does not matter whose row answers (it is the first by part name).
+content, so when writers race for one key it does not matter whose row answers.
 `compact` merges small parts: the merged part is written before the old ones are deleted, and a crash in between only
 leaves rows twice.
 """
@@ -53,7 +53,7 @@ class Ledger:
     def keys(self) -> set[str]:
         """Return every key that the ledger holds now."""
         self._index.refresh()
-        return set(self._index.keys().to_pylist())
+        return set(self._index.keys())
 
     def missing(self, keys: Sequence[str]) -> list[str]:
         """Return the keys that the ledger does not hold now, each once, in the given order."""
@@ -193,7 +193,9 @@ def _read_hit(store: Store, hit: Hit, columns: Sequence[str] | None) -> Iterator
         for group in np.unique(owners):
             own = np.flatnonzero(owners == group)
             rows = hit.rows[own] - (ends[group] - sizes[group])
-            table = file.read_row_group(int(group), columns=None if columns is None else list(columns))
+            table = file.read_row_group(
+                int(group), columns=None if columns is None else list(columns), use_threads=False
+            )
             yield Match(hit.part, hit.slots[own], table.take(pa.array(rows)))
 
 

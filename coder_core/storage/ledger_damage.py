@@ -74,7 +74,7 @@ def sound_rows(store: Store, part: str) -> pa.Table | None:
 def _sound_group(file: pq.ParquetFile, group: int) -> pa.Table | None:
     try:
         with explained_parquet(""):
-            table = file.read_row_group(group)
+            table = file.read_row_group(group, use_threads=False)
     except UnexpectedContentError:
         return None
     has_keys = KEY in table.schema.names and table.schema.field(KEY).type == pa.string()

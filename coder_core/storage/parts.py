@@ -1,8 +1,7 @@
 """The parts of one ledger partition and the index of their keys.
 
 Parts are immutable and named by the hash of their content, so what is known about a part stays true for ever and is
-cached by name: a refresh lists the folder and reads the key column of new parts only. The keys stay Arrow strings
-(about 70 bytes each); looking up a million of them is one hash join and takes a fraction of a second.
+cached by name: a refresh lists the folder and reads the key column of new parts only. The index keeps 24 bytes a key.
 """
 
 import threading
@@ -12,9 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from jaxtyping import Int
 
+from coder_core.storage.key_index import KeyIndex, Places
 from coder_core.storage.ledger_damage import KEY, watched_part
 from coder_core.storage.refusals import NotInStoreError, UnexpectedContentError
 from coder_core.storage.store import Store
@@ -35,6 +34,20 @@ class Hit(NamedTuple):
     rows: Int[np.ndarray, " hits"]
 
 
+class _Known(NamedTuple):
+    """What is known at one moment; replaced as a whole, so that readers need no lock.
+
+    Args:
+        numbers: Number of every part that is there.
+        sizes: Rows of every part, by number.
+        index: Their keys.
+    """
+
+    numbers: dict[str, int]
+    sizes: dict[int, int]
+    index: KeyIndex
+
+
 class PartIndex:
     """Which key stands in which row of which part.
 
@@ -46,7 +59,8 @@ class PartIndex:
     def __init__(self, store: Store, folder: str) -> None:
         self.store = store
         self.folder = folder
-        self._keys_by_part: dict[str, pa.Array] = {}
+        self._known = _Known({}, {}, KeyIndex())
+        self._next_number = 0
         self._lock = threading.Lock()
         self._is_loaded = False
 
@@ -56,11 +70,12 @@ class PartIndex:
 
     def parts(self) -> list[str]:
         """Name the known parts, sorted."""
-        return sorted(self._keys_by_part)
+        return sorted(self._known.numbers)
 
     def row_count(self, part: str) -> int:
         """Count the rows of a known part."""
-        return len(self._keys_by_part[part])
+        known = self._known
+        return known.sizes[known.numbers[part]]
 
     def load(self) -> None:
         """Learn of the parts, unless that happened before."""
@@ -70,14 +85,15 @@ class PartIndex:
     def remember(self, part: str, keys: pa.ChunkedArray) -> None:
         """Add a part that this process has just written, which saves reading it back."""
         with self._lock:
-            self._keys_by_part = self._keys_by_part | {part: _one_chunk(keys)}
+            if part not in self._known.numbers:
+                self._known = self._grown(self._known, [(part, _one_chunk(keys))])
 
     def refresh(self) -> None:
         """Learn of parts that were added or removed by anyone since the last call."""
         with self._lock:
             for last_round in [False] * (REFRESH_ROUNDS - 1) + [True]:
                 try:
-                    self._keys_by_part = self._read_index()
+                    self._known = self._read_index()
                 except NotInStoreError:  # compacted away since it was listed: list again, its rows are elsewhere now
                     if last_round:
                         raise
@@ -85,29 +101,37 @@ class PartIndex:
                     break
             self._is_loaded = True
 
-    def _read_index(self) -> dict[str, pa.Array]:
-        present = [path for path in self.store.list(self.folder) if path.endswith(".parquet")]
-        known = {part: self._keys_by_part[part] for part in present if part in self._keys_by_part}
-        new = [part for part in present if part not in known]
-        return known | dict(zip(new, self._read_keys(new), strict=True))
-
-    def keys(self) -> pa.ChunkedArray:
-        """Return the keys of all known parts, in the order of `parts()`; a key may occur in more than one part."""
-        keys_by_part = dict(self._keys_by_part)
-        return pa.chunked_array([keys_by_part[part] for part in sorted(keys_by_part)], type=pa.string())
+    def keys(self) -> list[str]:
+        """Read the keys of all known parts; a key may occur in more than one part."""
+        return [key for column in self._read_keys(self.parts()) for key in column.to_pylist()]
 
     def locate(self, keys: Sequence[str]) -> tuple[list[Hit], Int[np.ndarray, " unknown"]]:
-        """Find keys; of several parts that hold one, the first by name answers.
+        """Find keys; of several parts that hold one, any answers.
 
         Returns:
             The hits by part, in the order of parts; and the positions of the keys that no known part holds.
         """
-        keys_by_part = dict(self._keys_by_part)
-        parts = sorted(keys_by_part)
-        rows = _first_rows(keys, pa.chunked_array([keys_by_part[part] for part in parts], type=pa.string()))
-        ends = np.cumsum([len(keys_by_part[part]) for part in parts], dtype=np.int64)
-        slots = np.flatnonzero(rows >= 0)
-        return list(_hits_by_part(parts, ends, slots, rows[slots])), np.flatnonzero(rows < 0)
+        known = self._known
+        places = known.index.locate(pa.array(keys, type=pa.string()))
+        names = {number: part for part, number in known.numbers.items()}
+        return sorted(_hits_by_part(names, places), key=lambda hit: hit.part), np.flatnonzero(places.parts < 0)
+
+    def _read_index(self) -> _Known:
+        present = [path for path in self.store.list(self.folder) if path.endswith(".parquet")]
+        known = self._known
+        gone = known.numbers.keys() - set(present)
+        new = [part for part in present if part not in known.numbers]
+        columns = list(zip(new, self._read_keys(new), strict=True))
+        return self._grown(_without(known, gone) if gone else known, columns)
+
+    def _grown(self, known: _Known, columns: list[tuple[str, pa.Array]]) -> _Known:
+        numbered = {part: self._next_number + place for place, (part, _) in enumerate(columns)}
+        self._next_number += len(columns)
+        return _Known(
+            known.numbers | numbered,
+            known.sizes | {numbered[part]: len(keys) for part, keys in columns},
+            known.index.add([(numbered[part], keys) for part, keys in columns]),
+        )
 
     def _read_keys(self, parts: list[str]) -> list[pa.Array]:
         if len(parts) < 2:
@@ -118,7 +142,16 @@ class PartIndex:
     def _read_part_keys(self, part: str) -> pa.Array:
         with watched_part(self.store, part), open_parquet(self.store, part) as file:
             check_key_column(file.schema_arrow, self.store.url(part))
-            return _one_chunk(file.read(columns=[KEY]).column(KEY))
+            return _one_chunk(file.read(columns=[KEY], use_threads=False).column(KEY))
+
+
+def _without(known: _Known, gone: set[str]) -> _Known:
+    numbers = {known.numbers[part] for part in gone}
+    return _Known(
+        {part: number for part, number in known.numbers.items() if part not in gone},
+        {number: size for number, size in known.sizes.items() if number not in numbers},
+        known.index.drop(numbers),
+    )
 
 
 def _one_chunk(keys: pa.ChunkedArray) -> pa.Array:
@@ -139,32 +172,10 @@ def _described(schema: Any) -> str:
     return ", ".join(f"{field.name} {field.type}" for field in schema) or "none"
 
 
-def _first_rows(keys: Sequence[str], held: pa.ChunkedArray) -> Int[np.ndarray, " keys"]:
-    """Find the first row of `held` with each key, -1 for none.
-
-    The hash table is built over the asked keys and the held ones are streamed past it: of a million held keys, 256 are
-    found in 0.02 s; a table over the held ones would take 0.3 s for every call.
-    """
-    asked = pa.array(keys, type=pa.string()).dictionary_encode()
-    found = pc.index_in(held, value_set=asked.dictionary)
-    rows = np.flatnonzero(found.is_valid().to_numpy())
-    first_rows = np.full(len(asked.dictionary), -1, dtype=np.int64)
-    first_rows[found.drop_null().to_numpy()[::-1]] = rows[::-1]  # the last assignment stays: the first row
-    matched: np.ndarray = first_rows[asked.indices.to_numpy(zero_copy_only=False)]
-    return matched
-
-
-def _hits_by_part(
-    parts: list[str],
-    ends: Int[np.ndarray, " parts"],
-    slots: Int[np.ndarray, " hits"],
-    rows: Int[np.ndarray, " hits"],
-) -> Iterator[Hit]:
-    owners = np.searchsorted(ends, rows, side="right")
-    order = np.argsort(owners, kind="stable")
-    bounds = np.searchsorted(owners[order], np.arange(len(parts) + 1))
-    for position, part in enumerate(parts):
-        own = order[bounds[position] : bounds[position + 1]]
-        if len(own):
-            start = ends[position - 1] if position else 0
-            yield Hit(part, slots[own], rows[own] - start)
+def _hits_by_part(names: dict[int, str], places: Places) -> Iterator[Hit]:
+    slots = np.flatnonzero(places.parts >= 0)
+    slots = slots[np.argsort(places.parts[slots], kind="stable")]
+    owners = places.parts[slots]
+    for number in np.unique(owners):
+        own = slots[np.searchsorted(owners, number) : np.searchsorted(owners, number, side="right")]
+        yield Hit(names[int(number)], own, places.rows[own])

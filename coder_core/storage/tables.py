@@ -76,7 +76,7 @@ def decode_parquet(content: bytes, url: str, *, columns: Sequence[str] | None = 
     with explained_parquet(url):
         file = _parquet_file(pa.BufferReader(content))
         check_columns(file, columns, url)
-        return file.read(columns=_known(columns))
+        return file.read(columns=_known(columns), use_threads=False)
 
 
 def write_parquet(store: Store, path: str, table: pa.Table) -> int:
@@ -95,7 +95,7 @@ def read_parquet(store: Store, path: str, columns: Sequence[str] | None = None) 
     """
     with open_parquet(store, path) as file:
         check_columns(file, columns, store.url(path))
-        return file.read(columns=_known(columns))
+        return file.read(columns=_known(columns), use_threads=False)
 
 
 @contextlib.contextmanager
