@@ -1,1 +1,90 @@
-"""The core: specs, texts, encoders, images, CODER, evaluation and storage. It never imports a workflow engine."""
+"""CODER Eval as a library: classify images by texts instead of labels, and measure it honestly.
+
+    from coder_core import evaluate
+
+    result = evaluate("configs/flags.yaml", store="./store")
+
+Nothing is loaded before it is used: a query must not wait for torch.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from coder_core.recipes.predict import Predicted
+    from coder_core.results.eval_result import EvalResult
+    from coder_core.results.warehouse import Warehouse
+
+__all__ = ["evaluate", "open_warehouse", "predict"]
+
+
+def evaluate(
+    config: "str | Mapping[str, Any]", *, store: str | None = None, overrides: Sequence[str] = (), **runtime: Any
+) -> "EvalResult":
+    """Evaluate CODER and its baselines on one data set, in this process.
+
+    Args:
+        config: A path, a URL, `demo:flags`, or the settings themselves.
+        store: Root of the store: a folder or an fsspec URL; default: CODER_STORE, or ./store.
+        overrides: `key.path=value` settings that win over the config.
+        **runtime: Fields of `coder_core.specs.Runtime`, such as `device` or `batch_size`.
+
+    Raises:
+        CoderError: Each expected failure is a subclass: place, problem, remedy.
+    """
+    from coder_core.config import load_runtime, load_spec
+    from coder_core.pipeline.runner import inline_runner
+    from coder_core.recipes.evaluate import evaluate as recipe
+
+    spec = load_spec(config, overrides)
+    with inline_runner(load_runtime(**_with_store(store, runtime))) as run:
+        return recipe(spec, run)
+
+
+def predict(
+    run: str,
+    images: Sequence[str],
+    *,
+    method: str = "coder",
+    shots: int | None = None,
+    store: str | None = None,
+    output: str | None = None,
+    **runtime: Any,
+) -> "Predicted":
+    """Classify new images with a method of a published run, in this process.
+
+    Args:
+        run: The id of a run, the name of an evaluation (its latest run), or `latest`.
+        images: Files, folders and patterns, as paths or fsspec URLs.
+        method: A method of that run.
+        shots: Of a few-shot method; default: the most that the run has.
+        store: As for `evaluate`.
+        output: A `.parquet` file to write.
+        **runtime: Fields of `coder_core.specs.Runtime`.
+    """
+    from coder_core.config import load_runtime
+    from coder_core.pipeline.runner import inline_runner
+    from coder_core.recipes.predict import predict as recipe
+    from coder_core.recipes.published_runs import open_run
+    from coder_core.storage.store import Store
+
+    settings = load_runtime(**_with_store(store, runtime))
+    manifest = open_run(Store(settings.store), run)
+    with inline_runner(settings, run_id=manifest.run_id) as runner:
+        return recipe(manifest, list(images), runner, method=method, shots=shots, output=output)
+
+
+def open_warehouse(store: str = "./store") -> "Warehouse":
+    """The result tables of a store, for read-only SQL.
+
+    Args:
+        store: Root of the store.
+    """
+    from coder_core.results.warehouse import Warehouse
+    from coder_core.storage.store import Store
+
+    return Warehouse(Store(store))
+
+
+def _with_store(store: str | None, runtime: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(runtime) if store is None else {**runtime, "store": store}

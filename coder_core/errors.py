@@ -79,3 +79,7 @@ class ServiceError(CoderError):
 
 class LabelLeakError(CoderError):
     """Prediction code was about to see test labels."""
+
+
+class StepContractError(CoderError):
+    """A step does not keep what it declares: a mistake in this project or in an extension of it."""

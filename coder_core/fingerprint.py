@@ -10,13 +10,39 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from pydantic import BaseModel
 from pydantic_settings import BaseSettings
 
 Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
+
+
+@dataclass(frozen=True)
+class NotIdentity:
+    """Leaves a field of a pydantic model out of every key: `Annotated[str, NotIdentity("why")]`.
+
+    Args:
+        reason: Why two models that differ in this field alone are the same.
+    """
+
+    reason: str
+
+    def __post_init__(self) -> None:
+        if not self.reason.strip():
+            raise TypeError("NotIdentity needs a reason.")
+
+
+@runtime_checkable
+class HasIdentity(Protocol):
+    """Something that counts by another value than its fields, e.g. a file by its content."""
+
+    def identity(self) -> Json:
+        """What it counts by."""
+        ...
+
 
 SHOWN_CHARACTERS = 80
 """Longest piece of a value that an explanation quotes: one line of a terminal."""
@@ -29,8 +55,8 @@ def canonical_json(value: object) -> str:
     """Write a value as the one JSON text that stands for it.
 
     Keys are sorted, there is no white space, everything is ASCII; `1` and `1.0` and `true` stay three different texts,
-    a tuple equals a list, an Enum stands for its value and a pydantic model for its JSON dump (its class name is not
-    part of it: give variants a literal `kind` field).
+    a tuple equals a list, an Enum stands for its value, a pydantic model for its fields but those marked `NotIdentity`
+    (its class name is no part of it: give variants a literal `kind` field), and what has an `identity()` for that.
 
     Args:
         value: None, bool, int, finite float, str, list, tuple, dict with string keys, Enum or pydantic model.
@@ -74,6 +100,8 @@ def plain_json(value: object, path: str = "value") -> Json:
     """
     if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, HasIdentity):
+        return plain_json(value.identity(), path)
     for kind, reduce in _REDUCERS.items():
         if isinstance(value, kind):
             return reduce(value, path)
@@ -83,13 +111,12 @@ def plain_json(value: object, path: str = "value") -> Json:
 def _plain_model(model: BaseModel, path: str) -> Json:
     if isinstance(model, BaseSettings):
         raise TypeError(f"{path}: {type(model).__name__} comes from the environment and is no part of an identity.")
-    # The JSON dump would turn a set into a list in arbitrary order, so unordered values are looked for before it.
-    _refuse_unordered(model.model_dump(), path)
-    try:
-        dumped = model.model_dump(mode="json")
-    except ValueError as error:
-        raise TypeError(f"{path}: a field of {type(model).__name__} has no JSON form ({error})") from error
-    return plain_json(dumped, path)
+    fields = ((name, field) for name, field in type(model).model_fields.items() if not _is_left_out(field.metadata))
+    return {name: plain_json(getattr(model, name), f"{path}.{name}") for name, _ in fields}
+
+
+def _is_left_out(metadata: list[Any]) -> bool:
+    return any(isinstance(item, NotIdentity) for item in metadata)
 
 
 def _plain_float(value: float, path: str) -> float:
@@ -119,17 +146,6 @@ _REDUCERS: dict[type, Callable[[Any, str], Json]] = {
     list: _plain_sequence,
     tuple: _plain_sequence,
 }
-
-
-def _refuse_unordered(value: object, path: str) -> None:
-    if isinstance(value, set | frozenset) or (isinstance(value, float) and not math.isfinite(value)):
-        plain_json(value, path)
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            _refuse_unordered(item, f"{path}.{key}")
-    if isinstance(value, list | tuple):
-        for position, item in enumerate(value):
-            _refuse_unordered(item, f"{path}[{position}]")
 
 
 def _remedy(value: object) -> str:

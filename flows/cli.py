@@ -23,8 +23,8 @@ from flows.cli_store import store as store_group
 from flows.cli_texts import texts
 
 if TYPE_CHECKING:
+    from coder_core.results.eval_result import EvalResult
     from coder_core.specs import Runtime
-    from coder_core.steps.results import EvalResult
 
 
 @click.group()
@@ -53,7 +53,7 @@ main.add_command(deploy)
 def run(config: str, overrides: tuple[str, ...], store: str, as_json: bool) -> None:
     """Run the evaluation that CONFIG describes (default: the embedded demonstration)."""
     from coder_core.config import load_runtime, load_spec
-    from tasks.runner_choice import check_task_runner
+    from tasks.task_runner_choice import check_task_runner
 
     load_spec(config, overrides)  # a wrong config is told before anything is started
     runtime = load_runtime(store=store)

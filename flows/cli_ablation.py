@@ -15,11 +15,10 @@ from flows.cli_common import explain_errors, store_option
 @explain_errors
 def ablation(run_id: str, plot: Path | None, store: str) -> None:
     """Show the text ablation of RUN: top-1 percent by kinds and number of texts, over draws."""
-    from coder_core.config import load_runtime
+    from coder_core.recipes.published_runs import read_run_ablation
     from coder_core.report.ablation_table import print_ablation
-    from coder_core.steps.ablation import read_ablation_of
 
-    rows = read_ablation_of(run_id, load_runtime(store=store))
+    rows = read_run_ablation(store, run_id)
     print_ablation(rows, sys.stdout)
     if plot is not None:
         from coder_core.report.ablation_plot import plot_ablation

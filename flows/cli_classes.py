@@ -11,7 +11,7 @@ from flows.cli_common import explain_errors, set_option, store_option
 from flows.cli_prefect import prefect_ready, require_server
 
 if TYPE_CHECKING:
-    from coder_core.steps.class_watch import ClassLook
+    from coder_core.class_source.class_look import ClassLook
 
 
 @click.group()
@@ -46,21 +46,23 @@ def watch(config: str, overrides: tuple[str, ...], store: str, dry_run: bool, as
 def compare(before: str, after: str, method: str | None, store: str, as_json: bool) -> None:
     """Show what the new classes of RUN_AFTER did to the old ones: recall before and after, images lost, to which."""
     from coder_core.config import load_runtime
+    from coder_core.pipeline.context import Context
+    from coder_core.recipes.compare import compare_runs
     from coder_core.report.class_changes import write_comparison
-    from coder_core.steps.class_changes import compare_runs
 
-    found = compare_runs(before, after, load_runtime(store=store), method=method)
+    found = compare_runs(Context.open(load_runtime(store=store)), before, after, method=method)
     click.echo(found.model_dump_json(indent=1) if as_json else write_comparison(found))
 
 
 def print_class_changes(name: str, run_id: str, store: str) -> None:
     """After a run: what its new classes did to old ones, where the run before had other classes."""
     from coder_core.config import load_runtime
+    from coder_core.pipeline.context import Context
+    from coder_core.recipes.compare import compare_with_previous
     from coder_core.report.class_changes import write_comparison
-    from coder_core.steps.class_changes import compare_with_previous
 
     try:
-        comparison = compare_with_previous(name, run_id, load_runtime(store=store))
+        comparison = compare_with_previous(Context.open(load_runtime(store=store)), name, run_id)
     except CoderError as error:  # the run itself is finished and published
         click.echo(f"not compared with the run before: {error}", err=True)
         return
@@ -70,9 +72,11 @@ def print_class_changes(name: str, run_id: str, store: str) -> None:
 
 def _look_only(config: str, overrides: tuple[str, ...], store: str) -> "ClassLook":
     from coder_core.config import load_runtime, load_spec
-    from coder_core.steps.class_watch import look_at_classes
+    from coder_core.pipeline.runner import inline_runner
+    from coder_core.steps.class_watch import LookAtClasses
 
-    return look_at_classes(load_spec(config, overrides), load_runtime(store=store))
+    with inline_runner(load_runtime(store=store)) as run:
+        return run(LookAtClasses(spec=load_spec(config, overrides)))
 
 
 def _run_flow(config: str, overrides: tuple[str, ...], store: str) -> "ClassLook":

@@ -20,10 +20,14 @@ from flows.cli_common import explain_errors, store_option
 def explain(run_id: str, image_id: str, method: str, rival: str | None, top: int, *, as_json: bool, store: str) -> None:
     """Show which texts made RUN decide so about IMAGE: their shares add up to the margin."""
     from coder_core.config import load_runtime
+    from coder_core.pipeline.context import Context
+    from coder_core.recipes.explain import explain_decision
+    from coder_core.recipes.published_runs import open_run
     from coder_core.report.explanation import print_decision
-    from coder_core.steps.explanation import explain_decision
 
-    decision = explain_decision(run_id, image_id, load_runtime(store=store), method=method, rival=rival)
+    context = Context.open(load_runtime(store=store))
+    manifest = open_run(context.artifacts.store, run_id)
+    decision = explain_decision(context, manifest, image_id, method=method, rival=rival)
     if as_json:
         shares = [share._asdict() for share in decision.shares]
         click.echo(json.dumps({**decision._asdict(), "shares": shares}))

@@ -15,38 +15,45 @@ BROKEN_STATUS = 3
 @click.argument("run")
 @click.argument("images", nargs=-1, required=True)
 @click.option("--method", default="coder", show_default=True, help="A method of the run.")
+@click.option("--shots", type=click.IntRange(min=1), help="Of a few-shot method; default: the most that RUN has.")
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
 @click.option("--out", help="Write all answers to this .parquet file, too: a path or an fsspec URL.")
 @store_option
 @explain_errors
-def predict(run: str, images: tuple[str, ...], method: str, form: str, out: str | None, store: str) -> None:
+def predict(
+    run: str, images: tuple[str, ...], method: str, shots: int | None, form: str, out: str | None, store: str
+) -> None:
     """Classify IMAGES (files, folders, patterns, URLs) with RUN: a run id, or an evaluation's name for its latest run.
 
     Ends with 3 when an image could not be read: it is named on standard error, all others are answered.
     """
     from coder_core.config import load_runtime
-    from coder_core.steps.past_classifiers import recall_classifier
+    from coder_core.recipes.predict import choose_classifier
+    from coder_core.recipes.published_runs import open_run
     from coder_core.storage.exports import check_export
-    from tasks.runner_choice import check_task_runner
+    from coder_core.storage.store import Store
+    from tasks.task_runner_choice import check_task_runner
 
     runtime = load_runtime(store=store)
     check_task_runner(runtime)
     if out is not None:
         check_export(out)
-    recall_classifier(run, method, runtime)  # a wrong run or method is told before anything is started
+    choose_classifier(open_run(Store(store), run), method, shots=shots)  # a wrong one is refused before the start
     with prefect_ready():
         from flows.predict import predict as predict_flow
 
-        answers = predict_flow(run, list(images), method, out, runtime)
-    from coder_core.report.answers import render_answers
-    from coder_core.steps.answers import read_answers
-    from coder_core.storage.render import printable
+        predicted = predict_flow(run, list(images), method, shots, out, runtime)
+    from coder_core.results.render import printable
 
-    rows = list(read_answers(answers, runtime))
-    click.echo(render_answers(rows, form).removesuffix("\n"))
+    from coder_core.pipeline.context import Context
+    from coder_core.report.named_predictions import read_named, render_named
+
+    rows = list(read_named(Context.open(runtime), predicted.table))
+    click.echo(render_named(rows, form).removesuffix("\n"))
     broken = [row for row in rows if row.problem is not None]
     for row in broken:
         click.echo(f"left out: {printable(row.image)}: {printable(str(row.problem))}", err=True)
-    click.echo(f"run {answers.run_id}, method {answers.method}: {answers.images} images; {answers.location}", err=True)
+    what = f"run {predicted.run_id}, method {predicted.method}: {predicted.images} images"
+    click.echo(f"{what}; {predicted.location}", err=True)
     if broken:
         sys.exit(BROKEN_STATUS)

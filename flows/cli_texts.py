@@ -11,7 +11,7 @@ import click
 from flows.cli_common import explain_errors, set_option, store_option
 
 if TYPE_CHECKING:
-    from coder_core.steps.text_desk import TextDesk
+    from coder_core.recipes.text_commands import TextBankCommands
 
 
 @click.group()
@@ -31,13 +31,15 @@ def generate(
     config: str, overrides: tuple[str, ...], store: str, dry_run: bool, max_cost_usd: float | None, batch: bool
 ) -> None:
     """Buy the texts that the store lacks from the language model that CONFIG names."""
-    desk = _open_desk(config, overrides, store, max_cost_usd=max_cost_usd)
+    commands = _open_text_commands(config, overrides, store, max_cost_usd=max_cost_usd)
     if dry_run:
-        click.echo(str(desk.estimate(is_batch=batch)))
+        click.echo(str(commands.estimate(is_batch=batch)))
         return
-    report = desk.generate(is_batch=batch)
+    report = commands.generate(is_batch=batch)
     click.echo(str(report))
-    desk.check(report)
+    from coder_core.steps.text_generation import check_generation
+
+    check_generation(report)
 
 
 @texts.command("import")
@@ -48,7 +50,7 @@ def generate(
 @explain_errors
 def import_texts(source: str, class_config: str | None, out: Path, verbatim: bool) -> None:
     """Turn published texts (JSON of the CODER data, VCD, CuPL) into a text bank, and say what did not match."""
-    from coder_core.steps.text_desk import import_published
+    from coder_core.recipes.text_commands import import_published
 
     click.echo(import_published(source, class_config, out, repair=not verbatim))
 
@@ -61,7 +63,7 @@ def import_texts(source: str, class_config: str | None, out: Path, verbatim: boo
 @explain_errors
 def show(config: str, overrides: tuple[str, ...], store: str, class_name: str | None) -> None:
     """Show the texts that an evaluation of CONFIG would use, and what a reviewer should look at."""
-    click.echo(_open_desk(config, overrides, store).show(class_name))
+    click.echo(_open_text_commands(config, overrides, store).show(class_name))
 
 
 @texts.command()
@@ -72,7 +74,7 @@ def show(config: str, overrides: tuple[str, ...], store: str, class_name: str | 
 @explain_errors
 def export(config: str, overrides: tuple[str, ...], store: str, out: Path) -> None:
     """Write the texts of CONFIG to one bank file, to read, edit or share."""
-    _open_desk(config, overrides, store).export(out)
+    _open_text_commands(config, overrides, store).export(out)
     click.echo(f"wrote {out}")
 
 
@@ -85,10 +87,12 @@ def export(config: str, overrides: tuple[str, ...], store: str, out: Path) -> No
 @explain_errors
 def edits(config: str, edited: Path, overrides: tuple[str, ...], store: str, out: Path) -> None:
     """Turn an exported and hand-edited bank into an edits file (`texts.edits`), which survives regeneration."""
-    click.echo(_open_desk(config, overrides, store).write_edits(edited, out))
+    click.echo(_open_text_commands(config, overrides, store).write_edits(edited, out))
 
 
-def _open_desk(config: str, overrides: tuple[str, ...], store: str, *, max_cost_usd: float | None = None) -> "TextDesk":
-    from coder_core.steps.text_desk import open_desk
+def _open_text_commands(
+    config: str, overrides: tuple[str, ...], store: str, *, max_cost_usd: float | None = None
+) -> "TextBankCommands":
+    from coder_core.recipes.text_commands import open_text_commands
 
-    return open_desk(config, overrides, store, max_cost_usd=max_cost_usd)
+    return open_text_commands(config, overrides, store, max_cost_usd=max_cost_usd)

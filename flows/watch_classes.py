@@ -5,11 +5,12 @@ The run that follows generates, embeds and evaluates what is new; everything els
 
 from prefect import flow
 
-from coder_core.config import DEMO_CONFIG, load_runtime, load_spec
+from coder_core.class_source.class_look import ClassLook
+from coder_core.config import DEMO_CONFIG, load_spec
 from coder_core.specs import Runtime
-from coder_core.steps.class_watch import ClassLook
-from tasks.classes import announce_change, look_at_classes
-from tasks.logs import shorten_expected_errors
+from coder_core.steps.class_watch import LookAtClasses
+from tasks.class_events import announce_change
+from tasks.runner import prefect_runner
 
 
 @flow(name="watch-classes")
@@ -27,10 +28,9 @@ def watch_classes(
         runtime: Where the store is; what is not given comes from CODER_* in the environment of the worker.
         is_dry_run: Only say what changed.
     """
-    shorten_expected_errors()
     spec = load_spec(config, overrides or ())
-    runtime = runtime or load_runtime()
-    look = look_at_classes(spec, runtime)
-    if not is_dry_run:
-        announce_change(look, config, overrides or [], runtime)
+    with prefect_runner(runtime) as run:
+        look = run(LookAtClasses(spec=spec))
+        if not is_dry_run:
+            announce_change(look, config, overrides or [], run)
     return look

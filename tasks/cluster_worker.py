@@ -11,7 +11,7 @@ from coder_core.specs import Runtime
 from coder_core.storage.store import PROBE_PREFIX, Store
 from tasks.json_logs import name_run_of_process
 from tasks.logs import shorten_expected_errors
-from tasks.runner_choice import ADDRESS_PLACE
+from tasks.task_runner_choice import ADDRESS_PLACE
 
 
 class Greeting(NamedTuple):

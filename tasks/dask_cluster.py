@@ -23,7 +23,7 @@ from coder_core.storage.store import Store
 from tasks.cluster_worker import Greeting, ask_a_worker, greet, lost_workers
 from tasks.dask_workers import Preparation
 from tasks.json_logs import named_run
-from tasks.runner_choice import ADDRESS_PLACE
+from tasks.task_runner_choice import ADDRESS_PLACE
 
 LOOPBACK = "127.0.0.1"
 CONNECT_SECONDS = 10

@@ -2,13 +2,12 @@
 
 The processes of a Dask or Ray cluster are several, too: there the server's limit alone keeps the tasks of a run apart.
 
-Prefect's `concurrency(name)` is silently no limit when nobody has created `name` on the server (architecture.md,
-section 5). So the limit is looked up first: where it is, a slot of it is taken with `strict=True`; where it is not, the
-run says once that only its own tasks are kept apart. `serve` creates it; elsewhere
-`prefect gcl create coder-gpu --limit 1` does. On the CPU there is nothing to share and nothing is asked.
+Prefect's `concurrency(name)` is silently no limit when nobody has created `name` on the server. So the limit is looked
+up first: where it is, a slot of it is taken with `strict=True`; where it is not, the run says once that only its own
+tasks are kept apart. `serve` creates it; elsewhere `prefect gcl create coder-gpu --limit 1` does. On the CPU there is
+nothing to share and nothing is asked.
 """
 
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -18,7 +17,8 @@ from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 
-from coder_core.interruption import check_interruption
+from coder_core.interruption import check_interruption, not_counted
+from coder_core.pipeline.accelerator import PATIENCE_SECONDS, LocalAccelerator, is_cpu
 from coder_core.specs import Runtime
 
 GPU_LIMIT = "coder-gpu"
@@ -28,51 +28,34 @@ LEASE_SECONDS = 60.0
 """After this time a slot whose holder was killed is free again (the server looks every 15 s); the shortest is best, and
 Prefect renews a lease at three quarters of it."""
 
-PATIENCE_SECONDS = 5.0
-"""How long one attempt waits: between two the task looks whether its run was cancelled."""
 
+class ServerAccelerator:
+    """Keeps tasks apart within this process, and between processes by a limit on Prefect's server.
 
-class _Slots:
-    """Counts the tasks of this process that hold the accelerator; the limit comes with every request."""
+    Args:
+        runtime: Which device, and how many of this process may hold it.
+    """
 
-    def __init__(self) -> None:
-        self._held = 0
-        self._changed = threading.Condition()
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._local = LocalAccelerator(runtime)
 
     @contextmanager
-    def hold(self, limit: int) -> Iterator[None]:
-        """Wait until fewer than `limit` hold a slot, and hold one."""
-        with self._changed:
-            while self._held >= limit:
-                check_interruption()
-                self._changed.wait(PATIENCE_SECONDS)
-            self._held += 1
-        try:
+    def hold(self) -> Iterator[None]:
+        """Wait for the device, and hold it for a block; on the CPU this does nothing."""
+        if is_cpu(self._runtime):
             yield
-        finally:
-            with self._changed:
-                self._held -= 1
-                self._changed.notify()
+            return
+        with self._local.hold(), ExitStack() as stack:
+            with not_counted():
+                if has_server_limit():
+                    _take_server_slot(stack)
+            yield
 
 
-_slots = _Slots()
-
-
-@contextmanager
-def gpu_slot(runtime: Runtime) -> Iterator[None]:
-    """Hold the accelerator for a block; on the CPU this does nothing."""
-    if _is_on_cpu(runtime):
-        yield
-        return
-    with _slots.hold(runtime.gpu_slots), ExitStack() as stack:
-        if has_server_limit():
-            _take_server_slot(stack)
-        yield
-
-
-def say_what_is_limited(runtime: Runtime) -> None:
+def report_missing_limit(runtime: Runtime) -> None:
     """Say in the log of a run that other runs are not kept off its accelerator, if that is so."""
-    if _is_on_cpu(runtime) or has_server_limit():
+    if is_cpu(runtime) or has_server_limit():
         return
     if runtime.task_runner == "threads":
         kept = "only the tasks of this run are kept apart on the accelerator. To share it with other runs"
@@ -91,12 +74,6 @@ def has_server_limit() -> bool:
             return client.read_global_concurrency_limit_by_name(GPU_LIMIT).active
         except ObjectNotFound:
             return False
-
-
-def _is_on_cpu(runtime: Runtime) -> bool:
-    from coder_core.encoders.device import choose_device  # torch: `serve` needs the limit's name and no model
-
-    return choose_device(runtime.device) == "cpu"
 
 
 def _take_server_slot(stack: ExitStack) -> None:

@@ -2,12 +2,7 @@
 
 import logging
 
-from prefect.logging import get_run_logger
-from prefect.runtime import flow_run
-
 from coder_core.errors import CoderError
-from coder_core.steps.workplace import Product
-from tasks.json_logs import name_run_in_logs
 
 FLOW_LOGGER = "prefect.flow_runs"
 LOGGERS = ("prefect.engine", FLOW_LOGGER, "prefect.task_runs")
@@ -48,23 +43,6 @@ def shorten_expected_errors() -> None:
         logger = logging.getLogger(name)
         if not any(isinstance(found, ExpectedErrors) for found in logger.filters):
             logger.addFilter(ExpectedErrors())
-
-
-def log_run(run_id: str) -> None:
-    """Say which evaluation run this flow run works for; JSON logs carry its id from here on."""
-    name_run_in_logs(str(flow_run.id), run_id)
-    get_run_logger().info("Run %s", run_id)
-
-
-def log_product(product: Product) -> None:
-    """Log what a step computed in this run and what it found in the store."""
-    get_run_logger().info(
-        "%d rows: %d computed, %d found in the store, %.1f s",
-        product.artifact.rows,
-        product.computed,
-        product.reused,
-        product.seconds,
-    )
 
 
 class _Told:

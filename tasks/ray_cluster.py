@@ -23,7 +23,7 @@ from coder_core.storage.store import Store
 from tasks.cluster_worker import Greeting, ask_a_worker, greet, lost_workers
 from tasks.json_logs import named_run
 from tasks.ray_workers import preparation
-from tasks.runner_choice import ADDRESS_PLACE
+from tasks.task_runner_choice import ADDRESS_PLACE
 
 CONNECT_SECONDS = 10.0
 GREETING_SECONDS = 60.0

@@ -18,7 +18,7 @@ from coder_core.atg.purchases import Purchase, check_price, run_here
 from coder_core.atg.requests import CompletionRequest
 from coder_core.atg.settings import LlmRuntime
 from coder_core.atg.writing import CompletionWriter
-from coder_core.report.progress import Progress, track
+from coder_core.progress import Progress, track
 from coder_core.storage.addresses import redact
 
 __all__ = ["DirectBuyer"]

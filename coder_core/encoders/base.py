@@ -1,11 +1,20 @@
-"""What an encoder is: something that gives texts and images places in one space."""
+"""What an encoder is: something that gives texts and images places in one space.
+
+A family (`open_clip`, `precomputed`, ...) knows how its models are identified and loaded; a loaded encoder prepares
+inputs and makes ONE forward pass per call. Which inputs go into a pass, who holds the device meanwhile and where the
+vectors are kept is the affair of `coder_core.embedding`.
+"""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Annotated, Any, NamedTuple, Protocol
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from PIL import Image
+from pydantic import BaseModel, ConfigDict
+
+from coder_core.fingerprint import NotIdentity
+from coder_core.specs import EncoderSpec
 
 
 class EncoderIdentity(NamedTuple):
@@ -22,13 +31,26 @@ class EncoderIdentity(NamedTuple):
     label: str
 
 
+class IdentifiedEncoder(BaseModel):
+    """An encoder as it travels between steps: what it is, and where to find it.
+
+    Attributes:
+        key: As in `EncoderIdentity`.
+        dim: Length of every vector.
+        label: For people.
+        spec: How it is named in the config.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    dim: int
+    label: Annotated[str, NotIdentity("a folder may be renamed: `key` says what is in it")]
+    spec: Annotated[EncoderSpec, NotIdentity("says where the weights are: `key` says which they are")]
+
+
 class Encoder(Protocol):
     """A loaded encoder. Rows that come out are L2-normalised float32, in the order that went in."""
-
-    @property
-    def dim(self) -> int:
-        """Length of every vector."""
-        ...
 
     @property
     def context_length(self) -> int:
@@ -39,8 +61,16 @@ class Encoder(Protocol):
         """Length of texts in tokens, uncut, start and end tokens included."""
         ...
 
-    def encode_texts(self, texts: Sequence[str]) -> Float[np.ndarray, "texts dim"]:
-        """Embed texts."""
+    def tokenize(self, texts: Sequence[str]) -> Any:
+        """Bring texts to the form that `encode_texts` takes: something that rows can be picked from."""
+        ...
+
+    def text_lengths(self, tokens: Any) -> Int[np.ndarray, " texts"]:
+        """What a pass over each text costs: texts of similar length share a pass."""
+        ...
+
+    def encode_texts(self, tokens: Any, rows: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "rows dim"]:
+        """Embed some of the tokenised texts in one forward pass."""
         ...
 
     def prepare_image(self, image: Image.Image) -> Any:
@@ -48,5 +78,23 @@ class Encoder(Protocol):
         ...
 
     def encode_images(self, prepared: Sequence[Any]) -> Float[np.ndarray, "images dim"]:
-        """Embed prepared images."""
+        """Embed prepared images in one forward pass."""
+        ...
+
+
+class EncoderFamily(Protocol):
+    """A kind of encoder: the class behind one `encoder.kind`."""
+
+    needs_device: bool
+    """Whether it runs a model at all."""
+
+    embeds_images: bool
+    """Whether it can embed an image; else image vectors come with the data set."""
+
+    def identify(self, spec: Any) -> EncoderIdentity:
+        """Say what decides the encoder's vectors, without loading a model."""
+        ...
+
+    def load(self, spec: Any, *, device: str) -> Encoder:
+        """Load the encoder."""
         ...

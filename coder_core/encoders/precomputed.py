@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from PIL import Image
 
 from coder_core.encoders.base import EncoderIdentity
@@ -48,8 +48,8 @@ class PrecomputedTexts:
         """Nobody knows: there is no tokenizer."""
         return [0] * len(texts)
 
-    def encode_texts(self, texts: Sequence[str]) -> Float[np.ndarray, "texts dim"]:
-        """Look texts up. No text gives no row.
+    def tokenize(self, texts: Sequence[str]) -> list[str]:
+        """Refuse texts that nobody has embedded, before anything is looked up.
 
         Raises:
             FeatureFileError: A text has no feature; names the first and the nearest that has.
@@ -63,7 +63,15 @@ class PrecomputedTexts:
                 self._files,
                 "Embed them with the tool that made the file, or choose methods and sentences that need no others.",
             )
-        return np.stack([self._rows[text] for text in texts]) if texts else np.zeros((0, self.dim), dtype=np.float32)
+        return list(texts)
+
+    def text_lengths(self, tokens: Sequence[str]) -> Int[np.ndarray, " texts"]:
+        """All texts cost alike."""
+        return np.zeros(len(tokens), dtype=np.int64)
+
+    def encode_texts(self, tokens: Sequence[str], rows: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "rows dim"]:
+        """Look texts up."""
+        return np.stack([self._rows[tokens[row]] for row in rows.tolist()])
 
     def prepare_image(self, image: Image.Image) -> Any:
         """Refuse: there is no model that could embed an image."""
@@ -72,8 +80,8 @@ class PrecomputedTexts:
         )
 
     def encode_images(self, prepared: Sequence[Any]) -> Float[np.ndarray, "images dim"]:
-        """Images of a precomputed encoder are features already."""
-        return np.stack(list(prepared))
+        """Never reached: `prepare_image` refuses."""
+        raise FeatureFileError(f"{len(prepared)} images have no features.", self._files, "Use dataset.kind features.")
 
     def _refuse_other_dim(self, rows: dict[str, Float[np.ndarray, " dim"]], path: str) -> None:
         dim = len(next(iter(rows.values())))
@@ -117,3 +125,21 @@ def identify_precomputed(spec: PrecomputedEncoder) -> EncoderIdentity:
     columns = [[file.texts, file.features] for file in spec.texts]
     key = key_of({"kind": spec.kind, "version": IDENTITY_VERSION, "files": hashes, "columns": columns})
     return EncoderIdentity(key, PrecomputedTexts(spec).dim, "precomputed")
+
+
+class PrecomputedFamily:
+    """Features that another tool computed."""
+
+    needs_device = False
+    embeds_images = False
+
+    def identify(self, spec: PrecomputedEncoder) -> EncoderIdentity:
+        """See `identify_precomputed`."""
+        return identify_precomputed(spec)
+
+    def load(self, spec: PrecomputedEncoder, *, device: str) -> PrecomputedTexts:  # noqa: ARG002 - no model
+        """Read the files."""
+        return PrecomputedTexts(spec)
+
+
+FAMILY = PrecomputedFamily()

@@ -8,13 +8,10 @@ whether a tower can be cut is measured once, on the loaded model, not looked up 
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
-
-from coder_core.interruption import check_interruption
 
 PROBES = ("a photo of a cat", "a photo of a small black dog which has a long and thin tail")
 TOLERANCE = 1e-4
@@ -93,35 +90,6 @@ def token_lengths(tokens: Int[Tensor, "texts context"]) -> Int[Tensor, " texts"]
     """Positions up to and including the last one that is not padding (id 0)."""
     positions = torch.arange(1, tokens.shape[1] + 1, device=tokens.device)
     return ((tokens != 0) * positions).amax(dim=1)
-
-
-def embed_sorted(
-    model: Any, tokens: Int[Tensor, "texts context"], *, batch_size: int, cut: bool
-) -> Float[np.ndarray, "texts dim"]:
-    """Embed tokenised texts, longest first, in the order they came in.
-
-    Args:
-        model: The loaded model.
-        tokens: On the CPU; batches move to the model's device.
-        batch_size: Texts per forward pass.
-        cut: Whether the tower may be shown shortened texts (`can_cut`).
-
-    Returns:
-        L2-normalised float32 rows.
-    """
-    device = next(model.parameters()).device
-    lengths = token_lengths(tokens)
-    order = torch.argsort(lengths, descending=True, stable=True)
-    pieces = []
-    with torch.inference_mode():
-        for rows in torch.split(order, batch_size):
-            check_interruption()
-            batch = tokens[rows].to(device)
-            encoded = encode_tokens(model, batch[:, : int(lengths[rows].max())]) if cut else encode_full(model, batch)
-            pieces.append(encoded.float().cpu())
-    embeddings = torch.empty(len(tokens), pieces[0].shape[1])
-    embeddings[order] = torch.cat(pieces)
-    return np.asarray(embeddings.numpy())
 
 
 def as_token_rows(tokenizer: Any, texts: Sequence[str]) -> Int[Tensor, "texts context"]:

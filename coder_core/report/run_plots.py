@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from coder_core.report.svg import to_svg
 from coder_core.report.timeline import StepTime
-from coder_core.steps.results import EvalResult, FewShotMean
+from coder_core.results.eval_result import EvalResult
+from coder_core.results.schema import FewShotSummaryRow
 from coder_core.storage.render import printable
 
 WIDTH_INCHES, BAR_INCHES, FRAME_INCHES = 8.0, 0.3, 1.2
@@ -46,7 +47,7 @@ def plot_step_times(steps: Sequence[StepTime]) -> bytes:
     return to_svg(figure)
 
 
-def plot_few_shot(rows: Sequence[FewShotMean]) -> bytes:
+def plot_few_shot(rows: Sequence[FewShotSummaryRow]) -> bytes:
     """Draw top-1 accuracy (percent, mean and standard deviation over draws) against images per class.
 
     Returns:

@@ -1,6 +1,7 @@
 """The result of a run as a person reads it, on a terminal and on Prefect's page."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from itertools import zip_longest
 from typing import IO
 
@@ -10,8 +11,11 @@ from rich.text import Text
 
 from coder_core.atg.generation_report import GenerationReport
 from coder_core.evaluation.predictions import HONEST
-from coder_core.steps.controls import PREFIX as CONTROL
-from coder_core.steps.results import Comparison, EvalResult, Metric
+from coder_core.results.eval_result import EvalResult
+from coder_core.results.schema import ComparisonRow, MetricRow
+
+CONTROL = "control_"
+"""Before the name of a control, where it stands among the methods."""
 
 HEADINGS = {"top1": "top-1", "top5": "top-5", "mean_per_class_accuracy": "mean per class"}
 """The accuracies, which the first table shows; all other metrics have their own units."""
@@ -25,7 +29,7 @@ FILE_WIDTH = 120
 
 def metric_rows(result: EvalResult) -> list[dict[str, str | float | int]]:
     """The metrics as plain rows."""
-    return [metric.model_dump() for metric in result.metrics]
+    return [asdict(metric) for metric in result.metrics]
 
 
 def generation_rows(report: GenerationReport) -> list[dict[str, str | int]]:
@@ -127,7 +131,7 @@ def _few_shot_table(result: EvalResult) -> Table:
     return table
 
 
-def _difference(row: Comparison | None) -> tuple[str, str]:
+def _difference(row: ComparisonRow | None) -> tuple[str, str]:
     if row is None:
         return "", ""
     points = f"{100 * row.difference:+.1f} [{100 * row.ci_low:+.1f}, {100 * row.ci_high:+.1f}]"
@@ -153,5 +157,5 @@ def _name(method: str, protocol: str) -> Text:
     return Text(method if protocol == HONEST else f"{method} ({protocol} protocol, for comparison only)")
 
 
-def _cell(metric: Metric) -> Text:
+def _cell(metric: MetricRow) -> Text:
     return Text(f"{100 * metric.value:.1f} [{100 * metric.ci_low:.1f}, {100 * metric.ci_high:.1f}]")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from coder_core.steps.workplace import Product
+from coder_core.pipeline.step import StepRecord
 
 
 class StepTime(NamedTuple):
@@ -24,15 +24,16 @@ class StepTime(NamedTuple):
     origin: str
 
 
-def list_step_times(products: Sequence[Product]) -> list[StepTime]:
-    """The steps in the order in which they were made."""
+def list_step_times(records: Sequence[StepRecord]) -> list[StepTime]:
+    """The steps that made or found an artifact, in their order."""
     return [
-        StepTime(product.step, round(product.seconds, 3), product.artifact.rows, product.computed, _origin(product))
-        for product in products
+        StepTime(record.step, round(record.seconds, 3), record.rows, record.computed, _origin(record))
+        for record in records
+        if record.kind
     ]
 
 
-def _origin(product: Product) -> str:
-    if product.computed == 0:
+def _origin(record: StepRecord) -> str:
+    if record.computed == 0:
         return "reused"
-    return "partly made" if product.reused else "made"
+    return "partly made" if record.reused else "made"

@@ -1,13 +1,15 @@
 """Are the classes that an evaluation would classify now those that it classified last?
 
 Reads the class source (or the data set's own classes) and the class list of the evaluation's latest published run, and
-says what is different. Whether somebody is told is decided apart, and once per change (`announcements`).
+says what is different. Whether that is announced is decided apart, and once per change (`announcements`).
 """
 
 from datetime import datetime
+from typing import ClassVar
 
 from coder_core.class_source.announcements import Announcements, is_due
 from coder_core.class_source.changes import compare_classes
+from coder_core.class_source.class_look import ClassLook
 from coder_core.class_source.reading import name_source, read_class_source
 from coder_core.class_source.settings import ClassSource
 from coder_core.class_source.settling import Look, settle
@@ -15,47 +17,16 @@ from coder_core.classes import ClassList
 from coder_core.errors import UnfinishedInputError
 from coder_core.fingerprint import key_of
 from coder_core.images.sources import open_source
-from coder_core.specs import EvalSpec, FlagsDataset, Runtime, SplitDataset
-from coder_core.steps.past_runs import find_latest_run, read_run_classes
-from coder_core.steps.workplace import Handle, open_store
+from coder_core.pipeline.context import Context
+from coder_core.pipeline.step import Step
+from coder_core.results.manifest import decode_run_manifest
+from coder_core.results.reading import ResultTables
+from coder_core.specs import EvalSpec, Runtime
+from coder_core.steps.dataset import read_classes
 from coder_core.storage.addresses import redact
 
 
-class ClassLook(Handle):
-    """What a look at the classes of an evaluation saw.
-
-    Attributes:
-        name: The evaluation.
-        source: Where the classes come from.
-        evaluated_run: The run it is compared with; None where nothing was published yet.
-        class_count: Classes now; 0 where the source is unfinished.
-        added: New classes.
-        removed: Classes that are gone.
-        renamed: Old and new names.
-        unfinished: Why the source cannot be read yet; nothing is compared then.
-    """
-
-    name: str
-    source: str
-    evaluated_run: str | None = None
-    class_count: int = 0
-    added: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
-    renamed: tuple[tuple[str, str], ...] = ()
-    unfinished: str | None = None
-
-    @property
-    def has_changed(self) -> bool:
-        """Whether the evaluation is out of date."""
-        return bool(self.added or self.removed or self.renamed)
-
-    @property
-    def change_key(self) -> str:
-        """sha256 of the change and of what it is a change to."""
-        return key_of([self.evaluated_run, self.added, self.removed, self.renamed])
-
-
-def look_at_classes(spec: EvalSpec, runtime: Runtime) -> ClassLook:
+class LookAtClasses(Step[ClassLook]):
     """Compare the classes that there are with those evaluated last.
 
     Raises:
@@ -63,46 +34,67 @@ def look_at_classes(spec: EvalSpec, runtime: Runtime) -> ClassLook:
         QueryError: The source's SQL is wrong, or does more than read.
         StoreError: The store refuses, or the class list of the latest run is gone.
     """
-    listed = _outside_list(spec)
-    source = _name_dataset(spec) if listed is None else name_source(listed)
-    try:
-        now = _read_classes_now(spec, runtime)
-    except UnfinishedInputError as unfinished:
-        return ClassLook(name=spec.name, source=source, unfinished=str(unfinished))
-    artifacts = open_store(runtime)
-    run_id = find_latest_run(artifacts, spec.name)
-    before = read_run_classes(artifacts, run_id) if run_id else None
-    change = compare_classes(before, now)
-    return ClassLook(name=spec.name, source=source, evaluated_run=run_id, class_count=len(now), **change._asdict())
+
+    loop_free: ClassVar[str] = "compares two lists of names"
+
+    spec: EvalSpec
+
+    @property
+    def title(self) -> str:
+        """With the evaluation."""
+        return f"look-at-classes-of-{self.spec.name}"
+
+    def run(self, context: Context) -> ClassLook:
+        """Look."""
+        spec, listed = self.spec, _outside_list(self.spec)
+        source = _name_dataset(spec) if listed is None else name_source(listed)
+        try:
+            now = _read_classes_now(spec, context.runtime)
+        except UnfinishedInputError as unfinished:
+            return ClassLook(name=spec.name, source=source, unfinished=str(unfinished))
+        run_id = ResultTables(context.artifacts.store).latest(spec.name)
+        before = _classes_of(context, run_id) if run_id else None
+        change = compare_classes(before, now)
+        return ClassLook(name=spec.name, source=source, evaluated_run=run_id, class_count=len(now), **change._asdict())
 
 
-def claim_announcement(look: ClassLook, runtime: Runtime, *, now: datetime, is_under_way: bool) -> bool:
-    """Whether this caller, and nobody else, is to announce the change that it saw.
+class ClaimAnnouncement(Step[bool]):
+    """Whether this caller, and nobody else, is to announce a change that it saw.
 
-    Args:
-        look: What it saw.
-        runtime: Where the store is.
-        now: UTC.
-        is_under_way: Whether a run of the evaluation is scheduled or going.
-
-    Returns:
-        False when nothing changed, when the change was announced and its run is still to come or going, or when
-        another watcher has just taken it.
+    False when nothing changed, when the change was announced and its run is still to come or going, or when another
+    watcher has just taken it.
     """
-    if look.unfinished is not None:
-        return False
-    announcements = Announcements(open_store(runtime).store, look.name)
-    if not look.has_changed:
-        announcements.clear()
-        return False
-    last = announcements.latest(look.change_key)
-    if not is_due(last, now=now, is_under_way=is_under_way):
-        return False
-    return announcements.claim(look.change_key, last, now=now) is not None
+
+    loop_free: ClassVar[str] = "creates one file"
+
+    look: ClassLook
+    now: datetime
+    is_under_way: bool
+
+    def run(self, context: Context) -> bool:
+        """Claim it."""
+        look = self.look
+        if look.unfinished is not None:
+            return False
+        announcements = Announcements(context.artifacts.store, look.name)
+        if not look.has_changed:
+            announcements.clear()
+            return False
+        last = announcements.latest(look.change_key)
+        if not is_due(last, now=self.now, is_under_way=self.is_under_way):
+            return False
+        return announcements.claim(look.change_key, last, now=self.now) is not None
+
+
+def _classes_of(context: Context, run_id: str) -> ClassList:
+    content = ResultTables(context.artifacts.store).read_manifest(run_id)
+    return read_classes(context, decode_run_manifest(content, run_id=run_id).dataset.classes)
 
 
 def _outside_list(spec: EvalSpec) -> ClassSource | None:
-    return None if isinstance(spec.dataset, FlagsDataset | SplitDataset) else spec.dataset.classes
+    """The class list that is kept outside the data set, where there is one."""
+    listed: ClassSource | None = getattr(spec.dataset, "classes", None)
+    return listed
 
 
 def _read_classes_now(spec: EvalSpec, runtime: Runtime) -> ClassList:
@@ -119,4 +111,4 @@ def _look_at_dataset(spec: EvalSpec) -> Look[ClassList]:
 
 
 def _name_dataset(spec: EvalSpec) -> str:
-    return spec.dataset.kind if isinstance(spec.dataset, FlagsDataset) else redact(spec.dataset.path)
+    return redact(str(getattr(spec.dataset, "path", spec.dataset.kind)))

@@ -1,138 +1,231 @@
-"""Step 1: what there is to classify. Classes, images and labels become three artifacts.
+"""What there is to classify: classes, images and labels become three artifacts.
 
 The listing of images is cut into parts of `LISTING_ROWS`; every later per-image artifact has the same parts: they are
-the unit of work, of resuming and of memory. Labels are an artifact of their own that no prediction step receives.
+the unit of work, of resuming and of memory. Labels are an artifact of their own that no prediction step receives. A
+data set is looked at in every run; what is found is kept under the key of its content.
 """
 
-from collections.abc import Sequence
-
-import numpy as np
-import pyarrow as pa
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from coder_core.classes import ClassList
-from coder_core.errors import DatasetError
-from coder_core.evaluation.labels import LabelTable
-from coder_core.images.sources import ImageBatch, ImageSource, open_source
-from coder_core.report.progress import track
-from coder_core.specs import FeaturesDataset, FlagsDataset, FolderDataset, Runtime, SplitDataset
-from coder_core.steps.workplace import Handle, Product, Stopwatch, open_store
-from coder_core.storage.artifacts import Artifact, ArtifactPayload, ArtifactStore
-from coder_core.storage.tables import vectors_to_arrow
+from coder_core.errors import DatasetError, InputError
+from coder_core.fingerprint import NotIdentity, key_of
+from coder_core.images.decoding import IMAGE_SUFFIXES
+from coder_core.images.sources import ImageSource, open_source
+from coder_core.pipeline.artifact_types import ClassesArtifact, Dataset, ImagesArtifact, LabelsArtifact
+from coder_core.pipeline.context import Context
+from coder_core.pipeline.output import Output, part_name
+from coder_core.pipeline.step import ArtifactStep, Step
+from coder_core.pipeline.traits import PREFLIGHT, Traits
+from coder_core.specs import DatasetSpec
+from coder_core.storage.addresses import redact
+from coder_core.storage.inputs import InputFile, find_inputs
 
-STEP_VERSION = 1
-IMAGES_VERSION = 2
-"""Since 2 a listing of files says what changes when a file does."""
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from coder_core.evaluation.labels import LabelTable
+    from coder_core.images.sources import ImageBatch
+
 LISTING_ROWS = 4096
 """Images per part: 320 parts for ImageNet's 1.3 million images."""
 
 
-class ImagesHandle(Handle):
-    """Images in the store, of which nobody knows what they show."""
-
-    images: Product
-
-
-class DatasetHandle(ImagesHandle):
-    """A data set in the store; `images` says nothing about `labels`."""
-
-    classes: Artifact
-    labels: Artifact
-
-
-def load_dataset(
-    dataset: FlagsDataset | FolderDataset | SplitDataset | FeaturesDataset, runtime: Runtime
-) -> DatasetHandle:
-    """List a data set, or find it listed.
+class LoadDataset(Step[Dataset]):
+    """List a data set.
 
     Raises:
         DatasetError: The data set is missing, empty or contradicts itself.
         FeatureFileError: A features file cannot be used.
     """
-    watch, artifacts = Stopwatch(), open_store(runtime)
-    source = open_source(dataset, settle_seconds=runtime.settle_seconds)
-    images, labels = artifacts.find(_images_payload(source)), artifacts.find(_labels_payload(source))
-    computed = 0
-    if images is None or labels is None:
-        images, labels = _write_listing(artifacts, source)
-        computed = images.rows
-    product = Product(
-        step="load_dataset",
-        artifact=images,
-        seconds=watch.seconds,
-        computed=computed,
-        reused=images.rows - computed,
-    )
-    return DatasetHandle(classes=write_classes(artifacts, source), images=product, labels=labels)
+
+    source: DatasetSpec
+
+    @property
+    def title(self) -> str:
+        """With the kind of the data set."""
+        return f"load-dataset-{self.source.kind}"
+
+    def run(self, context: Context) -> Dataset:
+        """Look at the data set; keep classes, images and labels."""
+        source = open_source(self.source, settle_seconds=context.runtime.settle_seconds)
+        return Dataset(
+            name=source.name,
+            classes=context.do(ListClasses(names=source.classes.names, ids=source.classes.stable_ids)),
+            images=context.do(ListImages(content=source.identity, source=source)),
+            labels=context.do(ListLabels(content=source.labels_identity, source=source)),
+            ignored=source.ignored_count,
+        )
+
+    def records(self, result: Dataset, seconds: float) -> tuple[()]:  # noqa: ARG002
+        """The three lists stand for it."""
+        return ()
 
 
-def read_classes(artifacts: ArtifactStore, classes: Artifact) -> ClassList:
-    """The class list of a `classes` artifact."""
-    document = artifacts.read_document(classes)
-    stable_ids = document.get("ids")
-    return ClassList(tuple(document["names"]), None if stable_ids is None else tuple(stable_ids))
+class ListClasses(ArtifactStep[ClassesArtifact]):
+    """Keep a class list."""
+
+    loop_free: ClassVar[str] = "writes one document"
+
+    names: tuple[str, ...]
+    ids: tuple[str, ...] | None = None
+
+    def make(self, context: Context, output: Output) -> ClassesArtifact:  # noqa: ARG002
+        """Write names and stable ids."""
+        ids = {} if self.ids is None else {"ids": list(self.ids)}
+        output.write_document({"names": list(self.names), **ids})
+        return output.finish(ClassesArtifact, class_count=len(self.names))
 
 
-def read_labels(artifacts: ArtifactStore, labels: Artifact, split: str) -> LabelTable:
-    """The labels of a `labels` artifact, as those of a split: `train`, `validation` or `test`."""
-    table = artifacts.read(labels)
-    label_ids = table.column("label_id").to_numpy().astype(np.int64)
-    return LabelTable(tuple(table.column("image_id").to_pylist()), label_ids, split)
+class ListImages(ArtifactStep[ImagesArtifact]):
+    """Keep a listing of images."""
+
+    version: ClassVar[int] = 3
+
+    content: str
+    source: Annotated[Any, NotIdentity("`content` is the hash of all that it lists")]
+
+    @property
+    def name(self) -> str:
+        """As it stands among the timings."""
+        return "load_dataset"
+
+    def make(self, context: Context, output: Output) -> ImagesArtifact:
+        """Write ids, and where each image is, what it is, or what its features are."""
+        for number, batch in _batches(self.source, context):
+            output.write_part(part_name(number), _images_table(batch))
+        return output.finish(ImagesArtifact)
 
 
-def check_same_classes(classes: Artifact, others: Artifact, runtime: Runtime, *, what: str) -> None:
+class ListLabels(ArtifactStep[LabelsArtifact]):
+    """Keep the labels of a listing."""
+
+    content: str
+    source: Annotated[Any, NotIdentity("`content` is the hash of all that it lists")]
+
+    @property
+    def name(self) -> str:
+        """As it stands among the timings."""
+        return "read_labels"
+
+    def make(self, context: Context, output: Output) -> LabelsArtifact:
+        """Write ids and labels."""
+        import pyarrow as pa
+
+        for number, batch in _batches(self.source, context):
+            labels = pa.array(batch.label_ids, type=pa.int32())
+            output.write_part(part_name(number), pa.table({"image_id": list(batch.image_ids), "label_id": labels}))
+        return output.finish(LabelsArtifact)
+
+
+class CheckSameClasses(Step[None]):
     """Refuse a further data set whose class list is another one: its label ids would mean other classes.
-
-    Args:
-        classes: The class list of the evaluation.
-        others: That of the further data set.
-        runtime: Where the store is.
-        what: The setting that names the further data set.
 
     Raises:
         DatasetError: The names, or their order, differ.
     """
-    artifacts = open_store(runtime)
-    names, found = (read_classes(artifacts, handle).names for handle in (classes, others))
-    if names != found:
-        difference = _first_difference(names, found)
-        raise DatasetError(f"its class list is another one ({difference}).", what, "Give the same classes in order.")
+
+    traits: ClassVar[Traits] = PREFLIGHT
+    loop_free: ClassVar[str] = "compares two lists"
+
+    classes: ClassesArtifact
+    others: ClassesArtifact
+    what: str
+
+    def run(self, context: Context) -> None:
+        """Compare the names."""
+        names, found = (read_classes(context, handle).names for handle in (self.classes, self.others))
+        if names != found:
+            difference = _first_difference(names, found)
+            problem = f"its class list is another one ({difference})."
+            raise DatasetError(problem, self.what, "Give the same classes in order.")
 
 
-def part_name(number: int) -> str:
-    """Name of the part with the given number; names sort in the order of the images."""
-    return f"part-{number:06d}"
+class ListNewImages(Step[ImagesArtifact]):
+    """List image files that nobody has labelled.
+
+    Each file once, in the order in which the locations name them; an image's id is its location.
+
+    Raises:
+        InputError: There is no such file or folder, or no image in it; nothing is listed then.
+    """
+
+    locations: tuple[str, ...]
+
+    def run(self, context: Context) -> ImagesArtifact:
+        """Look for the files."""
+        if not self.locations:
+            raise InputError("no image is named.", "images", "Name files, folders or patterns.")
+        found = (file for location in self.locations for file in find_inputs(location, IMAGE_SUFFIXES))
+        files = tuple({file.url: file for file in found}.values())
+        content = key_of(["new images", [[file.url, file.token] for file in files]])
+        return context.do(KeepNewImages(content=content, files=files))
+
+    def records(self, result: ImagesArtifact, seconds: float) -> tuple[()]:  # noqa: ARG002
+        """The listing stands for it."""
+        return ()
 
 
-def _images_payload(source: ImageSource) -> ArtifactPayload:
-    return ArtifactPayload(kind="images", step_version=IMAGES_VERSION, spec={}, inputs={"source": source.identity})
+class KeepNewImages(ArtifactStep[ImagesArtifact]):
+    """Keep a listing of images without labels."""
+
+    version: ClassVar[int] = 2
+
+    content: str
+    files: Annotated[tuple[InputFile, ...], NotIdentity("`content` is the hash of what is listed")]
+
+    @property
+    def name(self) -> str:
+        """As it stands among the timings."""
+        return "list_new_images"
+
+    def make(self, context: Context, output: Output) -> ImagesArtifact:
+        """Write locations and what changes when a file does."""
+        import pyarrow as pa
+
+        starts = range(0, len(self.files), LISTING_ROWS)
+        for start in context.each(starts, "listing images", total=len(starts), unit="parts"):
+            chunk = self.files[start : start + LISTING_ROWS]
+            columns = [[redact(file.url) for file in chunk], [file.url for file in chunk]]
+            columns.append([file.token for file in chunk])
+            table = pa.table(columns, names=["image_id", "location", "token"])
+            output.write_part(part_name(start // LISTING_ROWS), table)
+        return output.finish(ImagesArtifact)
 
 
-def _labels_payload(source: ImageSource) -> ArtifactPayload:
-    return ArtifactPayload(kind="labels", step_version=STEP_VERSION, spec={}, inputs={"source": source.labels_identity})
+def read_classes(context: Context, classes: ClassesArtifact) -> ClassList:
+    """The class list of an artifact."""
+    document = context.read_document(classes)
+    stable_ids = document.get("ids")
+    return ClassList(tuple(document["names"]), None if stable_ids is None else tuple(stable_ids))
 
 
-def write_classes(artifacts: ArtifactStore, source: ImageSource) -> Artifact:
-    """The class list of a source as an artifact; no image is looked at."""
-    document = {"names": list(source.classes.names)}
-    if source.classes.stable_ids is not None:
-        document["ids"] = list(source.classes.stable_ids)
-    payload = ArtifactPayload(kind="classes", step_version=STEP_VERSION, spec=document)
-    return artifacts.find(payload) or artifacts.write_document(payload, document)
+def read_labels(context: Context, labels: LabelsArtifact, split: str) -> "LabelTable":
+    """The labels of an artifact, as those of a split: `train`, `validation` or `test`."""
+    import numpy as np
+
+    from coder_core.evaluation.labels import LabelTable
+
+    table = context.read(labels)
+    label_ids = table.column("label_id").to_numpy().astype(np.int64)
+    return LabelTable(tuple(table.column("image_id").to_pylist()), label_ids, split)
 
 
-def _write_listing(artifacts: ArtifactStore, source: ImageSource) -> tuple[Artifact, Artifact]:
-    images = artifacts.writer(_images_payload(source))
-    labels = artifacts.writer(_labels_payload(source))
-    with track("reading the data set", total=source.image_count, unit="images") as progress:
-        for number, batch in enumerate(source.batches(LISTING_ROWS)):
-            images.write_part(part_name(number), _images_table(batch))
-            label_ids = pa.array(batch.label_ids, type=pa.int32())
-            labels.write_part(part_name(number), pa.table({"image_id": list(batch.image_ids), "label_id": label_ids}))
-            progress.advance(len(batch.image_ids))
-    return images.commit(), labels.commit()
+def _batches(source: ImageSource, context: Context) -> Iterator[tuple[int, "ImageBatch"]]:
+    batches = source.batches(LISTING_ROWS)
+    size: Callable[[ImageBatch], int] = lambda batch: len(batch.image_ids)  # noqa: E731
+    yield from enumerate(
+        context.each(batches, "reading the data set", total=source.image_count, unit="images", size=size)
+    )
 
 
-def _images_table(batch: ImageBatch) -> pa.Table:
+def _images_table(batch: "ImageBatch") -> "pa.Table":
+    import numpy as np
+    import pyarrow as pa
+
+    from coder_core.storage.tables import vectors_to_arrow
+
     values = vectors_to_arrow(batch.values) if isinstance(batch.values, np.ndarray) else pa.array(batch.values)
     table = pa.table({"image_id": pa.array(list(batch.image_ids), type=pa.string()), batch.column: values})
     return table if batch.tokens is None else table.append_column("token", pa.array(batch.tokens, type=pa.string()))

@@ -1,223 +1,318 @@
 """Few-shot, beside zero-shot: methods that see a few labelled images per class, draw after draw.
 
-A cell is one number of shots and one draw: every method is fitted on its support, selected on its validation images,
-and asked about the test images part by part. What it says is an artifact without a label in it, like any prediction;
-how its settings were chosen stands in the artifact's summary. Pool labels decide here, so they are part of the key;
-test labels do not exist here.
+A draw is one number of shots and one seed: every method is fitted on its support and selected on its validation images
+(`FitFewShot`), and what comes out is a classifier like any other, which classifies the test images part by part
+(`PredictFewShot`). Pool labels decide, so they are part of the key; test labels do not exist here.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
-from coder_core.coder.classifier import LinearClassifier
-from coder_core.encoders.precomputed import read_text_features
-from coder_core.errors import ConfigError
-from coder_core.few_shot.draws import Draw, draw_examples
-from coder_core.few_shot.examples import refuse_shared
-from coder_core.few_shot.fitting import Selected, ZeroShot
-from coder_core.few_shot.protocol import Pool, build_pool, select_methods
-from coder_core.few_shot.registry import plan_methods
-from coder_core.fingerprint import content_hash
-from coder_core.locations import open_location
-from coder_core.methods import build_classifier
-from coder_core.specs import FewShotSpec, Runtime
+from coder_core.encoders.base import IdentifiedEncoder
+from coder_core.evaluation.predictions import Predictions
+from coder_core.pipeline.artifact_types import (
+    FewShotChoice,
+    FewShotFitsArtifact,
+    FewShotPredictionsArtifact,
+    ImageEmbeddingsArtifact,
+    ImagesArtifact,
+    LabelsArtifact,
+    TextEmbeddingsArtifact,
+    TextsArtifact,
+)
+from coder_core.pipeline.context import Context
+from coder_core.pipeline.inputs import FileInput
+from coder_core.pipeline.output import Output
+from coder_core.pipeline.sharding import Shard, ShardedStep
+from coder_core.pipeline.step import ArtifactStep
+from coder_core.pipeline.traits import MODEL, Traits
+from coder_core.specs import FewShotSpec, TextFeaturesFile
+from coder_core.steps.classifiers import classifier_table, read_classifier
 from coder_core.steps.dataset import read_labels
-from coder_core.steps.encoding import EncoderHandle, open_ledger
-from coder_core.steps.predictions import PredictionInputs
-from coder_core.steps.support_views import VIEWS_VERSION, embed_views
+from coder_core.steps.predictions import read_vectors, usable_images
 from coder_core.steps.text_embeddings import read_text_embeddings
-from coder_core.steps.texts import METRIC_KINDS, read_text_table
-from coder_core.steps.workplace import Handle, Product, Stopwatch, open_store
-from coder_core.storage.artifacts import Artifact, ArtifactPayload, ArtifactStore
-from coder_core.storage.inputs import read_input
-from coder_core.texts.layout import build_layout
+from coder_core.steps.texts import read_text_table
+from coder_core.texts.kinds import TextKind
 
-STEP_VERSION = 1
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from jaxtyping import Float
+    from torch import Tensor
 
+    from coder_core.few_shot.draws import Draw
+    from coder_core.few_shot.fitting import Selected, ZeroShot
+    from coder_core.few_shot.protocol import Pool
+    from coder_core.texts.layout import TextLayout
 
-class Cell(Handle):
-    """One number of shots and one draw."""
-
-    shots: int
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """For people."""
-        return f"{self.shots}-shot-{self.seed}"
+METRIC_KINDS = (TextKind.CLASS_NAME, TextKind.ATTRIBUTE, TextKind.ANALOGOUS_CLASS)
+"""Kinds of text that make the few-shot metric (Yi et al., CVPR 2024, CODER-Adapter)."""
 
 
-class FewShotInputs(Handle):
-    """What few-shot methods see: the test images, the texts, and the pool (vectors, listing, labels)."""
-
-    seen: PredictionInputs
-    pool: Artifact
-    pool_images: Artifact
-    pool_labels: Artifact
-    class_count: int
-
-
-class _Arrays:
-    """Everything in memory that a cell needs; test images are read part by part."""
-
-    def __init__(self, artifacts: ArtifactStore, inputs: FewShotInputs, spec: FewShotSpec) -> None:
-        self.pool, self.keys, self.dropped = _read_pool(artifacts, inputs, spec)
-        self._layout = build_layout(read_text_table(artifacts, inputs.seen.texts))
-        vectors = read_text_embeddings(artifacts, inputs.seen.text_embeddings, inputs.seen.encoder)
-        self._vectors = torch.from_numpy(np.array(vectors))
-        self._scale = inputs.seen.logit_scale
-        self._spec = spec
-
-    def zero_shot(self) -> ZeroShot | None:
-        """The zero-shot classifier to fuse with."""
-        if self._spec.zero_shot == "none":
-            return None
-        built = build_classifier(self._spec.zero_shot, self._vectors, self._layout, logit_scale=self._scale)
-        if not isinstance(built, LinearClassifier):
-            raise ConfigError(f"{self._spec.zero_shot} is not one vector per class.", "few_shot.zero_shot", "Use clip.")
-        return ZeroShot(built.weights, self._scale)
-
-    def texts(self) -> Float[Tensor, "texts dim"]:
-        """The texts that make the metric, each once."""
-        if self._spec.texts is not None:
-            return torch.nn.functional.normalize(torch.from_numpy(read_text_features(self._spec.texts)).float(), dim=1)
-        columns = np.unique(self._layout.segments(METRIC_KINDS).columns)
-        return self._vectors[torch.from_numpy(columns)]
-
-
-def plan_cells(spec: FewShotSpec) -> list[Cell]:
-    """Every number of shots with every draw."""
-    return [Cell(shots=shots, seed=spec.seed + draw) for shots in spec.shots for draw in range(spec.draws)]
-
-
-def predict_cell(cell: Cell, inputs: FewShotInputs, spec: FewShotSpec, runtime: Runtime) -> Product:
-    """Fit and select every method on one draw, and classify the test images.
+class FitFewShot(ArtifactStep[FewShotFitsArtifact]):
+    """Fit and select every method on one draw.
 
     Raises:
-        LabelLeakError: A pool image is a test image, and `few_shot.drop_shared` is off.
+        LabelLeakError: A pool image is a test image, and `drop_shared` is off.
         DatasetError: A class has too few images in the pool.
         ConfigError: The texts give no metric.
     """
-    watch, artifacts = Stopwatch(), open_store(runtime)
-    payload = _payload(cell, inputs, spec)
-    artifact = artifacts.find(payload)
-    computed = 0
-    if artifact is None:
-        arrays = _Arrays(artifacts, inputs, spec)
-        selected = _select(arrays, cell, inputs, spec, runtime)
-        writer = artifacts.writer(payload)
-        for part in artifacts.parts(inputs.seen.image_embeddings):
-            listing = artifacts.read_part(inputs.seen.image_embeddings, part.name)
-            writer.write_part(part.name, _predict_part(artifacts, listing, inputs.seen.encoder, selected))
-        chosen = {name: json.dumps(_told(method)) for name, method in selected.items()}
-        artifact = writer.commit({"shots": cell.shots, "seed": cell.seed, "dropped": arrays.dropped, **chosen})
-        computed = artifact.rows
-    return Product(
-        step=f"few_shot_{cell.shots}",
-        artifact=artifact,
-        seconds=watch.seconds,
-        computed=computed,
-        reused=artifact.rows - computed,
-    )
+
+    traits: ClassVar[Traits] = MODEL
+
+    shots: int
+    seed: int
+    methods: tuple[str, ...]
+    zero_shot: str
+    views: int
+    validation_per_class: int | None
+    allow_fewer: bool
+    drop_shared: bool
+    metric_texts: FileInput | None
+    texts: TextsArtifact
+    text_embeddings: TextEmbeddingsArtifact
+    test_images: ImageEmbeddingsArtifact
+    pool_images: ImagesArtifact
+    pool: ImageEmbeddingsArtifact
+    pool_labels: LabelsArtifact
+    encoder: IdentifiedEncoder
+    logit_scale: float
+    views_version: int
+
+    @property
+    def name(self) -> str:
+        """As it stands among the timings."""
+        return f"fit_few_shot_{self.shots}"
+
+    @property
+    def title(self) -> str:
+        """With shots and seed."""
+        return f"fit-few-shot-{self.shots}-{self.seed}"
+
+    def make(self, context: Context, output: Output) -> FewShotFitsArtifact:
+        """Write one classifier per method."""
+        pool = _read_pool(context, self)
+        selected = _select(context, self, pool)
+        for name, method in context.each(selected.items(), "keeping", total=len(selected), unit="methods"):
+            output.write_part(name, classifier_table(method.state()))
+        choices = {name: _choice_of(method) for name, method in selected.items()}
+        return output.finish(
+            FewShotFitsArtifact, shots=self.shots, seed=self.seed, dropped=pool.dropped, choices=choices
+        )
 
 
-def _select(
-    arrays: _Arrays, cell: Cell, inputs: FewShotInputs, spec: FewShotSpec, runtime: Runtime
-) -> dict[str, Selected]:
-    draw = draw_examples(
-        arrays.pool.label_ids,
-        shots=cell.shots,
-        seed=cell.seed,
-        validation_per_class=spec.validation_per_class,
-        allow_fewer=spec.allow_fewer,
-    )
-    pool = arrays.pool
-    if spec.views:
-        pool = _with_views(arrays, draw, inputs, spec, runtime)
-    zero_shot = arrays.zero_shot()
-    methods = plan_methods(spec.methods, arrays.texts(), zero_shot=zero_shot)
-    return select_methods(pool, draw, methods, zero_shot=zero_shot)
+class PredictFewShot(ShardedStep[FewShotPredictionsArtifact]):
+    """Classify the images by every method of a draw: columns `<method>.top_ids` and `<method>.top_probabilities`."""
+
+    fits: FewShotFitsArtifact
+    images: ImageEmbeddingsArtifact
+    encoder: IdentifiedEncoder
+
+    @property
+    def name(self) -> str:
+        """As it stands among the timings."""
+        return f"predict_few_shot_{self.fits.shots}"
+
+    @property
+    def title(self) -> str:
+        """With shots and seed."""
+        return f"predict-few-shot-{self.fits.shots}-{self.fits.seed}"
+
+    @property
+    def source(self) -> ImageEmbeddingsArtifact:
+        """The images."""
+        return self.images
+
+    @classmethod
+    def make_shard(cls, steps: Sequence[Self], shard: Shard, context: Context, outputs: Sequence[Output]) -> None:
+        """Classify one shard."""
+        (step,), (output,) = steps, outputs
+        classifiers = {name: read_classifier(context, step.fits, name) for name in step.fits.choices}
+        per_part = shard.rows // len(shard.parts)
+        size = lambda _: per_part  # noqa: E731
+        for part in context.each(shard.parts, "classifying", total=shard.rows, unit="images", size=size):
+            if output.found_part(part) is None:
+                output.write_part(part, _predict_part(context, step, part, classifiers))
+
+    def join(self, context: Context, output: Output) -> FewShotPredictionsArtifact:  # noqa: ARG002
+        """All parts are there."""
+        fits = self.fits
+        methods = tuple(fits.choices)
+        return output.finish(FewShotPredictionsArtifact, shots=fits.shots, seed=fits.seed, methods=methods)
 
 
-def _with_views(arrays: _Arrays, draw: Draw, inputs: FewShotInputs, spec: FewShotSpec, runtime: Runtime) -> Pool:
-    """The pool with support images at the mean of their augmented views."""
-    ids = [arrays.pool.image_ids[row] for row in draw.support.tolist()]
-    keys = {image_id: arrays.keys[image_id] for image_id in ids}
-    views = embed_views(keys, inputs.pool_images, spec.views, inputs.seen.encoder, runtime)
-    embeddings = arrays.pool.embeddings.float().clone()
-    means = torch.nn.functional.normalize(torch.from_numpy(views).float().mean(dim=1), dim=1)
-    embeddings[torch.from_numpy(draw.support)] = means
-    return arrays.pool._replace(embeddings=embeddings)
+def metric_input(texts: TextFeaturesFile | None) -> FileInput | None:
+    """The file of texts that make the metric, as an input: another column is another input."""
+    return None if texts is None else FileInput(path=texts.path, columns=(texts.features,))
 
 
-def _told(method: Selected) -> dict[str, object]:
-    choice = method.choice
-    told = {"settings": choice.settings, "source": choice.source, "n": choice.n, "accuracy": choice.accuracy}
-    return {**told, "tried": 0 if choice.accuracies is None else int(choice.accuracies.size)}
+def plan_draws(spec: FewShotSpec) -> list[tuple[int, int]]:
+    """Every number of shots with every seed."""
+    return [(shots, spec.seed + draw) for shots in spec.shots for draw in range(spec.draws)]
 
 
-def _payload(cell: Cell, inputs: FewShotInputs, spec: FewShotSpec) -> ArtifactPayload:
-    """What decides: the pool and the texts' file enter by content, shots and seed by the cell."""
-    told = spec.model_dump(mode="json", exclude={"pool", "shots", "draws", "seed", "texts"})
-    return ArtifactPayload(
-        kind="few_shot_predictions",
-        step_version=STEP_VERSION,
-        spec={
-            "few_shot": told,
-            "views_version": VIEWS_VERSION,
-            "cell": cell.model_dump(),
-            "logit_scale": inputs.seen.logit_scale,
-        },
-        inputs={
-            "texts": inputs.seen.texts.key,
-            "text_embeddings": inputs.seen.text_embeddings.key,
-            "image_embeddings": inputs.seen.image_embeddings.key,
-            "pool": inputs.pool.key,
-            "pool_labels": inputs.pool_labels.key,
-            **(
-                {} if spec.texts is None else {"metric_texts": content_hash(read_input(open_location(spec.texts.path)))}
-            ),
-        },
-    )
+def read_few_shot_predictions(context: Context, artifact: FewShotPredictionsArtifact, method: str) -> Predictions:
+    """What one method of a draw says."""
+    from coder_core.steps.predictions import COLUMNS, predictions_from_arrow
+
+    columns = ["image_id", f"{method}.top_ids", f"{method}.top_probabilities"]
+    return predictions_from_arrow(context.read(artifact, columns).rename_columns(list(COLUMNS)), method)
 
 
-def _texts_identity(spec: FewShotSpec) -> dict[str, str]:
-    if spec.texts is None:
-        return {}
-    return {"metric_texts": content_hash(read_input(open_location(spec.texts.path))), "column": spec.texts.features}
-
-
-def _read_pool(artifacts: ArtifactStore, inputs: FewShotInputs, spec: FewShotSpec) -> tuple[Pool, dict[str, str], int]:
+class _ReadPool(NamedTuple):
     """The pool's images that can be read, their content keys, and how many were left out as test images."""
-    listing = artifacts.read(inputs.pool, ["image_id", "key", "problem"])
+
+    pool: "Pool"
+    keys: dict[str, str]
+    dropped: int
+
+
+def _read_pool(context: Context, step: FitFewShot) -> _ReadPool:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from coder_core.few_shot.examples import refuse_shared
+    from coder_core.few_shot.protocol import build_pool
+
+    listing = context.read(step.pool, ["image_id", "key", "problem"])
     listing = listing.filter(pc.is_null(listing.column("problem")))
-    tested = set(artifacts.read(inputs.seen.image_embeddings, ["key"]).column("key").to_pylist()) - {None}
+    tested = set(context.read(step.test_images, ["key"]).column("key").to_pylist()) - {None}
     shared = pc.is_in(listing.column("key"), value_set=pa.array(sorted(tested), type=pa.string()))
-    if not spec.drop_shared:
+    if not step.drop_shared:
         refuse_shared(listing.column("key").to_pylist(), tested, what="few_shot.pool")
     kept = listing.filter(pc.invert(shared))
-    vectors = open_ledger(artifacts, "image_embeddings", inputs.seen.encoder).read(kept.column("key").to_pylist())
-    labels = read_labels(artifacts, inputs.pool_labels, "train")
+    labels = read_labels(context, step.pool_labels, "train")
     image_ids = kept.column("image_id").to_pylist()
-    pool = build_pool(image_ids, torch.from_numpy(np.array(vectors)), labels, class_count=inputs.class_count)
-    return pool, dict(zip(image_ids, kept.column("key").to_pylist(), strict=True)), len(listing) - len(kept)
+    vectors = read_vectors(context, step.encoder, kept)
+    pool = build_pool(image_ids, vectors, labels, class_count=step.texts.class_count)
+    keys = dict(zip(image_ids, kept.column("key").to_pylist(), strict=True))
+    return _ReadPool(pool, keys, len(listing) - len(kept))
 
 
-def _predict_part(
-    artifacts: ArtifactStore, listing: pa.Table, encoder: EncoderHandle, selected: Mapping[str, Selected]
-) -> pa.Table:
-    usable = listing.filter(pc.is_null(listing.column("problem")))
-    keys: Sequence[str] = usable.column("key").to_pylist()
-    images = torch.from_numpy(np.array(open_ledger(artifacts, "image_embeddings", encoder).read(keys)))
-    said = {
-        name: pa.array(method.logits(images).argmax(dim=1).numpy().astype(np.int32))
-        for name, method in selected.items()
-    }
-    return pa.table({"image_id": usable.column("image_id"), **said})
+def _select(context: Context, step: FitFewShot, pool: _ReadPool) -> "dict[str, Selected]":
+    from coder_core.few_shot.draws import draw_examples
+    from coder_core.few_shot.protocol import select_methods
+    from coder_core.few_shot.registry import plan_methods
+    from coder_core.texts.layout import build_layout
+
+    draw = draw_examples(
+        pool.pool.label_ids,
+        shots=step.shots,
+        seed=step.seed,
+        validation_per_class=step.validation_per_class,
+        allow_fewer=step.allow_fewer,
+    )
+    layout = build_layout(read_text_table(context, step.texts))
+    vectors = _text_vectors(context, step)
+    zero_shot = _zero_shot(step, vectors, layout)
+    methods = plan_methods(step.methods, _metric_vectors(step, vectors, layout), zero_shot=zero_shot)
+    seen = _with_views(context, step, pool, draw) if step.views else pool.pool
+    return select_methods(seen, draw, methods, zero_shot=zero_shot)
+
+
+def _text_vectors(context: Context, step: FitFewShot) -> "Float[Tensor, 'texts dim']":
+    import torch
+
+    return torch.from_numpy(read_text_embeddings(context, step.text_embeddings, step.encoder))
+
+
+def _zero_shot(step: FitFewShot, vectors: "Float[Tensor, 'texts dim']", layout: "TextLayout") -> "ZeroShot | None":
+    """The zero-shot classifier to fuse with."""
+    from coder_core.coder.classifier import LinearClassifier
+    from coder_core.errors import ConfigError
+    from coder_core.few_shot.fitting import ZeroShot
+    from coder_core.methods import build_classifier
+
+    if step.zero_shot == "none":
+        return None
+    built = build_classifier(step.zero_shot, vectors, layout, logit_scale=step.logit_scale)
+    if not isinstance(built, LinearClassifier):
+        raise ConfigError(f"{step.zero_shot} is not one vector per class.", "few_shot.zero_shot", "Use clip.")
+    return ZeroShot(built.weights, step.logit_scale)
+
+
+def _metric_vectors(
+    step: FitFewShot, vectors: "Float[Tensor, 'texts dim']", layout: "TextLayout"
+) -> "Float[Tensor, 'texts dim']":
+    """The texts that make the metric, each once."""
+    import numpy as np
+    import torch
+
+    from coder_core.encoders.precomputed import read_text_features
+
+    if step.metric_texts is not None:
+        file = TextFeaturesFile(path=step.metric_texts.path, features=step.metric_texts.columns[0])
+        return torch.nn.functional.normalize(torch.from_numpy(read_text_features(file)).float(), dim=1)
+    return vectors[torch.from_numpy(np.unique(layout.segments(METRIC_KINDS).columns))]
+
+
+def _with_views(context: Context, step: FitFewShot, read: _ReadPool, draw: "Draw") -> "Pool":
+    """The pool with support images at the mean of their augmented views."""
+    import torch
+
+    pool = read.pool
+    keys = {pool.image_ids[row]: read.keys[pool.image_ids[row]] for row in draw.support.tolist()}
+    views = torch.from_numpy(_embed_views(context, step, keys)).float()
+    embeddings = pool.embeddings.float().clone()
+    embeddings[torch.from_numpy(draw.support)] = torch.nn.functional.normalize(views.mean(dim=1), dim=1)
+    return pool._replace(embeddings=embeddings)
+
+
+def _embed_views(context: Context, step: FitFewShot, keys: dict[str, str]) -> "Float[np.ndarray, 'images views dim']":
+    """Vectors of augmented views of some images, in the order of `keys` (image id -> content key)."""
+    from coder_core.embedding.images import ImageItem, embed_images, view_key
+    from coder_core.embedding.ledgers import open_ledger
+
+    ledger = open_ledger(context, "image_embeddings", step.encoder)
+    wanted = [view_key(key, view) for key in keys.values() for view in range(step.views)]
+    missing = set(ledger.missing(wanted))
+    lacking = [name for name, key in keys.items() if missing & {view_key(key, view) for view in range(step.views)}]
+    items = (ImageItem(name, source, step.views) for name, source in _sources(context, step.pool_images, lacking))
+    embedded = embed_images(context, step.encoder, items)
+    for _ in context.each(embedded, "embedding views", total=len(lacking), unit="images"):
+        pass
+    return ledger.read(wanted).reshape(len(keys), step.views, -1)
+
+
+def _sources(context: Context, images: ImagesArtifact, wanted: Sequence[str]) -> list[tuple[str, str | bytes]]:
+    """Where some images are, or their bytes, looked for part by part."""
+    remaining = set(wanted)
+    found: list[tuple[str, str | bytes]] = []
+    for part in context.parts(images):
+        if not remaining:
+            break
+        for row in context.read_part(images, part.name).to_pylist():
+            if row["image_id"] in remaining:
+                remaining.remove(row["image_id"])
+                found.append((row["image_id"], row["content"] if "content" in row else row["location"]))
+    return found
+
+
+def _choice_of(method: "Selected") -> FewShotChoice:
+    choice = method.choice
+    return FewShotChoice(
+        settings=dict(choice.settings),
+        source=choice.source,
+        n=choice.n,
+        accuracy=choice.accuracy,
+        tried=0 if choice.accuracies is None else int(choice.accuracies.size),
+    )
+
+
+def _predict_part(context: Context, step: PredictFewShot, part: str, classifiers: dict[str, Any]) -> "pa.Table":
+    from coder_core.evaluation.predicting import predict_with
+    from coder_core.steps.predictions import predictions_to_arrow
+
+    usable = usable_images(context, step.images, part)
+    predict = partial(
+        predict_with,
+        image_embeddings=read_vectors(context, step.encoder, usable),
+        image_ids=usable.column("image_id").to_pylist(),
+    )
+    table = usable.select(["image_id"])
+    for name, classifier in classifiers.items():
+        own = predictions_to_arrow(predict(classifier, method=name).predictions)
+        for column in own.column_names[1:]:
+            table = table.append_column(f"{name}.{column}", own.column(column))
+    return table

@@ -1,146 +1,150 @@
-"""Step 4: images get their places in the encoder's space, shard by shard.
+"""Images get their places in the encoder's space, shard by shard.
 
 A shard is a run of parts of the image listing; shards are independent, so they map onto threads, processes or machines.
 A broken image is left out, counted and listed with its reason, and the run goes on.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import pyarrow as pa
-import pyarrow.compute as pc
+from coder_core.encoders.base import IdentifiedEncoder
+from coder_core.encoders.registry import find_family
+from coder_core.errors import DatasetError, FeatureFileError
+from coder_core.fingerprint import content_hash
+from coder_core.pipeline.artifact_types import ImageEmbeddingsArtifact, ImagesArtifact
+from coder_core.pipeline.context import Context
+from coder_core.pipeline.output import Output
+from coder_core.pipeline.sharding import Shard, ShardedStep
+from coder_core.pipeline.traits import MODEL, Traits
 
-from coder_core.errors import DatasetError
-from coder_core.interruption import check_interruption
-from coder_core.report.progress import track
-from coder_core.specs import Runtime
-from coder_core.steps.encoding import EncoderHandle, open_ledger
-from coder_core.steps.image_batches import PartEmbedder
-from coder_core.steps.known_files import KnownFiles
-from coder_core.steps.workplace import Handle, Product, Stopwatch, open_store
-from coder_core.storage.artifacts import Artifact, ArtifactPayload, ArtifactStore, ArtifactWriter
-from coder_core.storage.manifest import PartRecord
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from jaxtyping import Float
 
-STEP_VERSION = 1
-
-
-class Shard(Handle):
-    """Parts of the image listing that one task works on."""
-
-    parts: tuple[str, ...]
-    rows: int
-
-    @property
-    def name(self) -> str:
-        """First and last part, for people; one part is named once."""
-        return "..".join(dict.fromkeys([self.parts[0], self.parts[-1]]))
+COLUMNS = ("image_id", "key", "problem")
 
 
-class ShardReport(Handle):
-    """What one task did."""
+class EmbedImages(ShardedStep[ImageEmbeddingsArtifact]):
+    """Give every image its place in the encoder's space; what the ledger holds is not embedded again.
 
-    records: tuple[PartRecord, ...]
-    seconds: float
-    computed: int = 0
-
-
-def plan_shards(images: Artifact, runtime: Runtime) -> list[Shard]:
-    """Group the parts of a listing into shards of about `runtime.shard_images`."""
-    shards: list[Shard] = []
-    for part in open_store(runtime).parts(images):
-        last = shards[-1] if shards else None
-        if last and last.rows + part.rows <= runtime.shard_images:
-            shards[-1] = Shard(parts=(*last.parts, part.name), rows=last.rows + part.rows)
-        else:
-            shards.append(Shard(parts=(part.name,), rows=part.rows))
-    return shards
-
-
-def embed_image_shard(shard: Shard, images: Artifact, encoder: EncoderHandle, runtime: Runtime) -> ShardReport:
-    """Embed the images of one shard that the ledger does not hold, or holds no more (a part of it was damaged).
+    The artifact has `image_id`, ledger `key` and, of a broken image, its `problem`.
 
     Raises:
         CheckpointError: The model cannot be loaded.
-    """
-    watch, artifacts = Stopwatch(), open_store(runtime)
-    writer = artifacts.writer(_payload(images, encoder))
-    ledger = open_ledger(artifacts, "image_embeddings", encoder)
-    files = KnownFiles(artifacts, ledger)
-    records, computed = [], 0
-    with track("embedding images", total=shard.rows, unit="images") as progress:
-        for name in shard.parts:
-            check_interruption()
-            record = writer.found_part(name)
-            if record is None or ledger.missing(_embedded_keys(writer.read_part(name, ["key", "problem"]))):
-                embedder = PartEmbedder(ledger, encoder, runtime)
-                record = writer.write_part(name, files.embed(artifacts.read_part(images, name), embedder))
-                computed += embedder.computed
-            progress.advance(record.rows)
-            records.append(record)
-    return ShardReport(records=tuple(records), seconds=watch.seconds, computed=computed)
-
-
-def plan_embedding(images: Artifact, encoder: EncoderHandle, runtime: Runtime) -> list[Shard]:
-    """The shards to embed; none when this listing was finished before and the ledger still holds its vectors."""
-    artifacts = open_store(runtime)
-    done = artifacts.find(_payload(images, encoder))
-    if done is None:
-        return plan_shards(images, runtime)
-    keys = _embedded_keys(artifacts.read(done, ["key", "problem"]))
-    return plan_shards(images, runtime) if open_ledger(artifacts, "image_embeddings", encoder).missing(keys) else []
-
-
-def finish_image_embeddings(
-    images: Artifact, encoder: EncoderHandle, reports: Sequence[ShardReport], runtime: Runtime
-) -> Product:
-    """Join the shards: image ids and ledger keys in order, and what was left out.
-
-    Raises:
+        FeatureFileError: Image features are of another encoder.
         DatasetError: Not one image can be read.
     """
-    watch, artifacts = Stopwatch(), open_store(runtime)
-    payload = _payload(images, encoder)
-    artifact = artifacts.find(payload) or _commit(artifacts.writer(payload), reports)
-    computed = sum(report.computed for report in reports)
-    return Product(
-        step="embed_images",
-        artifact=artifact,
-        seconds=watch.seconds + sum(report.seconds for report in reports),
-        computed=computed,
-        reused=artifact.rows - int(artifact.summary["quarantined"]) - computed,
-    )
+
+    version: ClassVar[int] = 2
+    traits: ClassVar[Traits] = MODEL
+
+    images: ImagesArtifact
+    encoder: IdentifiedEncoder
+
+    @property
+    def source(self) -> ImagesArtifact:
+        """The listing."""
+        return self.images
+
+    def usable_rows(self, artifact: Any) -> int:
+        """All but those in quarantine."""
+        return int(artifact.usable)
+
+    def is_intact(self, artifact: ImageEmbeddingsArtifact, context: Context) -> bool:
+        """Whether the ledger still holds every vector: a damaged part of it is moved aside."""
+        return self._holds(context, context.read(artifact, ["key", "problem"]))
+
+    @classmethod
+    def make_shard(cls, steps: Sequence[Self], shard: Shard, context: Context, outputs: Sequence[Output]) -> None:
+        """Embed the images of one shard that the ledger does not hold, or holds no more."""
+        (step,), (output,) = steps, outputs
+        output.count(0)
+        missing = [name for name in shard.parts if not step._has_part(name, context, output)]
+        rows = sum(part.rows for part in context.parts(step.images) if part.name in set(missing))
+        listed = ((name, context.read_part(step.images, name)) for name in missing)
+        parts = _embed_parts(context, step.encoder, listed)
+        size = lambda part: len(part[1])  # noqa: E731
+        for name, table, computed in context.each(parts, "embedding images", total=rows, unit="images", size=size):
+            output.write_part(name, table)
+            output.count(computed)
+
+    def join(self, context: Context, output: Output) -> ImageEmbeddingsArtifact:
+        """Count what was left out."""
+        problems: list[dict[str, Any]] = []
+        rows = 0
+        for record in context.each(output.records(), "joining", total=len(output.records()), unit="parts"):
+            rows += record.rows
+            table = output.read_part(record.name, ["image_id", "problem"])
+            problems += [row for row in table.to_pylist() if row["problem"] is not None]
+        if len(problems) == rows:
+            raise DatasetError(
+                f"none of {rows} images can be read ({problems[0]['problem']}).",
+                problems[0]["image_id"],
+                "Check the data set.",
+            )
+        return output.finish(ImageEmbeddingsArtifact, quarantined=len(problems))
+
+    def _has_part(self, name: str, context: Context, output: Output) -> bool:
+        if output.found_part(name) is None:
+            return False
+        return self._holds(context, output.read_part(name, ["key", "problem"]))
+
+    def _holds(self, context: Context, embedded: "pa.Table") -> bool:
+        import pyarrow.compute as pc
+
+        from coder_core.embedding.ledgers import open_ledger
+
+        keys = embedded.filter(pc.is_null(embedded.column("problem"))).column("key").to_pylist()
+        return not open_ledger(context, "image_embeddings", self.encoder).missing(keys)
 
 
-def read_quarantine(artifacts: ArtifactStore, embeddings: Artifact) -> list[dict[str, str]]:
+def read_quarantine(context: Context, embeddings: ImageEmbeddingsArtifact) -> list[dict[str, str]]:
     """Images that could not be read: `image_id` and `problem`."""
-    if not embeddings.summary["quarantined"]:
+    if not embeddings.quarantined:
         return []
-    table = artifacts.read(embeddings, ["image_id", "problem"])
+    table = context.read(embeddings, ["image_id", "problem"])
     return [row for row in table.to_pylist() if row["problem"] is not None]
 
 
-def _embedded_keys(embeddings: pa.Table) -> list[str]:
-    """The keys whose vectors the ledger has to hold: those of broken images have none."""
-    keys: list[str] = embeddings.filter(pc.is_null(embeddings.column("problem"))).column("key").to_pylist()
-    return keys
+def _embed_parts(
+    context: Context, encoder: IdentifiedEncoder, listed: Iterator[tuple[str, "pa.Table"]]
+) -> Iterator[tuple[str, "pa.Table", int]]:
+    """Embed parts of a listing; gives each part's table and how many of its images were computed."""
+    if find_family(encoder.spec.kind).embeds_images:
+        from coder_core.steps.listed_files import embed_listed
+
+        yield from embed_listed(context, encoder, listed)
+        return
+    for name, listing in listed:
+        keys, computed = _keep_vectors(context, encoder, listing)
+        yield name, embedded_table(listing.column("image_id").to_pylist(), keys, [None] * len(keys)), computed
 
 
-def _payload(images: Artifact, encoder: EncoderHandle) -> ArtifactPayload:
-    inputs = {"encoder": encoder.identity.key, "images": images.key}
-    return ArtifactPayload(kind="image_embeddings", step_version=STEP_VERSION, spec={}, inputs=inputs)
+def embedded_table(image_ids: Sequence[str], keys: Sequence[str | None], problems: Sequence[str | None]) -> "pa.Table":
+    """Rows of the artifact."""
+    import pyarrow as pa
+
+    columns = [pa.array(values, type=pa.string()) for values in (image_ids, keys, problems)]
+    return pa.table(columns, names=list(COLUMNS))
 
 
-def _commit(writer: ArtifactWriter, reports: Sequence[ShardReport]) -> Artifact:
-    records = [record for report in reports for record in report.records]
-    writer.adopt(records)
-    problems: list[dict[str, Any]] = []
-    for record in records:
-        rows = writer.read_part(record.name, ["image_id", "problem"]).to_pylist()
-        problems += [row for row in rows if row["problem"] is not None]
-    if len(problems) == sum(record.rows for record in records):
-        raise DatasetError(
-            f"none of {len(problems)} images can be read ({problems[0]['problem']}).",
-            problems[0]["image_id"],
-            "Check the data set.",
+def _keep_vectors(context: Context, encoder: IdentifiedEncoder, listing: "pa.Table") -> tuple[list[str], int]:
+    """Keep features that another tool computed; gives their keys and how many are new."""
+    from coder_core.embedding.ledgers import open_ledger
+    from coder_core.storage.tables import vectors_from_arrow
+
+    vectors: Float[np.ndarray, "images dim"] = vectors_from_arrow(listing.column("vector"))
+    if vectors.shape[1] != encoder.dim:
+        files = ", ".join(file.path for file in getattr(encoder.spec, "texts", ()))
+        raise FeatureFileError(
+            f"image features have {vectors.shape[1]} dimensions, text features {encoder.dim}.",
+            files,
+            "Give image and text features of one encoder.",
         )
-    return writer.commit({"quarantined": len(problems)})
+    ledger = open_ledger(context, "image_embeddings", encoder)
+    keys = [content_hash(row.tobytes()) for row in vectors]
+    row_of = {key: row for row, key in enumerate(keys)}
+    missing = ledger.missing(keys)
+    ledger.append(missing, vectors[[row_of[key] for key in missing]])
+    return keys, len(missing)

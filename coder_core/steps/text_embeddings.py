@@ -1,53 +1,74 @@
-"""Step 3: texts get their places in the encoder's space.
+"""Texts get their places in the encoder's space.
 
 Vectors live in ledgers, one partition per encoder, found by the hash of the text or of the image file: what any run has
-embedded before is never embedded again. The artifacts made here hold no vectors but the keys, in order.
+embedded is never embedded again. The artifacts hold no vectors but the keys, in order.
 """
 
-import numpy as np
-import pyarrow as pa
-from jaxtyping import Float
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-from coder_core.specs import Runtime
-from coder_core.steps.dataset import part_name
-from coder_core.steps.encoding import EncoderHandle, embed_missing, open_ledger
+from coder_core.encoders.base import IdentifiedEncoder
+from coder_core.fingerprint import NotIdentity
+from coder_core.pipeline.artifact_types import TextEmbeddingsArtifact, TextsArtifact
+from coder_core.pipeline.context import Context
+from coder_core.pipeline.output import Output
+from coder_core.pipeline.step import ArtifactStep
+from coder_core.pipeline.traits import MODEL, Traits
 from coder_core.steps.texts import read_text_table
-from coder_core.steps.workplace import Product, Stopwatch, open_store
-from coder_core.storage.artifacts import Artifact, ArtifactPayload, ArtifactStore
 
-STEP_VERSION = 1
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float
 
 
-def embed_texts(texts: Artifact, encoder: EncoderHandle, runtime: Runtime, *, step: str = "embed_texts") -> Product:
-    """Embed the texts that the ledger does not hold yet; `step` is what that is called among the timings.
+class EmbedTexts(ArtifactStep[TextEmbeddingsArtifact]):
+    """Give every text its place in the encoder's space; what the ledger holds is not embedded again.
 
     Raises:
         FeatureFileError: A precomputed encoder does not know a text.
         CheckpointError: The model cannot be loaded.
     """
-    watch, artifacts = Stopwatch(), open_store(runtime)
-    keys, computed = embed_missing(read_text_table(artifacts, texts).unique_texts(), encoder, runtime)
-    payload = _payload("text_embeddings", encoder, {"texts": texts.key})
-    writer = artifacts.writer(payload)
-    writer.write_part(part_name(0), pa.table({"key": keys}))
-    return Product(
-        step=step,
-        artifact=artifacts.find(payload) or writer.commit(),
-        seconds=watch.seconds,
-        computed=computed,
-        reused=len(keys) - computed,
-    )
+
+    version: ClassVar[int] = 2
+    traits: ClassVar[Traits] = MODEL
+
+    texts: TextsArtifact
+    encoder: IdentifiedEncoder
+    label: Annotated[str, NotIdentity("what the step is called among the timings")] = "embed_texts"
+
+    @property
+    def name(self) -> str:
+        """As it stands among the timings."""
+        return self.label
+
+    @property
+    def title(self) -> str:
+        """With the encoder's name."""
+        return f"{self.label}-{self.encoder.label}".replace("_", "-")
+
+    def is_intact(self, artifact: TextEmbeddingsArtifact, context: Context) -> bool:
+        """Whether the ledger still holds every vector: a damaged part of it is moved aside."""
+        from coder_core.embedding.ledgers import open_ledger
+
+        keys = context.read(artifact, ["key"]).column("key").to_pylist()
+        return not open_ledger(context, "text_embeddings", self.encoder).missing(keys)
+
+    def make(self, context: Context, output: Output) -> TextEmbeddingsArtifact:
+        """Embed what is missing, and keep the keys."""
+        import pyarrow as pa
+
+        from coder_core.embedding.texts import embed_texts
+
+        embedded = embed_texts(context, self.encoder, read_text_table(context, self.texts).unique_texts())
+        output.write(pa.table({"key": pa.array(embedded.keys, type=pa.string())}))
+        output.count(embedded.computed)
+        return output.finish(TextEmbeddingsArtifact)
 
 
 def read_text_embeddings(
-    artifacts: ArtifactStore, embeddings: Artifact, encoder: EncoderHandle
-) -> Float[np.ndarray, "texts dim"]:
+    context: Context, embeddings: TextEmbeddingsArtifact, encoder: IdentifiedEncoder
+) -> "Float[np.ndarray, 'texts dim']":
     """One row per unique text, in the order of the table."""
-    keys = artifacts.read(embeddings, ["key"]).column("key").to_pylist()
-    return open_ledger(artifacts, "text_embeddings", encoder).read(keys)
+    from coder_core.embedding.ledgers import open_ledger
 
-
-def _payload(kind: str, encoder: EncoderHandle, inputs: dict[str, str]) -> ArtifactPayload:
-    return ArtifactPayload(
-        kind=kind, step_version=STEP_VERSION, spec={}, inputs={"encoder": encoder.identity.key, **inputs}
-    )
+    keys = context.read(embeddings, ["key"]).column("key").to_pylist()
+    return open_ledger(context, "text_embeddings", encoder).read(keys)

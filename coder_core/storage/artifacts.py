@@ -8,6 +8,7 @@ manifest; what differs is moved aside and made again by the next run (`artifact_
 """
 
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -18,8 +19,7 @@ from coder_core.errors import StoreError
 from coder_core.fingerprint import content_hash, differences, plain_json
 from coder_core.storage.artifact_damage import checked_manifest, checked_part, part_damage
 from coder_core.storage.manifest import (
-    FOLDER,
-    MANIFEST,
+    LATEST,
     Artifact,
     ArtifactPayload,
     Manifest,
@@ -145,22 +145,29 @@ class ArtifactStore:
         for part in self.manifest(artifact).parts:
             self._checked_path(artifact, part)
 
-    def explain_miss(self, payload: ArtifactPayload) -> str:
-        """Say why there is no artifact for a payload: which fields differ from the nearest one of the same kind."""
-        manifests = self._manifests(payload.kind)
-        if not manifests:
-            return f"no {payload.kind} artifact is stored yet"
-        compared = [(differences(manifest.payload, payload), manifest) for manifest in manifests]
-        fields, nearest = min(compared, key=lambda pair: (len(pair[0]), -pair[1].created_at.timestamp()))
-        if not fields:
-            return f"the {payload.kind} artifact {nearest.key[:12]} is stored"
-        made = f"{nearest.created_at:%Y-%m-%d %H:%M} UTC"
-        return f"{'; '.join(fields)} (compared with {payload.kind} {nearest.key[:12]} of {made})"
+    def explain_miss(self, payload: ArtifactPayload, slot: str) -> str:
+        """Say why a step found no artifact: which fields differ from those of the one that it made last.
 
-    def _manifests(self, kind: str) -> list[Manifest]:
-        paths = [path for path in self.store.list(f"{FOLDER}/{kind}") if path.endswith(f"/{MANIFEST}")]
-        found = [load_manifest(self.store, kind, path.split("/")[-2]) for path in paths]
-        return [manifest for manifest in found if manifest]
+        Args:
+            payload: What was looked for.
+            slot: Who looks: a step's name, see `note_latest`.
+        """
+        last = self._latest(payload.kind, slot)
+        if last is None:
+            return f"{slot} has made none yet"
+        fields = differences(last.payload, payload)
+        made = f"{payload.kind} {last.key[:12]} of {last.created_at:%Y-%m-%d %H:%M} UTC"
+        return f"{'; '.join(fields) or 'nothing differs'} (compared with {made})"
+
+    def note_latest(self, artifact: Artifact, slot: str) -> None:
+        """Note that a step has just made an artifact; of two notes at once either may stay."""
+        self.store.write_bytes(_note_path(artifact.kind, slot), artifact.key.encode("ascii"))
+
+    def _latest(self, kind: str, slot: str) -> Manifest | None:
+        try:
+            return load_manifest(self.store, kind, self.store.read_bytes(_note_path(kind, slot)).decode("ascii"))
+        except (StoreError, UnicodeDecodeError):  # no note, or one that explains nothing any more
+            return None
 
     def _read_checked(self, artifact: Artifact, part: PartRecord, columns: Sequence[str] | None) -> pa.Table:
         content = checked_part(self.store, artifact.kind, artifact.key, part)
@@ -178,6 +185,10 @@ class ArtifactStore:
         if not is_sound:
             checked_part(self.store, artifact.kind, artifact.key, part)
         return path
+
+
+def _note_path(kind: str, slot: str) -> str:
+    return f"{LATEST}/{kind}/{re.sub('[^a-z0-9_-]', '-', slot.lower())}"
 
 
 class ArtifactWriter:
@@ -231,7 +242,7 @@ class ArtifactWriter:
         """Take over the records of parts that other processes wrote, so that `commit` need not read them again."""
         self._records.update({record.name: record for record in records})
 
-    def commit(self, summary: Mapping[str, int | float | str] | None = None, *, parts: Sequence[str] = ()) -> Artifact:
+    def commit(self, summary: Mapping[str, Any] | None = None, *, parts: Sequence[str] = ()) -> Artifact:
         """Finish the artifact: write its manifest, naming every part.
 
         Args:
@@ -253,10 +264,10 @@ class ArtifactWriter:
                 self._columns = {field.name: str(field.type) for field in file.schema_arrow}
         return self._publish([self._records[name] for name in names], dict(summary or {}), None)
 
-    def commit_document(self, document: Mapping[str, object]) -> Artifact:
+    def commit_document(self, document: Mapping[str, object], summary: Mapping[str, Any] | None = None) -> Artifact:
         """Finish the artifact with a JSON object in the place of a table."""
         plain = plain_json(dict(document), "document")
-        return self._publish([], {}, plain if isinstance(plain, dict) else {})
+        return self._publish([], dict(summary or {}), plain if isinstance(plain, dict) else {})
 
     def _publish(self, parts: list[PartRecord], summary: Summary, document: dict[str, Any] | None) -> Artifact:
         manifest = Manifest(

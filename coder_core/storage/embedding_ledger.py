@@ -47,6 +47,10 @@ class EmbeddingLedger:
         """Return the keys that the ledger does not hold now, each once, in the given order."""
         return self._ledger.missing(keys)
 
+    def holds_all(self, keys: Sequence[str]) -> bool:
+        """Whether all keys were held when the ledger was last looked at, or were added here since; asks nobody."""
+        return self._ledger.holds_all(keys)
+
     def append(self, keys: Sequence[str], vectors: Float[np.ndarray, "rows dim"]) -> int:
         """Add vectors in one atomic step, leaving out those known to be held; returns how many were written.
 

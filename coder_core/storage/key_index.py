@@ -1,7 +1,7 @@
 """Where keys stand: 128 bits of every key in sorted runs, so that a look among ten million costs microseconds.
 
-Keys are sha256 sums in hexadecimal; their first 32 digits are taken as two 64-bit numbers (of ten million keys two agree
-in all 128 bits with a probability of 1e-25). What is added becomes a sorted run; runs of similar size are merged, as a
+Keys are sha256 sums in hexadecimal; their first 32 digits are taken as two 64-bit numbers (two of ten million agree in
+all 128 bits with a probability of 1e-25). What is added becomes a sorted run; runs of similar size are merged, as a
 log-structured merge tree does, so that n keys cost O(n log n) in all however they arrive, and 24 bytes each.
 """
 

@@ -15,9 +15,12 @@ from coder_core.storage.refusals import REPAIR, NotInStoreError, UnexpectedConte
 from coder_core.storage.store import Store
 
 FOLDER = "artifacts"
+LATEST = "latest"
+"""Folder of the notes that say which artifact a step made last: they explain why the next one is another."""
 MANIFEST = "manifest.json"
 CHECKSUM = "checksum"
-Summary = dict[str, int | float | str]
+Summary = dict[str, Any]
+"""Small facts about an artifact, as JSON."""
 
 
 class Frozen(BaseModel):

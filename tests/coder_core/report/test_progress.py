@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from coder_core.report import progress
-from coder_core.report.progress import LOG_EVERY_SECONDS, track
+from coder_core.progress import LOG_EVERY_SECONDS, track
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def logged(caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("coder_core"), "handlers", [])
     monkeypatch.setattr(logging.getLogger("coder_core"), "propagate", True)
     caplog.set_level(logging.INFO, logger="coder_core")
-    return lambda: [record.getMessage() for record in caplog.records if record.name == "coder_core.report.progress"]
+    return lambda: [record.getMessage() for record in caplog.records if record.name == "coder_core.progress"]
 
 
 def work(clock, *, steps, seconds):

@@ -207,11 +207,11 @@ def test_a_manifest_is_readable_json(disk_store: Store) -> None:
     assert len(manifest["parts"][0]["sha256"]) == 64
 
 
-def test_a_miss_names_the_field_of_the_nearest_artifact(store: Store) -> None:
+def test_a_miss_names_the_field_that_differs_from_what_the_step_made_last(store: Store) -> None:
     artifacts = ArtifactStore(store)
-    assert artifacts.explain_miss(payload()) == "no texts artifact is stored yet"
-    write(store)
-    write(store, payload(spec=Spec(seed=7), inputs={"classes": "xyz"}))
-    reason = artifacts.explain_miss(payload(spec=Spec(seed=2)))
+    assert artifacts.explain_miss(payload(), "write_texts") == "write_texts has made none yet"
+    artifacts.note_latest(write(store), "write_texts")
+    artifacts.note_latest(write(store, payload(spec=Spec(seed=7), inputs={"classes": "xyz"})), "write_other_texts")
+    reason = artifacts.explain_miss(payload(spec=Spec(seed=2)), "write_texts")
     assert reason.startswith("spec.seed: was 1, now 2 (compared with texts ")
-    assert "is stored" in artifacts.explain_miss(payload())
+    assert "inputs.classes" in artifacts.explain_miss(payload(), "write_other_texts")

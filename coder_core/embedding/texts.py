@@ -1,0 +1,72 @@
+"""Texts: sorted by length over all that are asked for, each batch cut to its longest, every text once."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from coder_core.embedding.ledgers import VectorBuffer, open_ledger, text_key
+from coder_core.encoders.base import Encoder, IdentifiedEncoder
+from coder_core.encoders.registry import load_encoder
+from coder_core.pipeline.accelerator import HeldDevice
+from coder_core.pipeline.context import Context
+
+TEXTS_AT_ONCE = 65_536
+"""Texts that are tokenised and sorted together: 40 MB of token ids."""
+
+
+class EmbeddedTexts(NamedTuple):
+    """Where texts are in the ledger, in their order, and how many had to be embedded."""
+
+    keys: list[str]
+    computed: int
+
+
+def embed_texts(context: Context, encoder: IdentifiedEncoder, texts: Sequence[str]) -> EmbeddedTexts:
+    """Embed those of some texts that the ledger does not hold.
+
+    Raises:
+        FeatureFileError: A precomputed encoder does not know a text.
+        CheckpointError: The model cannot be loaded.
+    """
+    ledger = open_ledger(context, "text_embeddings", encoder)
+    keys = [text_key(text) for text in texts]
+    text_of = dict(zip(keys, texts, strict=True))
+    missing = ledger.missing(keys)
+    if missing:
+        model = load_encoder(encoder, device=context.runtime.device)
+        with VectorBuffer(ledger) as buffer, HeldDevice(context.accelerator) as device:
+            passes = _passes(model, [text_of[key] for key in missing], context.runtime.batch_size)
+            for batch in context.each(passes, "embedding texts", total=len(missing), unit="texts", size=_size):
+                device.acquire()
+                vectors = model.encode_texts(batch.tokens, batch.rows)
+                buffer.add([missing[batch.start + row] for row in batch.rows.tolist()], vectors)
+    return EmbeddedTexts(keys, len(missing))
+
+
+def text_vectors(context: Context, encoder: IdentifiedEncoder, texts: Sequence[str]) -> Float[np.ndarray, "texts dim"]:
+    """Vectors of some texts, in order: from the ledger, or embedded and kept there."""
+    keys = embed_texts(context, encoder, texts).keys
+    return open_ledger(context, "text_embeddings", encoder).read(keys)
+
+
+class _Batch(NamedTuple):
+    """Rows of tokenised texts that make one pass; `start` is the place of the first tokenised text."""
+
+    tokens: object
+    rows: Int[np.ndarray, " rows"]
+    start: int
+
+
+def _size(batch: _Batch) -> int:
+    return len(batch.rows)
+
+
+def _passes(model: Encoder, texts: Sequence[str], batch_size: int) -> Iterator[_Batch]:
+    """Cut texts into passes, longest first."""
+    for start in range(0, len(texts), TEXTS_AT_ONCE):
+        tokens = model.tokenize(texts[start : start + TEXTS_AT_ONCE])
+        order = np.argsort(-model.text_lengths(tokens), kind="stable")
+        for place in range(0, len(order), batch_size):
+            yield _Batch(tokens, order[place : place + batch_size], start)

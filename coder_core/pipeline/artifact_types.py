@@ -1,0 +1,184 @@
+"""The kinds of artifact, each a type: mypy sees where one is given for another."""
+
+from typing import ClassVar
+
+from coder_core.pipeline.artifact_handle import ArtifactHandle, Handle
+
+
+class ClassesArtifact(ArtifactHandle):
+    """A class list."""
+
+    kind: ClassVar[str] = "classes"
+
+    class_count: int
+
+
+class ImagesArtifact(ArtifactHandle):
+    """A listing of images, cut into parts: ids, and where each picture is, what it is, or what its features are."""
+
+    kind: ClassVar[str] = "images"
+
+
+class LabelsArtifact(ArtifactHandle):
+    """The class of each image of a listing. No prediction step takes one, except under `protocol: reference`."""
+
+    kind: ClassVar[str] = "labels"
+
+
+class Dataset(Handle):
+    """A data set in the store; `images` says nothing about `labels`.
+
+    Attributes:
+        name: As tables show it.
+        ignored: Files under its class folders that are no images.
+    """
+
+    name: str
+    classes: ClassesArtifact
+    images: ImagesArtifact
+    labels: LabelsArtifact
+    ignored: int = 0
+
+
+class TextBankArtifact(ArtifactHandle):
+    """What is said about the classes: phrases, from every source."""
+
+    kind: ClassVar[str] = "text_bank"
+
+
+class TextsArtifact(ArtifactHandle):
+    """Sentences, one row each."""
+
+    kind: ClassVar[str] = "texts"
+
+    class_count: int
+    unique_texts: int
+
+
+class TextEmbeddingsArtifact(ArtifactHandle):
+    """Where the unique texts of a table lie in the encoder's space: keys of a ledger, in order."""
+
+    kind: ClassVar[str] = "text_embeddings"
+
+
+class ImageEmbeddingsArtifact(ArtifactHandle):
+    """Where images lie in the encoder's space: keys of a ledger, in the order and parts of the listing."""
+
+    kind: ClassVar[str] = "image_embeddings"
+
+    quarantined: int
+
+    @property
+    def usable(self) -> int:
+        """Images that have a place."""
+        return self.rows - self.quarantined
+
+
+class ClassifierArtifact(ArtifactHandle):
+    """A classifier taken apart into numbers; `coder_core.classifiers` puts it together again."""
+
+    kind: ClassVar[str] = "classifier"
+
+    method: str
+
+
+class PredictionsArtifact(ArtifactHandle):
+    """What a method says about images, in the parts of their embeddings."""
+
+    kind: ClassVar[str] = "predictions"
+
+    method: str
+    protocol: str
+
+
+class ConfusedPairsArtifact(ArtifactHandle):
+    """Pairs of classes that uncertain images stand between, most frequent first."""
+
+    kind: ClassVar[str] = "confused_pairs"
+
+    images: int
+    gated: int
+
+
+class TriedThreshold(Handle):
+    """What one threshold of the rerank's gate would have done on the validation images."""
+
+    threshold: float
+    images_gated: int
+    top1: float
+
+
+class RerankThreshold(Handle):
+    """The threshold of the rerank's gate, and where it comes from: `constant`, or `validation` with the search."""
+
+    threshold: float
+    source: str
+    n: int = 0
+    tried: tuple[TriedThreshold, ...] = ()
+
+
+class FewShotChoice(Handle):
+    """How the settings of a few-shot method were chosen.
+
+    Attributes:
+        settings: What was chosen.
+        source: `validation`, `leave_one_out` or `default`.
+        n: Images it was chosen on.
+        accuracy: Top-1 accuracy on them.
+        tried: Settings compared.
+    """
+
+    settings: dict[str, float]
+    source: str
+    n: int
+    accuracy: float | None
+    tried: int
+
+
+class FewShotFitsArtifact(ArtifactHandle):
+    """Few-shot classifiers fitted on one draw, one part per method."""
+
+    kind: ClassVar[str] = "few_shot_fits"
+
+    shots: int
+    seed: int
+    dropped: int
+    choices: dict[str, FewShotChoice]
+
+
+class FewShotPredictionsArtifact(ArtifactHandle):
+    """What the few-shot classifiers of one draw say, in the parts of the image embeddings."""
+
+    kind: ClassVar[str] = "few_shot_predictions"
+
+    shots: int
+    seed: int
+    methods: tuple[str, ...]
+
+
+class CoderMatrixArtifact(ArtifactHandle):
+    """The explicit CODER matrix, images x texts."""
+
+    kind: ClassVar[str] = "coder_matrix"
+
+    texts: int
+
+
+class AblationArtifact(ArtifactHandle):
+    """Accuracy against number and kinds of texts."""
+
+    kind: ClassVar[str] = "ablation"
+
+
+class MeasurementArtifact(ArtifactHandle):
+    """What one method is worth: the rows of its result tables, one part per table."""
+
+    kind: ClassVar[str] = "measurement"
+
+    tables: tuple[str, ...]
+
+
+class NamedPredictionsArtifact(ArtifactHandle):
+    """Predictions in words: names of classes instead of ids, and the images that could not be read."""
+
+    kind: ClassVar[str] = "named_predictions"

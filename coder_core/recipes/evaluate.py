@@ -1,0 +1,100 @@
+"""The main job, step by step: what a reader opens first.
+
+Handles travel between steps, never arrays; the store is the cache, so a second run finds what the first one made.
+"""
+
+from coder_core.fingerprint import plain_json
+from coder_core.pipeline.artifact_types import AblationArtifact, CoderMatrixArtifact
+from coder_core.pipeline.runner import Runner
+from coder_core.recipes.classify import classify
+from coder_core.recipes.controls import score_controls
+from coder_core.recipes.few_shot import compare_few_shot
+from coder_core.recipes.inputs import Inputs
+from coder_core.recipes.publish import publish
+from coder_core.recipes.rerank import Reranked, rerank_uncertain
+from coder_core.recipes.texts import gather_texts, stage1_texts
+from coder_core.results.eval_result import EvalResult
+from coder_core.results.manifest import RunManifest
+from coder_core.specs import RERANK, EvalSpec
+from coder_core.steps.ablation import AblateTexts
+from coder_core.steps.coder_matrix import WriteMatrix
+from coder_core.steps.dataset import LoadDataset
+from coder_core.steps.image_embeddings import EmbedImages
+from coder_core.steps.preflight import CheckStore, IdentifyEncoder
+from coder_core.steps.text_embeddings import EmbedTexts
+
+
+def evaluate(spec: EvalSpec, run: Runner) -> EvalResult:
+    """Evaluate CODER and its baselines on one data set: texts, embeddings, CODER, predictions, metrics, results."""
+    inputs = embed_inputs(spec, run)
+    methods = classify({name: name for name in spec.stage1_methods}, inputs, spec.logit_scale, run)
+    reranked = rerank_uncertain(spec, methods["coder"], inputs, run) if RERANK in spec.methods else None
+    controls = score_controls(spec, inputs, run)
+    few_shot = compare_few_shot(spec.few_shot, inputs, spec.logit_scale, run) if spec.few_shot else None
+    manifest = RunManifest(
+        run_id=run.name_run(spec.name),
+        name=spec.name,
+        started_at=run.started_at,
+        spec=plain_json(spec),
+        dataset=inputs.dataset,
+        encoder=inputs.encoder,
+        bank=inputs.bank,
+        texts=inputs.texts,
+        text_embeddings=inputs.text_embeddings,
+        images=inputs.images,
+        methods=(*methods.values(), *([reranked.method] if reranked else []), *controls.values()),
+        rerank=reranked.record if reranked else None,
+        few_shot=few_shot,
+        ablation=ablate_texts(spec, reranked, inputs, run),
+        matrix=write_matrix(spec, inputs, run),
+    )
+    return publish(spec, manifest, run)
+
+
+def embed_inputs(spec: EvalSpec, run: Runner) -> Inputs:
+    """From a spec to everything that predictions are made from."""
+    run(CheckStore())
+    dataset = run(LoadDataset(source=spec.dataset))
+    encoder = run(IdentifyEncoder(encoder=spec.encoder))
+    gathered = gather_texts(spec, dataset, encoder, run)
+    texts = run(stage1_texts(spec, dataset, gathered.bank))
+    text_embeddings, images = run.together(
+        EmbedTexts(texts=texts, encoder=encoder), EmbedImages(images=dataset.images, encoder=encoder)
+    )
+    return Inputs(
+        dataset=dataset,
+        encoder=encoder,
+        bank=gathered.bank,
+        spent_usd=gathered.spent_usd,
+        texts=texts,
+        text_embeddings=text_embeddings,
+        images=images,
+    )
+
+
+def ablate_texts(spec: EvalSpec, reranked: Reranked | None, inputs: Inputs, run: Runner) -> AblationArtifact | None:
+    """Score CODER on subsets of its texts where the spec asks for it, with the rerank's texts and threshold."""
+    if spec.ablation is None:
+        return None
+    return run(
+        AblateTexts(
+            ablation=spec.ablation,
+            seed=spec.draw_seed,
+            threshold=reranked.record.threshold.threshold if reranked else spec.rerank.threshold,
+            candidates=spec.rerank.candidates,
+            logit_scale=spec.logit_scale,
+            texts=inputs.texts,
+            pair_texts=reranked.method.texts if reranked else None,
+            images=inputs.images,
+            labels=inputs.dataset.labels,
+            encoder=inputs.encoder,
+            evaluation=spec.name,
+        )
+    )
+
+
+def write_matrix(spec: EvalSpec, inputs: Inputs, run: Runner) -> CoderMatrixArtifact | None:
+    """Write the explicit CODER matrix where the spec asks for it; classification does not need it."""
+    if not spec.matrix.write:
+        return None
+    return run(WriteMatrix(images=inputs.images, text_embeddings=inputs.text_embeddings, encoder=inputs.encoder))

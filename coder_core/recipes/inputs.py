@@ -1,0 +1,34 @@
+"""What the second half of an evaluation starts from: what is classified, by whom, and what is said about it."""
+
+from typing import NamedTuple
+
+from coder_core.encoders.base import IdentifiedEncoder
+from coder_core.pipeline.artifact_types import (
+    Dataset,
+    ImageEmbeddingsArtifact,
+    TextBankArtifact,
+    TextEmbeddingsArtifact,
+    TextsArtifact,
+)
+
+
+class Inputs(NamedTuple):
+    """Everything that predictions are made from, and the data set with its labels for those who may read them.
+
+    Args:
+        dataset: What is classified.
+        encoder: Whose space.
+        bank: What is said about the classes.
+        spent_usd: What that has cost in this run.
+        texts: The sentences of stage 1.
+        text_embeddings: Where they lie.
+        images: Where the images lie.
+    """
+
+    dataset: Dataset
+    encoder: IdentifiedEncoder
+    bank: TextBankArtifact
+    spent_usd: float
+    texts: TextsArtifact
+    text_embeddings: TextEmbeddingsArtifact
+    images: ImageEmbeddingsArtifact

@@ -1,0 +1,144 @@
+"""Classify new images with a published run: its classes, its texts, its encoder; nothing is generated or learnt.
+
+The images go the way of a data set's images, in shards through the ledgers; labels do not exist here.
+"""
+
+from typing import NamedTuple
+
+from coder_core.encoders.base import IdentifiedEncoder
+from coder_core.encoders.registry import find_family
+from coder_core.errors import CheckpointError, ConfigError
+from coder_core.pipeline.artifact_handle import Handle
+from coder_core.pipeline.artifact_types import ClassifierArtifact, FewShotFitsArtifact, NamedPredictionsArtifact
+from coder_core.pipeline.output import ONE_PART
+from coder_core.pipeline.runner import Runner
+from coder_core.results.manifest import RunManifest
+from coder_core.steps.dataset import ListNewImages
+from coder_core.steps.image_embeddings import EmbedImages
+from coder_core.steps.named_predictions import ExportTable, NamePredictions
+from coder_core.steps.predictions import Predict
+from coder_core.steps.preflight import CheckExport, CheckStore, IdentifyEncoder
+
+HONEST = "honest"
+
+
+class Predicted(Handle):
+    """What came out.
+
+    Attributes:
+        run_id: Whose classes, texts and encoder.
+        method: The method.
+        table: One row per image, in the order of the images.
+        images: Images classified.
+        broken: Images that could not be read and were left out: they have a `problem` and no class.
+        location: Where the table is: the file that was asked for, or the store.
+    """
+
+    run_id: str
+    method: str
+    table: NamedPredictionsArtifact
+    images: int
+    broken: int
+    location: str
+
+
+class Chosen(NamedTuple):
+    """A classifier of a run."""
+
+    artifact: ClassifierArtifact | FewShotFitsArtifact
+    part: str = ONE_PART
+
+
+def predict(
+    manifest: RunManifest,
+    images: list[str],
+    run: Runner,
+    *,
+    method: str = "coder",
+    shots: int | None = None,
+    output: str | None = None,
+) -> Predicted:
+    """Say what new images show: the five best classes of each, with probabilities.
+
+    Args:
+        manifest: A published run.
+        images: Files, folders and patterns, as paths or fsspec URLs.
+        run: The runner.
+        method: A method of that run: zero-shot, rerank, variant, control or few-shot.
+        shots: Of a few-shot method; default: the most that the run has. Its first draw classifies.
+        output: A `.parquet` file to write beside the store's own table, path or fsspec URL.
+
+    Raises:
+        ConfigError: The run has not the method, or its features were computed elsewhere.
+        CheckpointError: The weights are not those that the run used.
+        InputError: There is no such image.
+    """
+    chosen = choose_classifier(manifest, method, shots=shots)
+    run(CheckStore())
+    if output is not None:
+        run(CheckExport(output=output))
+    encoder = same_encoder(manifest, run(IdentifyEncoder(encoder=manifest.encoder.spec)))
+    embedded = run(EmbedImages(images=run(ListNewImages(locations=tuple(images))), encoder=encoder))
+    predictions = run(
+        Predict(classifier=chosen.artifact, part=chosen.part, images=embedded, encoder=encoder, label=method)
+    )
+    table = run(NamePredictions(predictions=predictions, images=embedded, classes=manifest.dataset.classes))
+    location = run(ExportTable(named=table, location=output)) if output is not None else ""
+    return Predicted(
+        run_id=manifest.run_id,
+        method=method,
+        table=table,
+        images=embedded.usable,
+        broken=embedded.quarantined,
+        location=location or f"{run.runtime.store} (artifact {table.kind} {table.key[:12]})",
+    )
+
+
+def choose_classifier(manifest: RunManifest, method: str, *, shots: int | None = None) -> Chosen:
+    """The classifier of a method of a run.
+
+    Raises:
+        ConfigError: There is none for new images; names those that there are.
+    """
+    place = f"run {manifest.run_id}"
+    if not find_family(manifest.encoder.spec.kind).embeds_images:
+        raise ConfigError(
+            "its features were computed elsewhere: there is no model to embed an image with.",
+            place,
+            "Evaluate with an open_clip encoder, and predict with that run.",
+        )
+    for record in manifest.methods:
+        if record.method == method and record.predictions.protocol == HONEST:
+            return Chosen(record.classifier)
+    draws = manifest.few_shot.draws if manifest.few_shot else ()
+    fits = [draw.fits for draw in draws if method in draw.fits.choices and shots in (None, draw.fits.shots)]
+    if fits:
+        best = max(fit.shots for fit in fits)
+        return Chosen(next(fit for fit in fits if fit.shots == best), method)
+    known = ", ".join(usable_methods(manifest))
+    with_shots = "" if shots is None else f" with {shots} shots"
+    raise ConfigError(f"it has no method {method!r}{with_shots} for new images.", place, f"It has: {known}.")
+
+
+def usable_methods(manifest: RunManifest) -> list[str]:
+    """Methods of a run that can classify an image without labels."""
+    zero_shot = [record.method for record in manifest.methods if record.predictions.protocol == HONEST]
+    draws = manifest.few_shot.draws if manifest.few_shot else ()
+    few_shot = dict.fromkeys(f"{name} ({draw.fits.shots} shots)" for draw in draws for name in draw.fits.choices)
+    return [*zero_shot, *few_shot]
+
+
+def same_encoder(manifest: RunManifest, found: IdentifiedEncoder) -> IdentifiedEncoder:
+    """The encoder, refused where its weights are others by now: texts and images would lie in different spaces.
+
+    Raises:
+        CheckpointError: They are.
+    """
+    if found.key != manifest.encoder.key:
+        checkpoint = getattr(found.spec, "checkpoint", found.spec.kind)
+        raise CheckpointError(
+            f"these weights are not those that run {manifest.run_id} used.",
+            str(checkpoint),
+            "Put the old ones back, or run the evaluation again.",
+        )
+    return found

@@ -1,0 +1,63 @@
+"""Runs that are over, as the store remembers them: found by id, by an evaluation's name, or as `latest`."""
+
+from typing import TYPE_CHECKING
+
+from coder_core.errors import ConfigError, QueryError
+from coder_core.results.manifest import RunManifest, decode_run_manifest
+from coder_core.results.reading import ResultTables
+from coder_core.storage.store import Store
+
+if TYPE_CHECKING:
+    from coder_core.evaluation.ablation import AblationRow
+
+LATEST = "latest"
+RUNS_SHOWN = 3
+
+
+def open_run(store: Store, run: str) -> RunManifest:
+    """The manifest of a published run.
+
+    Args:
+        store: The store.
+        run: The id of a run, the name of an evaluation (its latest run), or `latest`.
+
+    Raises:
+        QueryError: There is no such run; names the latest ones.
+        StoreError: Its manifest is gone or damaged, or it was published by a version that wrote none.
+    """
+    run_id = find_run(store, run)
+    return decode_run_manifest(ResultTables(store).read_manifest(run_id), run_id=run_id)
+
+
+def find_run(store: Store, run: str) -> str:
+    """The id of a run that is named by id, by an evaluation's name, or as `latest`.
+
+    Raises:
+        QueryError: There is no such run; names the latest ones.
+    """
+    tables = ResultTables(store)
+    if tables.is_published(run):
+        return run
+    found = tables.latest(None if run == LATEST else run)
+    if found is None:
+        latest = ", ".join(tables.latest_runs(RUNS_SHOWN)) or "none yet"
+        raise QueryError(f"there is no run {run!r}.", store.url(""), f"Latest runs: {latest}.")
+    return found
+
+
+def read_run_ablation(store: str, run: str) -> "list[AblationRow]":
+    """The text ablation of a published run.
+
+    Raises:
+        QueryError: There is no such run.
+        ConfigError: It has no ablation.
+    """
+    from coder_core.config import load_runtime
+    from coder_core.pipeline.context import Context
+    from coder_core.steps.ablation import read_ablation
+
+    context = Context.open(load_runtime(store=store))
+    manifest = open_run(context.artifacts.store, run)
+    if manifest.ablation is None:
+        raise ConfigError("it has no text ablation.", f"run {manifest.run_id}", "Add `ablation: {}` to the config.")
+    return read_ablation(context, manifest.ablation)

@@ -1,0 +1,155 @@
+"""What a person does with the texts of a config: buy, look, export, edit, import. Behind `coder-eval texts`."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+from coder_core.atg.generation_report import GenerationReport, merge_reports
+from coder_core.atg.pricing import CostEstimate
+from coder_core.classes import ClassList
+from coder_core.config import load_runtime, load_spec
+from coder_core.embedding.texts import text_vectors
+from coder_core.encoders.base import IdentifiedEncoder
+from coder_core.encoders.registry import find_family, identify_encoder, load_encoder
+from coder_core.errors import InputError
+from coder_core.images.sources import open_source
+from coder_core.locations import open_location
+from coder_core.pipeline.artifact_types import ClassesArtifact
+from coder_core.pipeline.context import Context
+from coder_core.pipeline.runner import InlineRunner
+from coder_core.review.checks import EncoderView, review_bank
+from coder_core.review.import_summary import render_import_report
+from coder_core.review.summary import find_class_ids, render_bank, render_class
+from coder_core.specs import EvalSpec, Runtime
+from coder_core.steps.dataset import ListClasses
+from coder_core.steps.text_bank import AssembleBank, domain_of, read_bank
+from coder_core.steps.text_generation import GenerateTexts, PlanGeneration, estimate_cost
+from coder_core.storage.inputs import read_input
+from coder_core.storage.output_file import write_file
+from coder_core.texts.bank import TextBank
+from coder_core.texts.bank_file import parse_text_bank
+from coder_core.texts.bank_writer import write_text_bank
+from coder_core.texts.edits import edits_between
+from coder_core.texts.edits_file import write_text_edits
+from coder_core.texts.kinds import TextKind
+from coder_core.texts.published.reading import read_published_texts
+from coder_core.texts.sentences import build_texts
+
+
+class TextBankCommands:
+    """The texts of one config."""
+
+    def __init__(self, spec: EvalSpec, runtime: Runtime) -> None:
+        self.spec, self.runtime = spec, runtime
+        self._context = Context.open(runtime)
+        self._run = InlineRunner(runtime)
+        self.classes: ClassList = open_source(spec.dataset).classes
+        listed = ListClasses(names=self.classes.names, ids=self.classes.stable_ids)
+        self._classes: ClassesArtifact = self._run(listed)
+
+    @cached_property
+    def encoder(self) -> IdentifiedEncoder:
+        """The config's encoder, identified when it is needed."""
+        return identify_encoder(self.spec.encoder)
+
+    @cached_property
+    def bank(self) -> TextBank:
+        """The bank from every source, as an evaluation would use it."""
+        artifact = self._run(AssembleBank(classes=self._classes, texts=self.spec.texts, encoder=self.encoder))
+        return read_bank(self._context, artifact, self.classes)
+
+    def estimate(self, *, is_batch: bool) -> CostEstimate:
+        """What is missing, and what it would cost."""
+        return estimate_cost(self._context, self.classes, self.spec.texts, self.runtime, is_batch=is_batch)
+
+    def generate(self, *, is_batch: bool) -> GenerationReport:
+        """Buy what is missing; a batch takes all classes at once."""
+        chunks = self._run(PlanGeneration(classes=self._classes, texts=self.spec.texts))
+        if is_batch:
+            chunks = [tuple(class_id for chunk in chunks for class_id in chunk)]
+        reports: list[GenerationReport] = []
+        total = len(self.classes)
+        for class_ids in self._context.each(chunks, "generating texts", total=total, unit="classes", size=len):
+            asked = GenerateTexts(
+                classes=self._classes,
+                texts=self.spec.texts,
+                encoder=self.encoder,
+                class_ids=class_ids,
+                spent_usd=sum(report.cost_usd for report in reports),
+                is_batch=is_batch,
+            )
+            reports.append(self._run(asked))
+            if reports[-1].stopped:
+                break
+        return merge_reports(reports)
+
+    def show(self, class_name: str | None) -> str:
+        """The summary of the bank, or every text of a class, with what a reviewer should look at."""
+        review = review_bank(self.bank, self.classes, encoder=self._encoder_view())
+        if class_name is None:
+            return render_bank(self.classes, self.bank, review)
+        ids = find_class_ids(class_name, self.classes)
+        return "\n".join(render_class(class_id, self.classes, self.bank, review) for class_id in ids)
+
+    def export(self, path: Path) -> None:
+        """Write the bank to a file."""
+        write_file(path, write_text_bank(self.bank, self.classes))
+
+    def write_edits(self, edited: Path, path: Path) -> str:
+        """Write the difference between the bank and its edited copy as an edits file; says how much it is."""
+        content = _read(str(edited))
+        changed = parse_text_bank(content, place=str(edited), classes=self.classes)
+        edits = edits_between(self.bank, changed)
+        write_file(path, write_text_edits(edits, self.classes))
+        added = sum(len(slot.added) for slot in edits.by_slot.values())
+        deleted = sum(len(slot.deleted) for slot in edits.by_slot.values())
+        return f"wrote {path}: {added} phrases added, {deleted} deleted; name it in the config as texts.edits"
+
+    def _encoder_view(self) -> EncoderView | None:
+        if not find_family(self.encoder.spec.kind).needs_device:
+            return None
+        kinds = [kind for kind in TextKind if kind is not TextKind.TEMPLATE]
+        table = build_texts(self.classes, self.bank, domain_of(self.spec.texts), kinds=kinds)
+        model = load_encoder(self.encoder, device=self.runtime.device)
+        return EncoderView(
+            table,
+            count_tokens=model.count_tokens,
+            context_length=model.context_length,
+            embeddings=text_vectors(self._context, self.encoder, table.unique_texts()),
+        )
+
+
+def open_text_commands(
+    config: str, overrides: Sequence[str], store: str, *, max_cost_usd: float | None = None
+) -> TextBankCommands:
+    """The text commands of a config.
+
+    Raises:
+        ConfigError: The config is wrong.
+        StoreError: The store cannot be written.
+    """
+    runtime = load_runtime(store=store)
+    if max_cost_usd is not None:
+        runtime = load_runtime(store=store, llm={**runtime.llm.model_dump(), "max_cost_usd": max_cost_usd})
+    spec = load_spec(config, overrides)
+    Context.open(runtime).artifacts.store.check_writable()
+    return TextBankCommands(spec, runtime)
+
+
+def import_published(source: str, class_config: str | None, path: Path, *, repair: bool) -> str:
+    """Turn a published file into a bank; gives the report of what did not match.
+
+    Raises:
+        TextBankError: The file is in no known format.
+    """
+    classes = open_source(load_spec(class_config).dataset).classes if class_config else None
+    published = read_published_texts(_read(source), place=source, classes=classes, repair=repair)
+    write_file(path, write_text_bank(published.bank, published.classes))
+    return f"{render_import_report(published.report)}\nwrote {path}"
+
+
+def _read(location: str) -> str:
+    try:
+        return read_input(open_location(location)).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"this is not UTF-8 text ({error}).", location, "Save it as UTF-8.") from error

@@ -1,0 +1,77 @@
+"""What is said about the classes: missing texts are generated, a bank is put together, sentences are written.
+
+Chunks of classes are asked about one after the other, so that what has been spent is known before the next one begins.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from coder_core.encoders.base import IdentifiedEncoder
+from coder_core.pipeline.artifact_types import Dataset, TextBankArtifact
+from coder_core.pipeline.runner import Runner
+from coder_core.specs import EvalSpec
+from coder_core.steps.few_shot import METRIC_KINDS
+from coder_core.steps.text_bank import AssembleBank
+from coder_core.steps.text_generation import CheckGeneration, GenerateTexts, PlanGeneration
+from coder_core.steps.texts import WriteTexts
+from coder_core.texts.kinds import DESCRIPTIVE_KINDS, NAMING_KINDS, TextKind
+
+
+class GatheredTexts(NamedTuple):
+    """A bank, and what the texts in it have cost in this run."""
+
+    bank: TextBankArtifact
+    spent_usd: float
+
+
+def gather_texts(spec: EvalSpec, dataset: Dataset, encoder: IdentifiedEncoder, run: Runner) -> GatheredTexts:
+    """Have missing texts generated, and put the bank together."""
+    chunks = run(PlanGeneration(classes=dataset.classes, texts=spec.texts))
+    asked = (
+        GenerateTexts(classes=dataset.classes, texts=spec.texts, encoder=encoder, class_ids=class_ids)
+        for class_ids in chunks
+    )
+    spent_usd = generate(spec, asked, run, spent_usd=0.0)
+    bank = run(AssembleBank(classes=dataset.classes, texts=spec.texts, encoder=encoder))
+    return GatheredTexts(bank, spent_usd)
+
+
+def generate(spec: EvalSpec, asked: Iterable[GenerateTexts], run: Runner, *, spent_usd: float) -> float:
+    """Ask chunk after chunk; gives what has been spent by then.
+
+    Raises:
+        LlmError: It stopped early; what was bought is kept.
+    """
+    reports = []
+    for step in asked:
+        reports.append(run(step.model_copy(update={"spent_usd": spent_usd})))
+        spent_usd += reports[-1].cost_usd
+    if reports:
+        run(CheckGeneration(evaluation=spec.name, reports=tuple(reports)))
+    return spent_usd
+
+
+def stage1_texts(spec: EvalSpec, dataset: Dataset, bank: TextBankArtifact) -> WriteTexts:
+    """The sentences that methods, few-shot and the ablation of an evaluation read."""
+    return WriteTexts(
+        classes=dataset.classes,
+        bank=bank,
+        domain=spec.texts.domain,
+        domains=spec.texts.domains,
+        kinds=kinds_needed(spec),
+    )
+
+
+def kinds_needed(spec: EvalSpec) -> tuple[TextKind, ...]:
+    """Kinds of text that an evaluation reads; the CODER matrix, where asked for, takes all neighbour texts."""
+    from coder_core.methods import kinds_of_methods
+
+    needed = set(kinds_of_methods(spec.stage1_methods))
+    if spec.few_shot is not None:
+        needed |= set(kinds_of_methods([name for name in (spec.few_shot.zero_shot,) if name != "none"]))
+        needed |= set(METRIC_KINDS) if spec.few_shot.texts is None else set()
+    if spec.ablation is not None:
+        needed |= {*NAMING_KINDS, *DESCRIPTIVE_KINDS}
+    if spec.matrix.write:
+        needed |= set(TextKind) - {TextKind.TEMPLATE}
+    return tuple(kind for kind in TextKind if kind in needed)

@@ -1,0 +1,248 @@
+"""The result tables of a run, one writer each: large ones part by part, so that no table is in memory as a whole."""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from coder_core.classes import ClassList
+from coder_core.evaluation.predictions import Predictions
+from coder_core.pipeline.artifact_types import FewShotPredictionsArtifact, TextsArtifact
+from coder_core.pipeline.context import Context
+from coder_core.pipeline.step import StepRecord
+from coder_core.results.manifest import MethodRecord, RerankRecord, RunManifest
+from coder_core.results.schema import (
+    AblationRow,
+    ArtifactRow,
+    ConfusedPairRow,
+    FewShotPredictionRow,
+    PairBudgetRow,
+    PredictionRow,
+    QuarantineRow,
+    RerankRow,
+    TextRow,
+    ThresholdRow,
+    TimingRow,
+)
+from coder_core.specs import EvalSpec
+from coder_core.steps.confused_pairs import read_budget, read_pair_counts
+from coder_core.steps.predictions import COLUMNS, predictions_from_arrow
+from coder_core.steps.texts import read_text_table, read_texts_and_pairs
+from coder_core.storage.addresses import redact
+from coder_core.texts.bank import ClassPair
+from coder_core.texts.kinds import TextKind
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+    from coder_core.evaluation.labels import LabelTable
+
+Tables = Iterator[tuple[type[Any], "Sequence[Any] | pa.Table"]]
+
+
+def account_tables(records: Sequence[StepRecord]) -> Tables:
+    """What every step did, and what it made."""
+    yield (
+        TimingRow,
+        [
+            TimingRow(step=record.step, seconds=record.seconds, rows=record.rows, computed=record.computed)
+            for record in records
+        ],
+    )
+    made = dict.fromkeys((record.step, record.kind, record.key, record.rows) for record in records if record.kind)
+    yield ArtifactRow, [ArtifactRow(step=step, kind=kind, key=key, rows=rows) for step, kind, key, rows in made]
+
+
+def text_tables(context: Context, manifest: RunManifest, classes: ClassList) -> Tables:
+    """The texts of stage 1 and, after them, those that tell pairs apart."""
+    pair_texts = next((record.texts for record in manifest.methods if record.texts != manifest.texts), None)
+    texts = read_texts_and_pairs(context, manifest.texts, pair_texts if manifest.rerank else None)
+    names = classes.names
+    yield (
+        TextRow,
+        [
+            TextRow(
+                text_id=text_id,
+                class_id=row.class_id,
+                class_name=names[row.class_id],
+                kind=str(row.kind),
+                rival_name=None if row.rival_id is None else names[row.rival_id],
+                text=row.text,
+                phrase=str(row.phrase),
+                source=row.source,
+            )
+            for text_id, row in enumerate(texts)
+        ],
+    )
+
+
+def prediction_tables(context: Context, manifest: RunManifest, labels: "LabelTable", classes: ClassList) -> Tables:
+    """What every method said about every image, part by part."""
+    parts = [part.name for part in context.parts(manifest.images)]
+    for record in manifest.methods:
+        said = record.predictions
+        for part in context.each(parts, f"writing predictions of {record.method}", total=len(parts), unit="parts"):
+            table = context.read_part(said, part, COLUMNS)
+            predictions = predictions_from_arrow(table, record.method, protocol=said.protocol)
+            yield PredictionRow, _prediction_table(predictions, labels, classes, _locations(context, manifest, part))
+
+
+def few_shot_prediction_tables(
+    context: Context, said: FewShotPredictionsArtifact, labels: "LabelTable", classes: ClassList
+) -> Tables:
+    """What every few-shot method of a draw said, part by part."""
+    import pyarrow as pa
+
+    parts = context.parts(said)
+    for part in context.each(parts, "writing few-shot predictions", total=len(parts), unit="parts"):
+        table = context.read_part(said, part.name)
+        for method in said.methods:
+            own = table.select(["image_id", f"{method}.top_ids", f"{method}.top_probabilities"])
+            predictions = predictions_from_arrow(own.rename_columns(list(COLUMNS)), method)
+            rows = _best_class_columns(predictions, labels, classes)
+            shots, seed = (pa.repeat(number, len(own)) for number in (said.shots, said.seed))
+            yield FewShotPredictionRow, pa.table({**rows, "shots": shots, "seed": seed})
+
+
+def quarantine_tables(context: Context, manifest: RunManifest) -> Tables:
+    """Images that could not be read."""
+    if not manifest.images.quarantined:
+        return
+    parts = context.parts(manifest.images)
+    for part in context.each(parts, "listing the quarantine", total=len(parts), unit="parts"):
+        broken = context.read_part(manifest.images, part.name, ["image_id", "problem"]).to_pylist()
+        rows = [row for row in broken if row["problem"] is not None]
+        if rows:
+            locations = _locations(context, manifest, part.name)
+            found = [QuarantineRow(**row, location=locations.get(row["image_id"])) for row in rows]
+            yield QuarantineRow, found
+
+
+def ablation_tables(context: Context, manifest: RunManifest) -> Tables:
+    """What every number and kind of texts is worth."""
+    if manifest.ablation is not None:
+        yield AblationRow, context.read(manifest.ablation)
+
+
+def rerank_tables(context: Context, manifest: RunManifest, spec: EvalSpec, classes: ClassList) -> Tables:
+    """The gate, its search, the pairs that mattered, and what a budget buys."""
+    if manifest.rerank is None:
+        return
+    method, record = manifest.method("coder_rerank"), manifest.rerank
+    yield RerankRow, [_rerank_row(context, method, record)]
+    tried = record.threshold.tried
+    yield ThresholdRow, [ThresholdRow(**row.model_dump()) for row in tried]
+    yield ConfusedPairRow, _pair_rows(context, method.texts, record, classes)
+    budget = read_budget(
+        context,
+        record.confused,
+        manifest.method("coder").predictions,
+        threshold=spec.rerank.threshold,
+        candidates=record.candidates,
+    )
+    yield PairBudgetRow, [PairBudgetRow(**row._asdict()) for row in budget]
+
+
+def _prediction_table(
+    predictions: Predictions, labels: "LabelTable", classes: ClassList, locations: dict[str, str]
+) -> "pa.Table":
+    import numpy as np
+    import pyarrow as pa
+
+    top_ids = predictions.top_ids.astype(np.int64)
+    is_true = top_ids == labels.align(predictions)[:, None]
+    true_probability = np.where(is_true, predictions.top_probabilities.astype(np.float64), 0.0).sum(axis=1)
+    return pa.table(
+        {
+            **_best_class_columns(predictions, labels, classes),
+            "top5": _lists(top_ids),
+            "protocol": pa.repeat(predictions.protocol, len(predictions)),
+            "location": pa.array([locations.get(name) for name in predictions.image_ids], type=pa.string()),
+            "true_probability": pa.array(true_probability, mask=~is_true.any(axis=1)),
+        }
+    )
+
+
+def _best_class_columns(predictions: Predictions, labels: "LabelTable", classes: ClassList) -> dict[str, "pa.Array"]:
+    """The best class of every image beside the true one."""
+    import numpy as np
+    import pyarrow as pa
+
+    label_ids, first = labels.align(predictions), predictions.top_ids[:, 0].astype(np.int64)
+    names = pa.array(classes.names, type=pa.string())
+    return {
+        "method": pa.repeat(predictions.method, len(predictions)),
+        "image_id": pa.array(predictions.image_ids, type=pa.string()),
+        "label": pa.array(label_ids),
+        "label_name": names.take(pa.array(label_ids)),
+        "predicted": pa.array(first),
+        "predicted_name": names.take(pa.array(first)),
+        "probability": pa.array(predictions.top_probabilities[:, 0].astype(np.float64)),
+        "is_correct": pa.array(label_ids == first),
+    }
+
+
+def _locations(context: Context, manifest: RunManifest, part: str) -> dict[str, str]:
+    """Where the images of a part are, without secrets; empty where they are no files."""
+    listing = context.read_part(manifest.dataset.images, part)
+    if "location" not in listing.column_names:
+        return {}
+    pairs = zip(listing.column("image_id").to_pylist(), listing.column("location").to_pylist(), strict=True)
+    return {image_id: redact(location) for image_id, location in pairs}
+
+
+def _lists(matrix: "np.ndarray") -> "pa.ListArray":
+    import numpy as np
+    import pyarrow as pa
+
+    offsets = np.arange(0, matrix.size + 1, matrix.shape[1], dtype=np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(matrix.reshape(-1)))
+
+
+def _rerank_row(context: Context, method: MethodRecord, record: RerankRecord) -> RerankRow:
+    """What happened, added up from the rows of every image."""
+    import pyarrow.compute as pc
+
+    table = context.read(method.predictions, ["gated", "changed", "pairs_wanted", "pairs_missing", "pairs_one_sided"])
+    incomplete = pc.greater(pc.add(table.column("pairs_missing"), table.column("pairs_one_sided")), 0)
+    sums = {name: int(pc.sum(table.column(name)).as_py() or 0) for name in table.column_names}
+    return RerankRow(
+        threshold=record.threshold.threshold,
+        threshold_source=record.threshold.source,
+        candidates=record.candidates,
+        images=len(table),
+        **sums,
+        images_incomplete=int(pc.sum(incomplete).as_py() or 0),
+        protocol=method.predictions.protocol,
+    )
+
+
+def _pair_rows(
+    context: Context, texts: TextsArtifact, record: RerankRecord, classes: ClassList
+) -> list[ConfusedPairRow]:
+    counts = read_pair_counts(context, record.confused)
+    pairs = [(low, high) for low, high in counts.class_ids.tolist()]
+    texts_of = _texts_by_pair(context, texts, set(pairs))
+    return [
+        ConfusedPairRow(
+            rank=rank,
+            class_id=low,
+            class_name=classes.names[low],
+            rival_id=high,
+            rival_name=classes.names[high],
+            images=images,
+            texts=texts_of.get((low, high), 0),
+            rival_texts=texts_of.get((high, low), 0),
+        )
+        for rank, ((low, high), images) in enumerate(zip(pairs, counts.counts.tolist(), strict=True))
+    ]
+
+
+def _texts_by_pair(context: Context, texts: TextsArtifact, wanted: Collection[ClassPair]) -> dict[ClassPair, int]:
+    found: dict[ClassPair, int] = {}
+    for row in read_text_table(context, texts):
+        if row.kind is not TextKind.ONE_TO_ONE or row.rival_id is None:
+            continue
+        pair = (row.class_id, row.rival_id)
+        if pair in wanted or pair[::-1] in wanted:
+            found[pair] = found.get(pair, 0) + 1
+    return found

@@ -1,0 +1,85 @@
+"""The event that says that classes have changed: emitted once, and only where no run is to come anyway."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.events import emit_event
+from prefect.logging import get_run_logger
+
+from coder_core.class_source.class_look import ClassLook
+from coder_core.pipeline.runner import Runner
+from coder_core.steps.class_watch import ClaimAnnouncement
+
+EVENT = "coder.classes.updated"
+EVALUATION_FLOW = "coder-eval"
+NAMES_TOLD = 1_000
+"""Names of each kind in an event: Prefect refuses events above 1.5 MB; the counts are always whole."""
+PAGE = 200
+"""Flow runs per request: the most that Prefect's server answers with."""
+UNDER_WAY = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING]
+
+
+def announce_change(look: ClassLook, config: str, overrides: list[str], run: Runner) -> bool:
+    """Emit the event that starts the evaluation, unless it was emitted for this very change and a run is to come."""
+    if look.unfinished is not None:
+        get_run_logger().warning("not looked at: %s", look.unfinished)
+    is_under_way = look.has_changed and is_run_under_way(config, overrides)
+    is_ours = run(ClaimAnnouncement(look=look, now=datetime.now(UTC), is_under_way=is_under_way))
+    if is_ours:
+        resource = {"prefect.resource.id": f"coder.classes.{look.name}", "prefect.resource.name": look.name}
+        emit_event(event=EVENT, resource=resource, payload=write_payload(look, config, overrides))
+    return is_ours
+
+
+def write_payload(look: ClassLook, config: str, overrides: list[str]) -> dict[str, Any]:
+    """What the event says: the parameters of the run to start, and what changed."""
+    kinds: dict[str, list[Any]] = {"added": list(look.added), "removed": list(look.removed)}
+    kinds["renamed"] = [list(pair) for pair in look.renamed]
+    return {
+        "config": config,
+        "overrides": overrides,
+        **{kind: names[:NAMES_TOLD] for kind, names in kinds.items()},
+        **{f"{kind}_count": len(names) for kind, names in kinds.items()},
+    }
+
+
+def is_run_under_way(config: str, overrides: list[str]) -> bool:
+    """Whether an evaluation with these parameters is going, or was asked for and has not begun."""
+    return any(is_answer(run, config, overrides) for run in read_unended_runs())
+
+
+def read_unended_runs() -> Iterator[FlowRun]:
+    """The evaluations that have not ended, page after page: what schedules have planned may fill the first ones."""
+    unended = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=UNDER_WAY)))
+    evaluations = FlowFilter(name=FlowFilterName(any_=[EVALUATION_FLOW]))
+    with get_client(sync_client=True) as client:
+        for offset in count(0, PAGE):
+            runs = client.read_flow_runs(
+                flow_filter=evaluations, flow_run_filter=unended, limit=PAGE, offset=offset, sort=FlowRunSort.ID_DESC
+            )
+            yield from runs
+            if len(runs) < PAGE:
+                return
+
+
+def is_answer(run: FlowRun, config: str, overrides: list[str]) -> bool:
+    """Whether a run that has not ended will evaluate this, or does.
+
+    What a schedule has planned for later does not count: it is no answer to this change.
+    """
+    if run.auto_scheduled and run.state_type == StateType.SCHEDULED:
+        return False
+    asked = run.parameters.get("config"), list(run.parameters.get("overrides") or ())
+    return asked == (config, list(overrides))
