@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coder_core.errors import ConfigError
+from coder_core.loops import each
 from coder_core.texts.kinds import DESCRIPTIVE_KINDS, TextKind
 from coder_core.texts.layout import Segments, TextLayout
 
@@ -74,7 +75,7 @@ def plan_ablation(
             "Draw at least once, and give numbers of texts from 0 on, or none for all.",
         )
     settings = []
-    for kinds in kind_steps:
+    for kinds in each(kind_steps):
         numbers = texts_per_class if set(kinds) & set(DESCRIPTIVE_KINDS) else (None,)
         settings += [
             AblationSetting(kinds, number, draw)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from coder_core.errors import DatasetError
 from coder_core.evaluation.predictions import Predictions, refuse_repeated
+from coder_core.loops import each
 
 __all__ = ["LabelTable"]
 
@@ -73,7 +74,7 @@ class LabelTable:
                 f"labels of the split {self.split!r}",
                 "Predict and label the same split.",
             )
-        rows = np.array([self._row_of[image_id] for image_id in image_ids], dtype=np.int64)
+        rows = np.array([self._row_of[image_id] for image_id in each(image_ids, every=4096)], dtype=np.int64)
         return self.label_ids[rows]
 
     @cached_property

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coder_core.classes import ClassList
-from coder_core.evaluation.comparisons import mcnemar_p, paired_rows
+from coder_core.evaluation.comparisons import holm, mcnemar_p, paired_rows
 from coder_core.evaluation.labels import LabelTable
 from coder_core.evaluation.metrics import aligned_labels
-from coder_core.evaluation.multiple_comparisons import holm
 from coder_core.evaluation.predictions import Predictions
+from coder_core.loops import each
 
 __all__ = ["ClassComparison", "ConfusionComparison", "compare_classes", "compare_confusions"]
 
@@ -97,7 +97,7 @@ def compare_classes(
     recalls = ((tally.before / totals).tolist(), (tally.now / totals).tolist())
     changes = (tally.only_now.tolist(), tally.only_before.tolist(), *tally.p_values())
     columns = zip(class_ids.tolist(), names, totals.tolist(), *recalls, *changes, strict=True)
-    return [ClassComparison(*row) for row in columns]
+    return [ClassComparison(*row) for row in each(columns, every=1024)]
 
 
 def compare_confusions(
@@ -120,7 +120,7 @@ def compare_confusions(
     ids = (tally.keys // size).tolist(), (tally.keys % size).tolist()
     names = ([classes.names[class_id] for class_id in part] for part in ids)
     columns = zip(*ids, *names, *(column.tolist() for column in tally[1:]), *tally.p_values(), strict=True)
-    return [ConfusionComparison(*row) for row in columns]
+    return [ConfusionComparison(*row) for row in each(columns, every=1024)]
 
 
 class _Tally(NamedTuple):

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from coder_core.errors import ConfigError
+from coder_core.loops import each
 
 __all__ = ["Choice", "Scored", "accuracy_over_weights", "search"]
 
@@ -75,7 +76,7 @@ def search(
     _check_weights(weights)
     tried: list[Settings] = []
     rows: list[NDArray[np.float64]] = []
-    for settings, scores in candidates:
+    for settings, scores in each(candidates):
         tried.append(settings)
         if zero_shot is None:
             rows.append(np.array([float((scores.argmax(dim=1) == label_ids).double().mean())]))
