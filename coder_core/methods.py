@@ -6,7 +6,7 @@ ours and no part of the method, stands in `VARIANTS`. Both are built and used al
 """
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -23,6 +23,7 @@ from coder_core.texts.layout import TextLayout
 __all__ = ["METHODS", "VARIANTS", "Builder", "build_classifier"]
 
 
+@runtime_checkable
 class Builder(Protocol):
     """Builds a classifier from texts alone."""
 

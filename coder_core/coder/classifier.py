@@ -5,7 +5,7 @@ CLIP and VCD baselines are: one vector per class.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -26,6 +26,7 @@ class ClassifierShape(NamedTuple):
     dim: int
 
 
+@runtime_checkable
 class Classifier(Protocol):
     """A classifier of any method: zero-shot, variant, control, few-shot, fused or reranked."""
 

@@ -9,7 +9,7 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool
 
 from coder_core.errors import ConfigError
 from coder_core.loops import each
@@ -124,6 +124,6 @@ def _draw(given: Mapping[TextKind, Segments], number: int, *, seeds: Sequence[in
     return {kind: _only(part, mask) for (kind, part), mask in zip(given.items(), kept, strict=True)}
 
 
-def _only(segments: Segments, mask: NDArray[np.bool_]) -> Segments:
+def _only(segments: Segments, mask: Bool[np.ndarray, " entries"]) -> Segments:
     counts = np.bincount(segments.class_ids[mask], minlength=len(segments.counts))
     return Segments(segments.columns[mask], np.concatenate([[0], np.cumsum(counts)]))

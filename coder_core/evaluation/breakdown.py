@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Int64
 
 from coder_core.classes import ClassList
 from coder_core.evaluation.labels import LabelTable
@@ -89,5 +90,5 @@ def confusions(predictions: Predictions, labels: LabelTable, classes: ClassList)
     return rows
 
 
-def _share(hits: np.ndarray, totals: np.ndarray, class_id: int) -> float | None:
+def _share(hits: Int64[np.ndarray, " classes"], totals: Int64[np.ndarray, " classes"], class_id: int) -> float | None:
     return float(hits[class_id] / totals[class_id]) if totals[class_id] else None

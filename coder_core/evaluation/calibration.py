@@ -8,7 +8,7 @@ A reranked prediction is judged by the probability that stage 1 gave the class i
 """
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Float, Float64, Int64
 
 from coder_core.classes import ClassList
 from coder_core.evaluation.intervals import BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, NORMAL_QUANTILE, TAILS, Interval, redraw
@@ -25,9 +25,9 @@ __all__ = [
     "mean_interval",
 ]
 
-Values = NDArray[np.floating]
-Flags = NDArray[np.bool_]
-Ids = NDArray[np.int64]
+Values = Float[np.ndarray, " images"]
+Flags = Bool[np.ndarray, " images"]
+Ids = Int64[np.ndarray, " images"]
 
 ECE_BINS = 15
 """Bins of equal width on [0, 1] (Guo et al., ICML 2017, section 2 and its experiments)."""
@@ -107,7 +107,7 @@ def calibration_interval(
     excess = np.bincount(place, weights=is_correct - confidences.astype(np.float64)) / counts
     _, starts = np.unique(cells // 2, return_index=True)
 
-    def errors_of(drawn: NDArray[np.int64]) -> NDArray[np.float64]:
+    def errors_of(drawn: Int64[np.ndarray, "draws cells"]) -> Float64[np.ndarray, " draws"]:
         sums = np.abs(np.add.reduceat(drawn * excess, starts, axis=1)).sum(axis=1)
         return np.asarray(sums / len(confidences), dtype=np.float64)
 
@@ -117,7 +117,9 @@ def calibration_interval(
     return Interval(max(0.0, float(low)), min(1.0, float(high)))
 
 
-def kept_log_likelihoods(predictions: Predictions, label_ids: Ids, *, class_count: int) -> NDArray[np.float64]:
+def kept_log_likelihoods(
+    predictions: Predictions, label_ids: Ids, *, class_count: int
+) -> Float64[np.ndarray, " images"]:
     """Compute the log-likelihood of every image under the classes kept and an even rest.
 
     Exact where the true class was kept, or where at most one class was not.
@@ -144,5 +146,5 @@ def mean_interval(values: Values) -> Interval:
     return Interval(float(values.mean() - half), float(values.mean() + half))
 
 
-def _bins_of(confidences: Values, bins: int) -> NDArray[np.int64]:
+def _bins_of(confidences: Values, bins: int) -> Int64[np.ndarray, " images"]:
     return np.clip(np.ceil(confidences.astype(np.float64) * bins).astype(np.int64) - 1, 0, bins - 1)

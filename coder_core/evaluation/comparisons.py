@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from jaxtyping import Bool, Float64, Int, Int64
 
 from coder_core.classes import ClassList
 from coder_core.errors import DatasetError
@@ -33,9 +33,6 @@ __all__ = [
 
 COUNTS = frozenset({"top1", "top5"})
 """Metrics that count images, which is what McNemar's test is about."""
-
-Ids = NDArray[np.int64]
-Signs = NDArray[np.int64]
 
 
 class ComparisonRow(NamedTuple):
@@ -91,7 +88,7 @@ def compare(baseline: Predictions, method: Predictions, labels: LabelTable, clas
         refuse_too_few_kept(predictions, classes)
     theirs, own = baseline.top_ids, method.top_ids[paired_rows(baseline, method)]
 
-    def row(metric: str, width: int, groups: Ids) -> ComparisonRow:
+    def row(metric: str, width: int, groups: Int64[np.ndarray, " images"]) -> ComparisonRow:
         signs = _hits(own, label_ids, width).astype(np.int64) - _hits(theirs, label_ids, width)
         gained, lost = int((signs > 0).sum()), int((signs < 0).sum())
         p_value = float(mcnemar_p(gained, lost)) if metric in COUNTS else None
@@ -150,7 +147,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in adjusted]
 
 
-def mcnemar_p(gained: ArrayLike, lost: ArrayLike) -> NDArray[np.float64]:
+def mcnemar_p(
+    gained: int | Int[np.ndarray, "*shape"], lost: int | Int[np.ndarray, "*shape"]
+) -> Float64[np.ndarray, "*shape"]:
     """Compute McNemar's exact two-sided p: could the images that only one method gets right be a coin's doing?
 
     Source: Q. McNemar, Psychometrika 12, 1947; exact form, a binomial test of `gained` in `gained + lost` at 1/2.
@@ -169,7 +168,13 @@ def mcnemar_p(gained: ArrayLike, lost: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(np.where(fewer == more, 1.0, np.minimum(1.0, 2 * below)), dtype=np.float64)
 
 
-def paired_interval(signs: Signs, groups: Ids, *, draws: int = BOOTSTRAP_DRAWS, seed: int = BOOTSTRAP_SEED) -> Interval:
+def paired_interval(
+    signs: Int64[np.ndarray, " images"],
+    groups: Int64[np.ndarray, " images"],
+    *,
+    draws: int = BOOTSTRAP_DRAWS,
+    seed: int = BOOTSTRAP_SEED,
+) -> Interval:
     """Compute the percentile bootstrap interval, over images, of a difference of accuracies.
 
     As `bootstrap_interval`: a draw redraws how many images of every group were gained, lost or neither.
@@ -183,7 +188,7 @@ def paired_interval(signs: Signs, groups: Ids, *, draws: int = BOOTSTRAP_DRAWS, 
     cells, counts = np.unique(3 * groups + signs + 1, return_counts=True)
     _, starts = np.unique(cells // 3, return_index=True)
 
-    def mean_differences(drawn: Ids) -> NDArray[np.float64]:
+    def mean_differences(drawn: Int64[np.ndarray, "draws cells"]) -> Float64[np.ndarray, " draws"]:
         sizes = np.add.reduceat(drawn, starts, axis=1)
         net = np.add.reduceat(drawn * (cells % 3 - 1), starts, axis=1)
         means = (net / np.maximum(sizes, 1)).sum(axis=1) / (sizes > 0).sum(axis=1)
@@ -193,7 +198,7 @@ def paired_interval(signs: Signs, groups: Ids, *, draws: int = BOOTSTRAP_DRAWS, 
     return Interval(float(low), float(high))
 
 
-def paired_rows(baseline: Predictions, method: Predictions) -> Ids:
+def paired_rows(baseline: Predictions, method: Predictions) -> Int64[np.ndarray, " images"]:
     """Find, for every image of the baseline, its row in the method's predictions.
 
     Raises:
@@ -213,10 +218,12 @@ def paired_rows(baseline: Predictions, method: Predictions) -> Ids:
     return np.array([row_of[image_id] for image_id in baseline.image_ids], dtype=np.int64)
 
 
-def _hits(top_ids: NDArray[np.int32], label_ids: Ids, width: int) -> NDArray[np.bool_]:
+def _hits(
+    top_ids: Int[np.ndarray, "images best"], label_ids: Int64[np.ndarray, " images"], width: int
+) -> Bool[np.ndarray, " images"]:
     return np.asarray((top_ids[:, :width] == label_ids[:, None]).any(axis=1))
 
 
-def _mean_of_groups(signs: Signs, groups: Ids) -> float:
+def _mean_of_groups(signs: Int64[np.ndarray, " images"], groups: Int64[np.ndarray, " images"]) -> float:
     sizes, net = np.bincount(groups), np.bincount(groups, weights=signs)
     return float(np.mean(net[sizes > 0] / sizes[sizes > 0]))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Float64, Int64
 
 from coder_core.loops import each
 
@@ -52,8 +52,8 @@ def wilson_interval(hits: int, n: int) -> Interval:
 
 
 def bootstrap_interval(
-    is_correct: NDArray[np.bool_],
-    label_ids: NDArray[np.int64],
+    is_correct: Bool[np.ndarray, " images"],
+    label_ids: Int64[np.ndarray, " images"],
     *,
     draws: int = BOOTSTRAP_DRAWS,
     seed: int = BOOTSTRAP_SEED,
@@ -73,7 +73,7 @@ def bootstrap_interval(
     cells, counts = np.unique(2 * label_ids + is_correct, return_counts=True)  # ascending: class, then wrong, right
     _, class_starts = np.unique(cells // 2, return_index=True)
 
-    def mean_recalls(drawn: NDArray[np.int64]) -> NDArray[np.float64]:
+    def mean_recalls(drawn: Int64[np.ndarray, "draws cells"]) -> Float64[np.ndarray, " draws"]:
         sizes = np.add.reduceat(drawn, class_starts, axis=1)
         hits = np.add.reduceat(drawn * (cells % 2), class_starts, axis=1)
         recalls = hits / np.maximum(sizes, 1)
@@ -84,12 +84,12 @@ def bootstrap_interval(
 
 
 def redraw(
-    counts: NDArray[np.int64],
-    statistic: Callable[[NDArray[np.int64]], NDArray[np.float64]],
+    counts: Int64[np.ndarray, " cells"],
+    statistic: Callable[[Int64[np.ndarray, "some cells"]], Float64[np.ndarray, " some"]],
     *,
     draws: int = BOOTSTRAP_DRAWS,
     seed: int = BOOTSTRAP_SEED,
-) -> NDArray[np.float64]:
+) -> Float64[np.ndarray, " draws"]:
     """Draw images with replacement, again and again, and compute a statistic of each draw.
 
     Args:

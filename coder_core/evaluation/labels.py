@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from jaxtyping import Int64
 from numpy.typing import NDArray
 
 from coder_core.errors import DatasetError
@@ -45,7 +46,7 @@ class LabelTable:
     def __len__(self) -> int:
         return len(self.image_ids)
 
-    def align(self, predictions: Predictions) -> NDArray[np.int64]:
+    def align(self, predictions: Predictions) -> Int64[np.ndarray, " images"]:
         """Bring the labels into the order of the predictions.
 
         Args:
@@ -59,7 +60,7 @@ class LabelTable:
         """
         return self.label_ids_of(predictions.image_ids)
 
-    def label_ids_of(self, image_ids: Sequence[str]) -> NDArray[np.int64]:
+    def label_ids_of(self, image_ids: Sequence[str]) -> Int64[np.ndarray, " images"]:
         """Look up the labels of images.
 
         Raises:

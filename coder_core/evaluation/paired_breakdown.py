@@ -7,7 +7,7 @@ correction over its own rows.
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Int64
 
 from coder_core.classes import ClassList
 from coder_core.evaluation.comparisons import holm, mcnemar_p, paired_rows
@@ -18,7 +18,8 @@ from coder_core.loops import each
 
 __all__ = ["ClassComparison", "ConfusionComparison", "compare_classes", "compare_confusions"]
 
-Ids = NDArray[np.int64]
+Ids = Int64[np.ndarray, " images"]
+Counts = Int64[np.ndarray, " events"]
 
 NO_EVENT = -1
 """Stands where an image is no instance of what is counted; below every class id and pair."""
@@ -126,11 +127,11 @@ def compare_confusions(
 class _Tally(NamedTuple):
     """How often each event happens under two methods."""
 
-    keys: Ids
-    before: Ids
-    now: Ids
-    only_before: Ids
-    only_now: Ids
+    keys: Counts
+    before: Counts
+    now: Counts
+    only_before: Counts
+    only_now: Counts
 
     def sorted_by_frequency(self) -> "_Tally":
         order = np.lexsort((self.keys, -self.now, -self.before))
@@ -141,10 +142,10 @@ class _Tally(NamedTuple):
         return p_values, holm(p_values)
 
 
-def _tally(keys: Ids, before: Ids, now: Ids) -> _Tally:
+def _tally(keys: Counts, before: Ids, now: Ids) -> _Tally:
     """Count the events of every image under two methods, by key; `NO_EVENT` is none."""
 
-    def count(events: Ids) -> Ids:
+    def count(events: Int64[np.ndarray, " some"]) -> Counts:
         return np.bincount(np.searchsorted(keys, events[events != NO_EVENT]), minlength=len(keys))
 
     moved = before != now

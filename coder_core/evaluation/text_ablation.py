@@ -10,8 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
-from numpy.typing import NDArray
+from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
 from coder_core.coder.classifier import LOGIT_SCALE
@@ -103,14 +102,16 @@ def _best_classes(
     return top_ids.gather(1, reranked.order)
 
 
-def _hits(top_ids: Int[Tensor, "images best"], label_ids: NDArray[np.int64], class_count: int) -> NDArray[np.int64]:
+def _hits(
+    top_ids: Int[Tensor, "images best"], label_ids: Int64[np.ndarray, " images"], class_count: int
+) -> Int64[np.ndarray, "2 classes"]:
     """Count, by true class, the images whose best class is right, and those with the true class among the best."""
     is_hit = top_ids.cpu().numpy() == label_ids[:, None]
     found = (is_hit[:, 0], is_hit.any(axis=1))
     return np.stack([np.bincount(label_ids[mask], minlength=class_count) for mask in found])
 
 
-def _checked_labels(labels: LabelTable, image_ids: Sequence[str], class_count: int) -> NDArray[np.int64]:
+def _checked_labels(labels: LabelTable, image_ids: Sequence[str], class_count: int) -> Int64[np.ndarray, " images"]:
     label_ids = labels.label_ids_of(image_ids)
     bad = np.flatnonzero((label_ids < 0) | (label_ids >= class_count))
     if len(bad):
@@ -123,7 +124,10 @@ def _checked_labels(labels: LabelTable, image_ids: Sequence[str], class_count: i
 
 
 def _row(
-    setting: AblationSetting, layout: TextLayout, hits: NDArray[np.int64], sizes: NDArray[np.int64]
+    setting: AblationSetting,
+    layout: TextLayout,
+    hits: Int64[np.ndarray, "2 classes"],
+    sizes: Int64[np.ndarray, " classes"],
 ) -> AblationRow:
     n, right, right5 = int(sizes.sum()), int(hits[0].sum()), int(hits[1].sum())
     has_images = sizes > 0

@@ -7,7 +7,7 @@ logits, is the same for all and lives here.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -25,6 +25,7 @@ WEIGHTS = (0.0, *(10 ** (step / 8 - 1) for step in range(33)))
 logits 100 times cosines. Ours."""
 
 
+@runtime_checkable
 class Scorer(Protocol):
     """A method that has its support."""
 
@@ -46,6 +47,7 @@ class Scorer(Protocol):
         ...
 
 
+@runtime_checkable
 class FewShotMethod(Protocol):
     """A few-shot method that has no support yet."""
 

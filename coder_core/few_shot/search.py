@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float64, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -96,7 +96,7 @@ def accuracy_over_weights(
     label_ids: Int[Tensor, " images"],
     *,
     weights: Sequence[float],
-) -> NDArray[np.float64]:
+) -> Float64[np.ndarray, " weights"]:
     """Compute the top-1 accuracy of `zero_shot + weight * scores` for every weight, in one pass.
 
     Args:

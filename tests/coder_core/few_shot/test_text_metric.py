@@ -69,9 +69,9 @@ def test_fewer_texts_than_dimensions_have_positive_powers_only():
     metric, rows = fit_metric(TEXTS[:5]), unit(6, DIM, 3)
     assert torch.isfinite(metric.space(0.5).map(rows)).all()
     assert int((metric.variances > 0).sum()) == 4
-    with pytest.raises(ConfigError, match=r"gamma -1 does not exist.*more texts than dimensions"):
-        metric.space(-1)
-    assert torch.isfinite(metric.space(-1, shrinkage=0.1).map(rows)).all()
+    with pytest.raises(ConfigError, match=r"gamma -1.0 does not exist.*more texts than dimensions"):
+        metric.space(-1.0)
+    assert torch.isfinite(metric.space(-1.0, shrinkage=0.1).map(rows)).all()
 
 
 def test_order_and_repetition_of_the_texts_change_nothing():
@@ -90,12 +90,12 @@ def test_texts_that_say_nothing_are_refused(texts):
 
 def test_negative_shrinkage_is_refused():
     with pytest.raises(ConfigError, match="the shrinkage is -1"):
-        fit_metric(TEXTS).space(1, shrinkage=-1)
+        fit_metric(TEXTS).space(1.0, shrinkage=-1.0)
 
 
 def test_a_row_of_equal_affinities_becomes_zeros():
     keys = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-    cache = Cache(is_min_max=True).prepare(Support(keys, torch.tensor([0, 1]), 2)).classifier({"gamma": 0, "beta": 1.0})
+    cache = Cache(is_min_max=True).prepare(Support(keys, torch.tensor([0, 1]), 2)).classifier({"gamma": 0.0, "beta": 1.0})
     queries = torch.tensor([[0.5**0.5, 0.5**0.5], [0.6, 0.8]])
     zero, one = np.exp(-1), np.exp(0)  # the least affinity becomes 0, the largest 1
     np.testing.assert_allclose(cache.logits(queries), [[zero, zero], [zero, one]], rtol=1e-6)
