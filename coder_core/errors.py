@@ -65,6 +65,10 @@ class StoreError(CoderError):
     exit_code = 4
 
 
+class ClassifierStateError(StoreError):
+    """A classifier that was taken apart cannot be put together again: its numbers are missing, damaged or another's."""
+
+
 class QueryError(CoderError):
     """An SQL query is wrong or asks for what it must not touch."""
 

@@ -1,7 +1,7 @@
 """The released code's behaviour, for comparison only: the ONE module where it may live.
 
 Everything here reads what honest prediction code cannot see, and marks what it makes `protocol="reference"`; nothing
-else in the project imports from here but the step that was told to (`protocol: reference`). Source: the code released
+else in the project imports from here but the step that reranks under `protocol: reference`. Source: the code released
 with Yi et al., CVPR 2024 (github.com/YCaigogogo/CVPR24-CODER, commit 89a6400, `classify_zero_shot.py`, `utils.py`).
 
 What is reproduced: its rerank touches an image only where the TRUE label is among the five best. Test labels steer the
@@ -19,16 +19,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from coder_core.coder.gate import is_gated
 from coder_core.coder.pairs import CANDIDATES
-from coder_core.coder.rerank import FoldedPairs, rerank
+from coder_core.coder.ranking import is_gated
+from coder_core.coder.reranking import FoldedPairs, rerank
 from coder_core.evaluation.labels import LabelTable
-from coder_core.evaluation.predictions import RERANK_METHOD, Predictions, RerankedPredictions, reorder_predictions
+from coder_core.evaluation.predicting import reorder_predictions
+from coder_core.evaluation.predictions import REFERENCE, RERANK_METHOD, Predictions
 
 __all__ = ["REFERENCE", "REFERENCE_THRESHOLDS", "rerank_as_released"]
-
-REFERENCE = "reference"
-"""The protocol of a row that test labels have steered."""
 
 REFERENCE_THRESHOLDS: Mapping[str, float] = {
     "imagenet": 0.1,
@@ -41,7 +39,7 @@ REFERENCE_THRESHOLDS: Mapping[str, float] = {
     "food101": 0.1,
     "oxford_pets": 0.1,
 }
-"""The gate's threshold per data set, set by hand in the released code (`get_thres`); where from is not said."""
+"""The gate's threshold per data set, set by hand in the released code (`get_thres`); it gives no source for them."""
 
 
 def rerank_as_released(
@@ -52,7 +50,7 @@ def rerank_as_released(
     *,
     threshold: float,
     candidates: int = CANDIDATES,
-) -> RerankedPredictions:
+) -> Predictions:
     """Rerank only gated images whose true class is among the five best, as the released code does.
 
     Args:
@@ -76,5 +74,4 @@ def rerank_as_released(
     gated = is_gated(torch.from_numpy(stage1.top_probabilities), threshold=threshold) & is_within_reach
     device = image_embeddings.device
     reranked = rerank(image_embeddings, top_ids.to(device), gated.to(device), pairs, candidates=candidates)
-    predictions = reorder_predictions(stage1, reranked.order, method=RERANK_METHOD, protocol=REFERENCE)
-    return RerankedPredictions(predictions, reranked)
+    return reorder_predictions(stage1, reranked, method=RERANK_METHOD, protocol=REFERENCE)

@@ -4,8 +4,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from coder_core.coder.classifier import LOGIT_SCALE, LinearClassifier
-from coder_core.coder.folding import check_text_embeddings, segment_sums
-from coder_core.coder.similarity import normalise
+from coder_core.coder.vectors import check_text_embeddings, normalise, segment_sums
 from coder_core.errors import ConfigError
 from coder_core.texts.kinds import TextKind
 from coder_core.texts.layout import TextLayout

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from coder_core.errors import TextBankError
+from coder_core.loops import each
 
 __all__ = ["random_phrases"]
 
@@ -40,7 +41,7 @@ def random_phrases(phrases: Sequence[str], *, count: int, seed: int) -> list[str
     rng = np.random.default_rng(seed)
     letters = list(string.ascii_lowercase)
     made = []
-    for place in range(count):
+    for place in each(range(count)):
         if place % 2:
             parts = ["".join(rng.choice(letters, size=word_length)) for _ in range(phrase_length)]
         else:

@@ -20,8 +20,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from coder_core.coder.classifier import LOGIT_SCALE
-from coder_core.coder.folding import check_text_embeddings
+from coder_core.coder.vectors import check_text_embeddings
 from coder_core.errors import ConfigError
+from coder_core.loops import each
 from coder_core.texts.kinds import DESCRIPTIVE_KINDS, NAMING_KINDS, TextKind
 from coder_core.texts.layout import TextLayout
 
@@ -194,7 +195,7 @@ def _texts_against_rivals(
 ) -> Iterator[tuple[_Entry, float]]:
     """Yield the texts of one candidate's score and their weights; those between two candidates belong to both."""
     share = 1 / max(1, len(candidates) - 1)
-    for rival in candidates:
+    for rival in each(candidates):
         forth, back = (layout.by_pair.get(pair, ()) for pair in ((class_id, rival), (rival, class_id)))
         if len(forth) and len(back):
             yield from ((_Entry(int(c), class_id, rival, TextKind.ONE_TO_ONE), share / len(forth)) for c in forth)
@@ -223,7 +224,8 @@ def _explain(
 
 
 def _entries_of(class_id: int, kinds: Sequence[TextKind], layout: TextLayout) -> list[_Entry]:
-    return [_Entry(int(column), class_id, None, kind) for kind in kinds for column in layout.columns(class_id, (kind,))]
+    columns = ((column, kind) for kind in kinds for column in layout.columns(class_id, (kind,)).tolist())
+    return [_Entry(column, class_id, None, kind) for column, kind in each(columns, every=64)]
 
 
 def _cosines(

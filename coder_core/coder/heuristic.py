@@ -14,14 +14,17 @@ Source: Yi et al., CVPR 2024, heuristic classifier; the folding is an identity.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
-from coder_core.coder.classifier import LOGIT_SCALE
-from coder_core.coder.folding import check_text_embeddings, segment_sums
+from coder_core.coder.classifier import LOGIT_SCALE, ClassifierShape
+from coder_core.coder.storable import Storable
+from coder_core.coder.vectors import check_text_embeddings, repeatable, segment_sums
+from coder_core.loops import each
 from coder_core.texts.kinds import DESCRIPTIVE_KINDS, NAMING_KINDS
 from coder_core.texts.layout import TextLayout
 
@@ -32,7 +35,7 @@ SCORES_AT_ONCE = 1_048_576
 
 
 @dataclass(frozen=True, eq=False)
-class FoldedClassifier:
+class FoldedClassifier(Storable):
     """CODER's heuristic classifier for one set of texts.
 
     Args:
@@ -42,14 +45,30 @@ class FoldedClassifier:
         logit_scale: Factor from score to logit.
     """
 
-    weights: Float[Tensor, "naming_texts dim"]
+    kind: ClassVar[str] = "folded"
+
+    weights: Float32[Tensor, "naming_texts dim"]
     rank_sizes: tuple[int, ...]
-    columns: Int[Tensor, " classes"]
+    columns: Int64[Tensor, " classes"]
     logit_scale: float = LOGIT_SCALE
+
+    @property
+    def shape(self) -> ClassifierShape:
+        """Classes, and dimensions of the weights."""
+        return ClassifierShape(len(self.columns), self.weights.shape[1])
 
     def logits(self, image_embeddings: Float[Tensor, "images dim"]) -> Float[Tensor, "images classes"]:
         """Score every class, see `heuristic_logits`."""
         return heuristic_logits(image_embeddings, self)
+
+    def find_problem(self) -> str | None:
+        """Ranks that are no prefixes, or places that are not one per class."""
+        sizes = self.rank_sizes
+        if sizes[:1] != self.columns.shape or sum(sizes) != len(self.weights) or list(sizes) != sorted(sizes)[::-1]:
+            return f"ranks of {list(sizes)} texts do not make {len(self.weights)} of {len(self.columns)} classes"
+        if sizes[-1] < 1 or self.columns.sort().values.tolist() != list(range(len(self.columns))):
+            return "a rank is empty, or a class has no place, or two have the same"
+        return None
 
 
 def fold_classifier(
@@ -105,8 +124,8 @@ def heuristic_logits(
     """
     logits = image_embeddings.new_empty((image_embeddings.shape[0], classifier.rank_sizes[0]), dtype=torch.float32)
     step = max(1, SCORES_AT_ONCE // len(classifier.weights))
-    for start in range(0, image_embeddings.shape[0], step):
-        scores = image_embeddings[start : start + step].float() @ classifier.weights.T
+    for start in each(range(0, image_embeddings.shape[0], step)):
+        scores = repeatable(image_embeddings[start : start + step].float()) @ classifier.weights.T
         best = _best_names(scores, classifier.rank_sizes)
         torch.index_select(best, 1, classifier.columns, out=logits[start : start + step])
     return logits.mul_(classifier.logit_scale)

@@ -2,8 +2,8 @@
 
 With 1,000 classes there are 499,500 unordered pairs, and a language model would have to be asked about each; only a few
 thousand ever matter. They are counted on unlabelled images: class ids and the gate go in, no label does. A pair counts
-unordered, since one request answers both directions and a rerank needs both. Counting is sparse and runs image block by
-image block: memory follows the pairs that occur, not classes squared nor images. Ours; `method.md`, section 4.
+unordered, since one request answers both directions and a rerank needs both. Counting is sparse and runs one block of
+images at a time: memory follows the pairs that occur, not classes squared nor images. Ours.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -16,6 +16,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from coder_core.errors import ConfigError
+from coder_core.loops import each
 from coder_core.texts.bank import ClassPair
 
 __all__ = [
@@ -132,7 +133,7 @@ def select_pairs(counts: PairCounts, *, budget: int, held: Collection[ClassPair]
         raise ConfigError(f"the budget is {budget} pairs.", "pairs on demand", "Give 0 or more.")
     known = frozenset(held)
     pairs: Iterator[ClassPair] = ((low, high) for low, high in counts.class_ids.tolist())
-    return list(islice((pair for pair in pairs if not {pair, pair[::-1]} <= known), budget))
+    return list(islice((pair for pair in each(pairs, every=1024) if not {pair, pair[::-1]} <= known), budget))
 
 
 def tabulate_budget(
@@ -179,9 +180,9 @@ def _first_step_beyond(ranks: Int[Tensor, " images"], limits: Int[Tensor, " step
 def _blocks(
     top_ids: Int[Tensor, "images best"], gated: Bool[Tensor, " images"], candidates: int
 ) -> Iterator[Int[Tensor, "block places"]]:
-    """Yield the pair keys of gated images, block by block; blocks without a pair are left out."""
+    """Yield the pair keys of gated images, one block at a time; blocks without a pair are left out."""
     blocks = zip(torch.split(top_ids, IMAGES_AT_ONCE), torch.split(gated, IMAGES_AT_ONCE), strict=True)
-    for ids, mask in blocks:
+    for ids, mask in each(blocks):
         keys = candidate_keys(ids[mask, :candidates])
         if keys.numel():
             yield keys

@@ -12,18 +12,21 @@ text is written for it and no label is read.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float32, Int, Int64
 from torch import Tensor
 
-from coder_core.coder.classifier import LOGIT_SCALE
-from coder_core.coder.folding import segment_sums
+from coder_core.coder.classifier import LOGIT_SCALE, ClassifierShape
 from coder_core.coder.heuristic import FoldedClassifier, fold_classifier
-from coder_core.coder.neighbours import pad_columns, similarities_of
+from coder_core.coder.neighbours import find_bad_columns, pad_columns, similarities_of
 from coder_core.coder.pairs import CANDIDATES
 from coder_core.coder.ranking import predict_topk
+from coder_core.coder.storable import Storable
+from coder_core.coder.vectors import repeatable, segment_sums
 from coder_core.errors import ConfigError
+from coder_core.loops import each
 from coder_core.texts.kinds import DESCRIPTIVE_KINDS, NAMING_KINDS, TextKind
 from coder_core.texts.layout import TextLayout
 
@@ -37,8 +40,8 @@ VALUES_AT_ONCE = 4_194_304
 
 
 @dataclass(frozen=True, eq=False)
-class SecondRoundClassifier:
-    """The heuristic classifier, and a second look at its best classes.
+class SecondRoundClassifier(Storable):
+    """The heuristic classifier, and another look at its best classes, which may help or hurt.
 
     Args:
         first: The first round.
@@ -51,13 +54,20 @@ class SecondRoundClassifier:
         sharpness: Inverse temperature of the weights.
     """
 
+    kind: ClassVar[str] = "second_round"
+
     first: FoldedClassifier
-    texts: Float[Tensor, "texts dim"]
-    descriptive: Int[Tensor, "classes places"]
-    naming: Int[Tensor, "classes naming_places"]
-    likeness: Float[Tensor, "texts_and_none classes"]
+    texts: Float32[Tensor, "texts dim"]
+    descriptive: Int64[Tensor, "classes places"]
+    naming: Int64[Tensor, "classes naming_places"]
+    likeness: Float32[Tensor, "texts_and_none classes"]
     survivors: int
     sharpness: float
+
+    @property
+    def shape(self) -> ClassifierShape:
+        """That of the first round."""
+        return self.first.shape
 
     def logits(self, image_embeddings: Float[Tensor, "images dim"]) -> Float[Tensor, "images classes"]:
         """Score every class.
@@ -73,12 +83,22 @@ class SecondRoundClassifier:
         width = min(self.survivors, logits.shape[1])
         places = self.descriptive.shape[1] * width * width + len(self.texts)
         step = max(1, VALUES_AT_ONCE // places)
-        for start in range(0, len(logits), step):
+        for start in each(range(0, len(logits), step)):
             part = slice(start, start + step)
             survivors = predict_topk(logits[part], width)
-            second = self.first.logit_scale * self._scores(image_embeddings[part].float(), survivors)
+            second = self.first.logit_scale * self._scores(repeatable(image_embeddings[part].float()), survivors)
             logits[part] = _put_back(logits[part], survivors, second)
         return logits
+
+    def find_problem(self) -> str | None:
+        """Two rounds of different classes or dimensions, columns that are no texts, impossible options."""
+        if self.first.shape != ClassifierShape(len(self.naming), self.texts.shape[1]):
+            return f"the first round has {self.first.shape}, the second has texts {tuple(self.texts.shape)}"
+        if len(self.likeness) != len(self.texts) + 1:
+            return f"{len(self.texts)} texts have {len(self.likeness)} rows of likeness"
+        if self.survivors < 1 or not self.sharpness > 0:
+            return f"{self.survivors} survivors and a sharpness of {self.sharpness}"
+        return find_bad_columns(self.descriptive, self.naming, len(self.texts))
 
     def _scores(
         self, images: Float[Tensor, "images dim"], survivors: Int[Tensor, "images survivors"]

@@ -6,16 +6,14 @@ distance (`euclidean`, `mahalanobis`), the name may weigh more (`shrunk`). `seco
 constants are starting points and were tuned on nothing. Method names: `methods.VARIANTS`.
 """
 
-from functools import partial
-
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from coder_core.coder.classifier import LOGIT_SCALE
-from coder_core.coder.folding import check_text_embeddings
-from coder_core.coder.neighbours import NeighbourClassifier, Pool, mean_of_best, pad_columns, softmax_mean
+from coder_core.coder.neighbours import NeighbourClassifier, Pooling, pad_columns
+from coder_core.coder.vectors import check_text_embeddings
 from coder_core.errors import ConfigError
 from coder_core.texts.kinds import DESCRIPTIVE_KINDS, NAMING_KINDS
 from coder_core.texts.layout import TextLayout
@@ -34,6 +32,9 @@ NAME_WEIGHT = 0.5
 
 COVARIANCE_SHRINKAGE = 0.1
 """Share of the isotropic covariance: that of a few hundred texts in 512 dimensions has no inverse."""
+
+EVEN = Pooling("softmax_mean", 0.0)
+"""The paper's pool: the plain mean."""
 
 
 def build_top_m(
@@ -57,7 +58,7 @@ def build_top_m(
     """
     if m < 1:
         raise ConfigError(f"m is {m}.", "variant top_m", "Let at least one text count.")
-    return _build(text_embeddings, layout, logit_scale=logit_scale, pool=partial(mean_of_best, m=m))
+    return _build(text_embeddings, layout, logit_scale=logit_scale, pooling=Pooling("mean_of_best", float(m)))
 
 
 def build_softmax(
@@ -79,7 +80,7 @@ def build_softmax(
     Raises:
         FeatureFileError: The embeddings are not as many as the layout's columns.
     """
-    return _build(text_embeddings, layout, logit_scale=logit_scale, pool=partial(softmax_mean, sharpness=sharpness))
+    return _build(text_embeddings, layout, logit_scale=logit_scale, pooling=Pooling("softmax_mean", float(sharpness)))
 
 
 def build_euclidean(
@@ -157,7 +158,7 @@ def _build(
     layout: TextLayout,
     *,
     logit_scale: float,
-    pool: Pool | None = None,
+    pooling: Pooling = EVEN,
     whitening: Float[Tensor, "dim dim"] | None = None,
     is_distance: bool = False,
     name_weight: float | None = None,
@@ -168,7 +169,7 @@ def _build(
         texts=texts if whitening is None else texts @ whitening,
         descriptive=pad_columns(layout.segments(DESCRIPTIVE_KINDS), absent=layout.text_count).to(texts.device),
         naming=pad_columns(layout.segments(NAMING_KINDS), absent=layout.text_count).to(texts.device),
-        pool=pool or partial(softmax_mean, sharpness=0.0),
+        pooling=pooling,
         whitening=whitening,
         is_distance=is_distance,
         name_weight=name_weight,

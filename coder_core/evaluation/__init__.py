@@ -1,1 +1,6 @@
-"""Predictions (which know no labels), labels, metrics and intervals: the only place where test labels are read."""
+"""Predictions (which know no labels), labels, metrics, intervals and tests.
+
+Test labels are read by what measures (`metrics`, `calibration`, `breakdown`, `comparisons`, `paired_breakdown`,
+`text_ablation`), and by nothing that predicts or chooses; `reference_protocol` alone reads them to predict, and marks
+what it makes. Only `predicting` and `text_ablation` need torch.
+"""

@@ -9,9 +9,10 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool
 
 from coder_core.errors import ConfigError
+from coder_core.loops import each
 from coder_core.texts.kinds import DESCRIPTIVE_KINDS, TextKind
 from coder_core.texts.layout import Segments, TextLayout
 
@@ -74,7 +75,7 @@ def plan_ablation(
             "Draw at least once, and give numbers of texts from 0 on, or none for all.",
         )
     settings = []
-    for kinds in kind_steps:
+    for kinds in each(kind_steps):
         numbers = texts_per_class if set(kinds) & set(DESCRIPTIVE_KINDS) else (None,)
         settings += [
             AblationSetting(kinds, number, draw)
@@ -123,6 +124,6 @@ def _draw(given: Mapping[TextKind, Segments], number: int, *, seeds: Sequence[in
     return {kind: _only(part, mask) for (kind, part), mask in zip(given.items(), kept, strict=True)}
 
 
-def _only(segments: Segments, mask: NDArray[np.bool_]) -> Segments:
+def _only(segments: Segments, mask: Bool[np.ndarray, " entries"]) -> Segments:
     counts = np.bincount(segments.class_ids[mask], minlength=len(segments.counts))
     return Segments(segments.columns[mask], np.concatenate([[0], np.cumsum(counts)]))

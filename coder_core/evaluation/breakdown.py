@@ -3,11 +3,13 @@
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Int64
 
 from coder_core.classes import ClassList
 from coder_core.evaluation.labels import LabelTable
 from coder_core.evaluation.metrics import aligned_labels
 from coder_core.evaluation.predictions import Predictions
+from coder_core.loops import each
 
 __all__ = ["ClassRow", "ConfusionRow", "confusions", "per_class"]
 
@@ -62,7 +64,7 @@ def per_class(predictions: Predictions, labels: LabelTable, classes: ClassList) 
     hits = np.bincount(label_ids[label_ids == predicted], minlength=size)
     return [
         ClassRow(class_id, name, int(counts[class_id]), _share(hits, counts, class_id), _share(hits, calls, class_id))
-        for class_id, name in enumerate(classes)
+        for class_id, name in each(enumerate(classes), every=1024)
     ]
 
 
@@ -81,12 +83,12 @@ def confusions(predictions: Predictions, labels: LabelTable, classes: ClassList)
     codes, counts = np.unique(label_ids[wrong] * len(classes) + predicted[wrong], return_counts=True)
     order = np.argsort(-counts, kind="stable")  # codes ascend by (true, predicted), which settles ties
     rows = []
-    for code, count in zip(codes[order].tolist(), counts[order].tolist(), strict=True):
+    for code, count in each(zip(codes[order].tolist(), counts[order].tolist(), strict=True), every=1024):
         true_id, predicted_id = divmod(code, len(classes))
         names = (classes.names[true_id], classes.names[predicted_id])
         rows.append(ConfusionRow(true_id, predicted_id, *names, count))
     return rows
 
 
-def _share(hits: np.ndarray, totals: np.ndarray, class_id: int) -> float | None:
+def _share(hits: Int64[np.ndarray, " classes"], totals: Int64[np.ndarray, " classes"], class_id: int) -> float | None:
     return float(hits[class_id] / totals[class_id]) if totals[class_id] else None

@@ -1,20 +1,17 @@
 """Are the probabilities true? Expected calibration error and log-likelihood, both from predictions and labels.
 
-Predictions never know which probability is the true class's, so both are computed here. The exact log-likelihood needs
-the probability of EVERY class, which predictions keep only when asked; without it there is that of the coarser
-distribution which predictions always hold (the five best classes, the rest of the mass spread evenly over the others),
-under another name, so that the two are never compared.
+Predictions never know which probability is the true class's, so both are computed here. The log-likelihood is that of
+the distribution which predictions hold: the five best classes, the rest of the mass spread evenly over the others. It
+bears their number in its name, so that it is never compared with one of all classes.
 
 A reranked prediction is judged by the probability that stage 1 gave the class it settled on: rerank makes none.
 """
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import ndtri
+from jaxtyping import Bool, Float, Float64, Int64
 
 from coder_core.classes import ClassList
-from coder_core.errors import DatasetError
-from coder_core.evaluation.intervals import BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, CONFIDENCE, Interval
+from coder_core.evaluation.intervals import BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, NORMAL_QUANTILE, TAILS, Interval, redraw
 from coder_core.evaluation.labels import LabelTable
 from coder_core.evaluation.metrics import MetricRow, aligned_labels
 from coder_core.evaluation.predictions import Predictions
@@ -26,12 +23,11 @@ __all__ = [
     "expected_calibration_error",
     "kept_log_likelihoods",
     "mean_interval",
-    "true_log_probabilities",
 ]
 
-Values = NDArray[np.floating]
-Flags = NDArray[np.bool_]
-Ids = NDArray[np.int64]
+Values = Float[np.ndarray, " images"]
+Flags = Bool[np.ndarray, " images"]
+Ids = Int64[np.ndarray, " images"]
 
 ECE_BINS = 15
 """Bins of equal width on [0, 1] (Guo et al., ICML 2017, section 2 and its experiments)."""
@@ -49,25 +45,25 @@ def evaluate_calibration(predictions: Predictions, labels: LabelTable, classes: 
         classes: The class list of both.
 
     Returns:
-        `expected_calibration_error` in [0, 1]; `negative_log_likelihood_top5`, at least 0 and in nats; and, where all
-        log-probabilities were kept, `negative_log_likelihood`. Lower is better. Each with a 95 % interval.
+        `expected_calibration_error` in [0, 1] and `negative_log_likelihood_top5`, at least 0 and in nats. Lower is
+        better. Each with a 95 % interval.
 
     Raises:
-        DatasetError: As `evaluate`, or the log-probabilities are not one per class.
+        DatasetError: As `evaluate`.
     """
     label_ids = aligned_labels(predictions, labels, classes)
     is_correct = predictions.top_ids[:, 0] == label_ids
     confidences = predictions.top_probabilities[:, 0]
-    losses = {"negative_log_likelihood_top5": -kept_log_likelihoods(predictions, label_ids, class_count=len(classes))}
-    if predictions.log_probabilities is not None:
-        losses["negative_log_likelihood"] = -true_log_probabilities(predictions.log_probabilities, label_ids)
+    losses = -kept_log_likelihoods(predictions, label_ids, class_count=len(classes))
 
     def row(metric: str, value: float, interval: Interval) -> MetricRow:
         return MetricRow(predictions.method, metric, value, len(label_ids), *interval, predictions.protocol)
 
     error = expected_calibration_error(confidences, is_correct)
-    first = row("expected_calibration_error", error, calibration_interval(confidences, is_correct))
-    return [first, *(row(name, float(loss.mean()), mean_interval(loss)) for name, loss in losses.items())]
+    return [
+        row("expected_calibration_error", error, calibration_interval(confidences, is_correct)),
+        row("negative_log_likelihood_top5", float(losses.mean()), mean_interval(losses)),
+    ]
 
 
 def expected_calibration_error(confidences: Values, is_correct: Flags, *, bins: int = ECE_BINS) -> float:
@@ -109,34 +105,21 @@ def calibration_interval(
         2 * _bins_of(confidences, bins) + is_correct, return_inverse=True, return_counts=True
     )
     excess = np.bincount(place, weights=is_correct - confidences.astype(np.float64)) / counts
-    drawn = np.random.default_rng(seed).multinomial(len(confidences), counts / len(confidences), size=draws)
     _, starts = np.unique(cells // 2, return_index=True)
-    errors = np.abs(np.add.reduceat(drawn * excess, starts, axis=1)).sum(axis=1) / len(confidences)
+
+    def errors_of(drawn: Int64[np.ndarray, "draws cells"]) -> Float64[np.ndarray, " draws"]:
+        sums = np.abs(np.add.reduceat(drawn * excess, starts, axis=1)).sum(axis=1)
+        return np.asarray(sums / len(confidences), dtype=np.float64)
+
+    errors = redraw(counts, errors_of, draws=draws, seed=seed)
     error = expected_calibration_error(confidences, is_correct, bins=bins)
-    low, high = np.quantile(errors, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]) - errors.mean() + error
+    low, high = np.quantile(errors, TAILS) - errors.mean() + error
     return Interval(max(0.0, float(low)), min(1.0, float(high)))
 
 
-def true_log_probabilities(log_probabilities: Values, label_ids: Ids) -> NDArray[np.float64]:
-    """Pick the log-probability of every image's true class; parts of a data set may be picked one by one.
-
-    Args:
-        log_probabilities: `(images, classes)` natural logarithms over all classes, any float type.
-        label_ids: `(images,)` true classes.
-
-    Raises:
-        DatasetError: A label is beyond the classes.
-    """
-    if len(label_ids) and label_ids.max() >= log_probabilities.shape[1]:
-        raise DatasetError(
-            f"the label {int(label_ids.max())} has no log-probability, there are {log_probabilities.shape[1]}.",
-            "log-likelihood",
-            "Keep the log-probabilities of all classes of the list.",
-        )
-    return np.take_along_axis(log_probabilities, label_ids[:, None], axis=1)[:, 0].astype(np.float64)
-
-
-def kept_log_likelihoods(predictions: Predictions, label_ids: Ids, *, class_count: int) -> NDArray[np.float64]:
+def kept_log_likelihoods(
+    predictions: Predictions, label_ids: Ids, *, class_count: int
+) -> Float64[np.ndarray, " images"]:
     """Compute the log-likelihood of every image under the classes kept and an even rest.
 
     Exact where the true class was kept, or where at most one class was not.
@@ -159,9 +142,9 @@ def kept_log_likelihoods(predictions: Predictions, label_ids: Ids, *, class_coun
 
 def mean_interval(values: Values) -> Interval:
     """Compute the normal 95 % interval of a mean over images; a single image has the interval of no width."""
-    half = ndtri((1 + CONFIDENCE) / 2) * values.std(ddof=min(1, len(values) - 1)) / np.sqrt(len(values))
+    half = NORMAL_QUANTILE * values.std(ddof=min(1, len(values) - 1)) / np.sqrt(len(values))
     return Interval(float(values.mean() - half), float(values.mean() + half))
 
 
-def _bins_of(confidences: Values, bins: int) -> NDArray[np.int64]:
+def _bins_of(confidences: Values, bins: int) -> Int64[np.ndarray, " images"]:
     return np.clip(np.ceil(confidences.astype(np.float64) * bins).astype(np.int64) - 1, 0, bins - 1)

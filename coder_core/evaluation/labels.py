@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from jaxtyping import Int64
 from numpy.typing import NDArray
 
 from coder_core.errors import DatasetError
 from coder_core.evaluation.predictions import Predictions, refuse_repeated
+from coder_core.loops import each
 
 __all__ = ["LabelTable"]
 
@@ -44,7 +46,7 @@ class LabelTable:
     def __len__(self) -> int:
         return len(self.image_ids)
 
-    def align(self, predictions: Predictions) -> NDArray[np.int64]:
+    def align(self, predictions: Predictions) -> Int64[np.ndarray, " images"]:
         """Bring the labels into the order of the predictions.
 
         Args:
@@ -58,7 +60,7 @@ class LabelTable:
         """
         return self.label_ids_of(predictions.image_ids)
 
-    def label_ids_of(self, image_ids: Sequence[str]) -> NDArray[np.int64]:
+    def label_ids_of(self, image_ids: Sequence[str]) -> Int64[np.ndarray, " images"]:
         """Look up the labels of images.
 
         Raises:
@@ -73,7 +75,7 @@ class LabelTable:
                 f"labels of the split {self.split!r}",
                 "Predict and label the same split.",
             )
-        rows = np.array([self._row_of[image_id] for image_id in image_ids], dtype=np.int64)
+        rows = np.array([self._row_of[image_id] for image_id in each(image_ids, every=4096)], dtype=np.int64)
         return self.label_ids[rows]
 
     @cached_property

@@ -7,7 +7,7 @@ bootstrap over images.
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Int, Int64
 
 from coder_core.classes import ClassList
 from coder_core.errors import DatasetError
@@ -25,8 +25,8 @@ __all__ = [
     "top5",
 ]
 
-Ids = NDArray[np.int64]
-TopIds = NDArray[np.int32]
+Ids = Int64[np.ndarray, " images"]
+TopIds = Int[np.ndarray, "images best"]
 
 
 class MetricRow(NamedTuple):

@@ -7,18 +7,19 @@ correction over its own rows.
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Int64
 
 from coder_core.classes import ClassList
-from coder_core.evaluation.comparisons import mcnemar_p, paired_rows
+from coder_core.evaluation.comparisons import holm, mcnemar_p, paired_rows
 from coder_core.evaluation.labels import LabelTable
 from coder_core.evaluation.metrics import aligned_labels
-from coder_core.evaluation.multiple_comparisons import holm
 from coder_core.evaluation.predictions import Predictions
+from coder_core.loops import each
 
 __all__ = ["ClassComparison", "ConfusionComparison", "compare_classes", "compare_confusions"]
 
-Ids = NDArray[np.int64]
+Ids = Int64[np.ndarray, " images"]
+Counts = Int64[np.ndarray, " events"]
 
 NO_EVENT = -1
 """Stands where an image is no instance of what is counted; below every class id and pair."""
@@ -97,7 +98,7 @@ def compare_classes(
     recalls = ((tally.before / totals).tolist(), (tally.now / totals).tolist())
     changes = (tally.only_now.tolist(), tally.only_before.tolist(), *tally.p_values())
     columns = zip(class_ids.tolist(), names, totals.tolist(), *recalls, *changes, strict=True)
-    return [ClassComparison(*row) for row in columns]
+    return [ClassComparison(*row) for row in each(columns, every=1024)]
 
 
 def compare_confusions(
@@ -120,17 +121,17 @@ def compare_confusions(
     ids = (tally.keys // size).tolist(), (tally.keys % size).tolist()
     names = ([classes.names[class_id] for class_id in part] for part in ids)
     columns = zip(*ids, *names, *(column.tolist() for column in tally[1:]), *tally.p_values(), strict=True)
-    return [ConfusionComparison(*row) for row in columns]
+    return [ConfusionComparison(*row) for row in each(columns, every=1024)]
 
 
 class _Tally(NamedTuple):
     """How often each event happens under two methods."""
 
-    keys: Ids
-    before: Ids
-    now: Ids
-    only_before: Ids
-    only_now: Ids
+    keys: Counts
+    before: Counts
+    now: Counts
+    only_before: Counts
+    only_now: Counts
 
     def sorted_by_frequency(self) -> "_Tally":
         order = np.lexsort((self.keys, -self.now, -self.before))
@@ -141,10 +142,10 @@ class _Tally(NamedTuple):
         return p_values, holm(p_values)
 
 
-def _tally(keys: Ids, before: Ids, now: Ids) -> _Tally:
+def _tally(keys: Counts, before: Ids, now: Ids) -> _Tally:
     """Count the events of every image under two methods, by key; `NO_EVENT` is none."""
 
-    def count(events: Ids) -> Ids:
+    def count(events: Int64[np.ndarray, " some"]) -> Counts:
         return np.bincount(np.searchsorted(keys, events[events != NO_EVENT]), minlength=len(keys))
 
     moved = before != now

@@ -1,4 +1,4 @@
-"""The gate's threshold from a validation split: the one choice of the rerank that may read labels, and not test labels.
+"""The gate's threshold from a validation split: the one choice of the rerank that reads labels, and not test labels.
 
 All images are reranked once; what a threshold would have done is then a matter of taking one or the other prediction,
 so a grid of thresholds costs a grid of comparisons. Ours: the released code sets one value per data set by hand.
@@ -12,6 +12,7 @@ import numpy as np
 from coder_core.errors import ConfigError, DatasetError, LabelLeakError
 from coder_core.evaluation.labels import LabelTable
 from coder_core.evaluation.predictions import Predictions
+from coder_core.loops import each
 
 __all__ = ["GATE_ALL", "THRESHOLD_GRID", "ThresholdChoice", "ThresholdRow", "choose_threshold"]
 
@@ -95,7 +96,7 @@ def _try_thresholds(
     top = stage1.top_probabilities
     gaps = top[:, 0] - top[:, 1] if top.shape[1] > 1 else np.full(len(top), np.inf, dtype=np.float32)
     rows = []
-    for threshold in sorted(grid):
+    for threshold in each(sorted(grid)):
         gated = gaps < threshold
         rows.append(ThresholdRow(threshold, int(gated.sum()), float(np.where(gated, after, before).mean())))
     return tuple(rows)

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Int
 
 from coder_core.errors import DatasetError
+from coder_core.loops import each
 
 __all__ = ["Draw", "draw_examples"]
 
@@ -52,7 +53,7 @@ def draw_examples(
     """
     rng = np.random.default_rng(seed)
     support, validation, short = [], [], []
-    for class_id in range(int(label_ids.max()) + 1 if len(label_ids) else 0):
+    for class_id in each(range(int(label_ids.max()) + 1 if len(label_ids) else 0)):
         rows = rng.permutation(np.flatnonzero(label_ids == class_id))
         taken = shots
         if len(rows) <= shots and allow_fewer:

@@ -9,13 +9,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from coder_core.errors import DatasetError, LabelLeakError
 from coder_core.evaluation.labels import LabelTable
 
-__all__ = ["Support", "Validation", "build_support", "build_validation", "refuse_shared"]
+__all__ = ["Support", "Validation", "build_support", "build_validation", "class_means", "refuse_shared"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +98,13 @@ def build_validation(
     if not len(image_ids):
         raise DatasetError("there are 0 validation images.", "few-shot", "Give some, or none at all: then say so.")
     return Validation(embeddings.float(), torch.from_numpy(labels.label_ids_of(image_ids)))
+
+
+def class_means(rows: Float[Tensor, "support dim"], support: Support) -> Float64[Tensor, "classes dim"]:
+    """Average the rows of each class, in float64."""
+    sums = torch.zeros(support.class_count, rows.shape[1], dtype=torch.float64)
+    sums.index_add_(0, support.label_ids, rows.double())
+    return sums / support.counts.unsqueeze(1)
 
 
 def refuse_shared(fitted: Collection[str], tested: Collection[str], *, what: str) -> None:

@@ -1,29 +1,33 @@
-"""The one interface of all few-shot methods: `fit(support) -> select(validation) -> logits(queries)`.
+"""The one way through all few-shot methods: fit on the support, select on validation images, get a classifier.
 
-A method only says how it scores images under each of its settings, and how it would score its own support with each
-image left out. Choosing, with or without validation images and zero-shot logits, is the same for all and lives here.
+A method only says how it scores images under each of its settings, how it would score its own support with each image
+left out, and what its classifier is under one setting. Choosing, with or without validation images and zero-shot
+logits, is the same for all and lives here.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
 
+from coder_core.classifiers import FusedClassifier
+from coder_core.coder.classifier import Classifier, LinearClassifier
 from coder_core.errors import ConfigError
 from coder_core.few_shot.examples import Support, Validation
 from coder_core.few_shot.search import Choice, Scored, Settings, search
 
-__all__ = ["WEIGHTS", "FewShotMethod", "Fitted", "Scorer", "Selected", "ZeroShot"]
+__all__ = ["WEIGHTS", "FewShotMethod", "Fitted", "Scorer", "Selected"]
 
 WEIGHTS = (0.0, *(10 ** (step / 8 - 1) for step in range(33)))
 """0 (zero-shot alone), then 0.1 to 1000 in steps of a third: scores are cosines or counts of cache hits, zero-shot
 logits 100 times cosines. Ours."""
 
 
+@runtime_checkable
 class Scorer(Protocol):
-    """A method that has seen its support."""
+    """A method that has its support."""
 
     @property
     def default(self) -> Settings:
@@ -34,67 +38,43 @@ class Scorer(Protocol):
         """Score images under every setting, one after the other."""
         ...
 
-    def scores(self, queries: Float[Tensor, "queries dim"], settings: Settings) -> Float[Tensor, "queries classes"]:
-        """Score images under one setting."""
-        ...
-
-    def left_out(self) -> Iterator[Scored] | None:
+    def leave_one_out_scores(self) -> Iterator[Scored] | None:
         """Score every support image by a fit without it; None where that is not possible (one image per class)."""
         ...
 
-
-class FewShotMethod(Protocol):
-    """A few-shot method before it has seen an image."""
-
-    def prepare(self, support: Support) -> Scorer:
-        """See the support set."""
+    def classifier(self, settings: Settings) -> Classifier:
+        """Make the classifier of one setting; it holds what that setting needs and nothing of the others."""
         ...
 
 
-@dataclass(frozen=True, eq=False)
-class ZeroShot:
-    """CLIP's own opinion, fused with the few-shot scores.
+@runtime_checkable
+class FewShotMethod(Protocol):
+    """A few-shot method that has no support yet."""
+
+    def prepare(self, support: Support) -> Scorer:
+        """Give it the support set."""
+        ...
+
+
+class Selected(NamedTuple):
+    """A method with its settings chosen.
 
     Args:
-        weights: `(classes, dim)`, one vector per class.
-        logit_scale: Factor from cosine to logit.
+        classifier: The classifier of these settings, fused with the zero-shot one where there is one.
+        choice: The settings, and how they were chosen.
     """
 
-    weights: Float[Tensor, "classes dim"]
-    logit_scale: float = 100.0
-
-    def logits(self, queries: Float[Tensor, "queries dim"]) -> Float[Tensor, "queries classes"]:
-        """CLIP's zero-shot logits."""
-        return self.logit_scale * (queries.float() @ self.weights.float().T)
-
-
-@dataclass(frozen=True, eq=False)
-class Selected:
-    """A method with its settings chosen."""
-
-    scorer: Scorer
+    classifier: Classifier
     choice: Choice
-    zero_shot: ZeroShot | None
-
-    def logits(self, queries: Float[Tensor, "queries dim"]) -> Float[Tensor, "queries classes"]:
-        """Score images; higher is more likely, ties go to the lower class id.
-
-        Args:
-            queries: L2-normalised rows.
-        """
-        scores = self.scorer.scores(queries, self.choice.settings)
-        if self.zero_shot is None:
-            return scores
-        return self.zero_shot.logits(queries) + self.choice.settings["weight"] * scores
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A method that has seen its support and not yet chosen its settings."""
+    """A method that has its support and not yet its settings."""
 
     scorer: Scorer
     support: Support
-    zero_shot: ZeroShot | None
+    zero_shot: LinearClassifier | None
     search_weights: Sequence[float] = WEIGHTS
 
     @classmethod
@@ -103,17 +83,17 @@ class Fitted:
         method: FewShotMethod,
         support: Support,
         *,
-        zero_shot: ZeroShot | None = None,
+        zero_shot: LinearClassifier | None = None,
         search_weights: Sequence[float] = WEIGHTS,
     ) -> "Fitted":
-        """Show a method its support.
+        """Give a method its support.
 
         Raises:
             ConfigError: The zero-shot weights are not one per class.
         """
-        if zero_shot is not None and len(zero_shot.weights) != support.class_count:
+        if zero_shot is not None and zero_shot.shape.class_count != support.class_count:
             raise ConfigError(
-                f"{len(zero_shot.weights)} zero-shot weights for {support.class_count} classes.",
+                f"{zero_shot.shape.class_count} zero-shot weights for {support.class_count} classes.",
                 "few-shot",
                 "Give one vector per class.",
             )
@@ -123,7 +103,11 @@ class Fitted:
         """Choose the settings on validation images; without any, by leaving out support images one by one; where a
         class has a single image, take the stated default. `choice.source` says which.
         """
-        return Selected(self.scorer, self._choose(validation), self.zero_shot)
+        choice = self._choose(validation)
+        classifier = self.scorer.classifier(choice.settings)
+        if self.zero_shot is not None:
+            classifier = FusedClassifier(self.zero_shot, classifier, choice.settings["weight"])
+        return Selected(classifier, choice)
 
     def _choose(self, validation: Validation | None) -> Choice:
         if validation is not None:
@@ -131,7 +115,7 @@ class Fitted:
             candidates: Iterator[Scored] | None = self.scorer.scored(embeddings)
         else:
             embeddings, labels, source = self.support.embeddings, self.support.label_ids, "leave_one_out"
-            candidates = self.scorer.left_out()
+            candidates = self.scorer.leave_one_out_scores()
         if candidates is None:
             return Choice(dict(self.scorer.default), "default", 0, None)
         zero_shot = None if self.zero_shot is None else self.zero_shot.logits(embeddings)

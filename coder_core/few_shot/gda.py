@@ -11,19 +11,47 @@ such inverse: P is then the identity (ours).
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 
-from coder_core.few_shot.discriminant import FLOOR, class_means
-from coder_core.few_shot.examples import Support
+from coder_core.coder.classifier import ClassifierShape
+from coder_core.coder.storable import Storable
+from coder_core.coder.vectors import repeatable
+from coder_core.few_shot.discriminant import FLOOR
+from coder_core.few_shot.examples import Support, class_means
 from coder_core.few_shot.search import Scored, Settings
 
-__all__ = ["GDA_WEIGHTS", "Gda"]
+__all__ = ["GDA_WEIGHTS", "Gda", "GdaClassifier"]
 
 GDA_WEIGHTS = (0.0, *(10 ** (step / 4 - 4) for step in range(33)))
 """0, then 0.0001 to 10,000: its scores are nats of a distribution and not cosines."""
+
+
+@dataclass(frozen=True, eq=False)
+class GdaClassifier(Storable):
+    """One weight vector and one bias per class.
+
+    Args:
+        weights: `w`, in label order.
+        bias: `b`.
+    """
+
+    kind: ClassVar[str] = "gda"
+
+    weights: Float64[Tensor, "classes dim"]
+    bias: Float64[Tensor, " classes"]
+
+    @property
+    def shape(self) -> ClassifierShape:
+        """Classes and dimensions of the weights."""
+        return ClassifierShape(*self.weights.shape)
+
+    def logits(self, image_embeddings: Float[Tensor, "images dim"]) -> Float32[Tensor, "images classes"]:
+        """Score images: log-likelihood of each class in nats, up to a constant of the image."""
+        return (repeatable(image_embeddings.double()) @ self.weights.T + self.bias).float()
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,20 +74,21 @@ class _GdaScorer:
         precision = identity
         if trace > FLOOR:
             precision = dim * torch.linalg.inv((count - 1) * covariance + trace * identity)
-        self._weights = means @ precision
-        self._bias = -torch.log(torch.tensor(float(support.class_count))) - (self._weights * means).sum(1) / 2
+        weights = means @ precision
+        prior = torch.log(torch.tensor(float(support.class_count)))
+        self._classifier = GdaClassifier(weights, -prior - (weights * means).sum(1) / 2)
 
     @property
     def default(self) -> Settings:
         return {"weight": 1.0}
 
-    def scored(self, queries: Float[Tensor, "queries dim"]) -> Iterator[Scored]:
-        yield Scored({}, self.scores(queries, {}))
-
-    def scores(self, queries: Float[Tensor, "queries dim"], settings: Settings) -> Float[Tensor, "queries classes"]:
+    def classifier(self, settings: Settings) -> GdaClassifier:
         del settings  # there is none
-        return (queries.double() @ self._weights.T + self._bias).float()
+        return self._classifier
 
-    def left_out(self) -> Iterator[Scored] | None:
+    def scored(self, queries: Float[Tensor, "queries dim"]) -> Iterator[Scored]:
+        yield Scored({}, self._classifier.logits(queries))
+
+    def leave_one_out_scores(self) -> Iterator[Scored] | None:
         """Not offered: the published method chooses on validation images or not at all."""
         return None

@@ -15,11 +15,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float64, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
 from coder_core.errors import ConfigError
+from coder_core.loops import each
 
 __all__ = ["Choice", "Scored", "accuracy_over_weights", "search"]
 
@@ -75,7 +76,7 @@ def search(
     _check_weights(weights)
     tried: list[Settings] = []
     rows: list[NDArray[np.float64]] = []
-    for settings, scores in candidates:
+    for settings, scores in each(candidates):
         tried.append(settings)
         if zero_shot is None:
             rows.append(np.array([float((scores.argmax(dim=1) == label_ids).double().mean())]))
@@ -95,7 +96,7 @@ def accuracy_over_weights(
     label_ids: Int[Tensor, " images"],
     *,
     weights: Sequence[float],
-) -> NDArray[np.float64]:
+) -> Float64[np.ndarray, " weights"]:
     """Compute the top-1 accuracy of `zero_shot + weight * scores` for every weight, in one pass.
 
     Args:

@@ -5,24 +5,27 @@ import inspect
 import pytest
 import torch
 
+from coder_core import classifiers
 from coder_core.classes import ClassList
 from coder_core.coder import (
+    classifier,
     explain,
-    gate,
     heuristic,
-    matrix,
     neighbours,
     pairs,
     ranking,
-    rerank,
+    reranking,
     second_round,
+    storable,
     variants,
+    vectors,
 )
 from coder_core.coder.classifier import LinearClassifier
 from coder_core.coder.heuristic import FoldedClassifier
 from coder_core.errors import ConfigError
-from coder_core.evaluation import predictions
-from coder_core.methods import METHODS, VARIANTS, build_classifier, find_method, kinds_of_methods
+from coder_core.evaluation import predicting, predictions
+from coder_core.method_texts import METHOD_KINDS, kinds_of_method, kinds_of_methods
+from coder_core.methods import METHODS, VARIANTS, build_classifier
 from coder_core.texts.bank import ClassTexts, TextBank
 from coder_core.texts.domains import load_domains
 from coder_core.texts.layout import build_layout
@@ -33,7 +36,7 @@ BANK = TextBank((ClassTexts(attributes=("a beak",), synonyms=("gruid",)), ClassT
 
 
 def built(method):
-    table = build_texts(CLASSES, BANK, load_domains()["general"], kinds=find_method(method).kinds)
+    table = build_texts(CLASSES, BANK, load_domains()["general"], kinds=kinds_of_method(method))
     layout = build_layout(table)
     random = torch.randn(layout.text_count, 8, generator=torch.Generator().manual_seed(1))
     return build_classifier(method, torch.nn.functional.normalize(random, dim=1), layout)
@@ -51,6 +54,10 @@ def test_every_variant_is_built_and_used_as_a_method(variant):
     assert built(variant).logits(torch.eye(8)).shape == (8, 2)
 
 
+def test_whatever_is_built_names_its_texts():
+    assert list(METHOD_KINDS) == [*METHODS, *VARIANTS]
+
+
 def test_kinds_are_collected_in_one_order():
     assert kinds_of_methods(["vcd", "clip"]) == ("class_name", "attribute")
     assert kinds_of_methods(METHODS) == ("class_name", "synonym", "attribute", "analogous_class", "template")
@@ -62,16 +69,22 @@ def test_an_unknown_method_names_the_nearest():
 
 
 def test_no_prediction_function_takes_labels():
-    functions = [heuristic.fold_classifier, heuristic.heuristic_logits, matrix.coder_matrix, build_classifier]
-    functions += [matrix.heuristic_logits_from_coder, ranking.predict_topk, ranking.probabilities_of]
-    functions += [predictions.build_predictions, LinearClassifier.logits, FoldedClassifier.logits]
-    functions += [gate.is_gated, rerank.fold_pairs, rerank.rerank, rerank.rerank_scores, predictions.rerank_predictions]
-    functions += [pairs.count_pairs, pairs.select_pairs, pairs.tabulate_budget, predictions.reorder_predictions]
-    functions += [explain.explain_coder, explain.explain_rerank]
-    functions += [method.build for method in (*METHODS.values(), *VARIANTS.values())]
+    functions = [heuristic.fold_classifier, heuristic.heuristic_logits, vectors.coder_matrix, build_classifier]
+    functions += [ranking.predict_topk, ranking.probabilities_of, ranking.is_gated]
+    functions += [predicting.build_predictions, predicting.rerank_predictions, predicting.reorder_predictions]
+    functions += [
+        reranking.fold_pairs,
+        reranking.rerank,
+        classifiers.predict_with,
+        classifiers.RerankClassifier.predict,
+    ]
+    functions += [pairs.count_pairs, pairs.select_pairs, pairs.tabulate_budget]
+    functions += [explain.explain_coder, explain.explain_means, explain.explain_rerank]
+    functions += [*METHODS.values(), *VARIANTS.values()]
+    functions += [kind.logits for kind in classifiers.CLASSIFIERS.values()]
     names = {name for function in functions for name in inspect.signature(function).parameters}
-    classes = [predictions.Predictions, FoldedClassifier, rerank.FoldedPairs, rerank.RerankCounts, pairs.PairCounts]
-    classes += [neighbours.NeighbourClassifier, second_round.SecondRoundClassifier]
+    classes = [predictions.Predictions, predictions.RerankCounts, reranking.FoldedPairs, pairs.PairCounts]
+    classes += [kind for kind in classifiers.CLASSIFIERS.values() if "few_shot" not in kind.__module__]
     names |= {name for each in classes for name in each.__dataclass_fields__}
     forbidden = ("label", "truth", "true", "target", "correct")
     assert [name for name in sorted(names) if any(word in name for word in forbidden)] == []
@@ -79,6 +92,6 @@ def test_no_prediction_function_takes_labels():
 
 
 def test_modules_that_predict_do_not_import_labels():
-    modules = (heuristic, matrix, ranking, predictions, gate, rerank, pairs, explain)
-    for module in (*modules, variants, neighbours, second_round):
+    modules = (classifier, classifiers, explain, heuristic, neighbours, pairs, predicting, predictions, ranking)
+    for module in (*modules, reranking, second_round, storable, variants, vectors):
         assert "LabelTable" not in vars(module)

@@ -10,13 +10,13 @@ from coder_core.baselines.clip import build_clip
 from coder_core.classes import ClassList
 from coder_core.evaluation.labels import LabelTable
 from coder_core.evaluation.metrics import evaluate
-from coder_core.evaluation.predictions import build_predictions
+from coder_core.evaluation.predicting import build_predictions
 from coder_core.texts.bank import empty_bank
 from coder_core.texts.domains import load_domains
 from coder_core.texts.layout import build_layout
 from coder_core.texts.sentences import build_texts
 
-FEATURES = Path(__file__).parents[3].parent / "shared" / "data" / "features"
+FEATURES = Path(__file__).parents[4] / "shared" / "data" / "features"
 
 pytestmark = pytest.mark.skipif(not FEATURES.is_dir(), reason="the shared features are not here")
 

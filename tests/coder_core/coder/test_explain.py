@@ -8,11 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coder_core.baselines.controls import build_control
+from coder_core.baselines.control_texts import build_control
 from coder_core.classes import ClassList
 from coder_core.coder.explain import explain_coder, explain_rerank
 from coder_core.coder.heuristic import fold_classifier
-from coder_core.coder.rerank import fold_pairs, rerank_scores
+from coder_core.coder.reranking import fold_pairs, rerank
 from coder_core.errors import ConfigError, FeatureFileError
 from coder_core.texts.bank import ClassTexts, TextBank
 from coder_core.texts.domains import load_domains
@@ -23,6 +23,14 @@ SIZES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4), st.integers(0, 
 
 def total(explanation):
     return sum(one.contribution for one in explanation.contributions)
+
+
+def margin_of(one, rival, by_pair, layout, cosines):
+    """What a class gains over a rival: a difference of mean cosines, where both directions have texts."""
+    if (one, rival) not in by_pair or (rival, one) not in by_pair:
+        return 0.0
+    forth, back = (cosines[torch.from_numpy(layout.by_pair[pair])].mean() for pair in ((one, rival), (rival, one)))
+    return float(forth - back)
 
 
 def pair_layout(by_pair, class_count):
@@ -97,8 +105,13 @@ def test_the_rerank_s_contributions_add_up_to_the_difference_of_its_scores(by_pa
     vectors = torch.nn.functional.normalize(random, dim=1)
     texts, image, candidates = vectors[1:], vectors[0], [4, 0, 2, 5, 1]
     explained = explain_rerank(image, texts, layout, candidates=candidates, winner=2, runner_up=0)
-    scores = rerank_scores(image.unsqueeze(0), torch.tensor([candidates]), fold_pairs(texts, layout))[0].tolist()
-    assert explained.margin == pytest.approx(scores[2] - scores[1], abs=2e-6)
+    scores = {
+        one: sum(margin_of(one, rival, by_pair, layout, texts @ image) for rival in candidates) / 4 for one in (2, 0)
+    }
+    assert explained.margin == pytest.approx(scores[2] - scores[0], abs=2e-6)
+    two = rerank(image.unsqueeze(0), torch.tensor([[2, 0]]), torch.tensor([True]), fold_pairs(texts, layout)).order
+    between = explain_rerank(image, texts, layout, candidates=[2, 0], winner=2, runner_up=0)
+    assert two.tolist() == [[1, 0]] if between.margin < -1e-6 else [[0, 1]]
     assert total(explained) == pytest.approx(explained.margin, abs=1e-12)
     whole = {pair for pair in by_pair if pair[::-1] in by_pair and {0, 2} & set(pair) and 3 not in pair}
     assert {(one.class_id, one.rival_id) for one in explained.contributions} == whole

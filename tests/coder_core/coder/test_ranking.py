@@ -1,4 +1,4 @@
-"""The best k and their probabilities, against Python's stable sort; ties go to the lower class id."""
+"""The best k and their probabilities, against Python's stable sort; ties go to the lower id. The gate is strict."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coder_core.coder.ranking import predict_topk, probabilities_of
+from coder_core.coder.ranking import DEFAULT_THRESHOLD, is_gated, predict_topk, probabilities_of
 from coder_core.errors import ConfigError
 
 FEW_VALUES = st.sampled_from([-1.0, 0.0, 0.5, 2.0, float("-inf")])
@@ -56,3 +56,28 @@ def test_probabilities_are_those_of_all_classes():
 def test_probabilities_of_large_logits_do_not_overflow():
     probabilities = probabilities_of(torch.tensor([[1e4, 0.0]]), torch.tensor([[0, 1]]))
     assert probabilities.tolist() == [[1.0, 0.0]]
+
+
+TOP = torch.tensor([[0.5, 0.25, 0.125], [0.375, 0.375, 0.25], [1.0, 0.0, 0.0]])
+
+
+@pytest.mark.parametrize(
+    ("threshold", "expected"),
+    [(0.0, [False, False, False]), (0.25, [False, True, False]), (0.26, [True, True, False]), (1.1, [True] * 3)],
+)
+def test_the_threshold_is_strict_and_reaches_from_none_to_all(threshold, expected):
+    assert is_gated(TOP, threshold=threshold).tolist() == expected
+
+
+def test_one_class_has_no_rival_and_is_never_gated():
+    assert is_gated(torch.ones(3, 1), threshold=5.0).tolist() == [False] * 3
+
+
+@pytest.mark.parametrize("threshold", [-0.1, float("nan")])
+def test_a_threshold_that_is_no_gap_is_refused(threshold):
+    with pytest.raises(ConfigError, match=f"the threshold is {threshold}"):
+        is_gated(TOP, threshold=threshold)
+
+
+def test_the_default_is_the_stated_constant():
+    assert DEFAULT_THRESHOLD == 0.1

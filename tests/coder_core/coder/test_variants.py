@@ -15,6 +15,7 @@ from coder_core.coder.ranking import predict_topk
 from coder_core.coder.second_round import build_second_round
 from coder_core.coder.variants import build_euclidean, build_mahalanobis, build_shrunk, build_softmax, build_top_m
 from coder_core.errors import ConfigError, FeatureFileError
+from coder_core.method_texts import METHOD_KINDS, kinds_of_method
 from coder_core.methods import METHODS, VARIANTS, build_classifier
 
 SIZES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4), st.integers(0, 2)), min_size=1, max_size=7)
@@ -235,6 +236,6 @@ def test_impossible_options_are_refused(case_of, build, found):
 
 def test_variants_stand_beside_methods_under_other_names():
     assert not set(VARIANTS) & set(METHODS)
-    assert {variant.kinds for variant in VARIANTS.values()} == {METHODS["coder"].kinds}
+    assert {METHOD_KINDS[name] for name in VARIANTS} == {METHOD_KINDS["coder"]}
     with pytest.raises(ConfigError, match="Did you mean 'coder_softmax'"):
-        build_classifier("coder_softmacs", torch.zeros(1, 1), None)
+        kinds_of_method("coder_softmacs")

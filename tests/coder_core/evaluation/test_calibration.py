@@ -1,7 +1,6 @@
 """Calibration and log-likelihood by hand, against plain loops, and against images really redrawn."""
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,17 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coder_core.classes import ClassList
-from coder_core.errors import DatasetError
 from coder_core.evaluation.calibration import (
     calibration_interval,
     evaluate_calibration,
     expected_calibration_error,
     kept_log_likelihoods,
     mean_interval,
-    true_log_probabilities,
 )
 from coder_core.evaluation.labels import LabelTable
-from coder_core.evaluation.predictions import build_predictions
+from coder_core.evaluation.predicting import build_predictions
 
 CLASSES = ClassList(tuple("abcdefgh"))
 LOGITS = 2 * torch.randn(90, 8, generator=torch.Generator().manual_seed(1))
@@ -32,8 +29,8 @@ def labels():
     return LabelTable(tuple(IDS), TRUTH, "test")
 
 
-def predictions(**options):
-    return build_predictions(LOGITS, IDS, method="coder", **options)
+def predictions():
+    return build_predictions(LOGITS, IDS, method="coder")
 
 
 def test_two_bins_by_hand():
@@ -87,14 +84,13 @@ def test_the_interval_is_the_same_every_time_and_within_bounds():
     assert calibration_interval(np.ones(5), np.zeros(5, dtype=bool)) == (1.0, 1.0)
 
 
-def test_the_exact_log_likelihood_equals_a_loop():
-    rows = {
-        row.metric: row for row in evaluate_calibration(predictions(keep_log_probabilities=True), labels(), CLASSES)
-    }
-    losses = []
-    for logits, truth in zip(LOGITS.tolist(), TRUTH.tolist(), strict=True):
-        losses.append(math.log(sum(math.exp(logit) for logit in logits)) - logits[truth])
-    row = rows["negative_log_likelihood"]
+def test_with_all_classes_kept_the_log_likelihood_equals_a_loop():
+    few, truth = LOGITS[:, :5], TRUTH % 5
+    kept, classes = build_predictions(few, IDS, method="coder"), ClassList(tuple("abcde"))
+    row = evaluate_calibration(kept, LabelTable(tuple(IDS), truth, "test"), classes)[1]
+    losses = [
+        math.log(sum(map(math.exp, row))) - row[own] for row, own in zip(few.tolist(), truth.tolist(), strict=True)
+    ]
     assert row.value == pytest.approx(np.mean(losses), abs=1e-5)
     half = 1.959963985 * np.std(losses, ddof=1) / math.sqrt(90)
     assert (row.ci_low, row.ci_high) == pytest.approx((np.mean(losses) - half, np.mean(losses) + half), abs=1e-5)
@@ -113,30 +109,10 @@ def test_without_all_probabilities_the_rest_is_even():
         assert likelihoods[row] == pytest.approx(math.log(expected), abs=1e-4)
 
 
-def test_with_all_classes_kept_both_log_likelihoods_agree():
-    few = LOGITS[:, :5]
-    kept = build_predictions(few, IDS, method="coder", keep_log_probabilities=True)
-    exact = true_log_probabilities(kept.log_probabilities, TRUTH % 5)
-    np.testing.assert_allclose(kept_log_likelihoods(kept, TRUTH % 5, class_count=5), exact, atol=1e-5)
-
-
 def test_certainty_in_the_wrong_class_is_finite():
     sure = build_predictions(torch.tensor([[500.0, 0, 0, 0, 0, 0]]), ["a"], method="coder", k=5)
     assert np.isfinite(kept_log_likelihoods(sure, np.array([5]), class_count=6)).all()
     assert np.isfinite(kept_log_likelihoods(sure, np.array([1]), class_count=6)).all()
-
-
-def test_parts_can_be_picked_one_by_one_from_half_precision():
-    logs = torch.log_softmax(LOGITS, dim=1).numpy().astype(np.float16)
-    parts = [true_log_probabilities(logs[rows], TRUTH[rows]) for rows in (slice(0, 40), slice(40, None))]
-    np.testing.assert_array_equal(np.concatenate(parts), true_log_probabilities(logs, TRUTH))
-
-
-def test_too_few_log_probabilities_are_refused():
-    kept = predictions(keep_log_probabilities=True)
-    short = replace(kept, log_probabilities=kept.log_probabilities[:, :3])
-    with pytest.raises(DatasetError, match="the label 7 has no log-probability, there are 3"):
-        evaluate_calibration(short, labels(), CLASSES)
 
 
 def test_one_image_has_an_interval_of_no_width():

@@ -11,9 +11,8 @@ from scipy.stats import binomtest
 from coder_core.classes import ClassList
 from coder_core.errors import DatasetError
 from coder_core.evaluation.breakdown import confusions, per_class
-from coder_core.evaluation.comparisons import compare, correct_comparisons, mcnemar_p, paired_interval
+from coder_core.evaluation.comparisons import compare, correct_comparisons, holm, mcnemar_p, paired_interval
 from coder_core.evaluation.metrics import evaluate
-from coder_core.evaluation.multiple_comparisons import holm
 from coder_core.evaluation.paired_breakdown import (
     ClassComparison,
     ConfusionComparison,

@@ -6,7 +6,8 @@ import torch
 
 from coder_core.errors import DatasetError
 from coder_core.evaluation.labels import LabelTable
-from coder_core.evaluation.predictions import Predictions, build_predictions
+from coder_core.evaluation.predicting import build_predictions
+from coder_core.evaluation.predictions import Predictions
 
 LOGITS = torch.tensor([[1.0, 3.0, 2.0], [0.0, 0.0, 0.0]])
 
@@ -33,6 +34,9 @@ def test_rows_and_ids_must_agree():
         build_predictions(LOGITS, ["a", "a"], method="clip")
     with pytest.raises(DatasetError, match="shape"):
         Predictions(("a",), np.zeros((1, 2), np.int32), np.zeros((1, 1), np.float32), "clip")
+    one = (("a",), np.zeros((1, 2), np.int32), np.zeros((1, 2), np.float32), "clip")
+    with pytest.raises(DatasetError, match=r"1 image ids, details 'gated' of shape \(2,\)"):
+        Predictions(*one, details={"gated": np.array([True, False])})
 
 
 def test_labels_are_joined_by_image_id():

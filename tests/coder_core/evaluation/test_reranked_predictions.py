@@ -9,14 +9,16 @@ import torch
 
 from coder_core import reference_protocol
 from coder_core.classes import ClassList
-from coder_core.coder.gate import DEFAULT_THRESHOLD
-from coder_core.coder.rerank import fold_pairs, rerank_scores
+from coder_core.coder.pairs import candidate_keys
+from coder_core.coder.ranking import DEFAULT_THRESHOLD
+from coder_core.coder.reranking import fold_pairs
 from coder_core.errors import ConfigError, DatasetError, LabelLeakError
-from coder_core.evaluation import predictions as predictions_module
+from coder_core.evaluation import predicting, predictions
 from coder_core.evaluation.breakdown import confusions
 from coder_core.evaluation.labels import LabelTable
 from coder_core.evaluation.metrics import evaluate
-from coder_core.evaluation.predictions import build_predictions, rerank_predictions
+from coder_core.evaluation.predicting import build_predictions, rerank_predictions
+from coder_core.evaluation.predictions import count_reranked
 from coder_core.evaluation.threshold import GATE_ALL, THRESHOLD_GRID, ThresholdRow, choose_threshold
 from coder_core.reference_protocol import REFERENCE_THRESHOLDS, rerank_as_released
 from coder_core.texts.layout import TextLayout
@@ -44,23 +46,36 @@ def labels(label_ids=TRUTH, split="test"):
     return LabelTable(IDS, np.asarray(label_ids), split)
 
 
-def bits(predictions):
-    return predictions.image_ids, predictions.top_ids.tobytes(), predictions.top_probabilities.tobytes()
+def bits(found):
+    return found.image_ids, found.top_ids.tobytes(), found.top_probabilities.tobytes()
+
+
+def best_by_scores(row):
+    """The class whose texts gain most over those of its rivals, rival by rival."""
+    ids, image = STAGE1.top_ids[row].tolist(), EMBEDDINGS[row]
+    margins = {}
+    for one in ids:
+        keys = candidate_keys(torch.tensor([[one, rival] for rival in ids if rival != one])).squeeze(1)
+        signs = torch.tensor([1.0 if one < rival else -1.0 for rival in ids if rival != one])
+        margins[one] = float((signs * (FOLDED.differences[FOLDED.find(keys)] @ image)).mean())
+    return max(ids, key=lambda one: margins[one])
 
 
 def test_gated_images_follow_their_scores_and_others_stay():
-    reranked, looked = rerank_predictions(STAGE1, EMBEDDINGS, FOLDED, threshold=0.3)
+    reranked = rerank_predictions(STAGE1, EMBEDDINGS, FOLDED, threshold=0.3)
+    counts = count_reranked(reranked.details)
     gaps = STAGE1.top_probabilities[:, 0] - STAGE1.top_probabilities[:, 1]
-    scores = rerank_scores(EMBEDDINGS, torch.from_numpy(STAGE1.top_ids), FOLDED).numpy()
-    best = STAGE1.top_ids[np.arange(IMAGES), scores.argmax(axis=1)]
+    best = np.array([best_by_scores(row) for row in range(IMAGES)])
     assert np.array_equal(reranked.top_ids[:, 0], np.where(gaps < 0.3, best, STAGE1.top_ids[:, 0]))
     assert np.array_equal(reranked.top_ids[gaps >= 0.3], STAGE1.top_ids[gaps >= 0.3])
-    assert 0 < looked.counts.changed < looked.counts.gated == (gaps < 0.3).sum() < IMAGES
+    assert 0 < counts.changed < counts.gated == (gaps < 0.3).sum() < IMAGES
+    assert np.array_equal(reranked.details["gated"], gaps < 0.3)
+    assert np.array_equal(reranked.details["changed"], reranked.top_ids[:, 0] != STAGE1.top_ids[:, 0])
     assert (reranked.method, reranked.protocol) == ("coder_rerank", "honest")
 
 
 def test_every_class_keeps_the_probability_of_stage_1():
-    reranked = rerank_predictions(STAGE1, EMBEDDINGS, FOLDED, threshold=GATE_ALL).predictions
+    reranked = rerank_predictions(STAGE1, EMBEDDINGS, FOLDED, threshold=GATE_ALL)
     for row in range(IMAGES):
         before = dict(zip(STAGE1.top_ids[row], STAGE1.top_probabilities[row], strict=True))
         assert before == dict(zip(reranked.top_ids[row], reranked.top_probabilities[row], strict=True))
@@ -68,9 +83,11 @@ def test_every_class_keeps_the_probability_of_stage_1():
 
 
 def test_a_threshold_of_zero_changes_nothing():
-    reranked, looked = rerank_predictions(STAGE1, EMBEDDINGS, FOLDED, threshold=0.0)
+    reranked = rerank_predictions(STAGE1, EMBEDDINGS, FOLDED, threshold=0.0)
     assert bits(reranked) == bits(STAGE1)
-    assert (looked.counts.images, looked.counts.gated) == (IMAGES, 0)
+    assert vars(count_reranked(reranked.details)) == dict.fromkeys(vars(count_reranked(reranked.details)), 0) | {
+        "images": IMAGES
+    }
 
 
 def test_as_many_embeddings_as_predictions():
@@ -78,24 +95,14 @@ def test_as_many_embeddings_as_predictions():
         rerank_predictions(STAGE1, EMBEDDINGS[1:], FOLDED)
 
 
-def test_log_probabilities_are_kept_only_when_asked_and_survive_the_rerank():
-    assert STAGE1.log_probabilities is None
-    kept = build_predictions(LOGITS, IDS, method="coder", keep_log_probabilities=True)
-    np.testing.assert_allclose(np.exp(kept.log_probabilities).sum(axis=1), 1, rtol=1e-5)
-    assert bits(kept) == bits(STAGE1)
-    reranked = rerank_predictions(kept, EMBEDDINGS, FOLDED).predictions
-    assert reranked.log_probabilities is kept.log_probabilities
-    with pytest.raises(DatasetError, match="log-probabilities of 1 images"):
-        replace(kept, log_probabilities=kept.log_probabilities[:1])
-
-
 def test_the_threshold_is_the_best_of_the_grid_on_validation():
-    reranked = rerank_predictions(STAGE1, EMBEDDINGS, FOLDED, threshold=GATE_ALL).predictions
+    reranked = rerank_predictions(STAGE1, EMBEDDINGS, FOLDED, threshold=GATE_ALL)
     choice = choose_threshold(STAGE1, reranked, labels(split="validation"))
     expected = []
     for threshold in THRESHOLD_GRID:
-        tried, looked = rerank_predictions(STAGE1, EMBEDDINGS, FOLDED, threshold=threshold)
-        expected.append(ThresholdRow(threshold, looked.counts.gated, float(np.mean(tried.top_ids[:, 0] == TRUTH))))
+        tried = rerank_predictions(STAGE1, EMBEDDINGS, FOLDED, threshold=threshold)
+        gated = int(tried.details["gated"].sum())
+        expected.append(ThresholdRow(threshold, gated, float(np.mean(tried.top_ids[:, 0] == TRUTH))))
     assert list(choice.rows) == expected
     assert choice.threshold == max(expected, key=lambda row: (row.top1, -row.threshold)).threshold
     assert (choice.split, choice.n) == ("validation", IMAGES)
@@ -127,18 +134,20 @@ def test_one_class_has_no_gap():
 
 
 def test_the_released_protocol_reranks_only_where_the_truth_is_within_reach():
-    honest, _ = rerank_predictions(STAGE1, EMBEDDINGS, FOLDED, threshold=0.4)
-    released, looked = rerank_as_released(STAGE1, EMBEDDINGS, FOLDED, labels(), threshold=0.4)
+    honest = rerank_predictions(STAGE1, EMBEDDINGS, FOLDED, threshold=0.4)
+    released = rerank_as_released(STAGE1, EMBEDDINGS, FOLDED, labels(), threshold=0.4)
     is_near = (STAGE1.top_ids == TRUTH[:, None]).any(axis=1)
     assert np.array_equal(released.top_ids[is_near], honest.top_ids[is_near])
     assert np.array_equal(released.top_ids[~is_near], STAGE1.top_ids[~is_near])
-    assert looked.counts.gated < (STAGE1.top_probabilities[:, 0] - STAGE1.top_probabilities[:, 1] < 0.4).sum()
+    assert (
+        released.details["gated"].sum() < (STAGE1.top_probabilities[:, 0] - STAGE1.top_probabilities[:, 1] < 0.4).sum()
+    )
     assert {row.protocol for row in evaluate(released, labels(), NAMES)} == {"reference"}
 
 
 def test_the_released_protocol_changes_predictions_but_not_accuracy():
-    honest, _ = rerank_predictions(STAGE1, EMBEDDINGS, FOLDED, threshold=0.4)
-    released, _ = rerank_as_released(STAGE1, EMBEDDINGS, FOLDED, labels(), threshold=0.4)
+    honest = rerank_predictions(STAGE1, EMBEDDINGS, FOLDED, threshold=0.4)
+    released = rerank_as_released(STAGE1, EMBEDDINGS, FOLDED, labels(), threshold=0.4)
     values = [[row.value for row in evaluate(each, labels(), NAMES)] for each in (honest, released)]
     assert values[0] == values[1]
     assert not np.array_equal(honest.top_ids, released.top_ids)
@@ -147,11 +156,10 @@ def test_the_released_protocol_changes_predictions_but_not_accuracy():
 
 def test_permuted_labels_leave_predictions_as_they_are_except_under_the_released_protocol():
     permuted = np.random.default_rng(5).permutation(TRUTH)
-    before, after = (rerank_predictions(STAGE1, EMBEDDINGS, FOLDED, threshold=0.4).predictions for _ in range(2))
+    before, after = (rerank_predictions(STAGE1, EMBEDDINGS, FOLDED, threshold=0.4) for _ in range(2))
     assert bits(before) == bits(after)
     released = [
-        rerank_as_released(STAGE1, EMBEDDINGS, FOLDED, labels(truth), threshold=0.4).predictions
-        for truth in (TRUTH, permuted)
+        rerank_as_released(STAGE1, EMBEDDINGS, FOLDED, labels(truth), threshold=0.4) for truth in (TRUTH, permuted)
     ]
     assert bits(released[0]) != bits(released[1])
 
@@ -162,6 +170,7 @@ def test_the_default_threshold_is_the_median_of_the_released_ones():
 
 
 def test_honest_modules_know_neither_labels_nor_the_released_protocol():
-    assert "LabelTable" not in vars(predictions_module)
-    assert "reference_protocol" not in vars(predictions_module)
+    for module in (predicting, predictions):
+        assert "LabelTable" not in vars(module)
+        assert "reference_protocol" not in vars(module)
     assert "LabelTable" in vars(reference_protocol)

@@ -5,25 +5,26 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
+from coder_core.coder.classifier import LinearClassifier
 from coder_core.errors import ConfigError
-from coder_core.few_shot.cache import Cache
-from coder_core.few_shot.discriminant import Discriminant, class_means
-from coder_core.few_shot.examples import Support, Validation
-from coder_core.few_shot.fitting import Fitted, ZeroShot
+from coder_core.few_shot.cache_adapter import Cache
+from coder_core.few_shot.discriminant import Discriminant
+from coder_core.few_shot.examples import Support, Validation, class_means
+from coder_core.few_shot.fitting import Fitted
 from coder_core.few_shot.gda import Gda
-from coder_core.few_shot.metric import fit_metric
 from coder_core.few_shot.nearest_mean import NearestMean
+from coder_core.few_shot.text_metric import MetricSpace, fit_metric
 
 from .few_shot_world import DIM, clustered, small_support, unit
 
 METRIC = fit_metric(normalize(unit(40, DIM, 5) + 0.7 * unit(1, DIM, 6), dim=1))
 TEXTS = unit(4, DIM, 21)
-PLAIN = {"metric": None, "gammas": (0.0,), "takes_mean_off": False, "is_cosine": False}
+PLAIN = {"metric": None, "gammas": (0.0,), "centre": False, "is_cosine": False}
 
 
 def test_nearest_mean_is_the_cosine_to_the_mean():
     support, (queries, _) = small_support(), clustered(4, 2, 9)
-    found = NearestMean().prepare(support).scores(queries, {"gamma": 0.0})
+    found = NearestMean().prepare(support).classifier({"gamma": 0.0}).logits(queries)
     means = torch.stack([support.embeddings[support.label_ids == c].mean(0) for c in range(4)])
     torch.testing.assert_close(found, torch.cosine_similarity(queries[:, None], means[None], dim=2))
 
@@ -38,15 +39,15 @@ def test_plain_discriminant_is_lda():
     inverse *= DIM / np.trace(inverse)
     expected = queries.double().numpy() @ inverse @ means.T - np.einsum("cd,de,ce->c", means, inverse, means) / 2
     settings = {"gamma": 0.0, "shrinkage": 0.3, "strength": 0.0}
-    found = Discriminant(**PLAIN).prepare(support).scores(queries, settings)
+    found = Discriminant(**PLAIN).prepare(support).classifier(settings).logits(queries)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_one_image_per_class_is_the_nearest_mean_of_the_metric():
     support, (queries, _) = small_support(each=1), clustered(4, 6, 9)
-    method = Discriminant(METRIC, (0.5,), takes_mean_off=False)
+    method = Discriminant(METRIC, (0.5,), centre=False)
     (only,) = method.prepare(support).scored(queries)
-    means = NearestMean(METRIC, (0.5,)).prepare(support).scores(queries, {"gamma": 0.5})
+    means = NearestMean(METRIC, (0.5,)).prepare(support).classifier({"gamma": 0.5}).logits(queries)
     torch.testing.assert_close(only.scores, means, atol=1e-5, rtol=0)
     assert only.settings["shrinkage"] == 1.0
 
@@ -56,9 +57,11 @@ def refitted(method: Discriminant, support: Support, settings: dict[str, float])
 
     What the closed form holds fixed is held fixed here: offset, degrees of freedom, prior size, scale of the inverse.
     """
-    mapped = method.map(support.embeddings, settings["gamma"])
-    rows = method.centre(mapped, class_means(mapped, support).mean(dim=0))
-    texts = method.centre(method.map(TEXTS, settings["gamma"]), method.map(TEXTS, settings["gamma"]).mean(dim=0))
+    space = MetricSpace() if method.metric is None else method.metric.space(settings["gamma"])
+    rows, texts = space.map(support.embeddings).double(), space.map(TEXTS).double()
+    if method.centre:
+        rows = normalize(rows - class_means(rows, support).mean(dim=0), dim=1)
+        texts = normalize(texts - texts.mean(dim=0), dim=1)
     labels, freedom = support.label_ids, len(rows) - support.class_count
 
     def estimates(kept):
@@ -85,8 +88,8 @@ def refitted(method: Discriminant, support: Support, settings: dict[str, float])
 
 @pytest.mark.parametrize("is_cosine", [True, False])
 @pytest.mark.parametrize("class_texts", [None, TEXTS])
-@pytest.mark.parametrize("takes_mean_off", [True, False])
-def test_leaving_one_out_of_a_discriminant_equals_refitting_it(is_cosine, class_texts, takes_mean_off):
+@pytest.mark.parametrize("centre", [True, False])
+def test_leaving_one_out_of_a_discriminant_equals_refitting_it(is_cosine, class_texts, centre):
     support = small_support(each=4)
     method = Discriminant(
         METRIC,
@@ -95,30 +98,30 @@ def test_leaving_one_out_of_a_discriminant_equals_refitting_it(is_cosine, class_
         is_cosine=is_cosine,
         class_texts=class_texts,
         strengths=(0.0, 2.0),
-        takes_mean_off=takes_mean_off,
+        centre=centre,
     )
-    for settings, scores in method.prepare(support).left_out():
+    for settings, scores in method.prepare(support).leave_one_out_scores():
         torch.testing.assert_close(scores, refitted(method, support, settings), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("method", [NearestMean(METRIC, (0.5,)), Cache(METRIC, (0.5,), (2.0,))], ids=["mean", "cache"])
 def test_leaving_one_out_of_means_and_caches_equals_refitting_them(method):
     support = small_support(each=3)
-    (found,) = method.prepare(support).left_out()
+    (found,) = method.prepare(support).leave_one_out_scores()
     for row in range(len(support.label_ids)):
         kept = torch.arange(len(support.label_ids)) != row
         without = Support(support.embeddings[kept], support.label_ids[kept], 4)
-        expected = method.prepare(without).scores(support.embeddings[row : row + 1], found.settings)
+        expected = method.prepare(without).classifier(found.settings).logits(support.embeddings[row : row + 1])
         torch.testing.assert_close(found.scores[row : row + 1], expected, atol=1e-5, rtol=1e-5)
 
 
 def test_leaving_one_out_of_a_min_max_cache_hides_the_image_from_the_ends_too():
     support = small_support(each=3)
     method = Cache(METRIC, (0.5,), (2.0,), is_min_max=True)
-    (found,) = method.prepare(support).left_out()
+    (found,) = method.prepare(support).leave_one_out_scores()
     kept = torch.arange(12) != 5
     without = Support(support.embeddings[kept], support.label_ids[kept], 4)
-    expected = method.prepare(without).scores(support.embeddings[5:6], found.settings)
+    expected = method.prepare(without).classifier(found.settings).logits(support.embeddings[5:6])
     torch.testing.assert_close(found.scores[5:6], expected, atol=1e-5, rtol=1e-5)
 
 
@@ -131,9 +134,9 @@ def test_gda_is_the_published_formula():
     ridge = (len(apart) - 1) * covariance + covariance.trace() * torch.eye(DIM, dtype=torch.float64)
     precision = DIM * torch.linalg.pinv(ridge)
     bias = np.log(1 / 4) - torch.einsum("cd,de,ce->c", means, precision, means) / 2
-    found = Gda().prepare(support).scores(queries, {})
+    found = Gda().prepare(support).classifier({}).logits(queries)
     torch.testing.assert_close(found, (queries.double() @ precision @ means.T + bias).float(), atol=1e-5, rtol=1e-5)
-    assert torch.isfinite(Gda().prepare(small_support(each=1)).scores(queries, {})).all()
+    assert torch.isfinite(Gda().prepare(small_support(each=1)).classifier({}).logits(queries)).all()
 
 
 METHODS = {
@@ -145,37 +148,37 @@ METHODS = {
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
-@pytest.mark.parametrize("zero_shot", [None, ZeroShot(TEXTS)], ids=["alone", "fused"])
+@pytest.mark.parametrize("zero_shot", [None, LinearClassifier(TEXTS)], ids=["alone", "fused"])
 def test_fit_select_logits(method, zero_shot):
     rows, labels = clustered(4, 10, 31)
     queries, truth = clustered(4, 25, 32)
     selected = Fitted.fit(method, small_support(each=4), zero_shot=zero_shot).select(Validation(rows, labels))
-    logits = selected.logits(queries)
+    logits = selected.classifier.logits(queries)
     assert logits.shape == (100, 4)
     assert float((logits.argmax(1) == truth).float().mean()) > 0.6
     assert selected.choice.source == "validation"
-    hits = float((selected.logits(rows).argmax(1) == labels).double().mean())
+    hits = float((selected.classifier.logits(rows).argmax(1) == labels).double().mean())
     assert hits == pytest.approx(selected.choice.accuracy)
     order = torch.randperm(100, generator=torch.Generator().manual_seed(1))
-    torch.testing.assert_close(selected.logits(queries[order]), logits[order], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(selected.classifier.logits(queries[order]), logits[order], atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("each", "source"), [(3, "leave_one_out"), (1, "default")])
 def test_without_validation_images_the_choice_says_what_it_was_made_on(each, source):
     method = Discriminant(METRIC, class_texts=TEXTS)
-    selected = Fitted.fit(method, small_support(each=each), zero_shot=ZeroShot(TEXTS)).select(None)
+    selected = Fitted.fit(method, small_support(each=each), zero_shot=LinearClassifier(TEXTS)).select(None)
     assert selected.choice.source == source
-    assert torch.isfinite(selected.logits(unit(3, DIM, 4))).all()
+    assert torch.isfinite(selected.classifier.logits(unit(3, DIM, 4))).all()
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 def test_the_same_image_again_and_again_is_no_division_by_zero(method):
     rows, labels = clustered(4, 1, 1)
     support = Support(rows.repeat_interleave(3, dim=0), labels.repeat_interleave(3), 4)
-    selected = Fitted.fit(method, support, zero_shot=ZeroShot(TEXTS)).select(None)
-    assert torch.isfinite(selected.logits(rows)).all()
+    selected = Fitted.fit(method, support, zero_shot=LinearClassifier(TEXTS)).select(None)
+    assert torch.isfinite(selected.classifier.logits(rows)).all()
 
 
 def test_zero_shot_weights_of_another_class_list_are_refused():
     with pytest.raises(ConfigError, match="3 zero-shot weights for 4 classes"):
-        Fitted.fit(Gda(), small_support(), zero_shot=ZeroShot(TEXTS[:3]))
+        Fitted.fit(Gda(), small_support(), zero_shot=LinearClassifier(TEXTS[:3]))

@@ -8,9 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coder_core.coder import rerank
-from coder_core.coder.rerank import RerankCounts, fold_pairs, rerank_scores
+from coder_core.coder import reranking
+from coder_core.coder.pairs import candidate_keys
+from coder_core.coder.reranking import fold_pairs, rerank
 from coder_core.errors import FeatureFileError
+from coder_core.evaluation.predictions import RerankCounts, count_reranked
 from coder_core.texts.layout import TextLayout
 
 DIM = 16
@@ -28,6 +30,12 @@ def make_layout(by_pair, class_count):
 def unit(rows, seed):
     vectors = torch.randn(rows, DIM, generator=torch.Generator().manual_seed(seed))
     return torch.nn.functional.normalize(vectors, dim=1)
+
+
+def rerank_scores(images, competing, pairs):
+    """The scores by which a rerank orders."""
+    rows = pairs.find(candidate_keys(competing))
+    return reranking._scores(images, competing, rows, pairs.differences)
 
 
 def slow_scores(image, candidates, by_pair, vectors):
@@ -62,8 +70,8 @@ def problems(draw):
 
 def order_and_counts(images, top_ids, gated, folded):
     """What a rerank decided, and what happened."""
-    found = rerank.rerank(images, top_ids, gated, folded)
-    return found.order, found.counts
+    found = rerank(images, top_ids, gated, folded)
+    return found.order, count_reranked(found.details)
 
 
 @given(problems(), st.integers(1, 200))
@@ -72,12 +80,12 @@ def test_equals_the_loop_over_images_whatever_the_step(problem, at_once):
     layout, top_ids, gated, seed = problem
     images, texts = unit(len(top_ids), seed), unit(layout.text_count, seed + 1)
     folded = fold_pairs(texts, layout)
-    whole = rerank.VALUES_AT_ONCE
+    whole = reranking.VALUES_AT_ONCE
     try:
-        rerank.VALUES_AT_ONCE = at_once
+        reranking.VALUES_AT_ONCE = at_once
         order, counts = order_and_counts(images, top_ids, gated, folded)
     finally:
-        rerank.VALUES_AT_ONCE = whole
+        reranking.VALUES_AT_ONCE = whole
     for row, ids in enumerate(top_ids.tolist()):
         places = order[row].tolist()
         assert sorted(places) == list(range(len(ids)))
@@ -98,8 +106,8 @@ def test_equals_the_loop_over_images_whatever_the_step(problem, at_once):
 def test_missing_and_one_sided_pairs_are_counted(problem):
     layout, top_ids, gated, seed = problem
     folded = fold_pairs(unit(layout.text_count, 1), layout)
-    found = rerank.rerank(unit(len(top_ids), seed), top_ids, gated, folded)
-    counts = found.counts
+    found = rerank(unit(len(top_ids), seed), top_ids, gated, folded)
+    counts = count_reranked(found.details)
     wanted = missing = one_sided = incomplete = 0
     for row in gated.nonzero().squeeze(1).tolist():
         ids = top_ids[row].tolist()
@@ -126,7 +134,7 @@ def test_three_classes_by_hand():
     torch.testing.assert_close(scores, torch.tensor([[0.5, -1.45, 0.95]]), atol=1e-6, rtol=0)
     order, counts = order_and_counts(image, candidates, torch.tensor([True]), fold_pairs(texts, layout))
     assert order.tolist() == [[2, 0, 1]]
-    assert counts == RerankCounts(images=1, gated=1, changed=1, pairs_wanted=3)
+    assert counts == RerankCounts(1, 1, 1, 3, 0, 0, 0)
 
 
 def test_decides_as_the_loop_at_size():
@@ -172,7 +180,7 @@ def test_none_gated_moves_nothing_and_all_gated_counts_all():
     top_ids = torch.stack([torch.randperm(6, generator=torch.Generator().manual_seed(row)) for row in range(8)])
     order, counts = order_and_counts(images, top_ids, torch.zeros(8, dtype=torch.bool), folded)
     assert order.tolist() == [list(range(6))] * 8
-    assert counts == RerankCounts(images=8)
+    assert counts == RerankCounts(8, 0, 0, 0, 0, 0, 0)
     order, counts = order_and_counts(images, top_ids, torch.ones(8, dtype=torch.bool), folded)
     assert (counts.gated, counts.pairs_wanted, counts.images_incomplete) == (8, 80, 0)
     assert (order[:, 5] == 5).all()
@@ -206,8 +214,9 @@ def test_permuting_images_permutes_the_order_and_parts_add_up(problem, data):
     assert torch.equal(permuted, order[rows])
     assert same == counts
     cut = data.draw(st.integers(0, len(top_ids)))
-    halves = [rerank.rerank(images[p], top_ids[p], gated[p], folded) for p in (slice(0, cut), slice(cut, None))]
-    assert halves[0].counts + halves[1].counts == counts
+    halves = [rerank(images[p], top_ids[p], gated[p], folded) for p in (slice(0, cut), slice(cut, None))]
+    parts = [vars(count_reranked(half.details)) for half in halves]
+    assert vars(counts) == {name: parts[0][name] + parts[1][name] for name in parts[0]}
 
 
 def test_half_precision_images_are_scored_in_float32():

@@ -2,86 +2,36 @@
 
 The paper claims that denser neighbours classify better. Here that is measured: random subsets of every class's
 descriptions, by number and by kind, several draws each (`ablation_plan`), from the text embeddings at hand. The score
-is linear in the image, so the classifier of a subset is folded once, before any image is seen, and all of them score
+is linear in the image, so the classifier of a subset is folded once, before any image is read, and all of them score
 each chunk of images while it is in memory. Ours.
 """
 
-import statistics
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
-from numpy.typing import NDArray
+from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
 from coder_core.coder.classifier import LOGIT_SCALE
-from coder_core.coder.gate import DEFAULT_THRESHOLD, is_gated
 from coder_core.coder.heuristic import FoldedClassifier, fold_classifier
 from coder_core.coder.pairs import CANDIDATES
-from coder_core.coder.ranking import predict_topk, probabilities_of
-from coder_core.coder.rerank import FoldedPairs, fold_pairs, rerank
+from coder_core.coder.ranking import DEFAULT_THRESHOLD, is_gated, predict_topk, probabilities_of
+from coder_core.coder.reranking import FoldedPairs, fold_pairs, rerank
 from coder_core.errors import DatasetError
 from coder_core.evaluation.ablation_plan import AblationSetting, sample_layout
+from coder_core.evaluation.ablation_rows import AblationRow
 from coder_core.evaluation.intervals import wilson_interval
 from coder_core.evaluation.labels import LabelTable
 from coder_core.evaluation.predictions import STORED_CLASSES
+from coder_core.loops import each
 from coder_core.texts.kinds import DESCRIPTIVE_KINDS, TextKind
 from coder_core.texts.layout import TextLayout
 
-__all__ = ["AblationRow", "AblationSummary", "ablate", "summarise_draws"]
+__all__ = ["ImageChunk", "ablate"]
 
 ImageChunk = tuple[Sequence[str], Tensor]
 """Image ids and their `(images, dim)` L2-normalised embeddings."""
-
-
-class AblationRow(NamedTuple):
-    """How well one subset of texts classifies.
-
-    Args:
-        kinds: The kinds that count, joined by `+`.
-        texts_per_class: The limit of descriptive texts per class, None for all.
-        draw: Which random subset.
-        mean_texts: Descriptive texts per class that there really were, on average.
-        n: Images.
-        top1: Top-1 accuracy.
-        ci_low: Lower end of its 95 % Wilson interval, over images (the spread over draws shows the texts' part).
-        ci_high: Upper end.
-        top5: Top-5 accuracy.
-        mean_per_class_accuracy: Over the classes that have images.
-    """
-
-    kinds: str
-    texts_per_class: int | None
-    draw: int
-    mean_texts: float
-    n: int
-    top1: float
-    ci_low: float
-    ci_high: float
-    top5: float
-    mean_per_class_accuracy: float
-
-
-class AblationSummary(NamedTuple):
-    """All draws of one number and choice of texts.
-
-    Args:
-        kinds: The kinds that count, joined by `+`.
-        texts_per_class: The limit of descriptive texts per class, None for all.
-        draws: How many random subsets.
-        mean_texts: Descriptive texts per class that there really were, on average.
-        top1: Mean of the draws' top-1 accuracies.
-        top1_std: Their standard deviation (n - 1), None for a single draw.
-    """
-
-    kinds: str
-    texts_per_class: int | None
-    draws: int
-    mean_texts: float
-    top1: float
-    top1_std: float | None
 
 
 def ablate(
@@ -99,7 +49,7 @@ def ablate(
     """Classify a data set from every subset of texts.
 
     Args:
-        chunks: Image ids and embeddings, chunk by chunk; read once.
+        chunks: Image ids and embeddings, one chunk at a time; read once.
         text_embeddings: L2-normalised rows, one per column of the layout.
         layout: Of all texts.
         labels: The true classes of all images.
@@ -117,37 +67,19 @@ def ablate(
         FeatureFileError: The embeddings are not as many as the layout's columns.
     """
     second_look = _SecondLook(fold_pairs(text_embeddings, layout), threshold, candidates)
-    layouts = [sample_layout(layout, setting, seed=seed) for setting in settings]
-    classifiers = [fold_classifier(text_embeddings, part, logit_scale=logit_scale) for part in layouts]
+    layouts = [sample_layout(layout, setting, seed=seed) for setting in each(settings)]
+    classifiers = [fold_classifier(text_embeddings, part, logit_scale=logit_scale) for part in each(layouts)]
     sizes = np.zeros(layout.class_count, dtype=np.int64)
     hits = np.zeros((len(settings), 2, layout.class_count), dtype=np.int64)
-    for image_ids, images in chunks:
+    for image_ids, images in each(chunks):
         label_ids = _checked_labels(labels, image_ids, layout.class_count)
         sizes += np.bincount(label_ids, minlength=layout.class_count)
-        for own_hits, setting, classifier in zip(hits, settings, classifiers, strict=True):
+        for own_hits, setting, classifier in each(zip(hits, settings, classifiers, strict=True)):
             own_look = second_look if TextKind.ONE_TO_ONE in setting.kinds else None
             own_hits += _hits(_best_classes(images, classifier, own_look), label_ids, len(sizes))
     if not sizes.any():
         raise DatasetError("there are 0 images.", "ablation", "Classify at least one image.")
     return [_row(setting, part, own, sizes) for setting, part, own in zip(settings, layouts, hits, strict=True)]
-
-
-def summarise_draws(rows: Iterable[AblationRow]) -> list[AblationSummary]:
-    """Average over draws; one row per number and choice of texts, in order of first appearance."""
-    groups: dict[tuple[str, int | None], list[AblationRow]] = defaultdict(list)
-    for row in rows:
-        groups[row.kinds, row.texts_per_class].append(row)
-    return [
-        AblationSummary(
-            kinds=kinds,
-            texts_per_class=number,
-            draws=len(group),
-            mean_texts=statistics.fmean(row.mean_texts for row in group),
-            top1=statistics.fmean(row.top1 for row in group),
-            top1_std=statistics.stdev(row.top1 for row in group) if len(group) > 1 else None,
-        )
-        for (kinds, number), group in groups.items()
-    ]
 
 
 class _SecondLook(NamedTuple):
@@ -170,14 +102,16 @@ def _best_classes(
     return top_ids.gather(1, reranked.order)
 
 
-def _hits(top_ids: Int[Tensor, "images best"], label_ids: NDArray[np.int64], class_count: int) -> NDArray[np.int64]:
+def _hits(
+    top_ids: Int[Tensor, "images best"], label_ids: Int64[np.ndarray, " images"], class_count: int
+) -> Int64[np.ndarray, "2 classes"]:
     """Count, by true class, the images whose best class is right, and those with the true class among the best."""
     is_hit = top_ids.cpu().numpy() == label_ids[:, None]
     found = (is_hit[:, 0], is_hit.any(axis=1))
     return np.stack([np.bincount(label_ids[mask], minlength=class_count) for mask in found])
 
 
-def _checked_labels(labels: LabelTable, image_ids: Sequence[str], class_count: int) -> NDArray[np.int64]:
+def _checked_labels(labels: LabelTable, image_ids: Sequence[str], class_count: int) -> Int64[np.ndarray, " images"]:
     label_ids = labels.label_ids_of(image_ids)
     bad = np.flatnonzero((label_ids < 0) | (label_ids >= class_count))
     if len(bad):
@@ -190,7 +124,10 @@ def _checked_labels(labels: LabelTable, image_ids: Sequence[str], class_count: i
 
 
 def _row(
-    setting: AblationSetting, layout: TextLayout, hits: NDArray[np.int64], sizes: NDArray[np.int64]
+    setting: AblationSetting,
+    layout: TextLayout,
+    hits: Int64[np.ndarray, "2 classes"],
+    sizes: Int64[np.ndarray, " classes"],
 ) -> AblationRow:
     n, right, right5 = int(sizes.sum()), int(hits[0].sum()), int(hits[1].sum())
     has_images = sizes > 0

@@ -10,12 +10,13 @@ from typing import NamedTuple
 from jaxtyping import Float
 from torch import Tensor
 
-from coder_core.few_shot.cache import Cache
+from coder_core.coder.classifier import LinearClassifier
+from coder_core.few_shot.cache_adapter import Cache
 from coder_core.few_shot.discriminant import GAMMAS, SHRINKAGES, Discriminant
-from coder_core.few_shot.fitting import WEIGHTS, FewShotMethod, ZeroShot
+from coder_core.few_shot.fitting import WEIGHTS, FewShotMethod
 from coder_core.few_shot.gda import GDA_WEIGHTS, Gda
-from coder_core.few_shot.metric import TextMetric, fit_metric
 from coder_core.few_shot.nearest_mean import NearestMean
+from coder_core.few_shot.text_metric import TextMetric, fit_metric
 
 __all__ = ["FEW_SHOT_METHODS", "Described", "Planned", "Texts", "plan_methods"]
 
@@ -31,7 +32,7 @@ class Texts(NamedTuple):
 
     centred: TextMetric
     uncentred: TextMetric
-    zero_shot: ZeroShot | None
+    zero_shot: LinearClassifier | None
 
 
 class Planned(NamedTuple):
@@ -69,7 +70,7 @@ FEW_SHOT_METHODS: Mapping[str, Described] = {
         lambda texts: Planned(Cache(texts.uncentred, (1.0,), is_min_max=True)), "The same as in the released code."
     ),
     "lda": Described(
-        lambda _: Planned(Discriminant(None, (0.0,), SHRINKAGES, takes_mean_off=False, is_cosine=False)),
+        lambda _: Planned(Discriminant(None, (0.0,), SHRINKAGES, centre=False, is_cosine=False)),
         "Linear discriminant analysis of CLIP features, shrunk to the identity.",
     ),
     "gda": Described(lambda _: Planned(Gda(), GDA_WEIGHTS), "Wang et al., ICLR 2024."),
@@ -81,7 +82,7 @@ FEW_SHOT_METHODS: Mapping[str, Described] = {
 
 
 def plan_methods(
-    names: Sequence[str], text_embeddings: Float[Tensor, "texts dim"], *, zero_shot: ZeroShot | None
+    names: Sequence[str], text_embeddings: Float[Tensor, "texts dim"], *, zero_shot: LinearClassifier | None
 ) -> dict[str, Planned]:
     """Build methods by name; the texts are decomposed once for all.
 

@@ -23,6 +23,7 @@ import numpy as np
 from coder_core.baselines.waffle import random_phrases
 from coder_core.classes import ClassList
 from coder_core.errors import ConfigError, TextBankError
+from coder_core.loops import each
 from coder_core.texts.bank import TextBank
 from coder_core.texts.domains import Domain, fill
 from coder_core.texts.kinds import DESCRIPTIVE_KINDS, NAMING_KINDS, TextKind
@@ -86,7 +87,8 @@ def build_control(name: str, classes: ClassList, bank: TextBank, *, domain: Doma
         )
     control = CONTROLS[name]
     names = [row for row in table if control.keeps_names and row.kind in NAMING_KINDS]
-    made = [row._replace(source=f"control:{name}") for row in control.make(_Given(table, classes, domain, seed))]
+    given = _Given(table, classes, domain, seed)
+    made = [row._replace(source=f"control:{name}") for row in each(control.make(given), every=256)]
     in_order = sorted((*names, *made), key=lambda row: row.class_id)  # stable: of every class the name comes first
     return TextTable(rows=tuple(in_order), class_count=len(classes))
 

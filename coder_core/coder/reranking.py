@@ -14,19 +14,22 @@ texts, or with one direction only, contributes 0, as in the released code, and i
 """
 
 import math
-from dataclasses import dataclass, fields
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Float32, Int, Int64
+from numpy.typing import NDArray
 from torch import Tensor
 
-from coder_core.coder.folding import check_text_embeddings
 from coder_core.coder.pairs import CANDIDATES, candidate_keys, pair_keys
+from coder_core.coder.storable import Storable
+from coder_core.coder.vectors import check_text_embeddings, repeatable
+from coder_core.loops import each
 from coder_core.texts.layout import Columns, TextLayout
 
-__all__ = ["FoldedPairs", "RerankCounts", "Reranked", "fold_pairs", "rerank", "rerank_scores"]
+__all__ = ["FoldedPairs", "Reranked", "fold_pairs", "rerank"]
 
 IMAGES_AT_ONCE = 8_192
 """Images whose candidates are looked up together: enough to be worth a call, 16 MiB of embeddings."""
@@ -44,7 +47,7 @@ NO_KEY = torch.iinfo(torch.int64).max
 
 
 @dataclass(frozen=True, eq=False)
-class FoldedPairs:
+class FoldedPairs(Storable):
     """The one-to-one texts of all pairs of classes, one vector per unordered pair.
 
     Args:
@@ -53,9 +56,11 @@ class FoldedPairs:
         directions: In how many directions every key has texts: 2, 1, and 0 at the end.
     """
 
-    keys: Int[Tensor, " pairs_and_none"]
-    differences: Float[Tensor, "pairs_and_none dim"]
-    directions: Int[Tensor, " pairs_and_none"]
+    kind: ClassVar[str] = "folded_pairs"
+
+    keys: Int64[Tensor, " pairs_and_none"]
+    differences: Float32[Tensor, "pairs_and_none dim"]
+    directions: Int64[Tensor, " pairs_and_none"]
 
     def __len__(self) -> int:
         return int((self.directions == BOTH).sum())
@@ -65,31 +70,13 @@ class FoldedPairs:
         places = torch.searchsorted(self.keys, keys)
         return torch.where(torch.take(self.keys, places) == keys, places, len(self.keys) - 1)
 
-
-@dataclass(frozen=True)
-class RerankCounts:
-    """What happened to a set of images; counts of parts add up to the count of the whole.
-
-    Args:
-        images: All images.
-        gated: Those looked at again.
-        changed: Gated images whose best class is another one now.
-        pairs_wanted: Comparisons that gated images asked for: ten per image with five candidates.
-        pairs_missing: Those among them for which there is no text in either direction.
-        pairs_one_sided: Those among them for which there are texts in one direction only.
-        images_incomplete: Gated images with at least one missing or one-sided pair.
-    """
-
-    images: int = 0
-    gated: int = 0
-    changed: int = 0
-    pairs_wanted: int = 0
-    pairs_missing: int = 0
-    pairs_one_sided: int = 0
-    images_incomplete: int = 0
-
-    def __add__(self, other: "RerankCounts") -> "RerankCounts":
-        return RerankCounts(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+    def find_problem(self) -> str | None:
+        """Keys that do not ascend to `NO_KEY`, or numbers of directions that there are not."""
+        if self.keys[-1:].tolist() != [NO_KEY] or not bool((self.keys[1:] > self.keys[:-1]).all()):
+            return "its keys do not ascend to that of no pair"
+        if self.directions[-1] != 0 or not bool(((self.directions >= 0) & (self.directions <= BOTH)).all()):
+            return "a pair has texts in neither 0, 1 nor 2 directions"
+        return None
 
 
 class Reranked(NamedTuple):
@@ -111,18 +98,21 @@ class Reranked(NamedTuple):
     comparisons: int
 
     @property
-    def counts(self) -> RerankCounts:
-        """What happened, added up over the images."""
-        gated = int(self.gated.sum())
-        return RerankCounts(
-            images=len(self.order),
-            gated=gated,
-            changed=int((self.order[:, :1] != 0).sum()),
-            pairs_wanted=gated * self.comparisons,
-            pairs_missing=int(self.missing.sum()),
-            pairs_one_sided=int(self.one_sided.sum()),
-            images_incomplete=int((self.missing + self.one_sided > 0).sum()),
-        )
+    def details(self) -> dict[str, NDArray[np.generic]]:
+        """What happened, image by image: `(images,)` columns that stand beside the predictions.
+
+        `gated` and `changed` (the best class is another one now) are flags; `pairs_wanted` are the comparisons that the
+        image asks for (ten with five candidates, 0 where it was not looked at), `pairs_missing` those without a text in
+        either direction, `pairs_one_sided` those with texts in one direction only (int32).
+        """
+        gated = self.gated.cpu().numpy()
+        return {
+            "gated": gated,
+            "changed": (self.order[:, 0] != 0).cpu().numpy(),
+            "pairs_wanted": gated * np.int32(self.comparisons),
+            "pairs_missing": self.missing.cpu().numpy().astype(np.int32),
+            "pairs_one_sided": self.one_sided.cpu().numpy().astype(np.int32),
+        }
 
 
 def fold_pairs(text_embeddings: Float[Tensor, "texts dim"], layout: TextLayout) -> FoldedPairs:
@@ -139,7 +129,7 @@ def fold_pairs(text_embeddings: Float[Tensor, "texts dim"], layout: TextLayout) 
         FeatureFileError: The embeddings are not as many as the layout's columns.
     """
     check_text_embeddings(text_embeddings, layout)
-    held = {pair: columns for pair, columns in layout.by_pair.items() if len(columns)}
+    held = {pair: columns for pair, columns in each(layout.by_pair.items(), every=1024) if len(columns)}
     pairs = sorted({(min(pair), max(pair)) for pair in held})
     directions = torch.tensor([(pair in held) + (pair[::-1] in held) for pair in pairs] + [0])
     whole = (directions == BOTH).nonzero().squeeze(1)
@@ -184,7 +174,7 @@ def rerank(
     uncertain = gated.nonzero().squeeze(1)
     # Images of one best class ask for the same pairs: one after the other, those stay in the cache (1.5 times as fast).
     uncertain = uncertain.index_select(0, torch.argsort(top_ids[uncertain, 0]))
-    for images in torch.split(uncertain, IMAGES_AT_ONCE):
+    for images in each(torch.split(uncertain, IMAGES_AT_ONCE)):
         competing = top_ids.index_select(0, images)[:, :candidates]
         rows = pairs.find(candidate_keys(competing))
         scores = _scores(image_embeddings.index_select(0, images), competing, rows, pairs.differences)
@@ -196,35 +186,24 @@ def rerank(
     return Reranked(order, gated, missing, one_sided, math.comb(competitors, 2))
 
 
-def rerank_scores(
-    image_embeddings: Float[Tensor, "images dim"], competing: Int[Tensor, "images candidates"], pairs: FoldedPairs
-) -> Float[Tensor, "images candidates"]:
-    """Score every candidate against its rivals: a gather and a batched product, step by step.
-
-    Args:
-        image_embeddings: L2-normalised rows, any float type.
-        competing: Class ids of the candidates of every image, all different within a row.
-        pairs: Made by `fold_pairs`.
-
-    Returns:
-        Float32 scores, differences of cosines averaged over the rivals; 0 for a candidate without rivals or texts.
-    """
-    return _scores(image_embeddings, competing, pairs.find(candidate_keys(competing)), pairs.differences)
-
-
 def _scores(
     image_embeddings: Float[Tensor, "images dim"],
     competing: Int[Tensor, "images candidates"],
     rows: Int[Tensor, "images places"],
     differences: Float[Tensor, "pairs_and_none dim"],
 ) -> Float[Tensor, "images candidates"]:
+    """Score every candidate against its rivals: a gather and a batched product, one step at a time.
+
+    Returns:
+        Float32 differences of cosines averaged over the rivals; 0 for a candidate without rivals or texts.
+    """
     (count, width), dim = competing.shape, image_embeddings.shape[1]
     margins = differences.new_zeros(rows.shape)
     step = max(1, VALUES_AT_ONCE // max(1, dim * rows.shape[1]))
     gathered = differences.new_empty((min(step, count), rows.shape[1], dim))
-    for start in range(0, count if width > 1 else 0, step):
+    for start in each(range(0, count if width > 1 else 0, step)):
         part = slice(start, start + step)
-        images = image_embeddings[part].float().unsqueeze(1)
+        images = repeatable(image_embeddings[part].float()).unsqueeze(1)
         own = gathered[: len(images)]
         torch.index_select(differences, 0, rows[part].reshape(-1), out=own.flatten(0, 1))
         torch.matmul(images, own.transpose(1, 2), out=margins[part].unsqueeze(1))

@@ -11,11 +11,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["AddedClass", "ClassShift", "Sight", "compare_sights", "score_added"]
+from coder_core.loops import each
+
+__all__ = ["AddedClass", "ClassShift", "MethodPredictions", "find_class_shifts", "score_added"]
 
 
-class Sight(NamedTuple):
-    """What a method said about the images of a run.
+class MethodPredictions(NamedTuple):
+    """The decisions of a method on the images of a run, by name: two runs need not share label ids.
 
     Args:
         image_ids: Unique.
@@ -70,7 +72,7 @@ class AddedClass(NamedTuple):
     taken: int
 
 
-def compare_sights(before: Sight, after: Sight, added: Sequence[str]) -> list[ClassShift]:
+def find_class_shifts(before: MethodPredictions, after: MethodPredictions, added: Sequence[str]) -> list[ClassShift]:
     """Compare two runs class by class, over the images that both have.
 
     Args:
@@ -83,8 +85,8 @@ def compare_sights(before: Sight, after: Sight, added: Sequence[str]) -> list[Cl
     """
     tallies: dict[str, _Tally] = {}
     is_added = set(added)
-    row_of = {image_id: row for row, image_id in enumerate(after.image_ids)}
-    for row, image_id in enumerate(before.image_ids):
+    row_of = {image_id: row for row, image_id in each(enumerate(after.image_ids), every=4096)}
+    for row, image_id in each(enumerate(before.image_ids), every=1024):
         later = row_of.get(image_id)
         if later is None:
             continue
@@ -97,7 +99,7 @@ def compare_sights(before: Sight, after: Sight, added: Sequence[str]) -> list[Cl
     return sorted(shifts, key=lambda shift: (-shift.lost_to_added, -shift.lost, shift.class_name))
 
 
-def score_added(after: Sight, added: Sequence[str], shifts: Sequence[ClassShift]) -> list[AddedClass]:
+def score_added(after: MethodPredictions, added: Sequence[str], shifts: Sequence[ClassShift]) -> list[AddedClass]:
     """Score the added classes, in their order; one without images is not scored."""
     counts = Counter(after.labels)
     hits = Counter(label for label, is_hit in zip(after.labels, after.is_correct, strict=True) if is_hit)

@@ -9,15 +9,58 @@ paper's CODER; gamma -1 the Mahalanobis distance. The decomposition is made once
 in the eigenvectors' own coordinates, which changes no inner product.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 
+from coder_core.coder.storable import Storable
+from coder_core.coder.vectors import repeatable
 from coder_core.errors import ConfigError
 
-__all__ = ["TextMetric", "fit_metric"]
+__all__ = ["MetricSpace", "TextMetric", "fit_metric", "spaces_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class MetricSpace(Storable):
+    """Where the metric of the texts to one power is the plain inner product; without axes, CLIP's own space.
+
+    Args:
+        axes: Eigenvectors of the texts' covariance, in rows.
+        scales: What each coordinate is multiplied by.
+    """
+
+    kind: ClassVar[str] = "metric_space"
+
+    axes: Float64[Tensor, "dim dim"] | None = None
+    scales: Float64[Tensor, " dim"] | None = None
+
+    @property
+    def dim(self) -> int | None:
+        """Length of an embedding; None where any will do."""
+        return None if self.axes is None else len(self.axes)
+
+    def map(self, embeddings: Float[Tensor, "rows dim"]) -> Float32[Tensor, "rows dim"]:
+        """Bring embeddings into the space, and there to unit length.
+
+        Args:
+            embeddings: Rows of any length, of any float type; L2-normalised where the space is CLIP's own.
+
+        Returns:
+            Float32 unit rows.
+        """
+        if self.axes is None or self.scales is None:
+            return repeatable(embeddings.float())
+        rows = repeatable(embeddings.double())
+        mapped = (rows @ self.axes.T.to(rows.device)) * self.scales.to(rows.device)
+        return torch.nn.functional.normalize(mapped, dim=1).float()
+
+    def find_problem(self) -> str | None:
+        """Axes without scales, or scales without axes."""
+        return None if (self.axes is None) == (self.scales is None) else "it has either no axes or no scales"
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,27 +68,19 @@ class TextMetric:
     """Spectrum of the texts.
 
     Args:
-        variances: `(dim,)` float64 eigenvalues, ascending, the largest scaled to 1; 0 where texts do not vary.
-        axes: `(dim, dim)` float64 eigenvectors in columns.
-        is_centred: Whether the texts' mean was taken off.
+        variances: Eigenvalues, ascending, the largest scaled to 1; 0 where texts do not vary.
+        axes: Eigenvectors in rows.
     """
 
-    variances: Float[Tensor, " dim"]
-    axes: Float[Tensor, "dim dim"]
-    is_centred: bool
+    variances: Float64[Tensor, " dim"]
+    axes: Float64[Tensor, "dim dim"]
 
-    def map(
-        self, embeddings: Float[Tensor, "rows dim"], *, gamma: float, shrinkage: float = 0.0
-    ) -> Float[Tensor, "rows dim"]:
-        """Bring embeddings into the space where the metric is the plain inner product, and to unit length.
+    def space(self, gamma: float, *, shrinkage: float = 0.0) -> MetricSpace:
+        """Make the space of one power.
 
         Args:
-            embeddings: Rows, any length.
             gamma: Power of the covariance; 0 leaves all cosines as they are.
             shrinkage: Added to the variances (of which the largest is 1), 0 or more: `(C + shrinkage I)^(gamma/2)`.
-
-        Returns:
-            Float32 unit rows.
 
         Raises:
             ConfigError: Texts that do not vary in every direction (fewer texts than dimensions, say) have no negative
@@ -61,8 +96,12 @@ class TextMetric:
                 "Use gamma 0 or more, or add shrinkage, or more texts than dimensions.",
             )
         powers = torch.where(spread > 0, spread, 1.0).pow(gamma / 2) * (spread > 0 if gamma > 0 else 1.0)
-        mapped = (embeddings.double() @ self.axes.to(embeddings.device)) * powers.to(embeddings.device)
-        return torch.nn.functional.normalize(mapped, dim=1).float()
+        return MetricSpace(self.axes, powers)
+
+
+def spaces_of(metric: TextMetric | None, gammas: Sequence[float]) -> dict[float, MetricSpace]:
+    """Make the space of every power; without a metric each is CLIP's own."""
+    return {gamma: MetricSpace() if metric is None else metric.space(gamma) for gamma in gammas}
 
 
 def fit_metric(text_embeddings: Float[Tensor, "texts dim"], *, is_centred: bool = True) -> TextMetric:
@@ -79,11 +118,11 @@ def fit_metric(text_embeddings: Float[Tensor, "texts dim"], *, is_centred: bool 
     if is_centred:
         texts = texts - texts.mean(dim=0) if len(texts) else texts
     gram = texts.T @ texts / max(1, len(texts))
-    variances, axes = torch.linalg.eigh(gram)
+    variances, vectors = torch.linalg.eigh(gram)
     largest = float(variances.max())
     if not len(texts) or largest < torch.finfo(torch.float32).eps:
         raise ConfigError(
             f"{len(texts)} texts do not vary: they give no metric.", "few_shot", "Describe the classes in words."
         )
     noise = len(gram) * torch.finfo(torch.float64).eps * largest
-    return TextMetric(torch.where(variances > noise, variances, 0.0) / largest, axes, is_centred)
+    return TextMetric(torch.where(variances > noise, variances, 0.0) / largest, vectors.T.contiguous())

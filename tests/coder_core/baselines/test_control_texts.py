@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coder_core.baselines.clip import build_clip
-from coder_core.baselines.controls import CONTROLS, build_control, derange
+from coder_core.baselines.control_texts import CONTROLS, build_control, derange
 from coder_core.baselines.waffle import random_phrases
 from coder_core.classes import ClassList
 from coder_core.coder.heuristic import fold_classifier

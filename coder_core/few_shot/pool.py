@@ -1,4 +1,4 @@
-"""The protocol of a few-shot evaluation: one draw of labelled images, every method fitted and selected on it.
+"""The labelled images of a few-shot evaluation: draws of support and validation, every method selected on each.
 
 Test images come in after that, as embeddings without labels.
 """
@@ -11,12 +11,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from coder_core.coder.classifier import LinearClassifier
 from coder_core.errors import LabelLeakError
 from coder_core.evaluation.labels import LabelTable
 from coder_core.few_shot.draws import Draw
 from coder_core.few_shot.examples import Support, Validation, build_support, build_validation
-from coder_core.few_shot.fitting import Fitted, Selected, ZeroShot
-from coder_core.few_shot.registry import Planned
+from coder_core.few_shot.few_shot_methods import Planned
+from coder_core.few_shot.fitting import Fitted, Selected
+from coder_core.loops import each
 
 __all__ = ["Pool", "build_pool", "select_methods"]
 
@@ -84,7 +86,7 @@ def build_pool(
 
 
 def select_methods(
-    pool: Pool, draw: Draw, methods: Mapping[str, Planned], *, zero_shot: ZeroShot | None
+    pool: Pool, draw: Draw, methods: Mapping[str, Planned], *, zero_shot: LinearClassifier | None
 ) -> dict[str, Selected]:
     """Fit every method on the draw's support and select its settings on the draw's validation images.
 
@@ -96,5 +98,5 @@ def select_methods(
         name: Fitted.fit(planned.method, support, zero_shot=zero_shot, search_weights=planned.weights).select(
             validation
         )
-        for name, planned in methods.items()
+        for name, planned in each(methods.items())
     }

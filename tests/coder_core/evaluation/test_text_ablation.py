@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from coder_core.classes import ClassList
 from coder_core.coder.heuristic import fold_classifier
-from coder_core.coder.rerank import fold_pairs
+from coder_core.coder.reranking import fold_pairs
 from coder_core.errors import ConfigError, DatasetError
-from coder_core.evaluation.ablation import AblationRow, AblationSummary, ablate, summarise_draws
 from coder_core.evaluation.ablation_plan import (
     DRAWS,
     KIND_STEPS,
@@ -21,9 +20,11 @@ from coder_core.evaluation.ablation_plan import (
     plan_ablation,
     sample_layout,
 )
+from coder_core.evaluation.ablation_rows import AblationRow, AblationSummary, summarise_draws
 from coder_core.evaluation.labels import LabelTable
 from coder_core.evaluation.metrics import evaluate
-from coder_core.evaluation.predictions import build_predictions, rerank_predictions
+from coder_core.evaluation.predicting import build_predictions, rerank_predictions
+from coder_core.evaluation.text_ablation import ablate
 from coder_core.texts.bank import ClassTexts, TextBank
 from coder_core.texts.domains import load_domains
 from coder_core.texts.kinds import TextKind
@@ -109,8 +110,8 @@ def test_a_row_is_what_a_classifier_of_those_texts_alone_gives(kinds):
         logits = fold_classifier(TEXTS, layout, logit_scale=8.0).logits(EMBEDDINGS)
         predictions = build_predictions(logits, IDS, method="coder")
         if TextKind.ONE_TO_ONE in kinds:
-            predictions, counts = rerank_predictions(predictions, EMBEDDINGS, fold_pairs(TEXTS, LAYOUT), threshold=0.3)
-            assert counts.counts.changed > 0
+            predictions = rerank_predictions(predictions, EMBEDDINGS, fold_pairs(TEXTS, LAYOUT), threshold=0.3)
+            assert predictions.details["changed"].any()
         top1, top5, mean = evaluate(predictions, LABELS, CLASSES)
         assert (row.top1, row.top5, row.mean_per_class_accuracy) == pytest.approx((top1.value, top5.value, mean.value))
         assert (row.n, row.ci_low, row.ci_high) == (90, top1.ci_low, top1.ci_high)

@@ -1,0 +1,217 @@
+"""All kinds of classifier, put together again from their states, and one way to predict with any of them.
+
+    state = classifier.state()                      # plain settings and tensors: JSON and safetensors, say
+    again = restore_classifier(state)               # the same logits, bit for bit
+    predictions = predict_with(again, image_embeddings, image_ids, method="coder")
+
+The two kinds that are made of other classifiers live here, beside the list of all kinds that they may be made of.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from jaxtyping import Float
+from torch import Tensor
+
+from coder_core.coder.classifier import Classifier, ClassifierShape, ClassifierState, LinearClassifier
+from coder_core.coder.heuristic import FoldedClassifier
+from coder_core.coder.neighbours import NeighbourClassifier
+from coder_core.coder.pairs import CANDIDATES
+from coder_core.coder.ranking import DEFAULT_THRESHOLD
+from coder_core.coder.reranking import FoldedPairs
+from coder_core.coder.second_round import SecondRoundClassifier
+from coder_core.coder.storable import Storable
+from coder_core.errors import ClassifierStateError
+from coder_core.evaluation.predicting import build_predictions, rerank_predictions
+from coder_core.evaluation.predictions import HONEST, RERANK_METHOD, STAGE1_METHOD, STORED_CLASSES, Predictions
+from coder_core.few_shot.cache_adapter import CacheClassifier
+from coder_core.few_shot.discriminant import DiscriminantClassifier
+from coder_core.few_shot.gda import GdaClassifier
+from coder_core.few_shot.nearest_mean import NearestMeanClassifier
+
+__all__ = ["CLASSIFIERS", "FusedClassifier", "RerankClassifier", "predict_with", "restore_classifier"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Composite(Storable):
+    """Made of classifiers of any kind."""
+
+    @classmethod
+    def restore_part(cls, wanted: type[Any], state: ClassifierState) -> Any:
+        """Put a part together: a classifier of whatever kind its state says, or what its field says."""
+        return restore_classifier(state) if wanted is Classifier else super().restore_part(wanted, state)
+
+
+@dataclass(frozen=True, eq=False)
+class FusedClassifier(_Composite):
+    """Zero-shot logits and few-shot scores, added up: `logits = zero_shot + weight * few_shot`.
+
+    Source: Zhang et al., ECCV 2022, section 3.1 (Tip-Adapter's residual).
+
+    Args:
+        zero_shot: What texts say.
+        few_shot: What support images say, of the same classes.
+        weight: Of the few-shot scores.
+    """
+
+    kind: ClassVar[str] = "fused"
+
+    zero_shot: Classifier
+    few_shot: Classifier
+    weight: float
+
+    @property
+    def shape(self) -> ClassifierShape:
+        """That of both parts."""
+        return self.zero_shot.shape
+
+    def logits(self, image_embeddings: Float[Tensor, "images dim"]) -> Float[Tensor, "images classes"]:
+        """Score images.
+
+        Args:
+            image_embeddings: L2-normalised rows, on the device of both parts; any float type.
+        """
+        return self.zero_shot.logits(image_embeddings) + self.weight * self.few_shot.logits(image_embeddings)
+
+    def find_problem(self) -> str | None:
+        """Parts of other classes or dimensions than each other."""
+        shapes = self.zero_shot.shape, self.few_shot.shape
+        return None if shapes[0] == shapes[1] else f"its parts have {shapes[0]} and {shapes[1]}"
+
+
+@dataclass(frozen=True, eq=False)
+class RerankClassifier(_Composite):
+    """CODER*: a first stage, and one-to-one texts that decide between the best classes of uncertain images.
+
+    Source: Yi et al., CVPR 2024, one-to-one rerank.
+
+    Args:
+        stage1: What looks at every image: CODER, as a rule.
+        pairs: The one-to-one texts, made by `fold_pairs`.
+        threshold: Images whose softmax gap is below it are looked at again; 0 or more.
+        candidates: How many of the best classes compete; at least 2.
+    """
+
+    kind: ClassVar[str] = "rerank"
+
+    stage1: Classifier
+    pairs: FoldedPairs
+    threshold: float = DEFAULT_THRESHOLD
+    candidates: int = CANDIDATES
+
+    @property
+    def shape(self) -> ClassifierShape:
+        """That of the first stage."""
+        return self.stage1.shape
+
+    def logits(self, image_embeddings: Float[Tensor, "images dim"]) -> Float[Tensor, "images classes"]:
+        """Score images by the first stage alone: a rerank makes an order and no logits. `predict` gives that order."""
+        return self.stage1.logits(image_embeddings)
+
+    def predict(
+        self,
+        image_embeddings: Float[Tensor, "images dim"],
+        image_ids: Sequence[str],
+        *,
+        method: str = RERANK_METHOD,
+        k: int = STORED_CLASSES,
+        protocol: str = HONEST,
+    ) -> Predictions:
+        """Predict by the first stage and look at uncertain images again, as `rerank_predictions` does.
+
+        Args:
+            image_embeddings: L2-normalised rows, on the device of the first stage and the pairs.
+            image_ids: One per row, all different.
+            method: The name of the result.
+            k: Classes to keep; at least `candidates`, or fewer compete.
+            protocol: The protocol of the result.
+        """
+        logits = self.stage1.logits(image_embeddings)
+        stage1 = build_predictions(logits, image_ids, method=STAGE1_METHOD, k=k, protocol=protocol)
+        return rerank_predictions(
+            stage1,
+            image_embeddings,
+            self.pairs,
+            threshold=self.threshold,
+            candidates=self.candidates,
+            method=method,
+        )
+
+    def find_problem(self) -> str | None:
+        """Pairs of another dimension than the first stage, a negative threshold, or too few candidates."""
+        if self.pairs.differences.shape[1] != self.shape.dim:
+            return f"its pairs have {self.pairs.differences.shape[1]} dimensions, its first stage {self.shape.dim}"
+        if not self.threshold >= 0 or self.candidates < 2:
+            return f"a threshold of {self.threshold} and {self.candidates} candidates"
+        return None
+
+
+CLASSIFIERS: Mapping[str, type[Classifier]] = {
+    classifier.kind: classifier
+    for classifier in (
+        LinearClassifier,
+        FoldedClassifier,
+        NeighbourClassifier,
+        SecondRoundClassifier,
+        RerankClassifier,
+        NearestMeanClassifier,
+        CacheClassifier,
+        DiscriminantClassifier,
+        GdaClassifier,
+        FusedClassifier,
+    )
+}
+"""Every kind of classifier by its name. CLIP, its ensemble and VCD are `linear`, CODER and the controls `folded`, the
+variants `neighbours` or `second_round`, the rerank `rerank`; the others are few-shot, `fused` where zero-shot logits
+stand beside."""
+
+
+def restore_classifier(state: ClassifierState, *, device: str = "cpu") -> Classifier:
+    """Put a classifier of any kind together again: the same logits on the same images, bit for bit.
+
+    Args:
+        state: Made by `Classifier.state()`, whatever it was stored as in between.
+        device: Where it shall compute. Bits are the same on the device and machine that it was taken apart on; others
+            round otherwise.
+
+    Raises:
+        ClassifierStateError: There is no such kind, or the state's pieces are missing, left over, damaged, or do not
+            fit each other.
+    """
+    if state.kind not in CLASSIFIERS:
+        raise ClassifierStateError(
+            f"unknown kind {state.kind!r}.", "state of a classifier", f"There are: {', '.join(CLASSIFIERS)}."
+        )
+    tensors = {name: tensor.to(device) for name, tensor in state.tensors.items()}
+    return CLASSIFIERS[state.kind].from_state(state._replace(tensors=tensors))
+
+
+def predict_with(
+    classifier: Classifier,
+    image_embeddings: Float[Tensor, "images dim"],
+    image_ids: Sequence[str],
+    *,
+    method: str,
+    k: int = STORED_CLASSES,
+    protocol: str = HONEST,
+) -> Predictions:
+    """Predict with a classifier of any kind.
+
+    Args:
+        classifier: Built, selected or restored.
+        image_embeddings: L2-normalised rows, on the device of the classifier; any float type.
+        image_ids: One per row, all different.
+        method: The name of the result.
+        k: Classes to keep; more than there are means all.
+        protocol: The protocol of the result.
+
+    Returns:
+        Predictions on the CPU; of a rerank with its `details`, image by image.
+
+    Raises:
+        DatasetError: There are not as many ids as rows, or an id occurs twice.
+    """
+    if isinstance(classifier, RerankClassifier):
+        return classifier.predict(image_embeddings, image_ids, method=method, k=k, protocol=protocol)
+    return build_predictions(classifier.logits(image_embeddings), image_ids, method=method, k=k, protocol=protocol)

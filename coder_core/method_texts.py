@@ -1,0 +1,47 @@
+"""Which kinds of text each zero-shot method reads. Needs no torch: what is to be written is planned before any tensor.
+
+`methods` builds the classifiers of the same names.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+from coder_core.errors import ConfigError
+from coder_core.texts.kinds import DESCRIPTIVE_KINDS, NAMING_KINDS, TextKind
+
+__all__ = ["METHOD_KINDS", "kinds_of_method", "kinds_of_methods"]
+
+CODER_KINDS = (*NAMING_KINDS, *DESCRIPTIVE_KINDS)
+
+METHOD_KINDS: Mapping[str, tuple[TextKind, ...]] = {
+    "clip": (TextKind.CLASS_NAME,),
+    "clip_ensemble": (TextKind.TEMPLATE,),
+    "vcd": (TextKind.CLASS_NAME, TextKind.ATTRIBUTE),
+    "coder": CODER_KINDS,
+    "coder_top_m": CODER_KINDS,
+    "coder_softmax": CODER_KINDS,
+    "coder_euclidean": CODER_KINDS,
+    "coder_mahalanobis": CODER_KINDS,
+    "coder_shrunk": CODER_KINDS,
+    "coder_second_round": CODER_KINDS,
+}
+"""The kinds of text that a method's score reads."""
+
+
+def kinds_of_method(name: str) -> tuple[TextKind, ...]:
+    """Look up the kinds of text that a method needs.
+
+    Raises:
+        ConfigError: There is no such method; names the nearest one and all there are.
+    """
+    if name in METHOD_KINDS:
+        return METHOD_KINDS[name]
+    close = difflib.get_close_matches(name, list(METHOD_KINDS), n=1)
+    hint = f"Did you mean {close[0]!r}? " if close else ""
+    raise ConfigError(f"unknown method {name!r}.", "methods", f"{hint}There are: {', '.join(METHOD_KINDS)}.")
+
+
+def kinds_of_methods(names: Iterable[str]) -> tuple[TextKind, ...]:
+    """Collect the kinds of text that several methods need, in the order of `TextKind`."""
+    needed = frozenset(kind for name in names for kind in kinds_of_method(name))
+    return tuple(kind for kind in TextKind if kind in needed)
