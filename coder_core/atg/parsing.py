@@ -9,11 +9,10 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from coder_core.atg.answer_json import Block, read_json_blocks
-from coder_core.atg.answer_lines import Line, read_lines
-from coder_core.atg.faults import Fault, Problem, bounded
+from coder_core.atg.answer_formats import Block, Line, read_json_blocks, read_lines
 from coder_core.atg.names import NameSet, is_echo, is_same_name
-from coder_core.atg.phrases import NAME_KINDS, fit_phrases, visible_text
+from coder_core.atg.phrase_cleaning import NAME_KINDS, fit_phrases, visible_text
+from coder_core.llm.faults import Fault, Problem, bounded
 from coder_core.texts.kinds import TextKind
 
 __all__ = ["MAX_ANSWER_CHARACTERS", "NO_OTHERS", "Phrases", "Subject", "parse_answer"]
@@ -187,5 +186,5 @@ def _position(block: Block, names: tuple[str, ...], current: int | None) -> int 
     keys = [NameSet.key(name) for name in names]
     if found:
         return keys.index(found[0])
-    said = block.header.casefold().strip(" :")
-    return next((position for position, words in enumerate(_POSITIONS) if said in words), current)
+    header = block.header.casefold().strip(" :")
+    return next((position for position, words in enumerate(_POSITIONS) if header in words), current)

@@ -5,15 +5,17 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from coder_core.atg.completions import CompletionLedger
-from coder_core.atg.direct import DirectBuyer
 from coder_core.atg.generation_report import merge_reports
 from coder_core.atg.generator import Generated, estimate_generation, generate_phrases
-from coder_core.atg.planning import chunk_class_ids
-from coder_core.atg.requests import Sampling
-from coder_core.atg.settings import GeneratorSpec, LlmRuntime
+from coder_core.atg.generator_spec import GeneratorSpec
+from coder_core.atg.questions import chunk_class_ids, plan_questions
 from coder_core.classes import ClassList
 from coder_core.errors import ConfigError
+from coder_core.llm.chat_requests import Sampling
+from coder_core.llm.completion_ledger import CompletionLedger
+from coder_core.llm.direct_completions import DirectCompletions
+from coder_core.llm.llm_runtime import LlmRuntime
+from coder_core.llm.pricing import find_price, load_prices, worst_cost_usd
 from coder_core.texts.domains import find_domain, load_domains
 from coder_core.texts.kinds import TextKind
 from coder_core.texts.phrases import source_of
@@ -33,8 +35,8 @@ class World:
         self.server, self.ledger, self.make_runtime = server, ledger, make_runtime
 
     def generate(self, classes: ClassList = CLASSES, spec: GeneratorSpec = SPEC, **options: object) -> Generated:
-        buyer = DirectBuyer(self.ledger, self.make_runtime(self.server.url))
-        return generate_phrases(classes, spec, ledger=self.ledger, **{"buyer": buyer, "similarity": None, **options})
+        source = DirectCompletions(self.ledger, self.make_runtime(self.server.url))
+        return generate_phrases(classes, spec, ledger=self.ledger, **{"source": source, "similarity": None, **options})
 
 
 @pytest.fixture
@@ -47,7 +49,7 @@ def test_all_kinds_come_back_as_a_bank_in_class_order(world: World) -> None:
     bank, report = world.generate(pairs=[(1, 0), (0, 1), (0, 4)])
     assert len(bank.classes) == 5
     assert bank.classes[1].attributes[0] == "attribute 0 of tiger shark 0"
-    assert bank.classes[2] == bank.classes[3]  # one name, one purchase
+    assert bank.classes[2] == bank.classes[3]  # one name, one account
     assert sorted(bank.one_to_one) == [(0, 1), (0, 4), (1, 0), (4, 0)]
     assert source_of(bank.classes[0].synonyms[0]) == "llm:gpt-4o-mini"
     assert len(world.server.calls) == report.calls == 3 * 4 + 2
@@ -89,13 +91,13 @@ def test_nothing_is_paid_twice(world: World) -> None:
 def test_nothing_bought_is_read_from_the_ledger_alone(world: World) -> None:
     world.generate(ClassList(("lion", "puma")), pairs=[(0, 1)])
     calls = len(world.server.calls)
-    bank, report = world.generate(buyer=None, pairs=[(0, 4), (0, 1)])
+    bank, report = world.generate(source=None, pairs=[(0, 4), (0, 1)])
     assert len(world.server.calls) == calls
     assert bank.classes[0].attributes
     assert not bank.classes[1].attributes
     assert report.reused == 3 * 2 + 1
     assert {text.class_name for text in report.failed if text.rival_id is None} == {"tiger_shark", "crane"}
-    assert {text.fault for text in report.failed} == {"not_bought"}
+    assert {text.fault for text in report.failed} == {"unanswered"}
 
 
 def test_chunks_add_up_to_the_whole(world: World) -> None:
@@ -105,7 +107,7 @@ def test_chunks_add_up_to_the_whole(world: World) -> None:
     assert not parts[0].bank.classes[4].attributes
     merged = merge_reports([part.report for part in parts])
     assert merged.calls == len(world.server.calls) == 3 * 4
-    whole = world.generate(buyer=None)
+    whole = world.generate(source=None)
     assert len(world.server.calls) == 3 * 4
     assert not whole.report.failed
     assert merged.generated == whole.report.reused == 3 * 5
@@ -124,14 +126,20 @@ def test_a_dry_run_says_what_it_would_cost_and_asks_nobody(world: World) -> None
     estimate = estimate_generation(CLASSES, SPEC, ledger=world.ledger, runtime=runtime, pairs=[(0, 1)])
     assert (estimate.calls, estimate.reused, estimate.max_further_calls) == (13, 0, 4 * 5)
     assert estimate.is_priced
-    assert 0 < estimate.cost_usd < 0.01
+    assert estimate.completion_tokens == 14 * 90  # one answer of two lists
+    assert 10 < estimate.prompt_tokens / 13 < 400
+    price = find_price(SPEC.model, load_prices())
+    assert estimate.cost_usd == pytest.approx(price.cost_usd(estimate.prompt_tokens, estimate.completion_tokens))
+    worst = (worst_cost_usd(request, price, max_tokens=512) for request in plan_questions(CLASSES, SPEC).requests)
+    assert estimate.cost_usd < sum(worst)
+    assert "13 calls (0 answers are held)" in str(estimate)
     assert not world.server.calls
     world.generate(ClassList(("lion",)))
     later = estimate_generation(CLASSES, SPEC, ledger=world.ledger, runtime=runtime, pairs=[(0, 1)])
     assert (later.calls, later.reused) == (10, 3)
 
 
-def test_a_purchase_of_the_whole_list_leaves_one_part(world: World) -> None:
+def test_a_account_of_the_whole_list_leaves_one_part(world: World) -> None:
     for name in ("lion", "puma", "okapi"):
         world.generate(ClassList((name,)))
     assert len(world.ledger.store.list("ledgers/completions")) == 1
