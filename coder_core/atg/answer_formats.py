@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from coder_core.atg.reasoning import is_reasoning_name
+
 __all__ = ["Block", "Line", "answer_schema", "bare_text", "read_json_blocks", "read_lines", "write_json_answer"]
 
 _MARKERS = re.compile(
@@ -47,6 +49,8 @@ _QUOTES = {
 }
 """Opening sign -> closing sign, in the writing of English, German, French, Russian, Chinese and Japanese."""
 _TRAILING = " \t.;,、。"
+_WRAPPERS = ("answers", "answer", "final_answer", "final", "response", "output", "result")
+"""Keys under which a model puts its answer, beside its thoughts."""
 _MAX_MARKERS = 3
 """A line such as `- 1. (a) text` carries three."""
 
@@ -109,7 +113,7 @@ def _json_pieces(answer: str) -> Iterator[str]:
 
 
 def _blocks(value: dict[str, Any] | list[Any]) -> Iterator[Block]:
-    subjects = value.get("answers", value) if isinstance(value, dict) else value
+    subjects = next((found for key in _WRAPPERS if (found := _nested(value, key)) is not None), value)
     if isinstance(subjects, dict):
         yield from _subject(subjects)
     elif isinstance(subjects, list) and subjects and all(isinstance(item, dict) for item in subjects):
@@ -119,9 +123,19 @@ def _blocks(value: dict[str, Any] | list[Any]) -> Iterator[Block]:
         yield from _block("", subjects)
 
 
+def _nested(value: dict[str, Any] | list[Any], key: str) -> dict[str, Any] | list[Any] | None:
+    found = value.get(key) if isinstance(value, dict) else None
+    return found if isinstance(found, dict | list) else None
+
+
 def _subject(value: dict[str, Any]) -> Iterator[Block]:
     name = value.get("class")
-    lists = [items for items in value.values() if isinstance(items, list)]
+    value = {key: items for key, items in value.items() if not is_reasoning_name(key)}
+    lists = (
+        [value["items"]]
+        if isinstance(value.get("items"), list)
+        else [item for item in value.values() if isinstance(item, list)]
+    )
     if isinstance(name, str) and len(lists) == 1:
         yield from _block(name, lists[0], is_echo=True)
         return

@@ -186,18 +186,15 @@ class _Answers:
 
     def fetch(self, requests: Sequence[TextRequest]) -> dict[str, Found]:
         """Get the phrases of requests: held, asked for, or the reason why not."""
-        if self.source is not None and self.account.stop is None:
-            self.account.include(self.source.complete(requests))
-        else:
-            missing = {request.key for request in self.ledger.missing(requests)}
-            self.account.reused |= {request.key for request in requests} - missing - self.account.generated
-        answers = self.ledger.answers(requests)
-        return {request.key: self._read(request, answers) for request in requests}
+        found: dict[str, Found] = self.ledger.usable(requests)
+        self.account.reused |= found.keys() - self.account.generated
+        missing = [request for request in requests if request.key not in found]
+        if missing and self.source is not None and self.account.stop is None:
+            self.account.include(self.source.complete(missing))
+            found |= self.ledger.usable(missing)
+        return {request.key: found.get(request.key) or self._why_not(request) for request in requests}
 
-    def _read(self, request: TextRequest, answers: Mapping[str, str]) -> Found:
-        answer = answers.get(request.key)
-        if answer is not None:
-            return request.read(answer, is_held=True)
+    def _why_not(self, request: TextRequest) -> Problem:
         default = self.account.stop or Problem(Fault.UNANSWERED, "the ledger has no answer, and nobody was asked.")
         return self.account.problems.get(request.key, default)
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from coder_core.atg.answer_formats import bare_text
 from coder_core.atg.names import is_same_name
+from coder_core.atg.reasoning import is_soliloquy
 from coder_core.texts.kinds import TextKind
 from coder_core.texts.phrases import unique_phrases
 
@@ -68,12 +69,13 @@ def fit_phrases(items: Iterable[str], kind: TextKind, *, names: tuple[str, ...])
 
 def _fit_description(item: str) -> str:
     phrase = bare_text(_one_line(item))
-    return _LEAD_IN.sub("", phrase).strip() if not phrase.endswith("?") else ""
+    return "" if phrase.endswith("?") or is_soliloquy(phrase) else _LEAD_IN.sub("", phrase).strip()
 
 
 def _fit_name(item: str) -> str:
     name = bare_text(_EXPLANATION.sub("", bare_text(_one_line(item))))
-    return name if len(name.split()) <= MAX_NAME_WORDS and not name.endswith("?") else ""
+    is_name = len(name.split()) <= MAX_NAME_WORDS and not name.endswith("?") and not is_soliloquy(name)
+    return name if is_name else ""
 
 
 def _one_line(item: str) -> str:

@@ -1,19 +1,22 @@
 """The completions ledger: every good answer that was ever paid for, and an account of the bad ones.
 
-A row is an answer that ended by itself, is about what was asked and can be read; nothing else gets in, because a key
-that is held is never asked for again. Bad answers were often paid for, too: they are rows of `completion_failures`,
-which nobody looks up and everybody can add up.
+A row of `completions` is an answer that ended by itself, is about what was asked and could be read when it came. All
+other answers were often paid for, too: they are rows of `completion_failures`, with what was wrong with them, so that
+everything that was spent can be added up. How an answer is read gets better with time, and it is no part of the key: so
+every answer is judged again by whoever asks. One of `completions` that can no longer be used is asked for again, one of
+`completion_failures` that can be used by now is.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from datetime import UTC, datetime
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from coder_core.fingerprint import key_of
 from coder_core.llm.chat_requests import CompletionRequest, RequestRecord
-from coder_core.llm.faults import Problem
+from coder_core.llm.faults import Fault, Problem
 from coder_core.storage.ledger import Ledger
 from coder_core.storage.store import Store
 
@@ -23,8 +26,12 @@ COMPLETIONS = "completions"
 FAILURES = "completion_failures"
 PARTITION = "all"
 """One partition: the key already holds the model, and a run asks for all its keys at once."""
-FAILED_ANSWER_CHARACTERS = 4_000
-"""How much of a bad answer is kept, for a person to look at."""
+MAX_STORED_CHARACTERS = 400_000
+"""How much of an answer that cannot be used is kept: all of the longest one that can be asked for."""
+_CHARACTERS_STORED_ONCE = 4_000
+"""Where an earlier version cut such an answer off."""
+_HOPELESS = (Fault.CUT_OFF.value, Fault.CONTENT_FILTER.value, Fault.REFUSAL.value)
+"""What the server itself said of an answer: no other reader will find more in it."""
 
 _REQUEST_FIELDS = [
     ("model", pa.string()),
@@ -59,6 +66,8 @@ _FAILURE_SCHEMA = pa.schema(
 )
 
 
+_BY_ATTEMPT = ("attempt", "ascending")
+_ANOTHER_IS_HELD = Problem(Fault.SUPERSEDED, "another answer to this question came first.")
 Request = TypeVar("Request", bound=CompletionRequest)
 
 
@@ -95,7 +104,7 @@ class Completion(NamedTuple):
 
 
 class FailedCompletion(NamedTuple):
-    """A bad answer and why it is bad."""
+    """An answer that is not used, and why."""
 
     completion: Completion
     problem: Problem
@@ -114,26 +123,57 @@ class CompletionLedger:
         self._bad = Ledger(store, FAILURES, PARTITION)
 
     def missing(self, requests: Iterable[Request]) -> list[Request]:
-        """Return the requests that have no answer yet, each key once, in the given order."""
+        """Return the requests that no answer can be used for, each key once, in the given order."""
         by_key = {request.key: request for request in requests}
-        return [by_key[key] for key in self._good.missing(list(by_key))]
+        usable = self.usable(by_key.values())
+        return [request for key, request in by_key.items() if key not in usable]
 
-    def answers(self, requests: Iterable[CompletionRequest]) -> dict[str, str]:
-        """Return key -> raw answer of those requests that have one."""
-        keys = list(dict.fromkeys(request.key for request in requests))
+    def usable(self, requests: Iterable[CompletionRequest]) -> dict[str, Any]:
+        """Return key -> what the request reads in the first answer that can be used; without those that have none."""
+        by_key = {request.key: request for request in requests}
+        found: dict[str, Any] = {}
+        for key, answer in self._first_answers(list(by_key)):
+            _keep_usable(found, by_key[key], answer, is_held=True)
+        lacking = by_key.keys() - found.keys()
+        for key, answer in self._other_answers(lacking) if lacking else ():
+            if key not in found:
+                _keep_usable(found, by_key[key], answer, is_held=False)
+        return found
+
+    def _first_answers(self, keys: list[str]) -> Iterable[tuple[str, str]]:
         unknown = set(self._good.missing(keys))
         held = [key for key in keys if key not in unknown]
-        if not held:
-            return {}
-        return dict(zip(held, self._good.read(held, ["answer"]).column("answer").to_pylist(), strict=True))
+        return zip(held, self._good.read(held, ["answer"])["answer"].to_pylist(), strict=True) if held else ()
+
+    def _other_answers(self, keys: Set[str]) -> Iterable[tuple[str, str]]:
+        """Key and answer of every other answer that may be of use, in the order in which they came."""
+        rows = sorted(self._bad.keys())
+        if not rows:
+            return ()
+        table = self._bad.read(rows, ["key", "request_key", "fault", "created_at", "attempt"])
+        is_asked = pc.is_in(table["request_key"], value_set=pa.array(list(keys), pa.string()))
+        is_hopeless = pc.is_in(table["fault"], value_set=pa.array(_HOPELESS))
+        table = table.filter(pc.and_not(is_asked, is_hopeless)).sort_by([("created_at", "ascending"), _BY_ATTEMPT])
+        if not table.num_rows:
+            return ()
+        answers = self._bad.read(table["key"].to_pylist(), ["answer"])["answer"].to_pylist()
+        pairs = zip(table["request_key"].to_pylist(), answers, strict=True)
+        return [(key, answer) for key, answer in pairs if len(answer) != _CHARACTERS_STORED_ONCE]
 
     def append(self, completions: Sequence[Completion]) -> int:
-        """Keep good answers, in one atomic step; returns how many are new."""
+        """Keep good answers, in one atomic step; returns how many of them are the first to their question."""
         rows = [{"key": completion.record.key, **_columns(completion)} for completion in completions]
-        return self._good.append(pa.Table.from_pylist(rows, schema=_SCHEMA))
+        written = self._good.append(pa.Table.from_pylist(rows, schema=_SCHEMA))
+        if written < len(completions):
+            keys = [completion.record.key for completion in completions]
+            held = self._good.read(keys, ["created_at"])["created_at"].to_pylist()
+            pairs = zip(completions, held, strict=True)
+            others = [completion for completion, created_at in pairs if completion.created_at != created_at]
+            self.append_failures([FailedCompletion(completion, _ANOTHER_IS_HELD) for completion in others])
+        return written
 
     def append_failures(self, failures: Sequence[FailedCompletion]) -> int:
-        """Keep an account of bad answers, in one atomic step."""
+        """Keep answers that are not to be used now, in one atomic step; returns how many are new."""
         rows = [_failure_row(failure) for failure in failures]
         return self._bad.append(pa.Table.from_pylist(rows, schema=_FAILURE_SCHEMA))
 
@@ -148,7 +188,7 @@ class CompletionLedger:
     def failure_table(self) -> pa.Table:
         """Read every bad answer, in the order in which they came."""
         table = self._bad.read(sorted(self._bad.keys()))
-        return table.sort_by([("created_at", "ascending"), ("attempt", "ascending")]) if table.num_rows else table
+        return table.sort_by([("created_at", "ascending"), _BY_ATTEMPT]) if table.num_rows else table
 
 
 def _columns(completion: Completion) -> dict[str, object]:
@@ -165,8 +205,14 @@ def now() -> datetime:
 
 def _failure_row(failure: FailedCompletion) -> dict[str, object]:
     row = _columns(failure.completion)
-    answer = str(row["answer"])[:FAILED_ANSWER_CHARACTERS]
+    answer = str(row["answer"])[:MAX_STORED_CHARACTERS]
     created_at = failure.completion.created_at.isoformat()
     key = key_of([failure.completion.record.key, failure.completion.attempt, created_at])
     problem = {"fault": failure.problem.fault.value, "detail": failure.problem.detail}
     return {"key": key, "request_key": failure.completion.record.key, **problem, **row, "answer": answer}
+
+
+def _keep_usable(found: dict[str, Any], request: CompletionRequest, answer: str, *, is_held: bool) -> None:
+    value = request.read(answer, is_held=is_held)
+    if not isinstance(value, Problem):
+        found[request.key] = value

@@ -45,6 +45,7 @@ class Fault(StrEnum):
     UNANSWERED = "unanswered"
     SAME_NAME = "same_name"
     UNREAD = "unread"
+    SUPERSEDED = "superseded"
 
 
 BAD_ANSWERS = frozenset(

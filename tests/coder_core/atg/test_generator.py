@@ -11,8 +11,10 @@ from coder_core.atg.generator_spec import GeneratorSpec
 from coder_core.atg.questions import chunk_class_ids, plan_questions
 from coder_core.classes import ClassList
 from coder_core.errors import ConfigError
+from coder_core.llm.chat_replies import Answer, Usage
 from coder_core.llm.chat_requests import Sampling
 from coder_core.llm.completion_ledger import CompletionLedger
+from coder_core.llm.completions import judge_answer
 from coder_core.llm.direct_completions import DirectCompletions
 from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.llm.pricing import find_price, load_prices, worst_cost_usd
@@ -20,7 +22,7 @@ from coder_core.texts.domains import find_domain, load_domains
 from coder_core.texts.kinds import TextKind
 from coder_core.texts.phrases import source_of
 from coder_core.texts.sentences import build_texts
-from tests.coder_core.atg.llm_server import Call, LlmServer, serving
+from tests.coder_core.atg.llm_server import Call, LlmServer, completion, serving
 
 Make = Callable[..., LlmRuntime]
 ALL = (TextKind.ATTRIBUTE, TextKind.ANALOGOUS_CLASS, TextKind.SYNONYM, TextKind.ONE_TO_ONE)
@@ -149,6 +151,35 @@ def test_reading_what_was_bought_needs_no_client() -> None:
     program = "import sys, coder_core.atg.generator; print({'openai', 'torch', 'prefect'} & set(sys.modules))"
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "set()"
+
+
+def test_a_model_that_thinks_aloud_is_understood_and_what_it_never_finished_is_asked_again(world: World) -> None:
+    classes, spec = ClassList(("frog",)), GeneratorSpec(model="m", kinds=(TextKind.ATTRIBUTE,))
+    thoughts = "<think>\n- I should not mention its habitat {pond}\n"
+    world.server.script = lambda call: completion(thoughts + ("" if call.number < 2 else "</think>\n- long green legs"))
+    bank, report = world.generate(classes, spec)
+    assert bank.classes[0].attributes == ("long green legs",)
+    assert (report.calls, report.bad_answers) == (3, 2)
+    [row] = world.ledger.table().to_pylist()
+    assert row["answer"].startswith(thoughts)  # the ledger keeps what came
+    limits = [call.body["max_tokens"] for call in world.server.calls]
+    assert limits == [512, 1024, 2048]  # unfinished thoughts need more room
+
+
+def test_an_answer_held_from_before_that_no_reader_can_use_is_asked_for_again(world: World) -> None:
+    classes, spec = ClassList(("frog",)), GeneratorSpec(model="m", kinds=(TextKind.ATTRIBUTE,))
+    [request] = plan_questions(classes, spec).requests
+    answer = Answer("<think>\n- I should not mention its habitat", "stop", "m", Usage(100, 50))
+    row, problem = judge_answer(request, answer, None, is_structured=True)
+    assert row is not None
+    assert problem is not None
+    world.ledger.append([row])  # as an earlier version did
+    estimate = estimate_generation(classes, spec, ledger=world.ledger, runtime=world.make_runtime(world.server.url))
+    assert (estimate.calls, estimate.reused) == (1, 0)
+    first, second = world.generate(classes, spec), world.generate(classes, spec)
+    assert first.bank == second.bank
+    assert first.bank.classes[0].attributes[0] == "attribute 0 of frog 0"
+    assert (first.report.generated, second.report.reused, len(world.server.calls)) == (1, 1, 1)
 
 
 def test_wrong_ids_are_refused(world: World) -> None:

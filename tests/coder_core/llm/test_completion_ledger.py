@@ -15,7 +15,7 @@ from coder_core.atg.questions import TextRequest, ask_about
 from coder_core.errors import StoreError
 from coder_core.llm.chat_replies import Answer, Usage
 from coder_core.llm.chat_requests import Sampling
-from coder_core.llm.completion_ledger import FAILED_ANSWER_CHARACTERS, Completion, CompletionLedger, FailedCompletion
+from coder_core.llm.completion_ledger import MAX_STORED_CHARACTERS, Completion, CompletionLedger, FailedCompletion
 from coder_core.llm.completions import Outcome, judge_answer
 from coder_core.llm.direct_completions import CompletionWriter, DirectCompletions
 from coder_core.llm.faults import Fault, Problem
@@ -43,8 +43,10 @@ def test_a_ledger_knows_what_is_missing_and_keeps_the_first_answer(ledger: Compl
     assert ledger.append([completion(1, "- second"), completion(3)]) == 1
     assert ledger.append([]) == 0
     assert ledger.missing([ask(4), ask(1), ask(4), ask(5)]) == [ask(4), ask(5)]
-    assert ledger.answers([ask(1), ask(9), ask(1)]) == {ask(1).key: "- first"}
-    assert ledger.answers([ask(9)]) == {}
+    assert ledger.usable([ask(1), ask(9), ask(1)]) == {ask(1).key: (("first",),)}
+    assert ledger.usable([ask(9)]) == {}
+    [second] = ledger.failure_table().to_pylist()  # it was paid for, too
+    assert (second["request_key"], second["answer"], second["fault"]) == (ask(1).key, "- second", "superseded")
     copy = pickle.loads(pickle.dumps(ledger))  # noqa: S301
     assert copy.missing([ask(1), ask(9)]) == [ask(9)]
 
@@ -60,18 +62,38 @@ def test_small_parts_are_merged(ledger: CompletionLedger) -> None:
 
 
 def test_bad_answers_are_an_account_of_their_own(ledger: CompletionLedger) -> None:
-    bad = completion(1, "x" * 50_000)
+    bad = completion(1, "x" * 500_000)
     later = bad._replace(attempt=2)
-    problem = Problem(Fault.TOO_LONG, "50000 characters.")
+    problem = Problem(Fault.TOO_LONG, "500000 characters.")
     assert ledger.append_failures([FailedCompletion(bad, problem), FailedCompletion(later, problem)]) == 2
     rows = ledger.failure_table().to_pylist()
     assert [(row["request_key"], row["fault"], row["attempt"]) for row in rows] == [
         (ask(1).key, "too_long", 1),
         (ask(1).key, "too_long", 2),
     ]
-    assert len(rows[0]["answer"]) == FAILED_ANSWER_CHARACTERS
+    assert len(rows[0]["answer"]) == MAX_STORED_CHARACTERS
     assert ledger.missing([ask(1)]) == [ask(1)]
     assert ledger.table().num_rows == 0
+
+
+def test_every_answer_is_judged_again_by_the_reader_of_today(ledger: CompletionLedger) -> None:
+    """What an earlier reader took or refused does not bind a later one."""
+    unreadable = "<think>\n- I should not mention its habitat"
+    ledger.append([completion(1, unreadable), completion(2, f"{unreadable}\n</think>\n- long tail")])
+    unusable = Problem(Fault.UNUSABLE, "an earlier version could not read it")
+    cut_off = Problem(Fault.CUT_OFF, "finish_reason length")
+    ledger.append_failures([FailedCompletion(completion(3, "- long tail"), unusable)])
+    ledger.append_failures([FailedCompletion(completion(4, "- long tail"), cut_off)])
+    ledger.append_failures([FailedCompletion(completion(5, "- " + "x" * 3_998), unusable)])  # was itself cut off there
+    asked = [ask(number) for number in range(1, 6)]
+    tail = (("long tail",),)
+    assert ledger.usable(asked) == {ask(2).key: tail, ask(3).key: tail}
+    assert ledger.missing(asked) == [ask(1), ask(4), ask(5)]
+    later = completion(1, "- round head")
+    assert ledger.append([later]) == 0
+    assert ledger.usable(asked[:1]) == {ask(1).key: (("round head",),)}
+    assert ledger.append([later]) == 0  # a repeated write is one row
+    assert ledger.failure_table().num_rows == 4
 
 
 class BrokenLedger(CompletionLedger):
