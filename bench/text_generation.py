@@ -2,7 +2,7 @@
 
     python bench/text_generation.py [--requests 6000 --concurrency 64 --latency-ms 50 --repeats 3] [--json]
 
-Everything that a real purchase does is in the measured time: prompts, rate limiter, HTTP through the openai client,
+Everything that a real account does is in the measured time: prompts, rate limiter, HTTP through the openai client,
 parsing and judging, Parquet parts on a disk. The server runs in a process of its own and answers with valid structured
 answers after the latency. Ideal is concurrency / latency. Prints the best and the median repeat as requests per second
 and as share of the ideal, and the processor time per request: one core can do no more than 1 / that time, so a result
@@ -19,12 +19,12 @@ import tempfile
 import time
 from typing import Any, NamedTuple
 
-from coder_core.atg.completions import CompletionLedger
-from coder_core.atg.direct import DirectBuyer
-from coder_core.atg.names import NameSet
-from coder_core.atg.planning import plan_questions
-from coder_core.atg.settings import GeneratorSpec, LlmRuntime
+from coder_core.atg.generator_spec import GeneratorSpec
+from coder_core.atg.questions import plan_questions
 from coder_core.classes import ClassList
+from coder_core.llm.completion_ledger import CompletionLedger
+from coder_core.llm.direct_completions import DirectCompletions
+from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.storage.store import Store
 from coder_core.texts.kinds import TextKind
 
@@ -97,30 +97,32 @@ def serve(latency_seconds: float, port: Any) -> None:
     asyncio.run(run())
 
 
-def buy_all(sizes: Sizes, url: str) -> Repeat:
-    """Buy that many answers into a fresh store on disk."""
+def ask_all(sizes: Sizes, url: str) -> Repeat:
+    """Ask for that many answers into a fresh store on disk."""
     classes = ClassList(tuple(f"class number {number}" for number in range(sizes.requests)))
     spec = GeneratorSpec(model="loopback", kinds=(TextKind.ATTRIBUTE,))
     requests = plan_questions(classes, spec).requests
     with tempfile.TemporaryDirectory() as folder:
-        buyer = DirectBuyer(CompletionLedger(Store(folder)), LlmRuntime(base_url=url, concurrency=sizes.concurrency))
+        source = DirectCompletions(
+            CompletionLedger(Store(folder)), LlmRuntime(base_url=url, concurrency=sizes.concurrency)
+        )
         cpu, start = time.process_time(), time.perf_counter()
-        purchase = buyer.buy(requests, others=NameSet(classes.display_names))
+        account = source.complete(requests)
         seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
-    assert len(purchase.generated) == purchase.calls == sizes.requests
+    assert len(account.generated) == account.calls == sizes.requests
     return Repeat(seconds, 1000 * cpu / sizes.requests)
 
 
 def measure(sizes: Sizes, repeats: int) -> dict[str, float]:
-    """Start the server, buy, and put the figures together; one number per name."""
+    """Start the server, ask, and put the figures together; one number per name."""
     context = multiprocessing.get_context("spawn")
     port = context.Queue()
     server = context.Process(target=serve, args=(sizes.latency_ms / 1000, port), daemon=True)
     server.start()
     try:
         url = f"http://127.0.0.1:{port.get(timeout=60)}/v1"
-        buy_all(sizes._replace(requests=sizes.concurrency), url)  # imports and connections
-        found = [buy_all(sizes, url) for _ in range(repeats)]
+        ask_all(sizes._replace(requests=sizes.concurrency), url)  # imports and connections
+        found = [ask_all(sizes, url) for _ in range(repeats)]
     finally:
         server.terminate()
         server.join()

@@ -7,9 +7,9 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from coder_core.atg.settings import LlmRuntime
 from coder_core.config_errors import explain_invalid
 from coder_core.errors import ConfigError, TextBankError
+from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.locations import folder_of, open_location
 from coder_core.specs import EvalSpec, Runtime
 from coder_core.storage.addresses import redact

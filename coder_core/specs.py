@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from coder_core.atg.settings import GeneratorSpec, LlmRuntime
+from coder_core.atg.generator_spec import GeneratorSpec
 from coder_core.class_source.settings import ClassSource
+from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.locations import looks_like_path
 from coder_core.spec_base import InputPath, Spec, resolve_from_config
 

@@ -1,8 +1,6 @@
-"""The Auto Text Generator: phrases about classes, bought from a language model once and kept for ever.
+"""The Auto Text Generator: phrases about classes, written by a language model, paid for once and kept for ever.
 
-From the bottom up: `prompts` (versioned data), `requests` (what identifies a purchase), `parsing` (answers into lists,
-pure), `completions` (the ledger), `pricing` and `budget` (dollars), `rate_limits`, `endpoint` (the only home of
-openai), `client` (one request with its retries), `purchases` (many requests into the ledger), `batch` (the same through
-the provider's Batch API), `generator` (classes into a text bank). Nothing is imported here: reading answers that the
-ledger holds must not wait for openai.
+From the bottom up: `prompts` (versioned data), `answer_formats`, `names`, `phrase_cleaning` and `parsing` (answers into
+phrases, pure), `generator_spec` and `questions` (what is asked about which class), `analogues` (which names are kept),
+`generator` (classes into a text bank) and `generation_report`. How a server is asked is `coder_core.llm`'s business.
 """

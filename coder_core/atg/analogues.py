@@ -1,9 +1,9 @@
 """Analogous classes: which names are kept, and what is asked again.
 
 An analogue that looks, to the text encoder, like ANOTHER class of the list would pull images of that class over; so it
-is dropped (cosine above 0.9, method.md section 2) and the model is asked for others, `rounds` times at most and no
-longer than something is dropped. A class is never its own analogue. The similarity is given as a function: texts are
-embedded elsewhere, and no encoder is loaded here. Pure.
+is dropped (cosine above 0.9; Yi et al., CVPR 2024, "Auto Text Generator") and the model is asked for others, `rounds`
+times at most and no longer than something is dropped. A class is never its own analogue. The similarity is given as a
+function: texts are embedded elsewhere, and no encoder is loaded here. Pure.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Float
 
 from coder_core.atg.names import NameSet, is_same_name
-from coder_core.atg.phrases import MAX_ITEMS
-from coder_core.atg.requests import CompletionRequest, ask_again
+from coder_core.atg.phrase_cleaning import MAX_ITEMS
+from coder_core.atg.questions import TextRequest, ask_again
 from coder_core.classes import ClassList, normalise_name
 
 __all__ = ["AnalogueSearch", "Similarity", "sift"]
@@ -47,7 +47,7 @@ class AnalogueSearch:
         is_done: Whether nothing more is asked.
     """
 
-    request: CompletionRequest
+    request: TextRequest
     kept: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
     fresh: list[str] = field(default_factory=list)
@@ -73,7 +73,7 @@ class AnalogueSearch:
         self.fresh, self._dropped_last = [], len(gone)
         self.is_done = not gone or len(self.kept) >= MAX_ITEMS
 
-    def next_request(self) -> CompletionRequest:
+    def next_request(self) -> TextRequest:
         """Ask for as many others as were dropped last."""
         self.request = ask_again(self.request, [*self.kept, *self.dropped], self._dropped_last)
         return self.request

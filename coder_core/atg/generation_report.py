@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
-from coder_core.atg.faults import Problem
 from coder_core.atg.parsing import Phrases
-from coder_core.atg.planning import Plan
-from coder_core.atg.purchases import Purchase
+from coder_core.atg.questions import Plan
 from coder_core.classes import ClassList
+from coder_core.llm.completions import Completions
+from coder_core.llm.faults import Problem
 from coder_core.texts.kinds import TextKind
 
 __all__ = ["FailedText", "GenerationReport", "KindCount", "merge_reports", "write_report"]
@@ -59,7 +59,7 @@ class GenerationReport(_Row):
         cost_usd: Their price; 0 when none is known.
         is_priced: Whether a price is known.
         analogues_dropped: Analogues that were too similar to another class.
-        further_questions: Questions asked again for dropped analogues, held or bought.
+        further_questions: Questions asked again for dropped analogues, held or not.
         stopped: Why it ended early; None when it did not.
         seconds: Time it took.
     """
@@ -79,7 +79,7 @@ class GenerationReport(_Row):
 
     @property
     def generated(self) -> int:
-        """Questions whose answers were bought."""
+        """Questions that were answered now."""
         return sum(count.generated for count in self.counts)
 
     @property
@@ -108,7 +108,7 @@ def write_report(
     classes: ClassList,
     plan: Plan,
     found: Mapping[str, Phrases | Problem],
-    purchase: Purchase,
+    account: Completions,
     *,
     analogues_dropped: int,
     seconds: float,
@@ -118,7 +118,7 @@ def write_report(
     failed = [_failed(classes, TextKind.ONE_TO_ONE, pair, problem) for pair, problem in plan.unaskable]
     for question in plan.questions:
         known = found[question.request.key]
-        end = "generated" if question.request.key in purchase.generated else "reused"
+        end = "generated" if question.request.key in account.generated else "reused"
         if isinstance(known, Problem):
             end = "failed"
             failed.append(_failed(classes, question.kind, question.class_ids, known))
@@ -129,10 +129,10 @@ def write_report(
         counts=_kind_counts(counts),
         failed=tuple(failed),
         analogues_dropped=analogues_dropped,
-        further_questions=len((purchase.generated | purchase.reused) - keys),
-        stopped=str(purchase.stop) if purchase.stop else None,
+        further_questions=len((account.generated | account.reused) - keys),
+        stopped=str(account.stop) if account.stop else None,
         seconds=seconds,
-        **{name: getattr(purchase, name) for name in _ACCOUNT},
+        **{name: getattr(account, name) for name in _ACCOUNT},
     )
 
 
@@ -153,7 +153,7 @@ def merge_reports(reports: Sequence[GenerationReport]) -> GenerationReport:
 
 _ENDS = ("generated", "reused", "failed")
 _ACCOUNT = ("calls", "bad_answers", "prompt_tokens", "completion_tokens", "cost_usd", "is_priced")
-"""What a report takes over from the account of the purchase."""
+"""What a report takes over from the account of the account."""
 _SUMS = ("analogues_dropped", "further_questions", "seconds")
 
 

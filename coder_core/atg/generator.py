@@ -1,8 +1,8 @@
 """The generator: from class names to a text bank, paying for what is not known yet and for nothing else.
 
-The ledger is asked first; a buyer brings what is missing; then everything is read back from the ledger and parsed, so a
-first run, a resumed one and one that buys nothing give the same bank from the same rows. Analogous classes take further
-rounds (`analogues`). No class vanishes: what has no texts is in the report, with the reason.
+The ledger is asked first; a source brings what is missing; then everything is read back from the ledger and parsed, so
+a first run, a resumed one and one that asks nobody give the same bank from the same rows. Analogous classes take
+further rounds (`analogues`). No class vanishes: what has no texts is in the report, with the reason.
 """
 
 import time
@@ -10,22 +10,25 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from coder_core.atg.analogues import AnalogueSearch, Similarity, sift
-from coder_core.atg.completions import CompletionLedger
-from coder_core.atg.faults import Fault, Problem
 from coder_core.atg.generation_report import GenerationReport, write_report
-from coder_core.atg.names import NameSet
-from coder_core.atg.parsing import Phrases, parse_answer
-from coder_core.atg.planning import Plan, Question, plan_questions
-from coder_core.atg.pricing import CostEstimate, estimate_cost, find_price, load_prices
-from coder_core.atg.purchases import Buyer, Purchase
-from coder_core.atg.requests import CompletionRequest
-from coder_core.atg.settings import GeneratorSpec, LlmRuntime
+from coder_core.atg.generator_spec import GeneratorSpec
+from coder_core.atg.parsing import Phrases
+from coder_core.atg.questions import Plan, Question, TextRequest, plan_questions
 from coder_core.classes import ClassList
+from coder_core.llm.completion_ledger import CompletionLedger
+from coder_core.llm.completions import Completions, CompletionSource
+from coder_core.llm.faults import Fault, Problem
+from coder_core.llm.llm_runtime import LlmRuntime
+from coder_core.llm.pricing import count_message_tokens, find_price, load_prices
+from coder_core.spec_base import Spec
 from coder_core.texts.bank import ClassPair, ClassTexts, TextBank
 from coder_core.texts.kinds import TextKind
 from coder_core.texts.phrases import Phrase
 
-__all__ = ["Generated", "estimate_generation", "generate_phrases"]
+__all__ = ["CostEstimate", "Generated", "estimate_generation", "generate_phrases"]
+
+EXPECTED_ANSWER_TOKENS = 90
+"""One list of about eight short phrases as JSON (the published banks: 5 to 10 phrases of 5 words)."""
 
 Found = Phrases | Problem
 """What is known of a request: the phrases of its classes, or why there are none."""
@@ -35,6 +38,38 @@ _FIELDS = {
     TextKind.ANALOGOUS_CLASS: "analogous_classes",
     TextKind.SYNONYM: "synonyms",
 }
+
+
+class CostEstimate(Spec):
+    """What the answers to some questions would cost, one call each; printed by a dry run.
+
+    Attributes:
+        model: Who would be asked.
+        calls: Questions that no ledger row answers.
+        reused: Questions that one does.
+        prompt_tokens: Tokens of the questions, roughly.
+        completion_tokens: Tokens of the answers, roughly.
+        cost_usd: Their price; 0 when none is known.
+        is_priced: Whether a price is known.
+        max_further_calls: How often, at most, analogous classes will be asked for again.
+    """
+
+    model: str
+    calls: int
+    reused: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+    is_priced: bool
+    max_further_calls: int = 0
+
+    def __str__(self) -> str:
+        price = f"about ${self.cost_usd:.4f}" if self.is_priced else "price unknown, counted as $0"
+        further = (
+            f", up to {self.max_further_calls} further calls for dropped analogues" if self.max_further_calls else ""
+        )
+        tokens = f"about {self.prompt_tokens} + {self.completion_tokens} tokens"
+        return f"{self.model}: {self.calls} calls ({self.reused} answers are held), {tokens}, {price}{further}."
 
 
 class Generated(NamedTuple):
@@ -54,22 +89,22 @@ def generate_phrases(
     spec: GeneratorSpec,
     *,
     ledger: CompletionLedger,
-    buyer: Buyer | None,
+    source: CompletionSource | None,
     similarity: Similarity | None,
     class_ids: Sequence[int] | None = None,
     pairs: Sequence[ClassPair] = (),
 ) -> Generated:
     """Make the phrases of a class list, or of a chunk of it.
 
-    Large lists are bought chunk by chunk (`class_ids` from `chunk_class_ids`, one task each) and then read in one call
-    with `buyer=None`, which asks the ledger alone. After the chunks, when nobody writes any more, call
-    `ledger.compact()`; a purchase of the whole list does so itself.
+    Large lists are asked about chunk by chunk (`class_ids` from `chunk_class_ids`, one task each) and then read in one
+    call with `source=None`, which reads the ledger alone. After the chunks, when nobody writes any more, call
+    `ledger.compact()`; a run over the whole list does so itself.
 
     Args:
         classes: The whole class list: analogues are compared with every class, whatever the chunk.
         spec: What is asked for.
         ledger: Where answers are kept.
-        buyer: Who brings what is missing; None to buy nothing: what is missing is then reported as failed.
+        source: Who brings what is missing; None to ask nobody: what is missing is then reported as failed.
         similarity: Cosines of analogues and class names; None to drop only those that are another class's name.
         class_ids: The chunk; None for all classes.
         pairs: Pairs of classes to tell apart, where `spec.kinds` has `one_to_one`.
@@ -78,23 +113,23 @@ def generate_phrases(
         The bank (sources `llm:<model>`) and the report.
 
     Raises:
-        LlmError: The server refuses for good; what was bought before is kept.
+        LlmError: The server refuses for good; what was answered before is kept.
         StoreError: The store refuses.
         ConfigError: The settings contradict each other.
     """
     started = time.monotonic()
     plan = plan_questions(classes, spec, class_ids=class_ids, pairs=pairs)
-    shop = _Shop(ledger, buyer, NameSet(classes.display_names))
-    found = shop.fetch(plan.requests)
-    analogues = _search_analogues(plan, found, shop, classes, similarity, spec)
+    answers = _Answers(ledger, source)
+    found = answers.fetch(plan.requests)
+    analogues = _search_analogues(plan, found, answers, classes, similarity, spec)
     found |= {key: _as_found(search) for key, search in analogues.items()}
-    if shop.purchase.generated and class_ids is None:
+    if answers.account.generated and class_ids is None:
         ledger.compact()
     report = write_report(
         classes,
         plan,
         found,
-        shop.purchase,
+        answers.account,
         analogues_dropped=sum(len(search.dropped) for search in analogues.values()),
         seconds=time.monotonic() - started,
     )
@@ -111,7 +146,7 @@ def estimate_generation(
     pairs: Sequence[ClassPair] = (),
     is_batch: bool = False,
 ) -> CostEstimate:
-    """Say what `generate_phrases` would cost, before anything is asked: the dry run.
+    """Estimate what `generate_phrases` would cost, before anything is asked: the dry run.
 
     Args:
         classes: The whole class list.
@@ -125,42 +160,49 @@ def estimate_generation(
     requests = plan_questions(classes, spec, class_ids=class_ids, pairs=pairs).requests
     missing = ledger.missing(requests)
     price = find_price(spec.model, load_prices(runtime.prices))
-    estimate = estimate_cost(missing, price, model=spec.model, reused=len(requests) - len(missing), is_batch=is_batch)
+    prompts = [request.messages(is_structured=True) for request in missing]
+    prompt_tokens = sum(count_message_tokens(messages, is_structured=True) for messages in prompts)
+    completion_tokens = sum(EXPECTED_ANSWER_TOKENS * len(request.subject.names) for request in missing)
     searches = sum(request.kind is TextKind.ANALOGOUS_CLASS for request in requests)
-    return estimate.model_copy(update={"max_further_calls": searches * spec.analogue_rounds})
+    return CostEstimate(
+        model=spec.model,
+        calls=len(missing),
+        reused=len(requests) - len(missing),
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        cost_usd=price.cost_usd(prompt_tokens, completion_tokens, is_batch=is_batch) if price else 0.0,
+        is_priced=price is not None,
+        max_further_calls=searches * spec.analogue_rounds,
+    )
 
 
-class _Shop:
-    """The ledger and, behind it, the buyer; adds up the accounts of all rounds."""
+class _Answers:
+    """The ledger and, behind it, the source; adds up the accounts of all rounds."""
 
-    def __init__(self, ledger: CompletionLedger, buyer: Buyer | None, others: NameSet) -> None:
+    def __init__(self, ledger: CompletionLedger, source: CompletionSource | None) -> None:
         self.ledger = ledger
-        self.buyer = buyer
-        self.others = others
-        self.purchase = Purchase()
+        self.source = source
+        self.account = Completions()
 
-    def fetch(self, requests: Sequence[CompletionRequest]) -> dict[str, Found]:
-        """Get the phrases of requests: held, bought, or the reason why not."""
-        if self.buyer is not None and self.purchase.stop is None:
-            self.purchase.include(self.buyer.buy(requests, others=self.others))
-        else:
-            missing = {request.key for request in self.ledger.missing(requests)}
-            self.purchase.reused |= {request.key for request in requests} - missing - self.purchase.generated
-        answers = self.ledger.answers(requests)
-        return {request.key: self._read(request, answers) for request in requests}
+    def fetch(self, requests: Sequence[TextRequest]) -> dict[str, Found]:
+        """Get the phrases of requests: held, asked for, or the reason why not."""
+        found: dict[str, Found] = self.ledger.usable(requests)
+        self.account.reused |= found.keys() - self.account.generated
+        missing = [request for request in requests if request.key not in found]
+        if missing and self.source is not None and self.account.stop is None:
+            self.account.include(self.source.complete(missing))
+            found |= self.ledger.usable(missing)
+        return {request.key: found.get(request.key) or self._why_not(request) for request in requests}
 
-    def _read(self, request: CompletionRequest, answers: Mapping[str, str]) -> Found:
-        answer = answers.get(request.key)
-        if answer is not None:
-            return parse_answer(answer, request.subject)
-        default = self.purchase.stop or Problem(Fault.NOT_BOUGHT, "the ledger has no answer, and nothing was bought.")
-        return self.purchase.problems.get(request.key, default)
+    def _why_not(self, request: TextRequest) -> Problem:
+        default = self.account.stop or Problem(Fault.UNANSWERED, "the ledger has no answer, and nobody was asked.")
+        return self.account.problems.get(request.key, default)
 
 
 def _search_analogues(
     plan: Plan,
     found: Mapping[str, Found],
-    shop: _Shop,
+    fetched: _Answers,
     classes: ClassList,
     similarity: Similarity | None,
     spec: GeneratorSpec,
@@ -178,7 +220,7 @@ def _search_analogues(
         unsatisfied = [search for search in open_searches if not search.is_done]
         if not unsatisfied or round_number == spec.analogue_rounds:
             break
-        answers = shop.fetch([search.next_request() for search in unsatisfied])
+        answers = fetched.fetch([search.next_request() for search in unsatisfied])
         for search in unsatisfied:
             again = answers[search.request.key]
             search.add(() if isinstance(again, Problem) else again[0])

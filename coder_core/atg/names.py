@@ -42,12 +42,12 @@ def is_echo(asked: str, echo: str) -> bool:
     Parentheses may be missing on one side ("kite (bird of prey)", "kite"), and a spelling variant is forgiven.
     """
     bare, bare_echo = _PARENTHESES.sub(" ", asked), _PARENTHESES.sub(" ", echo)
-    if any(is_same_name(name, said) for name in (asked, bare) for said in (echo, bare_echo)):
+    if any(is_same_name(name, other) for name in (asked, bare) for other in (echo, bare_echo)):
         return True
-    words, said_words = " ".join(name_words(asked)), " ".join(name_words(echo))
-    if _digits(words) != _digits(said_words):
+    words, echo_words = " ".join(name_words(asked)), " ".join(name_words(echo))
+    if _digits(words) != _digits(echo_words):
         return False
-    return difflib.SequenceMatcher(None, words, said_words, autojunk=False).ratio() >= SPELLING_RATIO
+    return difflib.SequenceMatcher(None, words, echo_words, autojunk=False).ratio() >= SPELLING_RATIO
 
 
 class NameSet:

@@ -6,20 +6,22 @@ place of the asked one is refused. Everything is bounded before any pattern look
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from coder_core.atg.answer_json import Block, read_json_blocks
-from coder_core.atg.answer_lines import Line, read_lines
-from coder_core.atg.faults import Fault, Problem, bounded
+from coder_core.atg.answer_formats import Block, Line, read_json_blocks, read_lines
 from coder_core.atg.names import NameSet, is_echo, is_same_name
-from coder_core.atg.phrases import NAME_KINDS, fit_phrases, visible_text
+from coder_core.atg.phrase_cleaning import NAME_KINDS, fit_phrases, visible_text
+from coder_core.atg.reasoning import is_reasoning_headline, without_reasoning
+from coder_core.llm.faults import Fault, Problem, bounded
 from coder_core.texts.kinds import TextKind
 
 __all__ = ["MAX_ANSWER_CHARACTERS", "NO_OTHERS", "Phrases", "Subject", "parse_answer"]
 
 MAX_ANSWER_CHARACTERS = 20_000
 """A list of 30 phrases of 200 characters has 6,000; more is not an answer to this question."""
+MAX_CHARACTERS = 400_000
+"""With what was thought before: 32,768 tokens, the longest answer that can be asked for, have about 130,000."""
 
 Phrases = tuple[tuple[str, ...], ...]
 """One list of phrases for each class that was asked about, in the order of the question."""
@@ -67,9 +69,13 @@ def parse_answer(answer: str, subject: Subject, *, others: NameSet = NO_OTHERS) 
     Returns:
         One tuple of phrases per asked class, none of them empty (a class may have no synonyms), or what is wrong.
     """
-    if len(answer) > MAX_ANSWER_CHARACTERS:
-        return Problem(Fault.TOO_LONG, f"{len(answer)} characters, at most {MAX_ANSWER_CHARACTERS} are read.")
-    text = visible_text(answer)
+    if len(answer) > MAX_CHARACTERS:
+        return Problem(Fault.TOO_LONG, f"{len(answer)} characters, at most {MAX_CHARACTERS} are looked at.")
+    text = without_reasoning(visible_text(answer))
+    if isinstance(text, Problem):
+        return text
+    if len(text) > MAX_ANSWER_CHARACTERS:
+        return Problem(Fault.TOO_LONG, f"{len(text)} characters, at most {MAX_ANSWER_CHARACTERS} are read.")
     found = read_json_blocks(text)
     blocks = _plain_blocks(list(read_lines(text)), subject.kind) if found is None else found
     if isinstance(blocks, Problem):
@@ -115,10 +121,10 @@ def _is_comment(text: str) -> bool:
     return bool(_CHATTER.match(text)) or len(text.split()) > _COMMENT_WORDS
 
 
-def _group(lines: Iterable[Line]) -> Iterator[Block]:
+def _group(lines: list[Line]) -> Iterator[Block]:
     header, items = "", list[str]()
     for line in lines:
-        if line.is_heading:
+        if line.is_heading or (not line.is_bulleted and is_reasoning_headline(line.text)):
             yield Block(header, tuple(items))
             header, items = line.text, []
         elif line.is_bulleted:
@@ -141,6 +147,8 @@ def _choose_one(blocks: tuple[Block, ...], name: str, others: NameSet) -> tuple[
     foreign = ""
     is_own = True
     for block in blocks:
+        if block.header and is_reasoning_headline(block.header) and not is_same_name(block.header, name):
+            continue
         if block.header:
             is_own = _is_about(block, name, others, is_own=is_own)
         if is_own:
@@ -166,6 +174,8 @@ def _choose_two(blocks: tuple[Block, ...], names: tuple[str, ...]) -> tuple[tupl
     lists: list[list[str]] = [[] for _ in names]
     current: int | None = None
     for block in blocks:
+        if block.header and is_reasoning_headline(block.header):
+            continue
         if block.header:
             current = _position(block, names, current)
         if current is not None:
@@ -187,5 +197,5 @@ def _position(block: Block, names: tuple[str, ...], current: int | None) -> int 
     keys = [NameSet.key(name) for name in names]
     if found:
         return keys.index(found[0])
-    said = block.header.casefold().strip(" :")
-    return next((position for position, words in enumerate(_POSITIONS) if said in words), current)
+    header = block.header.casefold().strip(" :")
+    return next((position for position, words in enumerate(_POSITIONS) if header in words), current)

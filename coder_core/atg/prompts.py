@@ -15,19 +15,19 @@ from typing import Annotated, Any
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from coder_core.atg.answer_json import Block, write_json_answer
+from coder_core.atg.answer_formats import Block, write_json_answer
 from coder_core.errors import ConfigError
 from coder_core.fingerprint import key_of
+from coder_core.llm.chat_requests import Message
 from coder_core.texts.domains import PLACEHOLDER, fill
 from coder_core.texts.kinds import TextKind
 
-__all__ = ["DEFAULT_PROMPTS", "GENERATED_KINDS", "Message", "Prompt", "PromptSet", "find_prompts", "load_prompts"]
+__all__ = ["DEFAULT_PROMPTS", "GENERATED_KINDS", "Prompt", "PromptSet", "find_prompts", "load_prompts"]
 
 DEFAULT_PROMPTS = "general"
 GENERATED_KINDS = (TextKind.ATTRIBUTE, TextKind.ANALOGOUS_CLASS, TextKind.SYNONYM, TextKind.ONE_TO_ONE)
 """Kinds that a language model can be asked for; the class name needs none."""
 
-Message = dict[str, str]
 Line = Annotated[str, AfterValidator(lambda text: " ".join(text.split())), Field(min_length=1, max_length=4000)]
 _AGAIN = {"class", "count", "excluded"}
 _SHAPE = "See coder_core/atg/prompts.yaml for the shape."

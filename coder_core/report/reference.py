@@ -10,8 +10,9 @@ from typing import Any
 import click
 from pydantic import BaseModel
 
-from coder_core.atg.settings import GeneratorSpec, LlmRuntime
+from coder_core.atg.generator_spec import GeneratorSpec
 from coder_core.class_source.settings import ClassFile, ClassFolder, ClassQuery
+from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.specs import (
     EvalSpec,
     FeaturesDataset,

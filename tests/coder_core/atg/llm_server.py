@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from tests.coder_core.atg.batch_desk import BatchDesk
+from tests.coder_core.atg.batch_server import BatchServer
 
 FAULTS = (
     "late",
@@ -99,7 +99,7 @@ class LlmServer:
     _under_way: int = 0
 
     def __post_init__(self) -> None:
-        self.desk = BatchDesk(self._complete_line)
+        self.batch_api = BatchServer(self._complete_line)
 
     @property
     def url(self) -> str:
@@ -138,7 +138,7 @@ class LlmServer:
             return raw._replace(
                 headers={**self.headers, **raw.headers}, delay_seconds=max(raw.delay_seconds, self.delay_seconds)
             )
-        return Raw(*self.desk.reply(method, path, headers.get("content-type", ""), content))
+        return Raw(*self.batch_api.reply(method, path, headers.get("content-type", ""), content))
 
     def _complete(self, body: dict[str, Any], authorization: str) -> Raw:
         call = read_call(len(self.calls), body, authorization)

@@ -5,20 +5,24 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from coder_core.atg.completions import CompletionLedger
-from coder_core.atg.direct import DirectBuyer
 from coder_core.atg.generation_report import merge_reports
 from coder_core.atg.generator import Generated, estimate_generation, generate_phrases
-from coder_core.atg.planning import chunk_class_ids
-from coder_core.atg.requests import Sampling
-from coder_core.atg.settings import GeneratorSpec, LlmRuntime
+from coder_core.atg.generator_spec import GeneratorSpec
+from coder_core.atg.questions import chunk_class_ids, plan_questions
 from coder_core.classes import ClassList
 from coder_core.errors import ConfigError
+from coder_core.llm.chat_replies import Answer, Usage
+from coder_core.llm.chat_requests import Sampling
+from coder_core.llm.completion_ledger import CompletionLedger
+from coder_core.llm.completions import judge_answer
+from coder_core.llm.direct_completions import DirectCompletions
+from coder_core.llm.llm_runtime import LlmRuntime
+from coder_core.llm.pricing import find_price, load_prices, worst_cost_usd
 from coder_core.texts.domains import find_domain, load_domains
 from coder_core.texts.kinds import TextKind
 from coder_core.texts.phrases import source_of
 from coder_core.texts.sentences import build_texts
-from tests.coder_core.atg.llm_server import Call, LlmServer, serving
+from tests.coder_core.atg.llm_server import Call, LlmServer, completion, serving
 
 Make = Callable[..., LlmRuntime]
 ALL = (TextKind.ATTRIBUTE, TextKind.ANALOGOUS_CLASS, TextKind.SYNONYM, TextKind.ONE_TO_ONE)
@@ -33,8 +37,8 @@ class World:
         self.server, self.ledger, self.make_runtime = server, ledger, make_runtime
 
     def generate(self, classes: ClassList = CLASSES, spec: GeneratorSpec = SPEC, **options: object) -> Generated:
-        buyer = DirectBuyer(self.ledger, self.make_runtime(self.server.url))
-        return generate_phrases(classes, spec, ledger=self.ledger, **{"buyer": buyer, "similarity": None, **options})
+        source = DirectCompletions(self.ledger, self.make_runtime(self.server.url))
+        return generate_phrases(classes, spec, ledger=self.ledger, **{"source": source, "similarity": None, **options})
 
 
 @pytest.fixture
@@ -47,7 +51,7 @@ def test_all_kinds_come_back_as_a_bank_in_class_order(world: World) -> None:
     bank, report = world.generate(pairs=[(1, 0), (0, 1), (0, 4)])
     assert len(bank.classes) == 5
     assert bank.classes[1].attributes[0] == "attribute 0 of tiger shark 0"
-    assert bank.classes[2] == bank.classes[3]  # one name, one purchase
+    assert bank.classes[2] == bank.classes[3]  # one name, one account
     assert sorted(bank.one_to_one) == [(0, 1), (0, 4), (1, 0), (4, 0)]
     assert source_of(bank.classes[0].synonyms[0]) == "llm:gpt-4o-mini"
     assert len(world.server.calls) == report.calls == 3 * 4 + 2
@@ -89,13 +93,13 @@ def test_nothing_is_paid_twice(world: World) -> None:
 def test_nothing_bought_is_read_from_the_ledger_alone(world: World) -> None:
     world.generate(ClassList(("lion", "puma")), pairs=[(0, 1)])
     calls = len(world.server.calls)
-    bank, report = world.generate(buyer=None, pairs=[(0, 4), (0, 1)])
+    bank, report = world.generate(source=None, pairs=[(0, 4), (0, 1)])
     assert len(world.server.calls) == calls
     assert bank.classes[0].attributes
     assert not bank.classes[1].attributes
     assert report.reused == 3 * 2 + 1
     assert {text.class_name for text in report.failed if text.rival_id is None} == {"tiger_shark", "crane"}
-    assert {text.fault for text in report.failed} == {"not_bought"}
+    assert {text.fault for text in report.failed} == {"unanswered"}
 
 
 def test_chunks_add_up_to_the_whole(world: World) -> None:
@@ -105,7 +109,7 @@ def test_chunks_add_up_to_the_whole(world: World) -> None:
     assert not parts[0].bank.classes[4].attributes
     merged = merge_reports([part.report for part in parts])
     assert merged.calls == len(world.server.calls) == 3 * 4
-    whole = world.generate(buyer=None)
+    whole = world.generate(source=None)
     assert len(world.server.calls) == 3 * 4
     assert not whole.report.failed
     assert merged.generated == whole.report.reused == 3 * 5
@@ -124,14 +128,20 @@ def test_a_dry_run_says_what_it_would_cost_and_asks_nobody(world: World) -> None
     estimate = estimate_generation(CLASSES, SPEC, ledger=world.ledger, runtime=runtime, pairs=[(0, 1)])
     assert (estimate.calls, estimate.reused, estimate.max_further_calls) == (13, 0, 4 * 5)
     assert estimate.is_priced
-    assert 0 < estimate.cost_usd < 0.01
+    assert estimate.completion_tokens == 14 * 90  # one answer of two lists
+    assert 10 < estimate.prompt_tokens / 13 < 400
+    price = find_price(SPEC.model, load_prices())
+    assert estimate.cost_usd == pytest.approx(price.cost_usd(estimate.prompt_tokens, estimate.completion_tokens))
+    worst = (worst_cost_usd(request, price, max_tokens=512) for request in plan_questions(CLASSES, SPEC).requests)
+    assert estimate.cost_usd < sum(worst)
+    assert "13 calls (0 answers are held)" in str(estimate)
     assert not world.server.calls
     world.generate(ClassList(("lion",)))
     later = estimate_generation(CLASSES, SPEC, ledger=world.ledger, runtime=runtime, pairs=[(0, 1)])
     assert (later.calls, later.reused) == (10, 3)
 
 
-def test_a_purchase_of_the_whole_list_leaves_one_part(world: World) -> None:
+def test_a_account_of_the_whole_list_leaves_one_part(world: World) -> None:
     for name in ("lion", "puma", "okapi"):
         world.generate(ClassList((name,)))
     assert len(world.ledger.store.list("ledgers/completions")) == 1
@@ -141,6 +151,35 @@ def test_reading_what_was_bought_needs_no_client() -> None:
     program = "import sys, coder_core.atg.generator; print({'openai', 'torch', 'prefect'} & set(sys.modules))"
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "set()"
+
+
+def test_a_model_that_thinks_aloud_is_understood_and_what_it_never_finished_is_asked_again(world: World) -> None:
+    classes, spec = ClassList(("frog",)), GeneratorSpec(model="m", kinds=(TextKind.ATTRIBUTE,))
+    thoughts = "<think>\n- I should not mention its habitat {pond}\n"
+    world.server.script = lambda call: completion(thoughts + ("" if call.number < 2 else "</think>\n- long green legs"))
+    bank, report = world.generate(classes, spec)
+    assert bank.classes[0].attributes == ("long green legs",)
+    assert (report.calls, report.bad_answers) == (3, 2)
+    [row] = world.ledger.table().to_pylist()
+    assert row["answer"].startswith(thoughts)  # the ledger keeps what came
+    limits = [call.body["max_tokens"] for call in world.server.calls]
+    assert limits == [512, 1024, 2048]  # unfinished thoughts need more room
+
+
+def test_an_answer_held_from_before_that_no_reader_can_use_is_asked_for_again(world: World) -> None:
+    classes, spec = ClassList(("frog",)), GeneratorSpec(model="m", kinds=(TextKind.ATTRIBUTE,))
+    [request] = plan_questions(classes, spec).requests
+    answer = Answer("<think>\n- I should not mention its habitat", "stop", "m", Usage(100, 50))
+    row, problem = judge_answer(request, answer, None, is_structured=True)
+    assert row is not None
+    assert problem is not None
+    world.ledger.append([row])  # as an earlier version did
+    estimate = estimate_generation(classes, spec, ledger=world.ledger, runtime=world.make_runtime(world.server.url))
+    assert (estimate.calls, estimate.reused) == (1, 0)
+    first, second = world.generate(classes, spec), world.generate(classes, spec)
+    assert first.bank == second.bank
+    assert first.bank.classes[0].attributes[0] == "attribute 0 of frog 0"
+    assert (first.report.generated, second.report.reused, len(world.server.calls)) == (1, 1, 1)
 
 
 def test_wrong_ids_are_refused(world: World) -> None:

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coder_core.atg.answer_json import Block, write_json_answer
-from coder_core.atg.faults import Fault, Problem
+from coder_core.atg.answer_formats import Block, write_json_answer
 from coder_core.atg.names import NameSet
 from coder_core.atg.parsing import MAX_ANSWER_CHARACTERS, Subject, parse_answer
-from coder_core.atg.phrases import MAX_ITEMS, MAX_PHRASE_CHARACTERS
+from coder_core.atg.phrase_cleaning import MAX_ITEMS, MAX_PHRASE_CHARACTERS
+from coder_core.llm.faults import Fault, Problem
 from coder_core.texts.kinds import TextKind
 
 ATTRIBUTE = Subject(TextKind.ATTRIBUTE, ("lemur",))

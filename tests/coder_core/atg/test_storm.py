@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from coder_core.atg.completions import CompletionLedger
-from coder_core.atg.direct import DirectBuyer
 from coder_core.atg.generator import generate_phrases
-from coder_core.atg.planning import plan_questions
-from coder_core.atg.settings import GeneratorSpec, LlmRuntime
+from coder_core.atg.generator_spec import GeneratorSpec
+from coder_core.atg.questions import plan_questions
 from coder_core.classes import ClassList
+from coder_core.llm.completion_ledger import CompletionLedger
+from coder_core.llm.direct_completions import DirectCompletions
+from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.storage.store import Store
 from coder_core.texts.kinds import TextKind
 from tests.coder_core.atg.llm_server import FAULTS, Call, LlmServer, serving
@@ -62,7 +63,7 @@ def test_a_storm_loses_nothing_and_buys_nothing_twice(
             CLASSES,
             SPEC,
             ledger=ledger,
-            buyer=DirectBuyer(ledger, runtime),
+            source=DirectCompletions(ledger, runtime),
             similarity=None,
             class_ids=ASKED,
             pairs=PAIRS,
@@ -97,7 +98,7 @@ def test_every_answer_stands_with_its_own_class(tmp_path: Path, make_runtime: Ma
             CLASSES,
             SPEC,
             ledger=ledger,
-            buyer=DirectBuyer(ledger, make_runtime(server.url, timeout_seconds=1.0)),
+            source=DirectCompletions(ledger, make_runtime(server.url, timeout_seconds=1.0)),
             similarity=None,
             class_ids=range(100),
             pairs=PAIRS[:99],
@@ -109,17 +110,16 @@ def test_every_answer_stands_with_its_own_class(tmp_path: Path, make_runtime: Ma
 
 PROGRAM = """
     import json, sys
-    from coder_core.atg.completions import CompletionLedger
-    from coder_core.atg.direct import DirectBuyer
-    from coder_core.atg.parsing import NO_OTHERS
-    from coder_core.atg.settings import LlmRuntime
+    from coder_core.llm.completion_ledger import CompletionLedger
+    from coder_core.llm.direct_completions import DirectCompletions
+    from coder_core.llm.llm_runtime import LlmRuntime
     from coder_core.storage.store import Store
     from tests.coder_core.atg.test_storm import requests_of_the_storm
 
     store, url = sys.argv[1:]
-    buyer = DirectBuyer(CompletionLedger(Store(store)), LlmRuntime(base_url=url, concurrency=64))
-    purchase = buyer.buy(requests_of_the_storm(), others=NO_OTHERS)
-    print(json.dumps([len(purchase.generated), len(purchase.reused), purchase.calls]))
+    source = DirectCompletions(CompletionLedger(Store(store)), LlmRuntime(base_url=url, concurrency=64))
+    account = source.complete(requests_of_the_storm())
+    print(json.dumps([len(account.generated), len(account.reused), account.calls]))
 """
 
 

@@ -1,0 +1,239 @@
+"""Which questions a class list needs, before anything is asked or spent. Pure.
+
+A question is tied to label ids, a request to names: two classes called "crane" are two questions and one request, and a
+pair of classes is one request for its two directions.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any, NamedTuple
+
+from coder_core.atg.answer_formats import answer_schema
+from coder_core.atg.generator_spec import GeneratorSpec
+from coder_core.atg.names import NameSet, is_same_name
+from coder_core.atg.parsing import NO_OTHERS, Phrases, Subject, parse_answer
+from coder_core.atg.prompts import Prompt, find_prompts, load_prompts
+from coder_core.classes import ClassList, display_name, normalise_name
+from coder_core.errors import ConfigError
+from coder_core.fingerprint import canonical_json
+from coder_core.llm.chat_requests import CompletionRequest, Message, RequestRecord, Sampling
+from coder_core.llm.faults import Fault, Problem
+from coder_core.spec_base import Spec
+from coder_core.texts.bank import ClassPair
+from coder_core.texts.kinds import TextKind
+
+__all__ = [
+    "Inputs",
+    "Plan",
+    "Question",
+    "TextRequest",
+    "ask_about",
+    "ask_about_pair",
+    "ask_again",
+    "chunk_class_ids",
+    "plan_questions",
+]
+
+
+class Inputs(Spec):
+    """What a prompt is filled with: names as they stand in sentences."""
+
+    class_name: str
+    rival_name: str | None = None
+    excluded: tuple[str, ...] = ()
+    count: int | None = None
+
+    def values(self) -> dict[str, str]:
+        """Values for the prompt's placeholders."""
+        values = {"class": self.class_name, "rival": self.rival_name or ""}
+        if self.excluded:
+            values |= {"excluded": ", ".join(self.excluded), "count": str(self.count or 1)}
+        return values
+
+
+@dataclass(frozen=True)
+class TextRequest(CompletionRequest):
+    """One question about a class, or about a pair of classes, to one model.
+
+    Args:
+        model: The model's name as the server knows it.
+        prompt: The question's words.
+        sampling: How the model chooses its words.
+        inputs: The names.
+        others: Names of the class list, to notice answers about another class; they are no part of the key.
+    """
+
+    model: str
+    prompt: Prompt
+    sampling: Sampling
+    inputs: Inputs
+    others: NameSet = field(default=NO_OTHERS, compare=False)
+
+    @property
+    def kind(self) -> TextKind:
+        """The kind of text that is asked for."""
+        return self.prompt.kind
+
+    @cached_property
+    def subject(self) -> Subject:
+        """What the answer must be about."""
+        names = [self.inputs.class_name, self.inputs.rival_name]
+        return Subject(self.kind, tuple(name for name in names if name is not None))
+
+    @cached_property
+    def record(self) -> RequestRecord:
+        """What decides the answer."""
+        inputs = canonical_json(self.inputs.model_dump(exclude_defaults=True))
+        sampling = canonical_json(self.sampling.parameters())
+        return RequestRecord(self.model, self.kind.value, self.prompt.version, sampling, inputs)
+
+    def messages(self, *, is_structured: bool) -> list[Message]:
+        """The conversation up to the answer."""
+        return self.prompt.messages(self.inputs.values(), is_structured=is_structured)
+
+    def schema(self) -> dict[str, Any]:
+        """The `response_format` of a structured answer."""
+        return answer_schema(len(self.subject.names))
+
+    def read(self, answer: str, *, is_held: bool = False) -> Phrases | Problem:
+        """Read the phrases of an answer; one that was accepted once may speak of other classes of this list."""
+        return parse_answer(answer, self.subject, others=NO_OTHERS if is_held else self.others)
+
+
+def ask_about(name: str, prompt: Prompt, *, model: str, sampling: Sampling, others: NameSet = NO_OTHERS) -> TextRequest:
+    """Make the request for the texts of one class."""
+    return TextRequest(model, prompt, sampling, Inputs(class_name=_sentence_name(name)), others)
+
+
+def ask_about_pair(
+    name: str, rival: str, prompt: Prompt, *, model: str, sampling: Sampling, others: NameSet = NO_OTHERS
+) -> TextRequest:
+    """Make the one request that answers both directions of a pair: whichever comes first, the key is the same."""
+    first, second = sorted((_sentence_name(name), _sentence_name(rival)))
+    return TextRequest(model, prompt, sampling, Inputs(class_name=first, rival_name=second), others)
+
+
+def ask_again(request: TextRequest, excluded: Sequence[str], count: int) -> TextRequest:
+    """Make the request for further answers, none of them among those that were named before."""
+    inputs = Inputs(class_name=request.inputs.class_name, excluded=tuple(sorted(map(str, excluded))), count=count)
+    return TextRequest(request.model, request.prompt, request.sampling, inputs, request.others)
+
+
+class Question(NamedTuple):
+    """What is wanted for one class or one pair of classes.
+
+    Args:
+        kind: The kind of text.
+        class_id: The class.
+        rival_id: The other class of a pair; None for a single class.
+        request: Who answers it.
+    """
+
+    kind: TextKind
+    class_id: int
+    rival_id: int | None
+    request: TextRequest
+
+    @property
+    def class_ids(self) -> tuple[int, ...]:
+        """The classes, in the order in which the request names them."""
+        return (self.class_id,) if self.rival_id is None else (self.class_id, self.rival_id)
+
+
+class Plan(NamedTuple):
+    """All questions of a class list.
+
+    Args:
+        questions: In the order of kinds, then of classes and pairs.
+        unaskable: Pairs that cannot be asked about, and why.
+    """
+
+    questions: tuple[Question, ...]
+    unaskable: tuple[tuple[ClassPair, Problem], ...] = ()
+
+    @property
+    def requests(self) -> list[TextRequest]:
+        """The requests behind the questions, each once."""
+        return list({question.request.key: question.request for question in self.questions}.values())
+
+
+def plan_questions(
+    classes: ClassList,
+    spec: GeneratorSpec,
+    *,
+    class_ids: Sequence[int] | None = None,
+    pairs: Sequence[ClassPair] = (),
+) -> Plan:
+    """List what must be known to make the texts of some classes.
+
+    Args:
+        classes: The whole class list.
+        spec: What is asked for; the kind `one_to_one` is asked for the pairs, the others for each class.
+        class_ids: Which classes; None for all.
+        pairs: Pairs of classes to tell apart, in either order.
+
+    Raises:
+        ConfigError: The prompt set or a kind is unknown, or an id is not one of the list.
+    """
+    prompts = find_prompts(spec.prompts, load_prompts(spec.prompt_sets))
+    chosen = range(len(classes)) if class_ids is None else sorted(set(class_ids))
+    _check_ids(classes, [*chosen, *(class_id for pair in pairs for class_id in pair)])
+    options: dict[str, Any] = {"model": spec.model, "sampling": spec.sampling}
+    options["others"] = NameSet(classes.display_names)
+    names = classes.names
+    single = [
+        Question(kind, class_id, None, ask_about(names[class_id], prompts.prompt(kind), **options))
+        for kind in dict.fromkeys(spec.kinds)
+        if kind is not TextKind.ONE_TO_ONE
+        for class_id in chosen
+    ]
+    if TextKind.ONE_TO_ONE not in spec.kinds:
+        return Plan(tuple(single))
+    ask = partial(ask_about_pair, prompt=prompts.prompt(TextKind.ONE_TO_ONE), **options)
+    unordered = sorted({(min(pair), max(pair)) for pair in pairs})
+    unaskable = tuple((pair, _SAME_NAME) for pair in unordered if _has_one_name(pair, classes))
+    askable = [pair for pair in unordered if not _has_one_name(pair, classes)]
+    return Plan((*single, *(_pair_question(pair, classes, ask) for pair in askable)), unaskable)
+
+
+def chunk_class_ids(classes: ClassList, *, size: int) -> tuple[tuple[int, ...], ...]:
+    """Cut a class list into chunks for tasks of their own; classes of one name stay together and are asked about once.
+
+    Args:
+        classes: The class list.
+        size: Names per chunk.
+    """
+    by_name: dict[str, list[int]] = {}
+    for class_id, name in enumerate(classes.display_names):
+        by_name.setdefault(name, []).append(class_id)
+    groups = list(by_name.values())
+    chunks = (groups[start : start + size] for start in range(0, len(groups), size))
+    return tuple(tuple(sorted(itertools.chain.from_iterable(chunk))) for chunk in chunks)
+
+
+_SAME_NAME = Problem(Fault.SAME_NAME, "both classes carry the same name, which no question can tell apart.")
+
+
+def _pair_question(pair: ClassPair, classes: ClassList, ask: Callable[..., TextRequest]) -> Question:
+    first, second = sorted(pair, key=lambda class_id: classes.display_names[class_id])
+    return Question(TextKind.ONE_TO_ONE, first, second, ask(classes.names[first], classes.names[second]))
+
+
+def _has_one_name(pair: ClassPair, classes: ClassList) -> bool:
+    first, second = (classes.names[class_id] for class_id in pair)
+    return pair[0] == pair[1] or normalise_name(first) == normalise_name(second) or is_same_name(first, second)
+
+
+def _check_ids(classes: ClassList, class_ids: Sequence[int]) -> None:
+    for class_id in class_ids:
+        if not 0 <= class_id < len(classes):
+            raise ConfigError(
+                f"the class id {class_id} is not one of 0..{len(classes) - 1}.", "class ids", "Use ids of the list."
+            )
+
+
+def _sentence_name(name: str) -> str:
+    """A class name as it stands in a question; file names bring signs that have no UTF-8 form."""
+    return display_name(name.encode("utf-8", "replace").decode("utf-8"))

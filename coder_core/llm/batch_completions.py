@@ -1,0 +1,239 @@
+"""The Batch API: large lists at half the price, within a day, across restarts.
+
+A batch is prepared in the store, uploaded, created, polled and collected; each step is written down before the next, so
+a process that dies is continued by the next one, which first looks for batches that are still open. Answers are judged
+exactly as those of single calls are. What failed is asked again in a further batch, a bounded number of times; then it
+is in the account with its reason.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from coder_core.llm.batch_client import BatchClient, BatchStatus
+from coder_core.llm.batch_records import BatchDocument, BatchFolder, BatchLine, read_lines, write_lines
+from coder_core.llm.chat_client import MAX_DOUBLINGS
+from coder_core.llm.chat_replies import Reply, read_answer
+from coder_core.llm.chat_requests import CompletionRequest, RequestRecord
+from coder_core.llm.completion_ledger import CompletionLedger, FailedCompletion
+from coder_core.llm.completions import Completions, Outcome, find_checked_price, judge_answer, run_here, split_held
+from coder_core.llm.dialects import Dialect, judge_refusal
+from coder_core.llm.faults import Fault, Problem
+from coder_core.llm.llm_runtime import LlmRuntime
+from coder_core.llm.pricing import Price, worst_cost_usd
+
+__all__ = ["BatchCompletions"]
+
+MAX_REQUESTS = 50_000
+"""Most lines in one batch, by OpenAI's rules; at 2 kB a line half of the 200 MB that a file may have."""
+FILE_SECONDS = 600.0
+"""Longest time to upload or download a file of 100 MB."""
+_TOO_MANY_TOKENS = "token_limit_exceeded"
+
+
+class BatchCompletions:
+    """Asks through the provider's Batch API.
+
+    Args:
+        ledger: Where the answers go.
+        runtime: Which server, how patient, how much.
+        spent_usd: What counts against `max_cost_usd` already.
+        poll_seconds: Pause between two looks at a batch.
+        max_wait_seconds: Longest wait for a batch; afterwards it stays open, and a later run goes on with it.
+        max_requests: Most questions in one batch.
+    """
+
+    def __init__(
+        self,
+        ledger: CompletionLedger,
+        runtime: LlmRuntime,
+        *,
+        spent_usd: float = 0.0,
+        poll_seconds: float = 30.0,
+        max_wait_seconds: float = 26 * 3600.0,
+        max_requests: int = MAX_REQUESTS,
+    ) -> None:
+        self.ledger = ledger
+        self.runtime = runtime
+        self.spent_usd = spent_usd
+        self.poll_seconds = poll_seconds
+        self.max_wait_seconds = max_wait_seconds
+        self.max_requests = max_requests
+        self.dialect = Dialect()
+        self.folder = BatchFolder(ledger.store)
+
+    def complete(self, requests: Sequence[CompletionRequest]) -> Completions:
+        """Ask for the answers that the ledger lacks; see `completions.CompletionSource`."""
+        missing, account = split_held(self.ledger, requests)
+        if missing:
+            price = find_checked_price(missing[0].model, self.runtime)
+            account.is_priced = price is not None
+            run_here(self._ask(missing, account, price))
+        return account
+
+    async def _ask(self, wanted: list[CompletionRequest], account: Completions, price: Price | None) -> None:
+        from coder_core.llm.endpoint import open_endpoint  # openai is loaded where it is asked
+
+        async with open_endpoint(self.runtime.base_url, timeout_seconds=FILE_SECONDS, concurrency=1) as endpoint:
+            batches = BatchRun(self, BatchClient(endpoint, self.runtime), account, price, wanted)
+            await batches.run()
+            account.calls = endpoint.calls
+        keys = {request.key for request in wanted}
+        account.generated = keys - {request.key for request in self.ledger.missing(wanted)}
+        unanswered = keys - account.generated
+        account.problems = {key: problem for key, problem in account.problems.items() if key in unanswered}
+
+
+class BatchRun:
+    """One set of questions on its way through batches.
+
+    Args:
+        source: Settings, ledger and the folder of batches.
+        client: The provider.
+        account: Where outcomes are counted.
+        price: What the model costs; None when unknown.
+        wanted: The questions.
+    """
+
+    def __init__(
+        self,
+        source: BatchCompletions,
+        client: BatchClient,
+        account: Completions,
+        price: Price | None,
+        wanted: Sequence[CompletionRequest],
+    ) -> None:
+        self._source = source
+        self._client = client
+        self._account = account
+        self._price = price
+        self._wanted = {request.key: request for request in wanted}
+        self._tries: Counter[str] = Counter()
+
+    async def run(self) -> None:
+        """Go on with open batches that hold some of the questions, then ask the others in new ones."""
+        folder, ledger = self._source.folder, self._source.ledger
+        for document in folder.open_documents(next(iter(self._wanted.values())).model):
+            records = folder.requests(document)
+            if document.file_id is None:  # nothing was sent, so nothing was paid: its questions are asked in a new one
+                self._saved(document, state="closed", note="never sent")
+            elif not self._wanted.keys().isdisjoint(record.key for record in records):
+                await self._finish(document, records)
+        while self._account.stop is None and (chosen := self._choose(ledger.missing(self._wanted.values()))):
+            document = folder.prepare(chosen, self._source.dialect, max_tokens=self._longest_answer(chosen))
+            await self._finish(await self._upload(document, chosen), [request.record for request in chosen])
+
+    def _choose(self, missing: list[CompletionRequest]) -> list[CompletionRequest]:
+        """Take what may be asked (again) and fits into one batch and into the budget."""
+        runtime = self._source.runtime
+        askable = [request for request in missing if self._may_ask(request)][: self._source.max_requests]
+        if runtime.max_cost_usd is None or self._price is None:
+            return askable
+        left = runtime.max_cost_usd - self._source.spent_usd
+        chosen = []
+        for request in askable:
+            left -= worst_cost_usd(request, self._price, max_tokens=runtime.max_tokens, is_batch=True)
+            if left < 0:
+                break
+            chosen.append(request)
+        if askable and not chosen:
+            self._account.stop = Problem(Fault.OVER_BUDGET, f"max_cost_usd {runtime.max_cost_usd} would be passed.")
+        return chosen
+
+    def _may_ask(self, request: CompletionRequest) -> bool:
+        """Whether a question has not failed too often, or for good."""
+        problem = self._account.problems.get(request.key)
+        is_hopeless = problem is not None and problem.fault is Fault.REJECTED
+        return not is_hopeless and self._tries[request.key] < self._source.runtime.max_bad_answers
+
+    def _longest_answer(self, requests: list[CompletionRequest]) -> int:
+        """Tokens of the longest answer: doubled for those that were cut off."""
+        problems = self._account.problems
+        cut_offs = [
+            self._tries[request.key]
+            for request in requests
+            if request.key in problems and problems[request.key].fault is Fault.CUT_OFF
+        ]
+        return self._source.runtime.max_tokens << min(MAX_DOUBLINGS, max(cut_offs, default=0))
+
+    async def _finish(self, document: BatchDocument, records: list[RequestRecord]) -> None:
+        """Bring one batch to its end, from wherever it is."""
+        document = await self._create(document)
+        status = await self._wait(document)
+        if not status.is_final:
+            detail = f"batch {status.batch_id} is {status.state}; run again later to collect its answers."
+            self._account.stop = Problem(Fault.STOPPED, detail)
+            return
+        contents = [await self._client.download(name) for name in (status.output_file_id, status.error_file_id)]
+        self._collect(document, records, status, "\n".join(contents))
+        self._saved(document, state="closed", note=status.state)
+
+    async def _upload(self, document: BatchDocument, requests: list[CompletionRequest]) -> BatchDocument:
+        content = write_lines(requests, document.dialect, max_tokens=document.max_tokens)
+        return self._saved(document, file_id=await self._client.upload(document, content))
+
+    async def _create(self, document: BatchDocument) -> BatchDocument:
+        """Create the batch of an uploaded file, unless a process that died has done so."""
+        if document.batch_id is not None:
+            return document
+        batch_id = await self._client.find(document.token) or await self._client.create(document)
+        return self._saved(document, batch_id=batch_id, state="submitted")
+
+    def _saved(self, document: BatchDocument, **changes: str) -> BatchDocument:
+        changed = document.model_copy(update=changes)
+        self._source.folder.save(changed)
+        return changed
+
+    async def _wait(self, document: BatchDocument) -> BatchStatus:
+        patience_ends = time.monotonic() + self._source.max_wait_seconds
+        status = await self._client.look(document.batch_id or "")
+        while not status.is_final and time.monotonic() < patience_ends:
+            await asyncio.sleep(self._source.poll_seconds)
+            status = await self._client.look(status.batch_id)
+        return status
+
+    def _collect(
+        self, document: BatchDocument, records: list[RequestRecord], status: BatchStatus, content: str
+    ) -> None:
+        """Write the answers of a batch down and count what became of its questions."""
+        if status.error_code == _TOO_MANY_TOKENS and len(records) > 1:
+            self._source.max_requests = len(records) // 2
+            return
+        outcomes = self._read(content, {record.key: record for record in records}, document.dialect)
+        self._source.ledger.append([outcome.completion for outcome in outcomes.values() if outcome.completion])
+        self._source.ledger.append_failures([bad for outcome in outcomes.values() for bad in outcome.failures])
+        before = self._account.cost_usd
+        lacking = Problem(Fault.UNANSWERED, f"the batch ended as {status.state} without an answer. {status.errors}")
+        for record in records:
+            self._tries[record.key] += 1
+            self._account.problems.pop(record.key, None)
+            self._account.add(record.key, outcomes.get(record.key, Outcome(None, lacking, (), 0)))
+        self._source.spent_usd += self._account.cost_usd - before
+
+    def _read(self, content: str, records: Mapping[str, RequestRecord], dialect: Dialect) -> dict[str, Outcome]:
+        """Read both files of a batch; lines may come in any order, unknown and repeated ones do not count."""
+        outcomes: dict[str, Outcome] = {}
+        for line in read_lines(content):
+            if line.key in records and line.key not in outcomes:
+                outcomes[line.key] = self._judge(line, records[line.key], dialect)
+        return outcomes
+
+    def _judge(self, line: BatchLine, record: RequestRecord, dialect: Dialect) -> Outcome:
+        if line.status == 0:
+            return Outcome(None, Problem(Fault.UNANSWERED, "the batch ended before this question's turn."), (), 0)
+        if line.status != 200:
+            verdict = judge_refusal(
+                Reply(line.status, {}, line.body), dialect, has_key=True, hide=self._client.hide_key
+            )
+            if verdict.dialect is not None and self._source.dialect == dialect:
+                self._source.dialect = verdict.dialect
+            return Outcome(None, verdict.problem, (), 0)
+        asked = self._wanted.get(record.key, record)
+        answer = read_answer(line.body, hide=self._client.hide_key)
+        completion, problem = judge_answer(
+            asked, answer, self._price, is_structured=dialect.is_structured, is_batch=True
+        )
+        if completion is None or problem is None:
+            return Outcome(completion, problem, (), 0)
+        return Outcome(None, problem, (FailedCompletion(completion, problem),), 0)

@@ -1,0 +1,113 @@
+"""A question to a language model as a value, and the key under which its answer is kept for ever.
+
+The key holds what decides the answer: the model, the prompt's version, the sampling parameters and the inputs. It holds
+neither the server's address nor how the answer was written (JSON or list) nor the limit on its length: an answer that
+ended by itself is the same under any larger limit, and one that was cut off is never kept.
+"""
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from pydantic import Field
+
+from coder_core.fingerprint import canonical_json, content_hash
+from coder_core.llm.faults import Problem
+from coder_core.spec_base import Spec
+
+__all__ = ["CompletionRequest", "Message", "RequestRecord", "Sampling"]
+
+_REQUEST_VERSION = 1
+"""Part of every key; raise it only when equal requests would no longer get equal answers."""
+
+Message = dict[str, str]
+
+
+class Sampling(Spec):
+    """How the model chooses its words. None leaves the choice to the server: reasoning models refuse other values."""
+
+    temperature: float | None = Field(default=None, ge=0, le=2, description="0 is greedy; default: the server's own.")
+    top_p: float | None = Field(default=None, gt=0, le=1, description="Nucleus; default: the server's own.")
+    seed: int | None = Field(default=None, ge=0, description="Where the server knows seeds.")
+
+    def parameters(self) -> dict[str, float | int]:
+        """What is sent: the values that are set."""
+        return self.model_dump(exclude_none=True)
+
+
+class RequestRecord(NamedTuple):
+    """What decides an answer, as the ledger writes it.
+
+    Args:
+        model: The model's name as the server knows it.
+        kind: What is asked for.
+        prompt_version: Hash of the question's words, without the names it is asked about.
+        sampling: The sampling parameters as canonical JSON.
+        inputs: What the prompt is filled with, as canonical JSON.
+    """
+
+    model: str
+    kind: str
+    prompt_version: str
+    sampling: str
+    inputs: str
+
+    @property
+    def key(self) -> str:
+        """sha256 of everything that decides the answer, 64 hexadecimal digits."""
+        return content_hash(canonical_json([str(_REQUEST_VERSION), *self]).encode("ascii"))
+
+
+class CompletionRequest(ABC):
+    """One question to one model: how it is put, and how its answer is read."""
+
+    model: str
+    sampling: Sampling
+
+    @property
+    @abstractmethod
+    def record(self) -> RequestRecord:
+        """What decides the answer."""
+
+    @abstractmethod
+    def messages(self, *, is_structured: bool) -> list[Message]:
+        """The conversation up to the answer; `is_structured` when the server is given the schema."""
+
+    @abstractmethod
+    def schema(self) -> dict[str, Any]:
+        """The `response_format` of a structured answer."""
+
+    @abstractmethod
+    def read(self, answer: str, *, is_held: bool = False) -> Any:
+        """What the answer says, or a `Problem`.
+
+        Args:
+            answer: The model's text.
+            is_held: Whether it was accepted once, by somebody who may have asked in other company.
+        """
+
+    @cached_property
+    def key(self) -> str:
+        """sha256 of everything that decides the answer, 64 hexadecimal digits."""
+        return self.record.key
+
+    def judge(self, answer: str) -> Problem | None:
+        """Tell what is wrong with an answer; None when it may be kept."""
+        found = self.read(answer)
+        return found if isinstance(found, Problem) else None
+
+    def body(self, *, max_tokens: int, is_structured: bool, limit_name: str = "max_tokens") -> dict[str, Any]:
+        """Write the body of a chat-completions call.
+
+        Args:
+            max_tokens: Longest answer.
+            is_structured: Whether to hand over the schema.
+            limit_name: What the server calls `max_tokens`.
+        """
+        body: dict[str, Any] = {
+            "model": self.model,
+            "messages": self.messages(is_structured=is_structured),
+            limit_name: max_tokens,
+            **self.sampling.parameters(),
+        }
+        return body | {"response_format": self.schema()} if is_structured else body

@@ -1,0 +1,42 @@
+"""Where and how fast a language model is asked: never hashed.
+
+The API key is not among the settings: the endpoint takes it from `OPENAI_API_KEY` when it opens, so it cannot travel
+into a flow's parameters, a manifest or a log.
+"""
+
+from typing import Any
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from coder_core.llm.pricing import Price
+
+__all__ = ["LlmRuntime"]
+
+
+class LlmRuntime(BaseSettings):
+    """Which server, how fast, how much. Never hashed. Every field can come from the environment: CODER_LLM_<FIELD>."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="CODER_LLM_")
+
+    base_url: str | None = Field(default=None, description="The server; default: OPENAI_BASE_URL, or OpenAI itself.")
+    concurrency: int = Field(default=32, ge=1, le=1024, description="Calls under way at a time.")
+    requests_per_minute: float | None = Field(default=None, gt=0, description="Your account's limit; default: none.")
+    tokens_per_minute: float | None = Field(default=None, gt=0, description="Your account's limit; default: none.")
+    timeout_seconds: float = Field(
+        default=180.0, gt=0, description="Longest time for one call; a server of your own may queue them."
+    )
+    max_tokens: int = Field(default=512, ge=16, le=32_768, description="Longest answer; doubled when one is cut off.")
+    max_attempts: int = Field(default=6, ge=1, le=50, description="Calls for one question, all faults together.")
+    max_bad_answers: int = Field(default=3, ge=1, le=50, description="Of these, answers that cannot be used.")
+    backoff_seconds: float = Field(default=0.5, ge=0, description="Longest pause before the second call; then doubled.")
+    max_backoff_seconds: float = Field(default=30.0, ge=0, description="Longest pause between two calls.")
+    max_wait_seconds: float = Field(default=120.0, ge=0, description="Longest Retry-After that is waited for.")
+    max_failures_in_a_row: int = Field(
+        default=20, ge=1, description="Questions given up one after another before the run stops."
+    )
+    max_cost_usd: float | None = Field(default=None, ge=0, description="Stop before this is passed; default: no limit.")
+    prices: dict[str, Price] = Field(default_factory=dict, description="Prices of models, over the shipped ones.")
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
