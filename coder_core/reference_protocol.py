@@ -13,20 +13,23 @@ What needs no reproduction, because the honest rerank does the same: a pair with
 0 (there by a bare `except`, here counted), and ties keep the order of stage 1.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from coder_core.classifiers import RerankClassifier
+from coder_core.coder.classifier import Classifier
 from coder_core.coder.pairs import CANDIDATES
 from coder_core.coder.ranking import is_gated
 from coder_core.coder.reranking import FoldedPairs, rerank
+from coder_core.errors import ConfigError
 from coder_core.evaluation.labels import LabelTable
-from coder_core.evaluation.predicting import reorder_predictions
-from coder_core.evaluation.predictions import REFERENCE, RERANK_METHOD, Predictions
+from coder_core.evaluation.predicting import build_predictions, reorder_predictions
+from coder_core.evaluation.predictions import REFERENCE, RERANK_METHOD, STAGE1_METHOD, Predictions
 
-__all__ = ["REFERENCE", "REFERENCE_THRESHOLDS", "rerank_as_released"]
+__all__ = ["REFERENCE", "REFERENCE_THRESHOLDS", "predict_as_released", "rerank_as_released"]
 
 REFERENCE_THRESHOLDS: Mapping[str, float] = {
     "imagenet": 0.1,
@@ -75,3 +78,31 @@ def rerank_as_released(
     device = image_embeddings.device
     reranked = rerank(image_embeddings, top_ids.to(device), gated.to(device), pairs, candidates=candidates)
     return reorder_predictions(stage1, reranked, method=RERANK_METHOD, protocol=REFERENCE)
+
+
+def predict_as_released(
+    classifier: Classifier, image_embeddings: Float[Tensor, "images dim"], image_ids: Sequence[str], labels: LabelTable
+) -> Predictions:
+    """Predict by the first stage of a `RerankClassifier` and rerank as the released code does.
+
+    Args:
+        classifier: CODER*.
+        image_embeddings: L2-normalised rows.
+        image_ids: One per row.
+        labels: Test labels included, see `rerank_as_released`.
+
+    Raises:
+        ConfigError: The classifier has no second stage.
+    """
+    if not isinstance(classifier, RerankClassifier):
+        raise ConfigError(f"a {classifier.kind} classifier has no second stage.", "protocol", "Use coder_rerank.")
+    logits = classifier.stage1.logits(image_embeddings)
+    stage1 = build_predictions(logits, image_ids, method=STAGE1_METHOD)
+    return rerank_as_released(
+        stage1,
+        image_embeddings,
+        classifier.pairs,
+        labels,
+        threshold=classifier.threshold,
+        candidates=classifier.candidates,
+    )

@@ -16,7 +16,7 @@ from coder_core.llm.dialects import Dialect
 from coder_core.llm.faults import Fault, LlmError
 from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.llm.pricing import Budget, Price
-from coder_core.report.progress import Progress, track
+from coder_core.progress import Progress, track
 from coder_core.storage.addresses import redact
 
 __all__ = ["CompletionWriter", "DirectCompletions"]

@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 
 from coder_core.atg.generation_report import GenerationReport, merge_reports
-from coder_core.atg.pricing import CostEstimate
+from coder_core.atg.generator import CostEstimate
 from coder_core.classes import ClassList
 from coder_core.config import load_runtime, load_spec
 from coder_core.embedding.texts import text_vectors

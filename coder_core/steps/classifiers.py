@@ -77,7 +77,8 @@ class BuildRerank(ArtifactStep[ClassifierArtifact]):
         """Fold the pairs, and put both stages together."""
         import torch
 
-        from coder_core.coder.rerank import RerankClassifier, fold_pairs
+        from coder_core.classifiers import RerankClassifier
+        from coder_core.coder.reranking import fold_pairs
         from coder_core.texts.layout import build_layout
 
         layout = build_layout(read_text_table(context, self.texts))

@@ -301,7 +301,7 @@ def _choice_of(method: "Selected") -> FewShotChoice:
 
 
 def _predict_part(context: Context, step: PredictFewShot, part: str, classifiers: dict[str, Any]) -> "pa.Table":
-    from coder_core.evaluation.predicting import predict_with
+    from coder_core.classifiers import predict_with
     from coder_core.steps.predictions import predictions_to_arrow
 
     usable = usable_images(context, step.images, part)
@@ -312,7 +312,7 @@ def _predict_part(context: Context, step: PredictFewShot, part: str, classifiers
     )
     table = usable.select(["image_id"])
     for name, classifier in classifiers.items():
-        own = predictions_to_arrow(predict(classifier, method=name).predictions)
+        own = predictions_to_arrow(predict(classifier, method=name))
         for column in own.column_names[1:]:
             table = table.append_column(f"{name}.{column}", own.column(column))
     return table

@@ -1,4 +1,4 @@
-"""What every method is worth, and against the baseline. Reads test labels, as the ablation and `protocol: reference` do.
+"""What every method is worth, and against the baseline. Reads test labels, as ablation and `protocol: reference` do.
 
 One artifact per method, one part per result table: a second run, or a further method, measures only what is new.
 """

@@ -72,14 +72,13 @@ class Predict(ShardedStep[PredictionsArtifact]):
 
     def open_classifier(self, context: Context) -> "Any":
         """A function from vectors and ids to rows of the artifact."""
-        from coder_core.evaluation.predicting import predict_with
+        from coder_core.classifiers import predict_with
         from coder_core.steps.classifiers import read_classifier
 
         classifier = read_classifier(context, self.classifier, self.part)
 
         def classify(vectors: "Float[Tensor, 'images dim']", image_ids: Sequence[str]) -> "pa.Table":
-            predicted = predict_with(classifier, vectors, image_ids, method=self.method)
-            return predictions_to_arrow(predicted.predictions, predicted.columns)
+            return predictions_to_arrow(predict_with(classifier, vectors, image_ids, method=self.method))
 
         return classify
 
@@ -95,7 +94,6 @@ class PredictAsReleased(Predict):
 
     def open_classifier(self, context: Context) -> "Any":
         """As `Predict`, but for the labels, which say which images are looked at again."""
-        from coder_core.evaluation.predicting import rerank_columns
         from coder_core.reference_protocol import predict_as_released
         from coder_core.steps.classifiers import read_classifier
         from coder_core.steps.dataset import read_labels
@@ -104,8 +102,7 @@ class PredictAsReleased(Predict):
         labels = read_labels(context, self.labels, "test")
 
         def classify(vectors: "Float[Tensor, 'images dim']", image_ids: Sequence[str]) -> "pa.Table":
-            outcome = predict_as_released(classifier, vectors, image_ids, labels)
-            return predictions_to_arrow(outcome.predictions, rerank_columns(outcome.reranked))
+            return predictions_to_arrow(predict_as_released(classifier, vectors, image_ids, labels))
 
         return classify
 
@@ -155,14 +152,14 @@ def predictions_from_arrow(table: "pa.Table", method: str, *, protocol: str = HO
     )
 
 
-def predictions_to_arrow(predictions: Predictions, columns: dict[str, Any] | None = None) -> "pa.Table":
-    """Predictions as rows: image id, best classes, their probabilities, and what else is known of each image."""
+def predictions_to_arrow(predictions: Predictions) -> "pa.Table":
+    """Predictions as rows: image id, best classes, their probabilities, and how the decisions came about."""
     import pyarrow as pa
 
     width = predictions.top_ids.shape[1]
     best = (predictions.top_ids, predictions.top_probabilities)
     lists = [pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), width) for matrix in best]
     table = pa.table([pa.array(predictions.image_ids, pa.string()), *lists], names=list(COLUMNS))
-    for name, column in (columns or {}).items():
+    for name, column in predictions.details.items():
         table = table.append_column(name, pa.array(column))
     return table

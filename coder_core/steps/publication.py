@@ -1,7 +1,7 @@
 """The end of a run: its tables are written, and last its row of `runs`. Until that is there, nobody sees any of it.
 
-Every row can be traced: the row of `runs` has the keys of images, labels, encoder and texts and the whole specification,
-the table `artifacts` has the key of everything that was made, and the run's manifest has all of it typed.
+Every row can be traced: the row of `runs` has the keys of images, labels, encoder and texts and the whole spec, the
+table `artifacts` has the key of everything that was made, and the run's manifest has all of it typed.
 """
 
 import importlib.metadata

@@ -7,19 +7,18 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Annotated, ClassVar
 
-from coder_core.atg.batch import BatchBuyer
-from coder_core.atg.completions import CompletionLedger
-from coder_core.atg.direct import DirectBuyer
-from coder_core.atg.faults import LlmError
 from coder_core.atg.generation_report import GenerationReport, merge_reports
-from coder_core.atg.generator import estimate_generation, generate_phrases
-from coder_core.atg.planning import chunk_class_ids
-from coder_core.atg.pricing import CostEstimate
-from coder_core.atg.settings import GeneratorSpec
+from coder_core.atg.generator import CostEstimate, estimate_generation, generate_phrases
+from coder_core.atg.generator_spec import GeneratorSpec
+from coder_core.atg.questions import chunk_class_ids
 from coder_core.classes import ClassList
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.errors import ConfigError
 from coder_core.fingerprint import NotIdentity
+from coder_core.llm.batch_completions import BatchCompletions
+from coder_core.llm.completion_ledger import CompletionLedger
+from coder_core.llm.direct_completions import DirectCompletions
+from coder_core.llm.faults import LlmError
 from coder_core.pipeline.artifact_types import ClassesArtifact, ConfusedPairsArtifact
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.inputs import PackagedData
@@ -102,12 +101,12 @@ class GenerateTexts(Step[GenerationReport]):
         """Ask what is missing."""
         classes = read_classes(context, self.classes)
         ledger = CompletionLedger(context.artifacts.store)
-        source = (BatchBuyer if self.is_batch else DirectBuyer)(ledger, context.runtime.llm, spent_usd=self.spent_usd)
+        ask = BatchCompletions if self.is_batch else DirectCompletions
         return generate_phrases(
             classes,
             generator_of(self.texts),
             ledger=ledger,
-            buyer=source,
+            source=ask(ledger, context.runtime.llm, spent_usd=self.spent_usd),
             similarity=name_similarity(context, self.texts, self.encoder),
             class_ids=self.class_ids,
             pairs=self.pairs or _pairs_at_once(classes, self.texts, within=self.class_ids),
@@ -160,7 +159,7 @@ def read_generated(
         classes,
         generator_of(texts),
         ledger=CompletionLedger(context.artifacts.store),
-        buyer=None,
+        source=None,
         similarity=name_similarity(context, texts, encoder),
         pairs=[*_pairs_at_once(classes, texts), *pairs],
     ).bank
