@@ -6,8 +6,8 @@ from coder_core.class_source.changes import ClassChange
 from coder_core.class_source.class_look import ClassLook
 from coder_core.evaluation.class_changes import AddedClass, ClassShift
 from coder_core.pipeline.artifact_handle import Handle
-from coder_core.storage.query_result import QueryResult
-from coder_core.storage.render import printable, to_table
+from coder_core.results.query_result import QueryResult
+from coder_core.results.render import printable, to_table
 
 NAMES_SHOWN = 20
 """Names of each kind that a terminal is shown; the counts are whole."""

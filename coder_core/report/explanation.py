@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from coder_core.storage.render import printable
+from coder_core.results.render import printable
 
 
 class TextShare(NamedTuple):

@@ -7,23 +7,25 @@ fails when the name is taken. The temporary file is gone afterwards, whatever ha
 
 import errno
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+COPY_BYTES = 2**20
 _TEMPORARY_SUFFIX = ".writing"
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
-def replace_file(path: str, content: bytes) -> None:
-    """Write a file, replacing what was there, in one step."""
+def replace_file(path: str, content: bytes | Path) -> None:
+    """Write a file, replacing what was there, in one step; `content` may be a file to copy."""
     with _temporary_file(path, content) as temporary:
         temporary.replace(path)
 
 
-def create_file(path: str, content: bytes) -> None:
-    """Write a file that must not be there yet, in one step.
+def create_file(path: str, content: bytes | Path) -> None:
+    """Write a file that must not be there yet, in one step; `content` may be a file to copy.
 
     Raises:
         FileExistsError: When it is there already; its content stays as it was.
@@ -55,6 +57,15 @@ def list_files(folder: str) -> list[str]:
     return [f"{parent}/{name}" for parent, _, names in os.walk(folder, onerror=_refuse) for name in names]
 
 
+def list_beginning(folder: str, beginning: str) -> list[str]:
+    """Name the files directly in a folder that begin with some characters; a folder that is not there holds none."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if entry.name.startswith(beginning) and entry.is_file()]
+    except FileNotFoundError:
+        return []
+
+
 def _refuse(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):
         raise error
@@ -67,13 +78,17 @@ def is_temporary(path: str) -> bool:
 
 
 @contextmanager
-def _temporary_file(path: str, content: bytes) -> Iterator[Path]:
+def _temporary_file(path: str, content: bytes | Path) -> Iterator[Path]:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{uuid.uuid4().hex}{_TEMPORARY_SUFFIX}")
     try:
         with temporary.open("xb") as file:
-            file.write(content)
+            if isinstance(content, bytes):
+                file.write(content)
+            else:
+                with content.open("rb") as source:
+                    shutil.copyfileobj(source, file, COPY_BYTES)
             file.flush()
             os.fsync(file.fileno())
         yield temporary

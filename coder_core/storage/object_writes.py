@@ -6,6 +6,7 @@ error code. fsspec's memory file system checks and writes in two steps, so a loc
 """
 
 import threading
+from pathlib import Path
 from typing import Any
 
 from coder_core.storage.addresses import Address
@@ -17,7 +18,17 @@ _CONFLICT_CODES = frozenset({"ConditionalRequestConflict", "409"})
 _MEMORY_LOCK = threading.Lock()
 
 
-def create_object(filesystem: Any, place: Address, content: bytes) -> None:
+def put_object(filesystem: Any, place: Address, content: bytes | Path) -> None:
+    """Put an object, whatever was there; `content` may be a local file, which is sent without being held in memory."""
+    if isinstance(content, bytes):
+        filesystem.pipe_file(place.path, content)
+    elif _takes_files(place):
+        filesystem.put_file(str(content), place.path)
+    else:
+        filesystem.pipe_file(place.path, content.read_bytes())
+
+
+def create_object(filesystem: Any, place: Address, content: bytes | Path) -> None:
     """Put an object whose key must not be taken yet.
 
     Raises:
@@ -25,11 +36,11 @@ def create_object(filesystem: Any, place: Address, content: bytes) -> None:
     """
     if place.protocol == "memory":
         with _MEMORY_LOCK:
-            filesystem.pipe_file(place.path, content, mode="create")
+            _create(filesystem, place, content)
         return
     for last_round in [False] * (CONFLICT_ROUNDS - 1) + [True]:
         try:
-            filesystem.pipe_file(place.path, content, mode="create")
+            _create(filesystem, place, content)
         except OSError as error:
             if _error_code(error) in _TAKEN_CODES:
                 raise FileExistsError(place.path) from error
@@ -37,6 +48,20 @@ def create_object(filesystem: Any, place: Address, content: bytes) -> None:
                 raise
         else:
             return
+
+
+def _create(filesystem: Any, place: Address, content: bytes | Path) -> None:
+    if isinstance(content, bytes):
+        filesystem.pipe_file(place.path, content, mode="create")
+    elif _takes_files(place):
+        filesystem.put_file(str(content), place.path, mode="create")
+    else:
+        filesystem.pipe_file(place.path, content.read_bytes(), mode="create")
+
+
+def _takes_files(place: Address) -> bool:
+    """Whether the file system sends a local file as one object; fsspec's general way may leave a part of it."""
+    return place.protocol == "s3"
 
 
 def _error_code(error: OSError) -> str:

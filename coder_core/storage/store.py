@@ -8,21 +8,26 @@ but its root, so it is cheap to make and travels to any worker.
 
 import hashlib
 import uuid
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from coder_core.errors import StoreError
 from coder_core.storage import local_files
 from coder_core.storage.addresses import Address, format_url, parse_address, redact
 from coder_core.storage.file_infos import StoredFile, list_infos, read_time
-from coder_core.storage.object_writes import create_object
+from coder_core.storage.object_writes import create_object, put_object
 from coder_core.storage.refusals import explained
 from coder_core.storage.write_rounds import write_in_rounds
 
 _PATTERN_CHARACTERS = frozenset("*?[]")
 PROBE_PREFIX = "writable-"
+READERS = 16
+"""Files read at once where each costs a round trip."""
 HASH_BLOCK_BYTES = 8 * 2**20
 """Read at once while hashing: one request of an object store, and all that is in memory."""
 
@@ -65,19 +70,47 @@ class Store:
         """
         place = self._place(path)
         with explained(self.url(path)):
+            if place.is_local:
+                return Path(place.path).read_bytes()
             return cast(bytes, self.filesystem.cat_file(place.path))
+
+    def read_many(self, paths: Sequence[str]) -> tuple[bytes, ...]:
+        """Read whole files, in the given order; those of an object store several at a time.
+
+        Raises:
+            NotInStoreError: When one is not there.
+            StoreError: When the store refuses.
+        """
+        if self.address.is_local or len(paths) < 2:
+            return tuple(self.read_bytes(path) for path in paths)
+        with ThreadPoolExecutor(READERS) as readers:
+            return tuple(readers.map(self.read_bytes, paths))
 
     def write_bytes(self, path: str, content: bytes) -> None:
         """Write a whole file, or nothing: readers see the old content or the new one, never a part."""
+        self._write(path, content)
+
+    def write_file(self, path: str, source: Path) -> None:
+        """Write a whole file from one on this disk, as `write_bytes` does; it is not held in memory."""
+        self._write(path, source)
+
+    def create_bytes(self, path: str, content: bytes) -> bool:
+        """Write a whole file unless it is there already; of several racing writers exactly one gets True."""
+        return self._create(path, content)
+
+    def create_file(self, path: str, source: Path) -> bool:
+        """Write a whole file from one on this disk, as `create_bytes` does; it is not held in memory."""
+        return self._create(path, source)
+
+    def _write(self, path: str, content: bytes | Path) -> None:
         place = self._place(path)
         with explained(self.url(path)):
             if place.is_local:
                 write_in_rounds(place, partial(local_files.replace_file, place.path, content))
             else:
-                write_in_rounds(place, partial(self.filesystem.pipe_file, place.path, content))
+                write_in_rounds(place, partial(put_object, self.filesystem, place, content))
 
-    def create_bytes(self, path: str, content: bytes) -> bool:
-        """Write a whole file unless it is there already; of several racing writers exactly one gets True."""
+    def _create(self, path: str, content: bytes | Path) -> bool:
         place = self._place(path)
         with explained(self.url(path)):
             try:
@@ -87,8 +120,14 @@ class Store:
                     write_in_rounds(place, partial(create_object, self.filesystem, place, content))
             except FileExistsError as found:
                 is_first_round = found.args == (1,)
-                return not is_first_round and self.read_bytes(path) == content
+                return not is_first_round and self._holds(path, content)
         return True
+
+    def _holds(self, path: str, content: bytes | Path) -> bool:
+        if isinstance(content, bytes):
+            return self.read_bytes(path) == content
+        with content.open("rb") as source:
+            return self.hash_file(path) == hashlib.file_digest(source, "sha256").hexdigest()
 
     def exists(self, path: str) -> bool:
         """Tell whether a file is there."""
@@ -106,6 +145,13 @@ class Store:
             found = _find_files(self.filesystem, place)
         root = self.filesystem._strip_protocol(self.address.path).rstrip("/") + "/"
         return sorted(name.removeprefix(root) for name in found if not local_files.is_temporary(name))
+
+    def list_beginning(self, folder: str, beginning: str) -> tuple[str, ...]:
+        """List the files directly in a folder whose names begin with some characters, sorted, relative to the root."""
+        place = self._place(folder)
+        with explained(self.url(folder)):
+            found = _find_beginning(self.filesystem, place, beginning)
+        return tuple(sorted(f"{folder}/{name}" for name in found if not local_files.is_temporary(name)))
 
     def list_files(self, prefix: str = "") -> tuple[StoredFile, ...]:
         """List every file below a folder with size and time, sorted; what killed writers left behind is listed, too."""
@@ -184,3 +230,17 @@ def _find_files(filesystem: Any, place: Address) -> list[str]:
         if place.protocol == "s3":  # S3 has no folders: here it is the bucket that is missing
             raise
         return []
+
+
+def _find_beginning(filesystem: Any, place: Address, beginning: str) -> list[str]:
+    """Name the files of a folder; S3 looks them up by their beginning, whatever else lies there."""
+    if place.is_local:
+        return local_files.list_beginning(place.path, beginning)
+    options = {"prefix": beginning} if place.protocol == "s3" else {}
+    try:
+        found = filesystem.find(place.path, maxdepth=None if options else 1, **options)
+    except FileNotFoundError:
+        return []
+    folder = filesystem._strip_protocol(place.path).rstrip("/") + "/"
+    names = (name.removeprefix(folder) for name in found)
+    return [name for name in names if name.startswith(beginning) and "/" not in name]

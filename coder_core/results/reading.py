@@ -1,0 +1,146 @@
+"""Reading the results of published runs back, wherever they lie; every byte is compared with its hash."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from coder_core.errors import StoreError
+from coder_core.results.arrow_rows import rows_from_arrow, with_run, without_run
+from coder_core.results.catalog import Catalog, TableFile, read_catalog
+from coder_core.results.layout import name_digits, time_digits
+from coder_core.results.merged_publications import read_checked, read_publication
+from coder_core.results.schema import RUN_ID, RUNS, TABLES, RowClass, table_of
+from coder_core.storage.refusals import NotInStoreError
+from coder_core.storage.store import Store
+from coder_core.storage.tables import decode_parquet, open_parquet
+
+ROUNDS = 3
+"""How often a question is asked again when files were compacted away while it was being answered."""
+RUNS_SHOWN = 3
+_Answer = TypeVar("_Answer")
+
+
+class ResultTables:
+    """The result tables of one store. Picklable. What is not published is not seen.
+
+    Args:
+        store: The store that runs publish to.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def published(self) -> list[str]:
+        """List the visible runs, sorted."""
+        return read_catalog(self.store).published()
+
+    def is_published(self, run_id: str) -> bool:
+        """Tell whether a run is visible."""
+        return read_catalog(self.store).is_published(run_id)
+
+    def read(self, table: RowClass | str, run_id: str) -> pa.Table:
+        """Read one table of one published run, without `run_id`; a column that is younger than the run is null.
+
+        Raises:
+            StoreError: There is no such table or run, or a file is not what was published.
+        """
+        name = table_of(table).name
+        return self._answer(run_id, lambda catalog: without_run(_read_run(catalog, name, run_id)))
+
+    def read_rows(self, row_class: RowClass, run_id: str) -> list[Any]:
+        """Read one table of one published run as rows of its class.
+
+        Raises:
+            StoreError: There is no such run, or a file is not what was published.
+        """
+        return rows_from_arrow(row_class, self.read(row_class, run_id))
+
+    def read_manifest(self, run_id: str) -> bytes:
+        """Read the manifest with which a run was published.
+
+        Raises:
+            StoreError: There is no such run, it has no manifest (0.1 wrote none), or it is not what was published.
+        """
+        manifest = self._answer(run_id, lambda catalog: read_publication(catalog, run_id)).manifest
+        if manifest is None:
+            problem = f"The run {run_id} was published by a version that wrote no manifests."
+            raise StoreError(problem, self.store.url(), "Run the evaluation again.")
+        return manifest
+
+    def latest(self, name: str, *, other_than: str = "") -> str | None:
+        """Return the published run of an evaluation that was started last; None where there is none.
+
+        Args:
+            name: The evaluation, as its config names it.
+            other_than: A run that does not count.
+        """
+
+        def find(catalog: Catalog) -> str | None:
+            candidates = [run for run in _started(catalog, name) if run[1] != other_than]
+            return max(candidates)[1] if candidates else None
+
+        return _ask_again(self.store, find)
+
+    def row_counts(self) -> dict[str, int]:
+        """Count the rows of every table over all published runs, from their records where these say it."""
+        return _ask_again(self.store, lambda catalog: {name: _count(catalog, name) for name in TABLES})
+
+    def _answer(self, run_id: str, question: Callable[[Catalog], _Answer]) -> _Answer:
+        def ask(catalog: Catalog) -> _Answer:
+            if not catalog.is_published(run_id):
+                latest = ", ".join(catalog.published()[-RUNS_SHOWN:]) or "none yet"
+                problem = f"There is no published run {run_id!r}."
+                raise StoreError(problem, self.store.url(), f"Published runs: {latest}.")
+            return question(catalog)
+
+        return _ask_again(self.store, ask)
+
+
+def _ask_again(store: Store, question: Callable[[Catalog], _Answer]) -> _Answer:
+    """Ask with a fresh catalogue when a file is gone: it was compacted, and its rows are elsewhere now."""
+    for _ in range(ROUNDS - 1):
+        try:
+            return question(read_catalog(store))
+        except NotInStoreError:
+            continue
+    return question(read_catalog(store))
+
+
+def _read_run(catalog: Catalog, name: str, run_id: str) -> pa.Table:
+    tables = [_read_file(catalog.store, file, run_id) for file in catalog.files(name, [run_id])]
+    found = [with_run(name, table, run_id) for table in tables]
+    return pa.concat_tables(found) if found else with_run(name, pa.table({}), run_id)
+
+
+def _read_file(store: Store, file: TableFile, run_id: str) -> pa.Table:
+    content = read_checked(store, file.path, file.sha256) if file.sha256 else store.read_bytes(file.path)
+    table = decode_parquet(content, store.url(file.path))
+    return table if file.run_id else table.filter(pc.equal(table.column(RUN_ID), run_id))
+
+
+def _started(catalog: Catalog, name: str) -> Iterable[tuple[str, str]]:
+    """Yield time and id of the runs of an evaluation; rows are read only where no other file says whose they are."""
+    yield from ((run.started_at, run.run_id) for run in catalog.generation.runs if run.name == name)
+    unnamed = []
+    for run_id, single in catalog.singles.items():
+        if (record := single.only_record) is None:
+            unnamed.append(run_id)
+        elif record.name_digits == name_digits(name):
+            yield record.started_at, run_id
+    for run_id in unnamed:
+        (row,) = _read_run(catalog, RUNS, run_id).select(["name", "started_at"]).to_pylist()
+        if row["name"] == name:
+            yield time_digits(row["started_at"]), run_id
+
+
+def _count(catalog: Catalog, name: str) -> int:
+    return sum(_count_file(catalog.store, file) for file in catalog.files(name))
+
+
+def _count_file(store: Store, file: TableFile) -> int:
+    if file.rows is not None:
+        return file.rows
+    with open_parquet(store, file.path) as opened:
+        return int(opened.metadata.num_rows)
