@@ -6,6 +6,7 @@ a name may occur twice, and everything downstream refers to a class by its id; n
 """
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +14,11 @@ from functools import cached_property
 
 from coder_core.errors import DatasetError
 
-__all__ = ["ClassList", "display_name", "nearest_name", "normalise_name"]
+__all__ = ["ClassList", "display_name", "loose_name", "nearest_name", "normalise_name"]
+
+_ARTICLE = re.compile(r"^(?:an?|the) (?=\S)")
+_APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u201b\u02bc\u0060\u00b4"), "'")
+"""What keyboards and word processors write for an apostrophe: `Cote d'Ivoire` is one country."""
 
 
 def display_name(name: str) -> str:
@@ -22,12 +27,30 @@ def display_name(name: str) -> str:
 
 
 def normalise_name(name: str) -> str:
-    """Reduce a class name to what two spellings of one class share: no case, `_`, `-` or white space differences.
+    """Reduce a class name to what two spellings of one class share.
 
-    Letters keep their accents; composed and decomposed Unicode spellings become one (NFC).
+    Case, `_`, hyphens and dashes, white space, the shape of an apostrophe, characters without a shape (zero-width
+    blanks, byte-order marks) and the Unicode form do not count (NFKC: composed and decomposed accents, full width,
+    ligatures). Letters keep their accents: `Cafe` is not `Caf\u00e9`.
     """
-    composed = unicodedata.normalize("NFC", name).casefold()
-    return " ".join(composed.replace("_", " ").replace("-", " ").split())
+    visible = "".join(character for character in name.translate(_APOSTROPHES) if not _is_format(character))
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", visible).casefold())
+    return " ".join("".join(map(_blank_for_dash, folded)).split())
+
+
+def _is_format(character: str) -> bool:
+    return not character.isascii() and unicodedata.category(character) == "Cf"
+
+
+def _blank_for_dash(character: str) -> str:
+    if character.isascii():
+        return " " if character in "-_" else character
+    return " " if unicodedata.category(character) in ("Pd", "Pc") else character
+
+
+def loose_name(name: str) -> str:
+    """Reduce a name to what counts when an article in front does not count either."""
+    return _ARTICLE.sub("", normalise_name(name))
 
 
 def nearest_name(name: str, known: tuple[str, ...]) -> str | None:

@@ -9,7 +9,9 @@ from coder_core.fingerprint import content_hash, key_of
 from coder_core.locations import open_location
 from coder_core.storage.addresses import redact
 from coder_core.storage.class_tables import parse_parquet_classes
-from coder_core.storage.inputs import list_input, read_input, read_input_state
+from coder_core.storage.input_names import is_printable, printable, why_nobodys_data
+from coder_core.storage.input_walk import EMPTY_FOLDER, FOLDER_MARKER, walk_input
+from coder_core.storage.inputs import InputFile, read_input, read_input_state
 
 SETTLE_SECONDS = 2.0
 """Where no runtime says how long: longer than an editor or a copy of a list of names takes."""
@@ -65,7 +67,18 @@ def _look_at_file(source: ClassFile, place: str) -> Look[list[ClassEntry]]:
 
 
 def _look_at_folder(source: ClassFolder) -> Look[list[ClassEntry]]:
-    files = list_input(source.path, ("",))
-    names = sorted({file.name.partition("/")[0] for file in files if "/" in file.name})
+    files = sorted(filter(_is_in_a_class, walk_input(source.path)))
+    for file in files:
+        if not is_printable(file.name):
+            raise InputError("the name is not UTF-8.", printable(file.url), "Rename it.")
+        if file.name.endswith("/"):
+            raise InputError(f"{file.problem}.", redact(file.url), "Mend it, or move it away.")
+    names = sorted({file.name.partition("/")[0] for file in files})
     state = key_of([[file.name, file.size, file.token] for file in files])
-    return Look(state, [ClassEntry(name, None, f"folder {name!r}") for name in names])
+    return Look(state, [ClassEntry(name.strip(), None, f"folder {name!r}") for name in names])
+
+
+def _is_in_a_class(file: InputFile) -> bool:
+    if "/" not in file.name or file.problem in (EMPTY_FOLDER, FOLDER_MARKER):
+        return False
+    return not is_printable(file.name) or why_nobodys_data(file.name) is None

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coder_core.classes import ClassList, display_name, nearest_name, normalise_name
+from coder_core.classes import ClassList, display_name, loose_name, nearest_name, normalise_name
 from coder_core.errors import DatasetError
 
 
@@ -74,3 +74,44 @@ def test_every_class_is_found_under_its_own_name(names):
     classes = ClassList(tuple(names))
     for position, name in enumerate(names):
         assert position in classes.ids_of(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("apple pie", "apple_pie"),
+        ("apple pie", "Apple-Pie"),
+        ("beef tartare", " BEEF  Tartare\t"),
+        ("Caf\u00e9 cr\u00e8me", "cafe\u0301_cre\u0300me"),
+        ("Guinea-Bissau", "Guinea\u2013Bissau"),
+        ("Guinea-Bissau", "Guinea\u2011Bissau"),
+        ("Cote d'Ivoire", "Cote d\u2019Ivoire"),
+        ("ramen", "\ufeffra\u200bmen\u00a0"),
+        ("wren", "\uff37\uff32\uff25\uff2e"),
+        ("file", "\ufb01le"),
+        ("stra\u00dfe", "STRASSE"),
+    ],
+)
+def test_spellings_of_one_class(name, other):
+    assert normalise_name(name) == normalise_name(other)
+    assert ClassList((name, "owl")).ids_of(other) == (0,)
+
+
+@pytest.mark.parametrize(("name", "other"), [("a", "b"), ("no 1", "no 2"), ("1.5", "15"), ("c", "c++"), ("e", "\u00e9")])
+def test_names_of_two_classes_stay_two(name, other):
+    assert normalise_name(name) != normalise_name(other)
+
+
+def test_an_article_in_front_can_be_left_away():
+    assert loose_name("The_Wren") == loose_name("wren") == "wren"
+    assert loose_name("a") == "a"
+    assert loose_name("another") == "another"
+
+
+@given(st.text())
+def test_the_normal_form_of_a_normal_form_is_itself(name):
+    assert normalise_name(normalise_name(name)) == normalise_name(name)
+
+
+def test_what_has_no_shape_does_not_keep_an_accent_apart():
+    assert normalise_name("e\u200b\u0301") == normalise_name("\u00e9")
