@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -61,8 +62,8 @@ def run(config: str, overrides: tuple[str, ...], store: str, as_json: bool) -> N
     result = _run_flow(config, list(overrides), runtime)
     if as_json:
         found: dict[str, object] = {"run_id": result.run_id}
-        found["metrics"] = [metric.model_dump() for metric in result.metrics]
-        found["comparisons"] = [row.model_dump() for row in result.comparisons]
+        found["metrics"] = [asdict(metric) for metric in result.metrics]
+        found["comparisons"] = [asdict(row) for row in result.comparisons]
         click.echo(json.dumps(found))
         return
     from coder_core.report.summary import print_summary
@@ -79,8 +80,8 @@ def run(config: str, overrides: tuple[str, ...], store: str, as_json: bool) -> N
 def query(sql: str, store: str, form: str) -> None:
     """Answer one SELECT over the result tables."""
     from coder_core.results.render import to_csv, to_json, to_table
-    from coder_core.storage.store import Store
     from coder_core.results.warehouse import Warehouse
+    from coder_core.storage.store import Store
 
     render = {"table": to_table, "csv": to_csv, "json": to_json}[form]
     click.echo(render(Warehouse(Store(store)).query(sql)).removesuffix("\n"))
@@ -92,8 +93,9 @@ def query(sql: str, store: str, form: str) -> None:
 def tables(store: str) -> None:
     """List the result tables, their columns, and how many rows each has."""
     from coder_core.storage.columns import TABLES
-    from coder_core.storage.store import Store
+
     from coder_core.results.warehouse import Warehouse
+    from coder_core.storage.store import Store
 
     warehouse = Warehouse(Store(store))
     for name, columns in TABLES.items():

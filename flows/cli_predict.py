@@ -43,10 +43,9 @@ def predict(
         from flows.predict import predict as predict_flow
 
         predicted = predict_flow(run, list(images), method, shots, out, runtime)
-    from coder_core.results.render import printable
-
     from coder_core.pipeline.context import Context
     from coder_core.report.named_predictions import read_named, render_named
+    from coder_core.results.render import printable
 
     rows = list(read_named(Context.open(runtime), predicted.table))
     click.echo(render_named(rows, form).removesuffix("\n"))

@@ -36,9 +36,9 @@ def store() -> None:
 @explain_errors
 def verify(store: str, repair: bool, as_json: bool) -> None:
     """Read every file and compare it with its recorded hash; end with 4 when something is damaged."""
-    from coder_core.errors import StoreError
     from coder_core.care.repairing import repair_store
     from coder_core.care.verifying import verify_store
+    from coder_core.errors import StoreError
     from coder_core.storage.store import Store
 
     found = (repair_store if repair else verify_store)(Store(store))

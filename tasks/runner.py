@@ -86,7 +86,7 @@ class PrefectRunner:
 
     def __init__(self, runtime: Runtime, run_id: str) -> None:
         self.runtime = runtime
-        self.engine = runtime.task_runner
+        self.engine: str = runtime.task_runner
         self.records: list[StepRecord] = []
         self.started_at = datetime.now(UTC)
         self._run_id = run_id

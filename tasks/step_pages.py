@@ -15,7 +15,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.logging import get_run_logger
 
 from coder_core.errors import CoderError
-from coder_core.evaluation.ablation import AblationRow, summarise_draws
+from coder_core.evaluation.ablation_rows import summarise_draws
 from coder_core.pipeline.artifact_types import AblationArtifact, ImageEmbeddingsArtifact
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.step import Step
@@ -27,6 +27,7 @@ from coder_core.report.run_plots import plot_accuracy, plot_few_shot, plot_step_
 from coder_core.report.summary import generation_rows, metric_rows
 from coder_core.report.timeline import StepTime, list_step_times
 from coder_core.results.eval_result import EvalResult
+from coder_core.results.schema import AblationRow
 from coder_core.steps.ablation import AblateTexts, read_ablation
 from coder_core.steps.image_embeddings import EmbedImages
 from coder_core.steps.publication import PublishRun

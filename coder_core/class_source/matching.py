@@ -41,7 +41,9 @@ def match_labels(words: Iterable[str], classes: ClassList, place: str) -> Mappin
     return found
 
 
-def no_such_class(others: Mapping[str, int], classes: ClassList, *, what: str, setting: str, place: str) -> DatasetError:
+def no_such_class(
+    others: Mapping[str, int], classes: ClassList, *, what: str, setting: str, place: str
+) -> DatasetError:
     """Say that words stand for no listed class, and what was meant perhaps.
 
     Args:

@@ -5,6 +5,7 @@ from coder_core.class_source.settings import ClassFile, ClassFolder, ClassQuery
 from coder_core.class_source.settling import Look, settle
 from coder_core.class_source.text_formats import parse_csv, parse_lines
 from coder_core.classes import ClassList
+from coder_core.errors import InputError
 from coder_core.fingerprint import content_hash, key_of
 from coder_core.locations import open_location
 from coder_core.storage.addresses import redact

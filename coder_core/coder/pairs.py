@@ -9,7 +9,6 @@ images at a time: memory follows the pairs that occur, not classes squared nor i
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Int
@@ -17,11 +16,11 @@ from torch import Tensor
 
 from coder_core.errors import ConfigError
 from coder_core.loops import each
+from coder_core.results.schema import PairBudgetRow
 from coder_core.texts.bank import ClassPair
 
 __all__ = [
     "CANDIDATES",
-    "BudgetRow",
     "PairCounts",
     "candidate_keys",
     "count_pairs",
@@ -54,26 +53,6 @@ class PairCounts:
 
     def __len__(self) -> int:
         return len(self.counts)
-
-
-class BudgetRow(NamedTuple):
-    """What the first pairs of a `PairCounts` are worth; every row includes those before it.
-
-    Args:
-        pairs: Unordered pairs bought, the most frequent ones.
-        uses: How many of the comparisons that gated images ask for they settle (one image asks for ten).
-        share_of_uses: `uses` among all comparisons; 0 where none is asked for.
-        images_touched: Gated images with at least one of their pairs bought.
-        images_complete: Gated images with all of their pairs bought.
-        images_gated: Gated images in all.
-    """
-
-    pairs: int
-    uses: int
-    share_of_uses: float
-    images_touched: int
-    images_complete: int
-    images_gated: int
 
 
 def pair_keys(first: Int[Tensor, "*shape"], second: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
@@ -143,7 +122,7 @@ def tabulate_budget(
     *,
     steps: Sequence[int],
     candidates: int = CANDIDATES,
-) -> list[BudgetRow]:
+) -> list[PairBudgetRow]:
     """Tell what each step of a budget buys.
 
     Args:
@@ -167,7 +146,14 @@ def tabulate_budget(
     bought = limits.clamp(max=len(counts)).tolist()
     in_all = int(uses[-1])
     return [
-        BudgetRow(pairs, int(uses[pairs]), int(uses[pairs]) / max(1, in_all), near, whole, int(gated.sum()))
+        PairBudgetRow(
+            pairs=pairs,
+            uses=int(uses[pairs]),
+            share_of_uses=int(uses[pairs]) / max(1, in_all),
+            images_touched=near,
+            images_complete=whole,
+            images_gated=int(gated.sum()),
+        )
         for pairs, near, whole in zip(bought, touched.cumsum(0).tolist(), complete.cumsum(0).tolist(), strict=False)
     ]
 

@@ -23,7 +23,7 @@ from coder_core.pipeline.context import Context
 from coder_core.storage.inputs import read_input
 
 VIEWS_VERSION = 1
-"""Goes up when `augment` makes other views."""
+"""Goes up when `augment` makes other views; `FitFewShot.views_version` with it."""
 
 READ_DELAYS = (0.2, 1.0, 5.0)
 """Seconds before each further try to read an image: a store under load resets a connection now and then."""

@@ -1,4 +1,4 @@
-"""Texts: sorted by length over all that are asked for, each batch cut to its longest, every text once."""
+"""Texts: sorted by length, each batch cut to its longest, every text once."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -12,8 +12,9 @@ from coder_core.encoders.registry import load_encoder
 from coder_core.pipeline.accelerator import HeldDevice
 from coder_core.pipeline.context import Context
 
-TEXTS_AT_ONCE = 65_536
-"""Texts that are tokenised and sorted together: 40 MB of token ids."""
+SORTED_PASSES = 16
+"""Passes whose texts are tokenised and sorted together: enough that lengths hardly differ within one, and few enough
+that the first vectors do not wait for a tokenizer. Every pass but the last is full."""
 
 
 class EmbeddedTexts(NamedTuple):
@@ -65,8 +66,9 @@ def _size(batch: _Batch) -> int:
 
 def _passes(model: Encoder, texts: Sequence[str], batch_size: int) -> Iterator[_Batch]:
     """Cut texts into passes, longest first."""
-    for start in range(0, len(texts), TEXTS_AT_ONCE):
-        tokens = model.tokenize(texts[start : start + TEXTS_AT_ONCE])
+    step = SORTED_PASSES * batch_size
+    for start in range(0, len(texts), step):
+        tokens = model.tokenize(texts[start : start + step])
         order = np.argsort(-model.text_lengths(tokens), kind="stable")
         for place in range(0, len(order), batch_size):
             yield _Batch(tokens, order[place : place + batch_size], start)

@@ -1,4 +1,4 @@
-"""What a text ablation finds out, as rows, and their means over draws. Needs no torch: reports read them too."""
+"""Means over the draws of a text ablation. Needs no torch: reports read them too."""
 
 import statistics
 from collections import defaultdict
@@ -6,36 +6,9 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from coder_core.loops import each
+from coder_core.results.schema import AblationRow
 
-__all__ = ["AblationRow", "AblationSummary", "summarise_draws"]
-
-
-class AblationRow(NamedTuple):
-    """How well one subset of texts classifies.
-
-    Args:
-        kinds: The kinds that count, joined by `+`.
-        texts_per_class: The limit of descriptive texts per class, None for all.
-        draw: Which random subset.
-        mean_texts: Descriptive texts per class that there really were, on average.
-        n: Images.
-        top1: Top-1 accuracy.
-        ci_low: Lower end of its 95 % Wilson interval, over images (the spread over draws shows the texts' part).
-        ci_high: Upper end.
-        top5: Top-5 accuracy.
-        mean_per_class_accuracy: Over the classes that have images.
-    """
-
-    kinds: str
-    texts_per_class: int | None
-    draw: int
-    mean_texts: float
-    n: int
-    top1: float
-    ci_low: float
-    ci_high: float
-    top5: float
-    mean_per_class_accuracy: float
+__all__ = ["AblationSummary", "summarise_draws"]
 
 
 class AblationSummary(NamedTuple):

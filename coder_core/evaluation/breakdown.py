@@ -1,7 +1,5 @@
 """Where a method goes wrong: per class, and per confused pair of classes."""
 
-from typing import NamedTuple
-
 import numpy as np
 from jaxtyping import Int64
 
@@ -10,47 +8,12 @@ from coder_core.evaluation.labels import LabelTable
 from coder_core.evaluation.metrics import aligned_labels
 from coder_core.evaluation.predictions import Predictions
 from coder_core.loops import each
+from coder_core.results.schema import ClassMetricRow, ConfusionRow
 
-__all__ = ["ClassRow", "ConfusionRow", "confusions", "per_class"]
-
-
-class ClassRow(NamedTuple):
-    """How one class fares.
-
-    Args:
-        class_id: Its label id.
-        name: Its name, as in the class list.
-        n: Images of this class.
-        recall: Share of them found, None where there are none.
-        precision: Share of the images called by its name that are, None where none was.
-    """
-
-    class_id: int
-    name: str
-    n: int
-    recall: float | None
-    precision: float | None
+__all__ = ["confusions", "per_class"]
 
 
-class ConfusionRow(NamedTuple):
-    """How often one class is taken for another.
-
-    Args:
-        true_id: The true class.
-        predicted_id: What it was taken for.
-        true_name: Its name.
-        predicted_name: The other's name.
-        n: Images so mistaken.
-    """
-
-    true_id: int
-    predicted_id: int
-    true_name: str
-    predicted_name: str
-    n: int
-
-
-def per_class(predictions: Predictions, labels: LabelTable, classes: ClassList) -> list[ClassRow]:
+def per_class(predictions: Predictions, labels: LabelTable, classes: ClassList) -> list[ClassMetricRow]:
     """Measure every class of the list, in label order, by the best class of each image.
 
     Raises:
@@ -63,7 +26,15 @@ def per_class(predictions: Predictions, labels: LabelTable, classes: ClassList) 
     calls = np.bincount(predicted, minlength=size)
     hits = np.bincount(label_ids[label_ids == predicted], minlength=size)
     return [
-        ClassRow(class_id, name, int(counts[class_id]), _share(hits, counts, class_id), _share(hits, calls, class_id))
+        ClassMetricRow(
+            method=predictions.method,
+            class_id=class_id,
+            class_name=name,
+            n=int(counts[class_id]),
+            recall=_share(hits, counts, class_id),
+            precision=_share(hits, calls, class_id),
+            protocol=predictions.protocol,
+        )
         for class_id, name in each(enumerate(classes), every=1024)
     ]
 
@@ -84,9 +55,18 @@ def confusions(predictions: Predictions, labels: LabelTable, classes: ClassList)
     order = np.argsort(-counts, kind="stable")  # codes ascend by (true, predicted), which settles ties
     rows = []
     for code, count in each(zip(codes[order].tolist(), counts[order].tolist(), strict=True), every=1024):
-        true_id, predicted_id = divmod(code, len(classes))
-        names = (classes.names[true_id], classes.names[predicted_id])
-        rows.append(ConfusionRow(true_id, predicted_id, *names, count))
+        class_id, predicted_id = divmod(code, len(classes))
+        rows.append(
+            ConfusionRow(
+                method=predictions.method,
+                class_id=class_id,
+                class_name=classes.names[class_id],
+                predicted=predicted_id,
+                predicted_name=classes.names[predicted_id],
+                count=count,
+                protocol=predictions.protocol,
+            )
+        )
     return rows
 
 

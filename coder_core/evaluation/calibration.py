@@ -13,8 +13,9 @@ from jaxtyping import Bool, Float, Float64, Int64
 from coder_core.classes import ClassList
 from coder_core.evaluation.intervals import BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, NORMAL_QUANTILE, TAILS, Interval, redraw
 from coder_core.evaluation.labels import LabelTable
-from coder_core.evaluation.metrics import MetricRow, aligned_labels
+from coder_core.evaluation.metrics import aligned_labels
 from coder_core.evaluation.predictions import Predictions
+from coder_core.results.schema import MetricRow
 
 __all__ = [
     "ECE_BINS",
@@ -57,7 +58,15 @@ def evaluate_calibration(predictions: Predictions, labels: LabelTable, classes: 
     losses = -kept_log_likelihoods(predictions, label_ids, class_count=len(classes))
 
     def row(metric: str, value: float, interval: Interval) -> MetricRow:
-        return MetricRow(predictions.method, metric, value, len(label_ids), *interval, predictions.protocol)
+        return MetricRow(
+            method=predictions.method,
+            metric=metric,
+            value=value,
+            n=len(label_ids),
+            ci_low=interval.low,
+            ci_high=interval.high,
+            protocol=predictions.protocol,
+        )
 
     error = expected_calibration_error(confidences, is_correct)
     return [

@@ -8,7 +8,7 @@ tested at once, the p-values are corrected together.
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int, Int64
@@ -20,9 +20,9 @@ from coder_core.evaluation.labels import LabelTable
 from coder_core.evaluation.metrics import aligned_labels, refuse_too_few_kept
 from coder_core.evaluation.predictions import Predictions
 from coder_core.loops import each
+from coder_core.results.schema import ComparisonRow
 
 __all__ = [
-    "ComparisonRow",
     "compare",
     "correct_comparisons",
     "holm",
@@ -33,38 +33,6 @@ __all__ = [
 
 COUNTS = frozenset({"top1", "top5"})
 """Metrics that count images, which is what McNemar's test is about."""
-
-
-class ComparisonRow(NamedTuple):
-    """One method against the baseline by one metric.
-
-    Args:
-        method: Who is compared.
-        baseline: With whom.
-        metric: `top1`, `top5` or `mean_per_class_accuracy`.
-        difference: The method's value minus the baseline's, in [-1, 1].
-        n: Images behind it.
-        ci_low: Lower end of the paired 95 % bootstrap interval.
-        ci_high: Upper end.
-        gained: Images that only the method gets right (by the best class; for `top5` by the five best).
-        lost: Images that only the baseline gets right.
-        p_value: McNemar's exact two-sided p; None for `mean_per_class_accuracy`, which is no count of images.
-        p_holm: The same after Holm's correction over all methods compared; None before it.
-        protocol: The method's: `"honest"`, or the protocol that was reproduced.
-    """
-
-    method: str
-    baseline: str
-    metric: str
-    difference: float
-    n: int
-    ci_low: float
-    ci_high: float
-    gained: int
-    lost: int
-    p_value: float | None
-    p_holm: float | None
-    protocol: str
 
 
 def compare(baseline: Predictions, method: Predictions, labels: LabelTable, classes: ClassList) -> list[ComparisonRow]:
@@ -92,10 +60,19 @@ def compare(baseline: Predictions, method: Predictions, labels: LabelTable, clas
         signs = _hits(own, label_ids, width).astype(np.int64) - _hits(theirs, label_ids, width)
         gained, lost = int((signs > 0).sum()), int((signs < 0).sum())
         p_value = float(mcnemar_p(gained, lost)) if metric in COUNTS else None
-        difference, interval = _mean_of_groups(signs, groups), paired_interval(signs, groups)
-        counts = (len(signs), *interval, gained, lost)
+        interval = paired_interval(signs, groups)
         return ComparisonRow(
-            method.method, baseline.method, metric, difference, *counts, p_value, None, method.protocol
+            method=method.method,
+            baseline=baseline.method,
+            metric=metric,
+            difference=_mean_of_groups(signs, groups),
+            n=len(signs),
+            ci_low=interval.low,
+            ci_high=interval.high,
+            gained=gained,
+            lost=lost,
+            p_value=p_value,
+            protocol=method.protocol,
         )
 
     together = np.zeros_like(label_ids)
@@ -121,7 +98,7 @@ def correct_comparisons(rows: Iterable[ComparisonRow]) -> list[ComparisonRow]:
             families[row.metric, row.protocol].append(place)
     for places in families.values():
         for place, adjusted in zip(places, holm([rows[place].p_value or 0.0 for place in places]), strict=True):
-            rows[place] = rows[place]._replace(p_holm=adjusted)
+            rows[place] = replace(rows[place], p_holm=adjusted)
     return rows
 
 

@@ -4,8 +4,6 @@ Proportions (top-1, top-5) carry a Wilson interval; mean per-class accuracy is n
 bootstrap over images.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 from jaxtyping import Int, Int64
 
@@ -14,9 +12,9 @@ from coder_core.errors import DatasetError
 from coder_core.evaluation.intervals import Interval, bootstrap_interval, wilson_interval
 from coder_core.evaluation.labels import LabelTable
 from coder_core.evaluation.predictions import Predictions
+from coder_core.results.schema import MetricRow
 
 __all__ = [
-    "MetricRow",
     "aligned_labels",
     "evaluate",
     "mean_per_class_accuracy",
@@ -27,28 +25,6 @@ __all__ = [
 
 Ids = Int64[np.ndarray, " images"]
 TopIds = Int[np.ndarray, "images best"]
-
-
-class MetricRow(NamedTuple):
-    """One number of one method.
-
-    Args:
-        method: Who predicted.
-        metric: `top1`, `top5`, `mean_per_class_accuracy`; or a measure of `calibration`.
-        value: In [0, 1]; a log-likelihood is in nats, at least 0.
-        n: Images behind it.
-        ci_low: Lower end of the 95 % interval.
-        ci_high: Upper end.
-        protocol: `"honest"`, or the protocol that was reproduced.
-    """
-
-    method: str
-    metric: str
-    value: float
-    n: int
-    ci_low: float
-    ci_high: float
-    protocol: str
 
 
 def top1(top_ids: TopIds, label_ids: Ids) -> float:
@@ -121,7 +97,15 @@ def evaluate(predictions: Predictions, labels: LabelTable, classes: ClassList) -
     top_ids, n = predictions.top_ids, len(label_ids)
 
     def row(metric: str, value: float, interval: Interval) -> MetricRow:
-        return MetricRow(predictions.method, metric, value, n, interval.low, interval.high, predictions.protocol)
+        return MetricRow(
+            method=predictions.method,
+            metric=metric,
+            value=value,
+            n=n,
+            ci_low=interval.low,
+            ci_high=interval.high,
+            protocol=predictions.protocol,
+        )
 
     first, five = top1(top_ids, label_ids), top5(top_ids, label_ids)
     return [

@@ -4,7 +4,8 @@ An overall gain can hide a class that was given up. Both tables test many hypoth
 correction over its own rows.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Int64
@@ -15,8 +16,11 @@ from coder_core.evaluation.labels import LabelTable
 from coder_core.evaluation.metrics import aligned_labels
 from coder_core.evaluation.predictions import Predictions
 from coder_core.loops import each
+from coder_core.results.schema import ClassComparisonRow, ConfusionComparisonRow
 
-__all__ = ["ClassComparison", "ConfusionComparison", "compare_classes", "compare_confusions"]
+__all__ = ["compare_classes", "compare_confusions"]
+
+Row = TypeVar("Row", ClassComparisonRow, ConfusionComparisonRow)
 
 Ids = Int64[np.ndarray, " images"]
 Counts = Int64[np.ndarray, " events"]
@@ -25,63 +29,9 @@ NO_EVENT = -1
 """Stands where an image is no instance of what is counted; below every class id and pair."""
 
 
-class ClassComparison(NamedTuple):
-    """One class under two methods.
-
-    Args:
-        class_id: Its label id.
-        name: Its name.
-        n: Images of this class, at least 1.
-        recall_baseline: Share of them that the baseline finds.
-        recall: Share that the method finds.
-        gained: Images that only the method finds.
-        lost: Images that only the baseline finds.
-        p_value: McNemar's exact two-sided p.
-        p_holm: The same, corrected over the classes.
-    """
-
-    class_id: int
-    name: str
-    n: int
-    recall_baseline: float
-    recall: float
-    gained: int
-    lost: int
-    p_value: float
-    p_holm: float
-
-
-class ConfusionComparison(NamedTuple):
-    """One confusion, a class taken for another, under two methods.
-
-    Args:
-        true_id: The true class.
-        predicted_id: What it is taken for.
-        true_name: Its name.
-        predicted_name: The other's name.
-        n_baseline: Images that the baseline so mistakes.
-        n: Images that the method so mistakes.
-        resolved: Images so mistaken by the baseline only (they may be mistaken for a third class now).
-        introduced: Images so mistaken by the method only.
-        p_value: McNemar's exact two-sided p.
-        p_holm: The same, corrected over the pairs.
-    """
-
-    true_id: int
-    predicted_id: int
-    true_name: str
-    predicted_name: str
-    n_baseline: int
-    n: int
-    resolved: int
-    introduced: int
-    p_value: float
-    p_holm: float
-
-
 def compare_classes(
     baseline: Predictions, method: Predictions, labels: LabelTable, classes: ClassList
-) -> list[ClassComparison]:
+) -> list[ClassComparisonRow]:
     """Compare two methods class by class, by the best class of each image.
 
     Returns:
@@ -94,16 +44,24 @@ def compare_classes(
     class_ids, totals = np.unique(label_ids, return_counts=True)
     found = [np.where(predicted == label_ids, label_ids, NO_EVENT) for predicted in (theirs, own)]
     tally = _tally(class_ids, *found)
-    names = [classes.names[class_id] for class_id in class_ids.tolist()]
-    recalls = ((tally.before / totals).tolist(), (tally.now / totals).tolist())
-    changes = (tally.only_now.tolist(), tally.only_before.tolist(), *tally.p_values())
-    columns = zip(class_ids.tolist(), names, totals.tolist(), *recalls, *changes, strict=True)
-    return [ClassComparison(*row) for row in each(columns, every=1024)]
+    p_values, p_holm = tally.p_values()
+    columns = {
+        "class_id": class_ids.tolist(),
+        "class_name": [classes.names[class_id] for class_id in class_ids.tolist()],
+        "n": totals.tolist(),
+        "recall_baseline": (tally.before / totals).tolist(),
+        "recall": (tally.now / totals).tolist(),
+        "gained": tally.only_now.tolist(),
+        "lost": tally.only_before.tolist(),
+        "p_value": p_values,
+        "p_holm": p_holm,
+    }
+    return _rows(ClassComparisonRow, baseline, method, columns)
 
 
 def compare_confusions(
     baseline: Predictions, method: Predictions, labels: LabelTable, classes: ClassList
-) -> list[ConfusionComparison]:
+) -> list[ConfusionComparisonRow]:
     """Compare two methods confusion by confusion, by the best class of each image.
 
     Returns:
@@ -118,10 +76,30 @@ def compare_confusions(
     wrong = [np.where(ids == label_ids, NO_EVENT, label_ids * size + ids) for ids in (theirs, own)]
     pairs = np.unique(np.concatenate(wrong))
     tally = _tally(pairs[pairs != NO_EVENT], *wrong).sorted_by_frequency()
-    ids = (tally.keys // size).tolist(), (tally.keys % size).tolist()
-    names = ([classes.names[class_id] for class_id in part] for part in ids)
-    columns = zip(*ids, *names, *(column.tolist() for column in tally[1:]), *tally.p_values(), strict=True)
-    return [ConfusionComparison(*row) for row in each(columns, every=1024)]
+    class_ids, predicted = (tally.keys // size).tolist(), (tally.keys % size).tolist()
+    p_values, p_holm = tally.p_values()
+    columns = {
+        "class_id": class_ids,
+        "class_name": [classes.names[class_id] for class_id in class_ids],
+        "predicted": predicted,
+        "predicted_name": [classes.names[class_id] for class_id in predicted],
+        "n_baseline": tally.before.tolist(),
+        "n": tally.now.tolist(),
+        "resolved": tally.only_before.tolist(),
+        "introduced": tally.only_now.tolist(),
+        "p_value": p_values,
+        "p_holm": p_holm,
+    }
+    return _rows(ConfusionComparisonRow, baseline, method, columns)
+
+
+def _rows(
+    row_class: type[Row], baseline: Predictions, method: Predictions, columns: Mapping[str, Sequence[Any]]
+) -> list[Row]:
+    """Rows of a table that compares two methods, from its columns."""
+    shared: dict[str, Any] = {"method": method.method, "baseline": baseline.method, "protocol": method.protocol}
+    rows = each(zip(*columns.values(), strict=True), every=1024)
+    return [row_class(**dict(zip(columns, row, strict=True)), **shared) for row in rows]
 
 
 class _Tally(NamedTuple):

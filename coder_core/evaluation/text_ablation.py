@@ -20,11 +20,11 @@ from coder_core.coder.ranking import DEFAULT_THRESHOLD, is_gated, predict_topk, 
 from coder_core.coder.reranking import FoldedPairs, fold_pairs, rerank
 from coder_core.errors import DatasetError
 from coder_core.evaluation.ablation_plan import AblationSetting, sample_layout
-from coder_core.evaluation.ablation_rows import AblationRow
 from coder_core.evaluation.intervals import wilson_interval
 from coder_core.evaluation.labels import LabelTable
 from coder_core.evaluation.predictions import STORED_CLASSES
 from coder_core.loops import each
+from coder_core.results.schema import AblationRow
 from coder_core.texts.kinds import DESCRIPTIVE_KINDS, TextKind
 from coder_core.texts.layout import TextLayout
 

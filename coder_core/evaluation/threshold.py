@@ -13,28 +13,15 @@ from coder_core.errors import ConfigError, DatasetError, LabelLeakError
 from coder_core.evaluation.labels import LabelTable
 from coder_core.evaluation.predictions import Predictions
 from coder_core.loops import each
+from coder_core.results.schema import ThresholdRow
 
-__all__ = ["GATE_ALL", "THRESHOLD_GRID", "ThresholdChoice", "ThresholdRow", "choose_threshold"]
+__all__ = ["GATE_ALL", "THRESHOLD_GRID", "ThresholdChoice", "choose_threshold"]
 
 GATE_ALL = 2.0
 """A threshold above every gap of two probabilities: every image with a rival class is gated."""
 
 THRESHOLD_GRID = tuple(step / 20 for step in range(21))
 """0 (no rerank at all), 0.05, ..., 1: holds every value that the released code uses, and no finer than they are."""
-
-
-class ThresholdRow(NamedTuple):
-    """What one threshold would have done on the validation split.
-
-    Args:
-        threshold: The gap below which images are gated.
-        images_gated: How many it gates.
-        top1: Top-1 accuracy with it.
-    """
-
-    threshold: float
-    images_gated: int
-    top1: float
 
 
 class ThresholdChoice(NamedTuple):
@@ -98,5 +85,6 @@ def _try_thresholds(
     rows = []
     for threshold in each(sorted(grid)):
         gated = gaps < threshold
-        rows.append(ThresholdRow(threshold, int(gated.sum()), float(np.where(gated, after, before).mean())))
+        top1 = float(np.where(gated, after, before).mean())
+        rows.append(ThresholdRow(threshold=threshold, images_gated=int(gated.sum()), top1=top1))
     return tuple(rows)

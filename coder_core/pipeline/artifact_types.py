@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from coder_core.pipeline.artifact_handle import ArtifactHandle, Handle
+from coder_core.results.schema import ThresholdRow
 
 
 class ClassesArtifact(ArtifactHandle):
@@ -25,19 +26,34 @@ class LabelsArtifact(ArtifactHandle):
     kind: ClassVar[str] = "labels"
 
 
+class IgnoredArtifact(ArtifactHandle):
+    """Files beside the images that are none, with their reasons; of very many the first."""
+
+    kind: ClassVar[str] = "ignored"
+
+    count: int
+
+
+class NewImages(Handle):
+    """Images that nobody has labelled, and what lies beside them."""
+
+    images: ImagesArtifact
+    ignored: IgnoredArtifact
+
+
 class Dataset(Handle):
     """A data set in the store; `images` says nothing about `labels`.
 
     Attributes:
         name: As tables show it.
-        ignored: Files under its class folders that are no images.
+        ignored: Files under its folders that are no images.
     """
 
     name: str
     classes: ClassesArtifact
     images: ImagesArtifact
     labels: LabelsArtifact
-    ignored: int = 0
+    ignored: IgnoredArtifact
 
 
 class TextBankArtifact(ArtifactHandle):
@@ -100,21 +116,13 @@ class ConfusedPairsArtifact(ArtifactHandle):
     gated: int
 
 
-class TriedThreshold(Handle):
-    """What one threshold of the rerank's gate would have done on the validation images."""
-
-    threshold: float
-    images_gated: int
-    top1: float
-
-
 class RerankThreshold(Handle):
     """The threshold of the rerank's gate, and where it comes from: `constant`, or `validation` with the search."""
 
     threshold: float
     source: str
     n: int = 0
-    tried: tuple[TriedThreshold, ...] = ()
+    tried: tuple[ThresholdRow, ...] = ()
 
 
 class FewShotChoice(Handle):

@@ -42,7 +42,7 @@ class Runner(Protocol):
     records: list[StepRecord]
     started_at: datetime
 
-    def __call__(self, step: Step[Result]) -> Result:
+    def __call__(self, step: Step[Result], /) -> Result:
         """Run one step and wait for it."""
         ...
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from coder_core.class_source.changes import compare_classes
 from coder_core.errors import ConfigError
-from coder_core.evaluation.class_changes import MethodPredictions, compare_predictions, score_added
+from coder_core.evaluation.class_shifts import MethodPredictions, find_class_shifts, score_added
 from coder_core.pipeline.context import Context
 from coder_core.recipes.published_runs import open_run
 from coder_core.report.class_changes import RunComparison
@@ -33,7 +33,7 @@ def compare_runs(context: Context, before: str, after: str, *, method: str | Non
     change = compare_classes(*(read_classes(context, run.dataset.classes) for run in runs))
     chosen = _choose_method(runs[0], runs[1], method)
     found = [_read_predictions(context, run.run_id, chosen) for run in runs]
-    shifts = compare_predictions(found[0], found[1], change.added)
+    shifts = find_class_shifts(found[0], found[1], change.added)
     return RunComparison(
         before=runs[0].run_id,
         after=runs[1].run_id,

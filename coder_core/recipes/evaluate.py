@@ -3,7 +3,6 @@
 Handles travel between steps, never arrays; the store is the cache, so a second run finds what the first one made.
 """
 
-from coder_core.fingerprint import plain_json
 from coder_core.pipeline.artifact_types import AblationArtifact, CoderMatrixArtifact
 from coder_core.pipeline.runner import Runner
 from coder_core.recipes.classify import classify
@@ -35,7 +34,7 @@ def evaluate(spec: EvalSpec, run: Runner) -> EvalResult:
         run_id=run.name_run(spec.name),
         name=spec.name,
         started_at=run.started_at,
-        spec=plain_json(spec),
+        spec=spec.model_dump(mode="json"),
         dataset=inputs.dataset,
         encoder=inputs.encoder,
         bank=inputs.bank,

@@ -9,7 +9,12 @@ from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.encoders.registry import find_family
 from coder_core.errors import CheckpointError, ConfigError
 from coder_core.pipeline.artifact_handle import Handle
-from coder_core.pipeline.artifact_types import ClassifierArtifact, FewShotFitsArtifact, NamedPredictionsArtifact
+from coder_core.pipeline.artifact_types import (
+    ClassifierArtifact,
+    FewShotFitsArtifact,
+    IgnoredArtifact,
+    NamedPredictionsArtifact,
+)
 from coder_core.pipeline.output import ONE_PART
 from coder_core.pipeline.runner import Runner
 from coder_core.results.manifest import RunManifest
@@ -31,6 +36,7 @@ class Predicted(Handle):
         table: One row per image, in the order of the images.
         images: Images classified.
         broken: Images that could not be read and were left out: they have a `problem` and no class.
+        ignored: Files beside the images that are none.
         location: Where the table is: the file that was asked for, or the store.
     """
 
@@ -39,6 +45,7 @@ class Predicted(Handle):
     table: NamedPredictionsArtifact
     images: int
     broken: int
+    ignored: IgnoredArtifact
     location: str
 
 
@@ -78,7 +85,8 @@ def predict(
     if output is not None:
         run(CheckExport(output=output))
     encoder = same_encoder(manifest, run(IdentifyEncoder(encoder=manifest.encoder.spec)))
-    embedded = run(EmbedImages(images=run(ListNewImages(locations=tuple(images))), encoder=encoder))
+    listed = run(ListNewImages(locations=tuple(images)))
+    embedded = run(EmbedImages(images=listed.images, encoder=encoder))
     predictions = run(
         Predict(classifier=chosen.artifact, part=chosen.part, images=embedded, encoder=encoder, label=method)
     )
@@ -90,6 +98,7 @@ def predict(
         table=table,
         images=embedded.usable,
         broken=embedded.quarantined,
+        ignored=listed.ignored,
         location=location or f"{run.runtime.store} (artifact {table.kind} {table.key[:12]})",
     )
 

@@ -8,7 +8,7 @@ from coder_core.results.reading import ResultTables
 from coder_core.storage.store import Store
 
 if TYPE_CHECKING:
-    from coder_core.evaluation.ablation import AblationRow
+    from coder_core.results.schema import AblationRow
 
 LATEST = "latest"
 RUNS_SHOWN = 3
@@ -38,9 +38,9 @@ def find_run(store: Store, run: str) -> str:
     tables = ResultTables(store)
     if tables.is_published(run):
         return run
-    found = tables.latest(None if run == LATEST else run)
+    found = tables.latest(run)
     if found is None:
-        latest = ", ".join(tables.latest_runs(RUNS_SHOWN)) or "none yet"
+        latest = ", ".join(tables.published()[-RUNS_SHOWN:]) or "none yet"
         raise QueryError(f"there is no run {run!r}.", store.url(""), f"Latest runs: {latest}.")
     return found
 

@@ -6,6 +6,7 @@ uncertain image are compared pair by pair. Source: Yi et al., CVPR 2024, one-to-
 
 from typing import NamedTuple
 
+from coder_core.evaluation.threshold import GATE_ALL
 from coder_core.pipeline.artifact_types import (
     ClassifierArtifact,
     ConfusedPairsArtifact,
@@ -29,9 +30,6 @@ from coder_core.steps.text_embeddings import EmbedTexts
 from coder_core.steps.text_generation import GenerateTexts, SelectPairs, chunk_pairs
 from coder_core.steps.texts import WriteTexts
 from coder_core.texts.kinds import TextKind
-
-GATE_ALL = 2.0
-"""A threshold above every gap between two probabilities: all images are looked at again."""
 
 
 class Reranked(NamedTuple):
@@ -132,7 +130,8 @@ def embed_validation(source: DatasetSpec, inputs: Inputs, run: Runner) -> Inputs
 
 def _prediction(spec: EvalSpec, classifier: ClassifierArtifact, inputs: Inputs) -> Predict:
     """Under `protocol: reference`, and only there, test labels say which images are looked at."""
-    common = {"classifier": classifier, "images": inputs.images, "encoder": inputs.encoder, "label": RERANK}
+    images, encoder = inputs.images, inputs.encoder
     if spec.protocol == "reference":
-        return PredictAsReleased(**common, labels=inputs.dataset.labels)
-    return Predict(**common)
+        labels = inputs.dataset.labels
+        return PredictAsReleased(classifier=classifier, images=images, encoder=encoder, label=RERANK, labels=labels)
+    return Predict(classifier=classifier, images=images, encoder=encoder, label=RERANK)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from coder_core.encoders.base import IdentifiedEncoder
+from coder_core.method_texts import kinds_of_methods
 from coder_core.pipeline.artifact_types import Dataset, TextBankArtifact
 from coder_core.pipeline.runner import Runner
 from coder_core.specs import EvalSpec
@@ -64,8 +65,6 @@ def stage1_texts(spec: EvalSpec, dataset: Dataset, bank: TextBankArtifact) -> Wr
 
 def kinds_needed(spec: EvalSpec) -> tuple[TextKind, ...]:
     """Kinds of text that an evaluation reads; the CODER matrix, where asked for, takes all neighbour texts."""
-    from coder_core.methods import kinds_of_methods
-
     needed = set(kinds_of_methods(spec.stage1_methods))
     if spec.few_shot is not None:
         needed |= set(kinds_of_methods([name for name in (spec.few_shot.zero_shot,) if name != "none"]))

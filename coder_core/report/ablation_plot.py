@@ -11,9 +11,10 @@ from itertools import cycle
 
 from matplotlib.figure import Figure
 
-from coder_core.evaluation.ablation import AblationRow, AblationSummary, summarise_draws
+from coder_core.evaluation.ablation_rows import AblationSummary, summarise_draws
 from coder_core.report.svg import to_svg
 from coder_core.results.render import printable
+from coder_core.results.schema import AblationRow
 
 __all__ = ["plot_ablation"]
 

@@ -7,8 +7,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from coder_core.evaluation.ablation import AblationRow, AblationSummary, summarise_draws
+from coder_core.evaluation.ablation_rows import AblationSummary, summarise_draws
 from coder_core.report.summary import FILE_WIDTH
+from coder_core.results.schema import AblationRow
 
 TITLE = "top-1 percent by descriptive texts per class, mean ± standard deviation over draws"
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from coder_core.class_source.changes import ClassChange
 from coder_core.class_source.class_look import ClassLook
-from coder_core.evaluation.class_changes import AddedClass, ClassShift
+from coder_core.evaluation.class_shifts import AddedClass, ClassShift
 from coder_core.pipeline.artifact_handle import Handle
 from coder_core.results.query_result import QueryResult
 from coder_core.results.render import printable, to_table

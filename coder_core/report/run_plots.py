@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from coder_core.report.svg import to_svg
 from coder_core.report.timeline import StepTime
 from coder_core.results.eval_result import EvalResult
-from coder_core.results.schema import FewShotSummaryRow
 from coder_core.results.render import printable
+from coder_core.results.schema import FewShotSummaryRow
 
 WIDTH_INCHES, BAR_INCHES, FRAME_INCHES = 8.0, 0.3, 1.2
 
@@ -25,8 +25,8 @@ def plot_accuracy(result: EvalResult) -> bytes:
     """
     rows = [metric for metric in result.metrics if metric.metric == "top1"][::-1]
     values = [100 * row.value for row in rows]
-    below = [100 * max(row.value - row.ci_low, 0.0) for row in rows]
-    above = [100 * max(row.ci_high - row.value, 0.0) for row in rows]
+    below = [100 * max(row.value - (row.value if row.ci_low is None else row.ci_low), 0.0) for row in rows]
+    above = [100 * max((row.value if row.ci_high is None else row.ci_high) - row.value, 0.0) for row in rows]
     figure = _bar_figure([row.method for row in rows], values, errors=[below, above])
     (axes,) = figure.axes
     axes.set_xlim(0, 100)

@@ -158,4 +158,6 @@ def _name(method: str, protocol: str) -> Text:
 
 
 def _cell(metric: MetricRow) -> Text:
+    if metric.ci_low is None or metric.ci_high is None:
+        return Text(f"{100 * metric.value:.1f}")
     return Text(f"{100 * metric.value:.1f} [{100 * metric.ci_low:.1f}, {100 * metric.ci_high:.1f}]")

@@ -194,5 +194,3 @@ def _single(file: FileRecord, run_id: str, *, is_old: bool) -> TableFile:
 
 def _merged(file: MergedFile) -> TableFile:
     return TableFile(file.table, file.path, file.sha256, file.bytes, file.rows)
-
-

@@ -2,10 +2,9 @@
 
 from datetime import datetime
 
-from coder_core.results.schema import ComparisonRow, FewShotSummaryRow, MetricRow
-
 from coder_core.pipeline.artifact_handle import Handle
 from coder_core.pipeline.step import StepRecord
+from coder_core.results.schema import ComparisonRow, FewShotSummaryRow, MetricRow
 
 
 class EvalResult(Handle):

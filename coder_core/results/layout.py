@@ -45,7 +45,9 @@ _MERGED_FILE = re.compile(
     rf"({TABLES_FOLDER}/(?P<table>[a-z_]+)|{PUBLICATIONS})/{MERGED}/(?P<generation>\d{{8}})-[0-9a-f]{{12}}-\d{{4}}\.parquet"
 )
 _GENERATION = re.compile(rf"{GENERATIONS}/(?P<number>\d{{8}})\.json")
-_OLD_PART = re.compile(rf"{TABLES_FOLDER}/(?P<table>[a-z_]+)/run_id=(?P<run>{_RUN})/[a-z0-9][a-z0-9_-]{{0,63}}\.parquet")
+_OLD_PART = re.compile(
+    rf"{TABLES_FOLDER}/(?P<table>[a-z_]+)/run_id=(?P<run>{_RUN})/[a-z0-9][a-z0-9_-]{{0,63}}\.parquet"
+)
 _OLD_RECORD = re.compile(rf"{TABLES_FOLDER}/{RUNS}/run_id=(?P<run>{_RUN})/(?P<row>{_SHA})\.json")
 
 
@@ -141,7 +143,7 @@ def time_digits(time: datetime) -> str:
 
 def parse_time_digits(text: str) -> datetime:
     """Read what `time_digits` wrote; naive UTC."""
-    return datetime.strptime(text, _TIME_FORMAT)  # noqa: DTZ007 (result tables hold naive UTC)
+    return datetime.strptime(text, _TIME_FORMAT)
 
 
 def parse_run_file(path: str) -> RunFile | None:

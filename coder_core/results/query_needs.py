@@ -224,4 +224,3 @@ def _columns(nodes: list[dict[str, Any]]) -> frozenset[str] | None:
             found.update(names)
         found.update(str(name).lower() for name in node.get("using_columns") or ())
     return frozenset(found)
-

@@ -19,6 +19,7 @@ from coder_core.pipeline.artifact_types import (
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.output import Output
 from coder_core.pipeline.step import ArtifactStep
+from coder_core.results.schema import AblationRow
 from coder_core.specs import AblationSpec
 from coder_core.steps.dataset import read_labels
 from coder_core.steps.predictions import read_vectors, usable_images
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-    from coder_core.evaluation.ablation import AblationRow, ImageChunk
     from coder_core.evaluation.ablation_plan import AblationSetting
+    from coder_core.evaluation.text_ablation import ImageChunk
 
 
 class AblateTexts(ArtifactStep[AblationArtifact]):
@@ -57,9 +58,8 @@ class AblateTexts(ArtifactStep[AblationArtifact]):
 
     def make(self, context: Context, output: Output) -> AblationArtifact:
         """Score every subset."""
-        import pyarrow as pa
-
-        from coder_core.evaluation.ablation import ablate
+        from coder_core.evaluation.text_ablation import ablate
+        from coder_core.results.arrow_rows import rows_to_arrow
         from coder_core.texts.layout import build_layout
 
         table = self._read_texts(context)
@@ -74,7 +74,7 @@ class AblateTexts(ArtifactStep[AblationArtifact]):
             candidates=self.candidates,
             logit_scale=self.logit_scale,
         )
-        output.write(pa.Table.from_pylist([row._asdict() for row in rows]))
+        output.write(rows_to_arrow(AblationRow, rows))
         return output.finish(AblationArtifact)
 
     def _read_texts(self, context: Context) -> TextTable:
@@ -101,11 +101,11 @@ class AblateTexts(ArtifactStep[AblationArtifact]):
                 yield usable.column("image_id").to_pylist(), read_vectors(context, self.encoder, usable)
 
 
-def read_ablation(context: Context, ablation: AblationArtifact) -> "list[AblationRow]":
+def read_ablation(context: Context, ablation: AblationArtifact) -> list[AblationRow]:
     """The rows of an artifact."""
-    from coder_core.evaluation.ablation import AblationRow
+    from coder_core.results.arrow_rows import rows_from_arrow
 
-    return [AblationRow(**row) for row in context.read(ablation).to_pylist()]
+    return rows_from_arrow(AblationRow, context.read(ablation))
 
 
 def plan_settings(table: TextTable, ablation: AblationSpec) -> "list[AblationSetting]":

@@ -40,7 +40,7 @@ class WriteMatrix(ShardedStep[CoderMatrixArtifact]):
         """Write the rows of one shard."""
         import torch
 
-        from coder_core.coder.matrix import coder_matrix
+        from coder_core.coder.vectors import coder_matrix
         from coder_core.storage.tables import vectors_to_arrow
 
         (step,), (output,) = steps, outputs

@@ -10,13 +10,14 @@ from coder_core.pipeline.artifact_types import ConfusedPairsArtifact, Prediction
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.output import Output
 from coder_core.pipeline.step import ArtifactStep
+from coder_core.results.schema import PairBudgetRow
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from jaxtyping import Bool, Int
     from torch import Tensor
 
-    from coder_core.coder.pairs import BudgetRow, PairCounts
+    from coder_core.coder.pairs import PairCounts
 
 BUDGET_STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000)
 """Budgets that the table shows, as far as there are pairs; the last row has them all."""
@@ -54,7 +55,7 @@ def read_pair_counts(context: Context, confused: ConfusedPairsArtifact) -> "Pair
 
 def read_budget(
     context: Context, confused: ConfusedPairsArtifact, stage1: PredictionsArtifact, *, threshold: float, candidates: int
-) -> "list[BudgetRow]":
+) -> list[PairBudgetRow]:
     """What each part of a budget would buy, were it spent on the most frequent pairs first."""
     from coder_core.coder.pairs import tabulate_budget
 
@@ -70,7 +71,7 @@ def _gated_images(
     """Candidates and gate of all images."""
     import torch
 
-    from coder_core.coder.gate import is_gated
+    from coder_core.coder.ranking import is_gated
     from coder_core.steps.predictions import read_predictions
 
     predictions = read_predictions(context, stage1)

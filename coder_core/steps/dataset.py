@@ -9,18 +9,23 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from coder_core.classes import ClassList
-from coder_core.errors import DatasetError, InputError
-from coder_core.fingerprint import NotIdentity, key_of
-from coder_core.images.decoding import IMAGE_SUFFIXES
+from coder_core.errors import DatasetError
+from coder_core.fingerprint import NotIdentity
 from coder_core.images.sources import ImageSource, open_source
-from coder_core.pipeline.artifact_types import ClassesArtifact, Dataset, ImagesArtifact, LabelsArtifact
+from coder_core.images.unlabelled import open_images
+from coder_core.pipeline.artifact_types import (
+    ClassesArtifact,
+    Dataset,
+    IgnoredArtifact,
+    ImagesArtifact,
+    LabelsArtifact,
+    NewImages,
+)
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.output import Output, part_name
 from coder_core.pipeline.step import ArtifactStep, Step
 from coder_core.pipeline.traits import PREFLIGHT, Traits
 from coder_core.specs import DatasetSpec
-from coder_core.storage.addresses import redact
-from coder_core.storage.inputs import InputFile, find_inputs
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,11 +60,11 @@ class LoadDataset(Step[Dataset]):
             classes=context.do(ListClasses(names=source.classes.names, ids=source.classes.stable_ids)),
             images=context.do(ListImages(content=source.identity, source=source)),
             labels=context.do(ListLabels(content=source.labels_identity, source=source)),
-            ignored=source.ignored_count,
+            ignored=context.do(_list_ignored(source)),
         )
 
     def records(self, result: Dataset, seconds: float) -> tuple[()]:  # noqa: ARG002
-        """The three lists stand for it."""
+        """The lists stand for it."""
         return ()
 
 
@@ -85,14 +90,15 @@ class ListImages(ArtifactStep[ImagesArtifact]):
 
     content: str
     source: Annotated[Any, NotIdentity("`content` is the hash of all that it lists")]
+    label: Annotated[str, NotIdentity("what the step is called among the timings")] = "load_dataset"
 
     @property
     def name(self) -> str:
         """As it stands among the timings."""
-        return "load_dataset"
+        return self.label
 
     def make(self, context: Context, output: Output) -> ImagesArtifact:
-        """Write ids, and where each image is, what it is, or what its features are."""
+        """Write ids, where each image is, what it is, or what its features are, and what is known to be unreadable."""
         for number, batch in _batches(self.source, context):
             output.write_part(part_name(number), _images_table(batch))
         return output.finish(ImagesArtifact)
@@ -119,6 +125,24 @@ class ListLabels(ArtifactStep[LabelsArtifact]):
         return output.finish(LabelsArtifact)
 
 
+class ListIgnored(ArtifactStep[IgnoredArtifact]):
+    """Keep what lies beside the images and is none."""
+
+    loop_free: ClassVar[str] = "writes one short table"
+
+    files: tuple[tuple[str, str], ...]
+    count: int
+
+    def make(self, context: Context, output: Output) -> IgnoredArtifact:  # noqa: ARG002
+        """Write locations and reasons; of very many the first, and the count of all."""
+        import pyarrow as pa
+
+        columns = [[location for location, _ in self.files], [reason for _, reason in self.files]]
+        arrays = [pa.array(column, type=pa.string()) for column in columns]
+        output.write(pa.table(arrays, names=["location", "reason"]))
+        return output.finish(IgnoredArtifact, count=self.count)
+
+
 class CheckSameClasses(Step[None]):
     """Refuse a further data set whose class list is another one: its label ids would mean other classes.
 
@@ -142,7 +166,7 @@ class CheckSameClasses(Step[None]):
             raise DatasetError(problem, self.what, "Give the same classes in order.")
 
 
-class ListNewImages(Step[ImagesArtifact]):
+class ListNewImages(Step[NewImages]):
     """List image files that nobody has labelled.
 
     Each file once, in the order in which the locations name them; an image's id is its location.
@@ -153,45 +177,15 @@ class ListNewImages(Step[ImagesArtifact]):
 
     locations: tuple[str, ...]
 
-    def run(self, context: Context) -> ImagesArtifact:
+    def run(self, context: Context) -> NewImages:
         """Look for the files."""
-        if not self.locations:
-            raise InputError("no image is named.", "images", "Name files, folders or patterns.")
-        found = (file for location in self.locations for file in find_inputs(location, IMAGE_SUFFIXES))
-        files = tuple({file.url: file for file in found}.values())
-        content = key_of(["new images", [[file.url, file.token] for file in files]])
-        return context.do(KeepNewImages(content=content, files=files))
+        found = open_images(self.locations)
+        images = context.do(ListImages(content=found.identity, source=found, label="list_new_images"))
+        return NewImages(images=images, ignored=context.do(_list_ignored(found)))
 
-    def records(self, result: ImagesArtifact, seconds: float) -> tuple[()]:  # noqa: ARG002
-        """The listing stands for it."""
+    def records(self, result: NewImages, seconds: float) -> tuple[()]:  # noqa: ARG002
+        """The lists stand for it."""
         return ()
-
-
-class KeepNewImages(ArtifactStep[ImagesArtifact]):
-    """Keep a listing of images without labels."""
-
-    version: ClassVar[int] = 2
-
-    content: str
-    files: Annotated[tuple[InputFile, ...], NotIdentity("`content` is the hash of what is listed")]
-
-    @property
-    def name(self) -> str:
-        """As it stands among the timings."""
-        return "list_new_images"
-
-    def make(self, context: Context, output: Output) -> ImagesArtifact:
-        """Write locations and what changes when a file does."""
-        import pyarrow as pa
-
-        starts = range(0, len(self.files), LISTING_ROWS)
-        for start in context.each(starts, "listing images", total=len(starts), unit="parts"):
-            chunk = self.files[start : start + LISTING_ROWS]
-            columns = [[redact(file.url) for file in chunk], [file.url for file in chunk]]
-            columns.append([file.token for file in chunk])
-            table = pa.table(columns, names=["image_id", "location", "token"])
-            output.write_part(part_name(start // LISTING_ROWS), table)
-        return output.finish(ImagesArtifact)
 
 
 def read_classes(context: Context, classes: ClassesArtifact) -> ClassList:
@@ -220,6 +214,10 @@ def _batches(source: ImageSource, context: Context) -> Iterator[tuple[int, "Imag
     )
 
 
+def _list_ignored(source: Any) -> ListIgnored:
+    return ListIgnored(files=tuple(tuple(file) for file in source.ignored), count=source.ignored_count)
+
+
 def _images_table(batch: "ImageBatch") -> "pa.Table":
     import numpy as np
     import pyarrow as pa
@@ -228,7 +226,10 @@ def _images_table(batch: "ImageBatch") -> "pa.Table":
 
     values = vectors_to_arrow(batch.values) if isinstance(batch.values, np.ndarray) else pa.array(batch.values)
     table = pa.table({"image_id": pa.array(list(batch.image_ids), type=pa.string()), batch.column: values})
-    return table if batch.tokens is None else table.append_column("token", pa.array(batch.tokens, type=pa.string()))
+    for name, column in (("token", batch.tokens), ("reason", batch.reasons)):
+        if column is not None:
+            table = table.append_column(name, pa.array(column, type=pa.string()))
+    return table
 
 
 def _first_difference(names: Sequence[str], others: Sequence[str]) -> str:

@@ -41,10 +41,14 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
+    from coder_core.coder.classifier import LinearClassifier
     from coder_core.few_shot.draws import Draw
-    from coder_core.few_shot.fitting import Selected, ZeroShot
-    from coder_core.few_shot.protocol import Pool
+    from coder_core.few_shot.fitting import Selected
+    from coder_core.few_shot.pool import Pool
     from coder_core.texts.layout import TextLayout
+
+VIEWS_VERSION = 1
+"""Goes up when `images.augmentation` makes other views."""
 
 METRIC_KINDS = (TextKind.CLASS_NAME, TextKind.ATTRIBUTE, TextKind.ANALOGOUS_CLASS)
 """Kinds of text that make the few-shot metric (Yi et al., CVPR 2024, CODER-Adapter)."""
@@ -78,7 +82,7 @@ class FitFewShot(ArtifactStep[FewShotFitsArtifact]):
     pool_labels: LabelsArtifact
     encoder: IdentifiedEncoder
     logit_scale: float
-    views_version: int
+    views_version: int = VIEWS_VERSION
 
     @property
     def name(self) -> str:
@@ -95,7 +99,7 @@ class FitFewShot(ArtifactStep[FewShotFitsArtifact]):
         pool = _read_pool(context, self)
         selected = _select(context, self, pool)
         for name, method in context.each(selected.items(), "keeping", total=len(selected), unit="methods"):
-            output.write_part(name, classifier_table(method.state()))
+            output.write_part(name, classifier_table(method.classifier.state()))
         choices = {name: _choice_of(method) for name, method in selected.items()}
         return output.finish(
             FewShotFitsArtifact, shots=self.shots, seed=self.seed, dropped=pool.dropped, choices=choices
@@ -173,7 +177,7 @@ def _read_pool(context: Context, step: FitFewShot) -> _ReadPool:
     import pyarrow.compute as pc
 
     from coder_core.few_shot.examples import refuse_shared
-    from coder_core.few_shot.protocol import build_pool
+    from coder_core.few_shot.pool import build_pool
 
     listing = context.read(step.pool, ["image_id", "key", "problem"])
     listing = listing.filter(pc.is_null(listing.column("problem")))
@@ -192,8 +196,8 @@ def _read_pool(context: Context, step: FitFewShot) -> _ReadPool:
 
 def _select(context: Context, step: FitFewShot, pool: _ReadPool) -> "dict[str, Selected]":
     from coder_core.few_shot.draws import draw_examples
-    from coder_core.few_shot.protocol import select_methods
-    from coder_core.few_shot.registry import plan_methods
+    from coder_core.few_shot.few_shot_methods import plan_methods
+    from coder_core.few_shot.pool import select_methods
     from coder_core.texts.layout import build_layout
 
     draw = draw_examples(
@@ -207,8 +211,8 @@ def _select(context: Context, step: FitFewShot, pool: _ReadPool) -> "dict[str, S
     vectors = _text_vectors(context, step)
     zero_shot = _zero_shot(step, vectors, layout)
     methods = plan_methods(step.methods, _metric_vectors(step, vectors, layout), zero_shot=zero_shot)
-    seen = _with_views(context, step, pool, draw) if step.views else pool.pool
-    return select_methods(seen, draw, methods, zero_shot=zero_shot)
+    examples = _with_views(context, step, pool, draw) if step.views else pool.pool
+    return select_methods(examples, draw, methods, zero_shot=zero_shot)
 
 
 def _text_vectors(context: Context, step: FitFewShot) -> "Float[Tensor, 'texts dim']":
@@ -217,11 +221,12 @@ def _text_vectors(context: Context, step: FitFewShot) -> "Float[Tensor, 'texts d
     return torch.from_numpy(read_text_embeddings(context, step.text_embeddings, step.encoder))
 
 
-def _zero_shot(step: FitFewShot, vectors: "Float[Tensor, 'texts dim']", layout: "TextLayout") -> "ZeroShot | None":
+def _zero_shot(
+    step: FitFewShot, vectors: "Float[Tensor, 'texts dim']", layout: "TextLayout"
+) -> "LinearClassifier | None":
     """The zero-shot classifier to fuse with."""
     from coder_core.coder.classifier import LinearClassifier
     from coder_core.errors import ConfigError
-    from coder_core.few_shot.fitting import ZeroShot
     from coder_core.methods import build_classifier
 
     if step.zero_shot == "none":
@@ -229,7 +234,7 @@ def _zero_shot(step: FitFewShot, vectors: "Float[Tensor, 'texts dim']", layout: 
     built = build_classifier(step.zero_shot, vectors, layout, logit_scale=step.logit_scale)
     if not isinstance(built, LinearClassifier):
         raise ConfigError(f"{step.zero_shot} is not one vector per class.", "few_shot.zero_shot", "Use clip.")
-    return ZeroShot(built.weights, step.logit_scale)
+    return built
 
 
 def _metric_vectors(

@@ -24,9 +24,11 @@ class _Part:
         self.name = name
         self.image_ids: list[str] = listing.column("image_id").to_pylist()
         self.keys = keys
-        self.problems: list[str | None] = [None] * len(keys)
+        no_reasons: list[str | None] = [None] * len(keys)
+        self.problems = listing.column("reason").to_pylist() if "reason" in listing.column_names else no_reasons
         self.states = file_states(listing) if "token" in listing.column_names else []
-        self.awaited = sum(key is None for key in keys)
+        self.unread = [row for row, key in enumerate(keys) if key is None and self.problems[row] is None]
+        self.awaited = len(self.unread)
         self.computed = 0
 
     def take(self, row: int, found: EmbeddedImage) -> None:
@@ -56,8 +58,7 @@ class _Listing:
             part = _Part(name, listing, self._hashes.content_keys(listing))
             self._started.append(part)
             sources = listing.column("content" if "content" in listing.column_names else "location")
-            rows = (row for row, key in enumerate(part.keys) if key is None)
-            yield from (ImageItem(_Place(part, row), sources[row].as_py()) for row in rows)
+            yield from (ImageItem(_Place(part, row), sources[row].as_py()) for row in part.unread)
 
     def take(self, found: EmbeddedImage) -> None:
         """Note what became of one image, and remember its file."""

@@ -39,6 +39,7 @@ from coder_core.steps.run_tables import (
     ablation_tables,
     account_tables,
     few_shot_prediction_tables,
+    ignored_tables,
     prediction_tables,
     quarantine_tables,
     rerank_tables,
@@ -109,6 +110,7 @@ class PublishRun(Step[EvalResult]):
             rerank_tables(context, manifest, self.spec, classes),
             ablation_tables(context, manifest),
             quarantine_tables(context, manifest),
+            ignored_tables(context, manifest),
             account_tables(self.accounts),
         )
 
@@ -128,7 +130,7 @@ class PublishRun(Step[EvalResult]):
             text_count=manifest.text_embeddings.rows,
             **self._embedding_counts(context),
             images_quarantined=manifest.images.quarantined,
-            images_ignored=manifest.dataset.ignored,
+            images_ignored=manifest.dataset.ignored.count,
             device=self._device(context),
             code_version=importlib.metadata.version("coder-eval"),
             dataset_key=manifest.dataset.images.key,

@@ -12,7 +12,6 @@ from coder_core.pipeline.artifact_types import (
     LabelsArtifact,
     PredictionsArtifact,
     RerankThreshold,
-    TriedThreshold,
 )
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.step import Step
@@ -65,8 +64,7 @@ class ChooseThreshold(Step[RerankThreshold]):
             read_predictions(context, self.reranked, RERANK),
             read_labels(context, self.labels, "validation"),
         )
-        tried = tuple(TriedThreshold(**row._asdict()) for row in choice.rows)
-        return RerankThreshold(threshold=choice.threshold, source=choice.split, n=choice.n, tried=tried)
+        return RerankThreshold(threshold=choice.threshold, source=choice.split, n=choice.n, tried=choice.rows)
 
 
 def _image_ids_by_key(context: Context, embeddings: ImageEmbeddingsArtifact) -> dict[str, str]:

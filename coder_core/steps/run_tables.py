@@ -14,6 +14,7 @@ from coder_core.results.schema import (
     ArtifactRow,
     ConfusedPairRow,
     FewShotPredictionRow,
+    IgnoredRow,
     PairBudgetRow,
     PredictionRow,
     QuarantineRow,
@@ -117,6 +118,11 @@ def quarantine_tables(context: Context, manifest: RunManifest) -> Tables:
             yield QuarantineRow, found
 
 
+def ignored_tables(context: Context, manifest: RunManifest) -> Tables:
+    """What lies beside the images and is none."""
+    yield IgnoredRow, context.read(manifest.dataset.ignored)
+
+
 def ablation_tables(context: Context, manifest: RunManifest) -> Tables:
     """What every number and kind of texts is worth."""
     if manifest.ablation is not None:
@@ -129,8 +135,7 @@ def rerank_tables(context: Context, manifest: RunManifest, spec: EvalSpec, class
         return
     method, record = manifest.method("coder_rerank"), manifest.rerank
     yield RerankRow, [_rerank_row(context, method, record)]
-    tried = record.threshold.tried
-    yield ThresholdRow, [ThresholdRow(**row.model_dump()) for row in tried]
+    yield ThresholdRow, record.threshold.tried
     yield ConfusedPairRow, _pair_rows(context, method.texts, record, classes)
     budget = read_budget(
         context,
@@ -139,7 +144,7 @@ def rerank_tables(context: Context, manifest: RunManifest, spec: EvalSpec, class
         threshold=spec.rerank.threshold,
         candidates=record.candidates,
     )
-    yield PairBudgetRow, [PairBudgetRow(**row._asdict()) for row in budget]
+    yield PairBudgetRow, budget
 
 
 def _prediction_table(

@@ -3,9 +3,9 @@
 import logging
 from typing import ClassVar
 
+from coder_core.care.compaction import Compaction, compact_store
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.step import Step
-from coder_core.care.compaction import Compaction, compact_store
 
 logger = logging.getLogger(__name__)
 

@@ -93,7 +93,7 @@ class WriteControlTexts(ArtifactStep[TextsArtifact]):
 
     def make(self, context: Context, output: Output) -> TextsArtifact:
         """Build the control's table."""
-        from coder_core.baselines.controls import build_control
+        from coder_core.baselines.control_texts import build_control
 
         classes = read_classes(context, self.classes)
         domain = find_domain(self.domain, load_domains(self.domains))

@@ -64,7 +64,9 @@ def read_json(
         return parse_json(text, max_depth=max_depth)
     except UnfinishedJsonError as error:
         chosen = unfinished_class or error_class
-        raise chosen(f"this is not JSON, or half of it ({error}).", place, "Wait for its writer, or mend it.") from error
+        raise chosen(
+            f"this is not JSON, or half of it ({error}).", place, "Wait for its writer, or mend it."
+        ) from error
     except ValueError as error:
         raise error_class(f"this is not JSON ({error}).", place, "Correct it there.") from error
 
