@@ -38,7 +38,7 @@ def embed_texts(context: Context, encoder: IdentifiedEncoder, texts: Sequence[st
     if missing:
         model = load_encoder(encoder, device=context.runtime.device)
         with VectorBuffer(ledger) as buffer, HeldDevice(context.accelerator) as device:
-            passes = _passes(model, [text_of[key] for key in missing], context.runtime.batch_size)
+            passes = _passes(model, [text_of[key] for key in missing], context.runtime.batch_size, device)
             for batch in context.each(passes, "embedding texts", total=len(missing), unit="texts", size=_size):
                 device.acquire()
                 vectors = model.encode_texts(batch.tokens, batch.rows)
@@ -64,10 +64,11 @@ def _size(batch: _Batch) -> int:
     return len(batch.rows)
 
 
-def _passes(model: Encoder, texts: Sequence[str], batch_size: int) -> Iterator[_Batch]:
-    """Cut texts into passes, longest first."""
+def _passes(model: Encoder, texts: Sequence[str], batch_size: int, device: HeldDevice) -> Iterator[_Batch]:
+    """Cut texts into passes, longest first; tokenising needs no device."""
     step = SORTED_PASSES * batch_size
     for start in range(0, len(texts), step):
+        device.release()
         tokens = model.tokenize(texts[start : start + step])
         order = np.argsort(-model.text_lengths(tokens), kind="stable")
         for place in range(0, len(order), batch_size):

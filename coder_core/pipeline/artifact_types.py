@@ -114,6 +114,7 @@ class ConfusedPairsArtifact(ArtifactHandle):
 
     images: int
     gated: int
+    pairs: int
 
 
 class RerankThreshold(Handle):

@@ -107,7 +107,7 @@ class PublishRun(Step[EvalResult]):
             prediction_tables(context, manifest, labels, classes),
             *(few_shot_prediction_tables(context, draw.predictions, labels, classes) for draw in draws),
             text_tables(context, manifest, classes),
-            rerank_tables(context, manifest, self.spec, classes),
+            rerank_tables(context, manifest, classes),
             ablation_tables(context, manifest),
             quarantine_tables(context, manifest),
             ignored_tables(context, manifest),

@@ -23,8 +23,7 @@ from coder_core.results.schema import (
     ThresholdRow,
     TimingRow,
 )
-from coder_core.specs import EvalSpec
-from coder_core.steps.confused_pairs import read_budget, read_pair_counts
+from coder_core.steps.confused_pairs import PAIRS, read_budget
 from coder_core.steps.predictions import COLUMNS, predictions_from_arrow
 from coder_core.steps.texts import read_text_table, read_texts_and_pairs
 from coder_core.storage.addresses import redact
@@ -129,7 +128,7 @@ def ablation_tables(context: Context, manifest: RunManifest) -> Tables:
         yield AblationRow, context.read(manifest.ablation)
 
 
-def rerank_tables(context: Context, manifest: RunManifest, spec: EvalSpec, classes: ClassList) -> Tables:
+def rerank_tables(context: Context, manifest: RunManifest, classes: ClassList) -> Tables:
     """The gate, its search, the pairs that mattered, and what a budget buys."""
     if manifest.rerank is None:
         return
@@ -137,14 +136,7 @@ def rerank_tables(context: Context, manifest: RunManifest, spec: EvalSpec, class
     yield RerankRow, [_rerank_row(context, method, record)]
     yield ThresholdRow, record.threshold.tried
     yield ConfusedPairRow, _pair_rows(context, method.texts, record, classes)
-    budget = read_budget(
-        context,
-        record.confused,
-        manifest.method("coder").predictions,
-        threshold=spec.rerank.threshold,
-        candidates=record.candidates,
-    )
-    yield PairBudgetRow, budget
+    yield PairBudgetRow, read_budget(context, record.confused)
 
 
 def _prediction_table(
@@ -224,8 +216,10 @@ def _rerank_row(context: Context, method: MethodRecord, record: RerankRecord) ->
 def _pair_rows(
     context: Context, texts: TextsArtifact, record: RerankRecord, classes: ClassList
 ) -> list[ConfusedPairRow]:
-    counts = read_pair_counts(context, record.confused)
-    pairs = [(low, high) for low, high in counts.class_ids.tolist()]
+    class_ids, rival_ids, images_of = (
+        column.to_pylist() for column in context.read_part(record.confused, PAIRS).columns
+    )
+    pairs = list(zip(class_ids, rival_ids, strict=True))
     texts_of = _texts_by_pair(context, texts, set(pairs))
     return [
         ConfusedPairRow(
@@ -238,7 +232,7 @@ def _pair_rows(
             texts=texts_of.get((low, high), 0),
             rival_texts=texts_of.get((high, low), 0),
         )
-        for rank, ((low, high), images) in enumerate(zip(pairs, counts.counts.tolist(), strict=True))
+        for rank, ((low, high), images) in enumerate(zip(pairs, images_of, strict=True))
     ]
 
 
