@@ -28,7 +28,6 @@ _CHANGES = frozenset({"os.rename", "os.link", "os.remove"})
 QUIET = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "coder_core",
 }
 
 

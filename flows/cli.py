@@ -15,17 +15,19 @@ import click
 
 from flows.cli_ablation import ablation
 from flows.cli_classes import classes, compare, print_class_changes
-from flows.cli_common import explain_errors, set_option, store_option
+from flows.cli_common import engine_option, explain_errors, set_option, store_option
 from flows.cli_explain import explain
 from flows.cli_predict import predict
 from flows.cli_prefect import prefect_ready
 from flows.cli_serve import deploy, serve
 from flows.cli_store import store as store_group
 from flows.cli_texts import texts
+from flows.engines import choose_engine, logs_on_stderr
 
 if TYPE_CHECKING:
     from coder_core.results.eval_result import EvalResult
-    from coder_core.specs import Runtime
+    from coder_core.specs import EvalSpec, Runtime
+    from flows.engines import Engine, EngineName
 
 
 @click.group()
@@ -49,17 +51,24 @@ main.add_command(deploy)
 @click.argument("config", default="demo:flags")
 @set_option
 @store_option
+@engine_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 @explain_errors
-def run(config: str, overrides: tuple[str, ...], store: str, as_json: bool) -> None:
+def run(config: str, overrides: tuple[str, ...], store: str, engine: "EngineName", as_json: bool) -> None:
     """Run the evaluation that CONFIG describes (default: the embedded demonstration)."""
     from coder_core.config import load_runtime, load_spec
     from tasks.task_runner_choice import check_task_runner
 
-    load_spec(config, overrides)  # a wrong config is told before anything is started
+    spec = load_spec(config, overrides)  # a wrong config is told before anything is started
     runtime = load_runtime(store=store)
     check_task_runner(runtime)
-    result = _run_flow(config, list(overrides), runtime)
+    chosen = choose_engine(engine, runtime)
+    if chosen.note:
+        click.echo(chosen.note, err=True)
+    if chosen.name == "prefect":
+        result = _run_flow(config, list(overrides), runtime, chosen)
+    else:
+        result = _run_inline(spec, runtime)
     if as_json:
         found: dict[str, object] = {"run_id": result.run_id}
         found["metrics"] = [asdict(metric) for metric in result.metrics]
@@ -110,11 +119,21 @@ def _program_name() -> str:
     return "coder-eval" if shutil.which("coder-eval") else os.path.relpath(sys.argv[0])
 
 
-def _run_flow(config: str, overrides: list[str], runtime: "Runtime") -> "EvalResult":
-    with prefect_ready():
+def _run_flow(config: str, overrides: list[str], runtime: "Runtime", engine: "Engine") -> "EvalResult":
+    with prefect_ready(engine.server):
         from flows.coder_eval import coder_eval
 
         return coder_eval(config, overrides, runtime)
+
+
+def _run_inline(spec: "EvalSpec", runtime: "Runtime") -> "EvalResult":
+    from coder_core.pipeline.runner import inline_runner
+    from coder_core.recipes.evaluate import evaluate
+    from tasks.json_logs import name_run_in_logs
+
+    with logs_on_stderr(), inline_runner(runtime) as runner:
+        name_run_in_logs(None, runner.name_run(spec.name))
+        return evaluate(spec, runner)
 
 
 if __name__ == "__main__":

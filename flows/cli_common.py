@@ -24,6 +24,14 @@ store_option = click.option(
     help="Root of the store: a folder or an fsspec URL such as s3://bucket/prefix.",
 )
 
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(["auto", "prefect", "inline"]),
+    default="auto",
+    show_default=True,
+    help="auto: under the Prefect server that is running, else in this process; prefect starts a temporary server.",
+)
+
 
 def explain_errors(command: Callable[..., None]) -> Callable[..., None]:
     """Turn an expected error into one line on standard error and the exit status that its class names."""

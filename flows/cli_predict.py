@@ -4,8 +4,9 @@ import sys
 
 import click
 
-from flows.cli_common import explain_errors, store_option
+from flows.cli_common import engine_option, explain_errors, store_option
 from flows.cli_prefect import prefect_ready
+from flows.engines import EngineName, choose_engine
 
 BROKEN_STATUS = 3
 """As for every input that cannot be used; what could be classified is printed and written all the same."""
@@ -19,9 +20,17 @@ BROKEN_STATUS = 3
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
 @click.option("--out", help="Write all answers to this .parquet file, too: a path or an fsspec URL.")
 @store_option
+@engine_option
 @explain_errors
 def predict(
-    run: str, images: tuple[str, ...], method: str, shots: int | None, form: str, out: str | None, store: str
+    run: str,
+    images: tuple[str, ...],
+    method: str,
+    shots: int | None,
+    form: str,
+    out: str | None,
+    store: str,
+    engine: "EngineName",
 ) -> None:
     """Classify IMAGES (files, folders, patterns, URLs) with RUN: a run id, or an evaluation's name for its latest run.
 
@@ -38,11 +47,20 @@ def predict(
     check_task_runner(runtime)
     if out is not None:
         check_export(out)
-    choose_classifier(open_run(Store(store), run), method, shots=shots)  # a wrong one is refused before the start
-    with prefect_ready():
-        from flows.predict import predict as predict_flow
+    manifest = open_run(Store(store), run)
+    choose_classifier(manifest, method, shots=shots)  # a wrong one is refused before the start
+    chosen = choose_engine(engine, runtime)
+    if chosen.name == "prefect":
+        with prefect_ready(chosen.server):
+            from flows.predict import predict as predict_flow
 
-        predicted = predict_flow(run, list(images), method, shots, out, runtime)
+            predicted = predict_flow(run, list(images), method, shots, out, runtime)
+    else:
+        from coder_core.pipeline.runner import inline_runner
+        from coder_core.recipes.predict import predict as predict_images
+
+        with inline_runner(runtime, run_id=manifest.run_id) as runner:
+            predicted = predict_images(manifest, list(images), runner, method=method, shots=shots, output=out)
     from coder_core.pipeline.context import Context
     from coder_core.report.named_predictions import read_named, render_named
     from coder_core.results.render import printable

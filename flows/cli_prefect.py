@@ -13,20 +13,24 @@ PREFECT_DEFAULTS = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "coder_core",
 }
 """For a run from the command line; what the user has set wins. A fresh database takes up to half a minute to start."""
 
 
 @contextmanager
-def prefect_ready() -> Iterator[None]:
+def prefect_ready(server: str | None = None) -> Iterator[None]:
     """Set Prefect up and check its server; import flows inside the block, not before.
+
+    Args:
+        server: The server to use, where the environment names none.
 
     Raises:
         ConfigError: A Prefect server is named that does not answer, or a log format that does not exist.
     """
     for name, value in {**PREFECT_DEFAULTS, **log_environment(os.environ)}.items():
         os.environ.setdefault(name, value)
+    if server is not None:
+        os.environ.setdefault("PREFECT_API_URL", server)
     _check_server()
     try:
         yield

@@ -8,15 +8,14 @@ raises. Enabled by `[tool.prefect.plugins]` of pyproject.toml in the project's f
 PREFECT_PLUGINS_ENABLED=true.
 """
 
-import json
 import os
-import socket
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+
+from service.served_api import find_served_api, served_home
 
 if TYPE_CHECKING:
     from prefect.plugins import SetupResult
@@ -24,20 +23,11 @@ if TYPE_CHECKING:
 PREFECT_PLUGIN_API_REQUIRES = ">=0.1,<1"
 """The hook contract that this was written against; Prefect skips the plug-in where it has another."""
 
-HOME = ".prefect"
-"""Folder of `serve`'s server, in the project's folder, unless PREFECT_HOME names another."""
-
-STANDING = "serve.json"
-"""File there that names the server while `serve` runs."""
-
 _FLAGS = frozenset({"--watch", "--no-watch", "--prompt", "--no-prompt", "--help", "-h"})
 """Options of `prefect` and of `deployment run` without a value (3.8); all others take the next word."""
 
 _SERVER_COMMANDS = frozenset({"server", "config", "profile", "version"})
 """Commands that must not be told of a server: they make one, or say which one is set."""
-
-_CONNECT_SECONDS = 0.5
-"""For a server on this machine: it answers in a millisecond, or it is gone."""
 
 
 def expand_bare_name(words: Sequence[str]) -> list[str]:
@@ -54,22 +44,6 @@ def expand_bare_name(words: Sequence[str]) -> list[str]:
     if place < len(words) and words[place] and "/" not in words[place]:
         expanded[place] = f"{words[place]}/{words[place]}"
     return expanded
-
-
-def find_served_api(home: Path) -> str | None:
-    """The server that `serve` runs on this machine, if it takes a connection."""
-    try:
-        url = json.loads((home / STANDING).read_text(encoding="utf-8"))["api_url"]
-        parts = urlsplit(str(url))
-        with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=_CONNECT_SECONDS):
-            return str(url)
-    except (OSError, ValueError, KeyError, TypeError):  # no such file, half a file, or a server that has gone
-        return None
-
-
-def served_home() -> Path:
-    """Where `serve` keeps its server's files when it is started in this folder."""
-    return Path(os.environ.get("PREFECT_HOME") or HOME).expanduser().absolute()
 
 
 def is_prefect_command(argv: Sequence[str], original: Sequence[str]) -> bool:

@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 from coder_core.errors import ConfigError, ServiceError
 from service.dead_runs import report_dead_runs, runs_under_way
 from service.guards import check_free, only_one, stop_signals
-from service.plugin import STANDING, served_home
 from service.processes import Part
+from service.served_api import STANDING, served_home
 from service.standing import POOL, prepare, require_project
 from tasks.json_logs import log_environment
 
@@ -52,7 +52,6 @@ EXAMPLE_QUERY = 'coder-eval query "SELECT run_id, method, metric, value FROM met
 QUIET_ENVIRONMENT = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "coder_core",
     "PREFECT_PLUGINS_ENABLED": "false",
     # Held in memory, as Prefect does by default, leases are forgotten when the server restarts, and their slots never
     # come back: a deployment with a limit would wait for ever.

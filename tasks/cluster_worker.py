@@ -10,7 +10,7 @@ from coder_core.errors import CoderError, ConfigError, ServiceError
 from coder_core.specs import Runtime
 from coder_core.storage.store import PROBE_PREFIX, Store
 from tasks.json_logs import name_run_of_process
-from tasks.logs import shorten_expected_errors
+from tasks.logs import prepare_logs
 from tasks.task_runner_choice import ADDRESS_PLACE
 
 
@@ -68,13 +68,13 @@ def lost_workers(cluster: str, error: Exception) -> ServiceError:
     return ServiceError(problem, f"task_runner {cluster.lower()}", remedy)
 
 
-def prepare_worker(named_run: tuple[str, str] | None) -> None:
+def prepare_worker(named_run: tuple[str | None, str] | None) -> None:
     """Let this process log as the process of the run does.
 
     Args:
         named_run: The flow run's id and the evaluation's run id.
     """
-    shorten_expected_errors()
+    prepare_logs()
     if named_run is not None:
         name_run_of_process(*named_run)
 

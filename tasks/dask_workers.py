@@ -16,7 +16,7 @@ class Preparation(distributed.WorkerPlugin):
         run: The flow run's id and the evaluation's run id, where the run has one.
     """
 
-    def __init__(self, run: tuple[str, str] | None) -> None:
+    def __init__(self, run: tuple[str | None, str] | None) -> None:
         self._run = run
 
     async def setup(self, worker: distributed.Worker) -> None:  # noqa: ARG002 - Dask's signature
@@ -24,7 +24,7 @@ class Preparation(distributed.WorkerPlugin):
         await asyncio.to_thread(_prepare, self._run)
 
 
-def _prepare(run: tuple[str, str] | None) -> None:
+def _prepare(run: tuple[str | None, str] | None) -> None:
     from tasks.cluster_worker import prepare_worker
 
     prepare_worker(run)

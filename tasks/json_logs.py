@@ -34,8 +34,8 @@ SECRET_CHARACTERS = 8
 RUN_FIELDS = ("flow_name", "flow_run_id", "flow_run_name", "task_run_id", "task_run_name")
 """What Prefect's run loggers attach to a record."""
 
-_RUN: ContextVar[tuple[str, str] | None] = ContextVar("coder_run", default=None)
-_RUNS_ELSEWHERE: dict[str, str] = {}
+_RUN: ContextVar[tuple[str | None, str] | None] = ContextVar("coder_run", default=None)
+_RUNS_ELSEWHERE: dict[str | None, str] = {}
 """In a process of a cluster, where no context arrives: run ids by flow run id."""
 
 
@@ -51,17 +51,17 @@ def log_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {SETTINGS_VARIABLE: str(JSON_SETTINGS)} if asked == "json" else {}
 
 
-def name_run_in_logs(flow_run_id: str, run_id: str) -> None:
-    """Let every later record of a flow run, in its tasks and their threads too, carry the evaluation's run id."""
+def name_run_in_logs(flow_run_id: str | None, run_id: str) -> None:
+    """Let every later record of a flow run (None: of a run without Prefect), threads included, carry the run's id."""
     _RUN.set((flow_run_id, run_id))
 
 
-def named_run() -> tuple[str, str] | None:
+def named_run() -> tuple[str | None, str] | None:
     """The flow run's id and the run id that `name_run_in_logs` was told."""
     return _RUN.get()
 
 
-def name_run_of_process(flow_run_id: str, run_id: str) -> None:
+def name_run_of_process(flow_run_id: str | None, run_id: str) -> None:
     """Let this process know a run of another one, whose tasks it will work on."""
     _RUNS_ELSEWHERE[flow_run_id] = run_id
 

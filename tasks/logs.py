@@ -1,9 +1,13 @@
-"""What Prefect's log says: what a step cost, and an expected error in one line instead of pages of traceback."""
+"""What Prefect's log says: what steps say of themselves, and an expected error in one line instead of a traceback."""
 
 import logging
 
+from prefect.exceptions import MissingContextError
+from prefect.logging import get_run_logger
+
 from coder_core.errors import CoderError
 
+CORE = "coder_core"
 FLOW_LOGGER = "prefect.flow_runs"
 LOGGERS = ("prefect.engine", FLOW_LOGGER, "prefect.task_runs")
 """Where Prefect's engines speak about failures; a filter works on the logger that is spoken to, not on its parents."""
@@ -37,8 +41,27 @@ class ExpectedErrors(logging.Filter):
         return False
 
 
-def shorten_expected_errors() -> None:
-    """Let Prefect's logs say an expected error in one line per run."""
+class ToRunLogger(logging.Handler):
+    """Hands what the core logs to the logger of the run that it works for: on the console and on Prefect's page."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand a record on; outside a run, to Prefect's console if it is a warning."""
+        try:
+            logger = get_run_logger()
+        except MissingContextError:
+            if record.levelno >= logging.WARNING:
+                logging.getLogger().handle(record)
+            return
+        logger.log(record.levelno, "%s", record.getMessage())
+
+
+def prepare_logs() -> None:
+    """Let Prefect's logs say what steps say, and an expected error in one line per run; once per process."""
+    core = logging.getLogger(CORE)
+    if not any(isinstance(found, ToRunLogger) for found in core.handlers):
+        core.addHandler(ToRunLogger())
+        core.setLevel(logging.INFO)
+        core.propagate = False
     for name in LOGGERS:
         logger = logging.getLogger(name)
         if not any(isinstance(found, ExpectedErrors) for found in logger.filters):

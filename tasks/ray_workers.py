@@ -10,7 +10,7 @@ VARIABLE = "CODER_NAMED_RUN"
 """Tells a worker of which run it is: Ray calls a function by its name, without arguments."""
 
 
-def preparation(run: tuple[str, str] | None) -> dict[str, Any]:
+def preparation(run: tuple[str | None, str] | None) -> dict[str, Any]:
     """What Ray must be told so that every worker of this run calls `prepare`.
 
     Args:

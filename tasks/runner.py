@@ -23,7 +23,7 @@ from coder_core.pipeline.step import Done, Step, StepRecord
 from coder_core.specs import Runtime
 from tasks.gpu import report_missing_limit
 from tasks.json_logs import name_run_in_logs
-from tasks.logs import shorten_expected_errors
+from tasks.logs import prepare_logs
 from tasks.run_step import FinishStep, OneShard, PlanPass, Sharded, WholeStep, Work, task_for
 from tasks.task_runners import for_other_processes, open_task_runner
 
@@ -49,7 +49,7 @@ def prefect_runner(
         name: The evaluation that the flow run works for: names the run.
         run_id: The run that the flow run works for, where that exists already.
     """
-    shorten_expected_errors()
+    prepare_logs()
     context = FlowRunContext.get()
     if context is None:
         raise MissingContextError("`prefect_runner` is for the body of a flow.")

@@ -7,7 +7,7 @@ from prefect import flow, task
 
 from coder_core.errors import CoderError, FeatureFileError, StoreError
 from coder_core.storage.refusals import DamagedFileError
-from tasks.logs import FLOW_LOGGER, LOGGERS, ExpectedErrors, shorten_expected_errors
+from tasks.logs import FLOW_LOGGER, LOGGERS, ExpectedErrors, prepare_logs
 from tasks.policy import DOOR_POLICY, STEP_POLICY, is_worth_retrying
 
 HASTY = {**STEP_POLICY, "retry_delay_seconds": 0}
@@ -25,13 +25,13 @@ def fail_at_door(error: Exception) -> None:
 
 @flow
 def fail_in_task(error: Exception, is_at_door: bool = False) -> None:
-    shorten_expected_errors()
+    prepare_logs()
     (fail_at_door if is_at_door else fail_in_step)(error)
 
 
 @flow
 def fail_in_body(error: Exception) -> None:
-    shorten_expected_errors()
+    prepare_logs()
     raise error
 
 
@@ -91,8 +91,8 @@ def test_a_mistake_of_ours_keeps_its_traceback(caplog: pytest.LogCaptureFixture)
 
 
 def test_the_filter_is_added_once() -> None:
-    shorten_expected_errors()
-    shorten_expected_errors()
+    prepare_logs()
+    prepare_logs()
     for name in LOGGERS:
         assert sum(isinstance(found, ExpectedErrors) for found in logging.getLogger(name).filters) == 1
 

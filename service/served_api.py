@@ -1,0 +1,32 @@
+"""Where the server of `serve` is, found without importing Prefect."""
+
+import json
+import os
+import socket
+from pathlib import Path
+from urllib.parse import urlsplit
+
+HOME = ".prefect"
+"""Folder of `serve`'s server, in the project's folder, unless PREFECT_HOME names another."""
+
+STANDING = "serve.json"
+"""File there that names the server while `serve` runs."""
+
+_CONNECT_SECONDS = 0.5
+"""For a server on this machine: it answers in a millisecond, or it is gone."""
+
+
+def find_served_api(home: Path) -> str | None:
+    """The server that `serve` runs on this machine, if it takes a connection."""
+    try:
+        url = json.loads((home / STANDING).read_text(encoding="utf-8"))["api_url"]
+        parts = urlsplit(str(url))
+        with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=_CONNECT_SECONDS):
+            return str(url)
+    except (OSError, ValueError, KeyError, TypeError):  # no such file, half a file, or a server that has gone
+        return None
+
+
+def served_home() -> Path:
+    """Where `serve` keeps its server's files when it is started in this folder."""
+    return Path(os.environ.get("PREFECT_HOME") or HOME).expanduser().absolute()
