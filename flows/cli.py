@@ -22,7 +22,6 @@ from flows.cli_prefect import prefect_ready
 from flows.cli_serve import deploy, serve
 from flows.cli_store import store as store_group
 from flows.cli_texts import texts
-from flows.engines import choose_engine, logs_on_stderr
 
 if TYPE_CHECKING:
     from coder_core.results.eval_result import EvalResult
@@ -57,6 +56,7 @@ main.add_command(deploy)
 def run(config: str, overrides: tuple[str, ...], store: str, engine: "EngineName", as_json: bool) -> None:
     """Run the evaluation that CONFIG describes (default: the embedded demonstration)."""
     from coder_core.config import load_runtime, load_spec
+    from flows.engines import choose_engine
     from tasks.task_runner_choice import check_task_runner
 
     spec = load_spec(config, overrides)  # a wrong config is told before anything is started
@@ -129,6 +129,7 @@ def _run_flow(config: str, overrides: list[str], runtime: "Runtime", engine: "En
 def _run_inline(spec: "EvalSpec", runtime: "Runtime") -> "EvalResult":
     from coder_core.pipeline.runner import inline_runner
     from coder_core.recipes.evaluate import evaluate
+    from flows.engines import logs_on_stderr
     from tasks.json_logs import name_run_in_logs
 
     with logs_on_stderr(), inline_runner(runtime) as runner:

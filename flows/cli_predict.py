@@ -1,12 +1,15 @@
 """`coder-eval predict RUN IMAGES...`: what do these images show, by the classes and texts of a published run?"""
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from flows.cli_common import engine_option, explain_errors, store_option
 from flows.cli_prefect import prefect_ready
-from flows.engines import EngineName, choose_engine
+
+if TYPE_CHECKING:
+    from flows.engines import EngineName
 
 BROKEN_STATUS = 3
 """As for every input that cannot be used; what could be classified is printed and written all the same."""
@@ -41,6 +44,7 @@ def predict(
     from coder_core.recipes.published_runs import open_run
     from coder_core.storage.exports import check_export
     from coder_core.storage.store import Store
+    from flows.engines import choose_engine
     from tasks.task_runner_choice import check_task_runner
 
     runtime = load_runtime(store=store)

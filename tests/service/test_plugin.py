@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service import plugin
-from service.plugin import STANDING, expand_bare_name, find_served_api, is_prefect_command
+from service.plugin import expand_bare_name, is_prefect_command
+from service.served_api import STANDING, find_served_api
 from tasks.json_logs import JSON_SETTINGS
 
 FULL = ["deployment", "run", "coder-eval/coder-eval"]
