@@ -1,17 +1,19 @@
 """What a flag is made of: an ordered stack of layers, each one shape in named colours.
 
 Coordinates are those of the cloth: `u` runs from the hoist (0) to the fly (1), `v` from the top (0) to the bottom (1).
-The table of real designs (`designs.yaml`) and the random patterns that train the micro-CLIP share this one language;
-`signature` is what both are compared by, so that no real flag is ever trained on.
+The table of real designs (`designs.yaml`) and the random patterns that train the micro-CLIP share this one language.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from functools import cache
-from importlib.resources import files
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import yaml
+
+from coder_core import packaged
+
+DESIGNS_FILE = "demo/designs.yaml"
 
 COLOUR_WORDS: Mapping[str, tuple[int, int, int]] = {
     "white": (246, 246, 246),
@@ -56,23 +58,15 @@ class Pattern:
         """Colour words in order of first appearance."""
         return tuple(dict.fromkeys(word for layer in self.layers for word in layer.colours))
 
-    def signature(self) -> tuple[tuple[str, tuple[str, ...], int], ...]:
-        """Shapes, colours and number of copies, without sizes: what makes two designs the same to a describer."""
-        return tuple((layer.shape, layer.colours, len(layer.places)) for layer in self.layers)
 
-    def recoloured(self, mapping: Mapping[str, str]) -> "Pattern":
-        """The same shapes in other colours."""
-        layers = tuple(
-            replace(layer, colours=tuple(mapping.get(word, word) for word in layer.colours)) for layer in self.layers
-        )
-        return replace(self, layers=layers)
-
-
-@cache
 def flag_designs() -> Mapping[str, Pattern]:
     """Real national flags by country name, in the order of the table."""
-    table = yaml.safe_load(files("coder_core.demo").joinpath("designs.yaml").read_text("utf-8"))
-    return {row["name"]: _pattern(row) for row in table["flags"]}
+    return _parse_designs(packaged.read_packaged(DESIGNS_FILE))
+
+
+@lru_cache(maxsize=2)
+def _parse_designs(content: bytes) -> Mapping[str, Pattern]:
+    return {row["name"]: _pattern(row) for row in yaml.safe_load(content)["flags"]}
 
 
 def _pattern(row: Mapping[str, Any]) -> Pattern:

@@ -1,35 +1,24 @@
-"""The micro-CLIP: how it is trained, and that what ships is an ordinary checkpoint that knows no names."""
+"""The micro-CLIP that ships: an ordinary checkpoint that knows colours and shapes, and no names."""
 
 import json
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import open_clip
 import pytest
 import torch
-from click.testing import CliRunner
 from open_clip.tokenizer import SimpleTokenizer
 from safetensors.torch import load_file
 
-from coder_core.demo.images import flag_names, render_flags
-from coder_core.demo.train_micro_clip import (
-    CAPTION_VOCABULARY,
-    MODEL_FOLDER,
-    CaptionTokens,
-    Recipe,
-    build_trainable,
-    contrastive_loss,
-    learning_rate,
-    main,
-)
-from coder_core.demo.training_pairs import UNKNOWN, draw_batch
+from coder_core.demo.flag_images import flag_names, render_flags
 from coder_core.encoders.open_clip_encoder import OpenClip
 from coder_core.encoders.open_clip_loading import identify_open_clip
 from coder_core.images.decoding import decode_image
+from coder_core.locations import open_location
 from coder_core.specs import OpenClipEncoder
-from tests.coder_core.demo.words import SHAPES_OF_WORD, colours_in
+from tests.tools.words import SHAPES_OF_WORD, colours_in
 
+MODEL_FOLDER = Path(open_location("demo:micro-clip"))
 WEIGHTS = MODEL_FOLDER / "open_clip_model.safetensors"
 SHIPPED = OpenClipEncoder(kind="open_clip", checkpoint="demo:micro-clip")
 ships = pytest.mark.skipif(not WEIGHTS.is_file(), reason="the micro-CLIP's weights are not in this checkout")
@@ -47,103 +36,27 @@ def used_rows(folder):
 
 @pytest.fixture(scope="module")
 def shipped():
-    return OpenClip(SHIPPED, device="cpu")
+    """The model and the preprocessing as open_clip itself loads them."""
+    return open_clip.create_model_from_pretrained(f"local-dir:{MODEL_FOLDER}")
 
 
-@pytest.mark.slow
-def test_the_training_script_writes_a_model_that_open_clip_loads(tmp_path):
-    done = CliRunner().invoke(main, ["--steps", "2", "--pairs", "8", "--folder", str(tmp_path / "model")])
-    assert done.exit_code == 0, done.output
-    record = json.loads((tmp_path / "model" / "training.json").read_text("utf-8"))
-    assert record["recipe"]["steps"] == 2
-    assert record["final_loss"] > 0
-    model, _ = open_clip.create_model_from_pretrained(f"local-dir:{tmp_path / 'model'}")
-    tokens = SimpleTokenizer()(["a red disc on a white field"])
-    encoder = OpenClip(OpenClipEncoder(kind="open_clip", checkpoint=str(tmp_path / "model")), device="cpu")
+def embed_texts(model, texts):
     with torch.no_grad():
-        expected = model.encode_text(tokens, normalize=True).numpy()
-    assert np.allclose(encoder.encode_texts(["a red disc on a white field"]), expected, atol=1e-5)
-    assert len(used_rows(tmp_path / "model")) == record["tokens_trained"] < CAPTION_VOCABULARY
-
-
-def test_tokens_are_numbered_as_they_come_and_unknown_ones_are_zero():
-    tokens = CaptionTokens()
-    table = tokens.encode(["a red disc", f"a flag of {UNKNOWN} {UNKNOWN}", "red"])
-    assert table.tolist() == [
-        [1, 2, 3, 4, tokens.end, 0, 0],
-        [1, 2, 5, 6, 0, 0, tokens.end],
-        [1, 3, tokens.end, 0, 0, 0, 0],
-    ]
-    assert table.argmax(dim=1).tolist() == [4, 6, 2]
-
-
-def test_the_full_token_table_has_trained_rows_in_their_place_and_zeros_elsewhere():
-    tokens = CaptionTokens()
-    tokens.encode(["red white"])
-    small = torch.arange(1, CAPTION_VOCABULARY + 1).float()[:, None].repeat(1, 3)
-    full, clip = tokens.expand(small), SimpleTokenizer()
-    red, white = clip.encode("red white")
-    rows = {clip.sot_token_id: 2.0, red: 3.0, white: 4.0, clip.eot_token_id: float(CAPTION_VOCABULARY)}
-    assert full.shape == (49408, 3)
-    assert {row: full[row, 0].item() for row in rows} == rows
-    assert set(torch.nonzero(full[:, 0]).flatten().tolist()) == set(rows)
-
-
-def test_too_many_tokens_are_refused():
-    tokens = CaptionTokens()
-    many = " ".join(tokens.tokenizer.decode([token]) for token in range(1000, 1600))
-    with pytest.raises(ValueError, match="raise CAPTION_VOCABULARY"):
-        tokens.encode([many])
-
-
-def test_captions_fit_the_small_token_table():
-    tokens, batch = CaptionTokens(), draw_batch(np.random.default_rng(0), pairs=200)
-    tokens.encode(batch.short_captions + batch.long_captions)
-    assert 40 < len(tokens.compact) < CAPTION_VOCABULARY - 1
-
-
-def test_the_unknown_token_stays_zero_when_the_model_learns():
-    model = build_trainable(config())
-    table = model.token_embedding
-    assert table.num_embeddings == CAPTION_VOCABULARY
-    assert torch.count_nonzero(table.weight[0]) == 0
-    table(torch.tensor([[0, 1]])).sum().backward()
-    assert torch.count_nonzero(table.weight.grad[0]) == 0
-    assert torch.count_nonzero(table.weight.grad[1]) > 0
-
-
-def test_the_loss_is_clips():
-    images, texts = (
-        torch.nn.functional.normalize(torch.randn(2, 4, 6, generator=torch.Generator().manual_seed(0)), dim=-1)
-    ).unbind()
-    logits = (5.0 * images @ texts.T).double().numpy()
-    rows = [-logits[i, i] + np.log(np.exp(logits[i]).sum()) for i in range(4)]
-    columns = [-logits[i, i] + np.log(np.exp(logits[:, i]).sum()) for i in range(4)]
-    expected = (np.mean(rows) + np.mean(columns)) / 2
-    assert contrastive_loss(images, texts, torch.tensor(5.0)).item() == pytest.approx(expected, rel=1e-5)
-
-
-def test_the_learning_rate_rises_and_falls():
-    recipe = Recipe(steps=20, warmup_steps=5, peak_learning_rate=1.0)
-    rates = [learning_rate(step, recipe) for step in range(20)]
-    assert rates[:6] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
-    assert rates[5:] == sorted(rates[5:], reverse=True)
-    assert 0 < rates[-1] < 0.02
+        return model.encode_text(SimpleTokenizer()(texts), normalize=True).numpy()
 
 
 def test_the_shipped_configuration_is_open_clips():
     model = open_clip.CLIP(**config())
     assert model.visual.image_size == (48, 48)
     assert sum(parameter.numel() for parameter in model.parameters()) < 9e6
-    assert files("coder_core.demo").joinpath("micro_clip") == Path(MODEL_FOLDER)
 
 
 @ships
-def test_the_shipped_model_is_loaded_by_the_code_for_any_model(shipped):
-    found = identify_open_clip(SHIPPED)
-    assert (found.dim, shipped.dim) == (128, 128)
-    assert shipped._can_cut is True
-    assert shipped.prepare_image(decode_image(next(render_flags(1, 1)).content)).shape == (3, 48, 48)
+def test_the_shipped_model_is_loaded_by_the_code_for_any_model():
+    encoder = OpenClip(SHIPPED, device="cpu")
+    assert identify_open_clip(SHIPPED).dim == 128
+    assert encoder._can_cut is True
+    assert encoder.prepare_image(decode_image(next(render_flags(1, 1)).content)).shape == (3, 48, 48)
 
 
 @ships
@@ -165,17 +78,20 @@ def test_a_name_says_nothing_to_the_shipped_model(shipped):
     assert not words & set(SHAPES_OF_WORD)
     unknown = [name for name in flag_names() if not known[name] and len(clip.encode(name)) == 1]
     assert len(unknown) > 20
-    rows = shipped.encode_texts([f"a flag of {name} which has a red disc" for name in unknown])
+    rows = embed_texts(shipped[0], [f"a flag of {name} which has a red disc" for name in unknown])
     assert np.allclose(rows, rows[0], atol=1e-6)
 
 
 @ships
 def test_the_shipped_model_sees_colours_and_shapes(shipped):
     images = [image for image in render_flags(3, 11) if flag_names()[image.label_id] in ("Japan", "Sweden", "Italy")]
-    vectors = shipped.encode_images([shipped.prepare_image(decode_image(image.content)) for image in images])
+    model, preprocess = shipped
+    pixels = torch.stack([preprocess(decode_image(image.content)) for image in images])
+    with torch.no_grad():
+        vectors = model.encode_image(pixels, normalize=True).numpy()
     texts = {"Japan": "a red disc on a white field", "Sweden": "a yellow cross on a blue field"}
     texts["Italy"] = "vertical stripes of green, white and red"
-    found = (vectors @ shipped.encode_texts(list(texts.values())).T).argmax(axis=1)
+    found = (vectors @ embed_texts(model, list(texts.values())).T).argmax(axis=1)
     truth = [list(texts).index(flag_names()[image.label_id]) for image in images]
     assert len(images) == 9
     assert np.mean(found == truth) > 0.8

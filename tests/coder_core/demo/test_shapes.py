@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from coder_core.demo.flag_images import paint
 from coder_core.demo.patterns import COLOUR_WORDS, Layer, Pattern, flag_designs
-from coder_core.demo.render import paint
 from coder_core.demo.shapes import ASPECT, PAINTERS
 
 CENTRE = ((0.5, 0.5),)

@@ -14,13 +14,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from coder_core.demo.captions import describe
-from coder_core.demo.contrasts import contrast_phrases
+from coder_core.demo.flag_images import render_pattern
 from coder_core.demo.patterns import Pattern
-from coder_core.demo.relatives import draw_relative
-from coder_core.demo.render import render_pattern
-from coder_core.demo.sampling import draw_pattern, draw_variant
 from coder_core.texts.domains import fill, load_domains
+from tools.micro_clip.captions import describe
+from tools.micro_clip.contrasts import contrast_phrases
+from tools.micro_clip.relatives import draw_relative
+from tools.micro_clip.sampling import draw_pattern, draw_variant
 
 GROUP = 4
 """One random pattern, two in other colours, one in another arrangement."""

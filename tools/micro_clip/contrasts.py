@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from coder_core.demo.captions import describe
 from coder_core.demo.patterns import COLOUR_WORDS, Pattern
+from tools.micro_clip.captions import describe
 
 __all__ = ["BANK_PHRASES", "contrast_phrases"]
 
@@ -25,11 +25,11 @@ _COLOUR = re.compile(rf"\b(?:{'|'.join(sorted(COLOUR_WORDS, key=len, reverse=Tru
 _PLACE = re.compile(r" (in the \w+(?: left corner)?|on the (?:left|right)|at the (?:top|bottom)|shifted to the left)$")
 
 
-class _Said(NamedTuple):
-    """One feature in its fixed wording, which is compared, and as it will be said."""
+class _Feature(NamedTuple):
+    """One feature in its fixed wording, which is compared, and in the wording of the caption."""
 
     fixed: str
-    spoken: str
+    paraphrase: str
 
 
 def contrast_phrases(pattern: Pattern, rival: Pattern, rng: np.random.Generator | None = None) -> list[str]:
@@ -46,13 +46,13 @@ def contrast_phrases(pattern: Pattern, rival: Pattern, rng: np.random.Generator 
     """
     theirs = describe(rival)
     fixed = describe(pattern)
-    spoken = fixed if rng is None else describe(pattern, rng)[: len(fixed)]
-    said = [_Said(*both) for both in zip(fixed, spoken, strict=True)]
-    own = _most_specific([one for one in said if _is_own(one.fixed, theirs, pattern, rival)])
+    paraphrases = fixed if rng is None else describe(pattern, rng)[: len(fixed)]
+    features = [_Feature(*both) for both in zip(fixed, paraphrases, strict=True)]
+    own = _most_specific([one for one in features if _is_own(one.fixed, theirs, pattern, rival)])
     absent = [phrase for phrase in theirs if not _is_implied(phrase, fixed)]
     endings = [_ending(one.fixed, absent) for one in own]
-    contrasts = [f"{one.spoken} {ending}" for one, ending in zip(own, endings, strict=True) if ending]
-    return contrasts + [one.spoken for one, ending in zip(own, endings, strict=True) if not ending]
+    contrasts = [f"{one.paraphrase} {ending}" for one, ending in zip(own, endings, strict=True) if ending]
+    return contrasts + [one.paraphrase for one, ending in zip(own, endings, strict=True) if not ending]
 
 
 def _is_own(phrase: str, theirs: Sequence[str], pattern: Pattern, rival: Pattern) -> bool:
@@ -75,10 +75,10 @@ def _words(phrase: str) -> list[str]:
     return phrase.replace("light blue", "light-blue").replace(",", "").split()
 
 
-def _most_specific(said: Sequence[_Said]) -> list[_Said]:
+def _most_specific(features: Sequence[_Feature]) -> list[_Feature]:
     """Leave out what another phrase says too, and repetitions."""
-    first_of = {one.fixed: one for one in reversed(said)}
-    phrases = list(dict.fromkeys(one.fixed for one in said))
+    first_of = {one.fixed: one for one in reversed(features)}
+    phrases = list(dict.fromkeys(one.fixed for one in features))
     return [
         first_of[phrase]
         for phrase in phrases

@@ -6,12 +6,21 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
-from coder_core.demo import images
-from coder_core.demo.images import flag_designs_hash, flag_names, render_flags
-from coder_core.demo.patterns import COLOUR_WORDS, Layer, Pattern, flag_designs
-from coder_core.demo.render import IMAGE_SIZE, RENDERER_VERSION, draw_pose, render_pattern
+from coder_core import packaged
+from coder_core.demo.flag_images import (
+    IMAGE_SIZE,
+    RENDERER_VERSION,
+    draw_pose,
+    flag_designs_hash,
+    flag_names,
+    render_flags,
+    render_pattern,
+)
+from coder_core.demo.patterns import COLOUR_WORDS, DESIGNS_FILE, Layer, Pattern, flag_designs
+from tools.micro_clip.sampling import signature
 
 PINNED = {
     "China": "d4965fe4773d7e3e885313169ccab9a5867000f324367336e00dfc56020391e0",
@@ -33,9 +42,12 @@ def seeded(*seed):
 
 @pytest.fixture
 def three_flags(monkeypatch):
-    """A table of three flags."""
-    table = {name: flag_designs()[name] for name in ("France", "Japan", "Turkey")}
-    monkeypatch.setattr(images, "flag_designs", lambda: table)
+    """A table of three flags in place of the packaged one."""
+    rows = yaml.safe_load(packaged.read_packaged(DESIGNS_FILE))["flags"]
+    kept = [row for row in rows if row["name"] in ("France", "Japan", "Turkey")]
+    content = yaml.safe_dump({"flags": sorted(kept, key=lambda row: row["name"])}).encode()
+    monkeypatch.setattr(packaged, "read_packaged", {DESIGNS_FILE: content}.__getitem__)
+    return content
 
 
 @pytest.mark.parametrize("name", sorted(PINNED))
@@ -96,7 +108,7 @@ def test_the_table_has_many_flags_that_differ_in_design():
     designs = flag_designs()
     assert flag_names() == tuple(designs)
     assert len(designs) >= 40
-    assert len({design.signature() for design in designs.values()}) == len(designs)
+    assert len({signature(design) for design in designs.values()}) == len(designs)
 
 
 @pytest.mark.parametrize("name", sorted(flag_designs()))
@@ -112,3 +124,8 @@ def test_designs_use_the_words_of_their_palette(name):
 def test_the_hash_of_the_table_is_that_of_the_file():
     content = files("coder_core.demo").joinpath("designs.yaml").read_bytes()
     assert flag_designs_hash() == hashlib.sha256(content).hexdigest()
+
+
+def test_an_edited_table_is_read_at_once_and_has_another_hash(three_flags):
+    assert flag_designs_hash() == hashlib.sha256(three_flags).hexdigest()
+    assert flag_names() == ("France", "Japan", "Turkey")

@@ -5,10 +5,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from coder_core.demo.flag_images import render_pattern
 from coder_core.demo.patterns import Layer, Pattern, flag_designs
-from coder_core.demo.relatives import draw_relative
-from coder_core.demo.render import render_pattern
-from coder_core.demo.sampling import draw_pattern, is_acceptable
+from tools.micro_clip.relatives import draw_relative
+from tools.micro_clip.sampling import draw_pattern, is_acceptable
 
 pytestmark = pytest.mark.slow
 

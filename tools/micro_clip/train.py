@@ -1,4 +1,4 @@
-"""Train the micro-CLIP that the demonstration ships: `make micro-clip` (about 40 minutes on two cores).
+"""Train the micro-CLIP that the demonstration ships: `python -m tools.micro_clip.train`, 40 minutes on two cores.
 
 The architecture is open_clip's CLIP, two orders of magnitude smaller than ViT-B/32. It sees random flag-like patterns
 with captions that name their features (`training_pairs.py`), never a country's name and never the design of a real
@@ -22,11 +22,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from coder_core.demo.render import RENDERER_VERSION
-from coder_core.demo.training_pairs import UNKNOWN, PairBatch, iterate_batches, split_words
+from coder_core.demo.flag_images import RENDERER_VERSION
 from coder_core.encoders.text_tower import build_clip, clip_tokenizer, encode_tokens
+from coder_core.locations import open_location
+from tools.micro_clip.training_pairs import UNKNOWN, PairBatch, iterate_batches, split_words
 
-MODEL_FOLDER = Path(__file__).parent / "micro_clip"
+MODEL_FOLDER = Path(open_location("demo:micro-clip"))
+"""Where the package keeps its weights; training writes there unless told otherwise."""
 CAPTION_VOCABULARY = 320
 """Size of the token table while training: row 0 is the unknown token, the last row the end token."""
 EXPORT_EVERY = 200

@@ -1,14 +1,19 @@
-"""Photographs of cloth: a pattern is waved, rotated, lit, set before a background and made noisy.
+"""The demonstration's data set: photographs of flags. A pattern is waved, rotated, lit, set before a background, noisy.
 
 Everything follows from the pattern and the generator that is passed in, so that one seed gives the same pixels.
 """
 
+import io
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from coder_core.demo.patterns import Pattern
+from coder_core import packaged
+from coder_core.demo.patterns import DESIGNS_FILE, Pattern, flag_designs
 from coder_core.demo.shapes import ASPECT, PAINTERS, Plane
 
 RENDERER_VERSION = 2
@@ -16,6 +21,43 @@ RENDERER_VERSION = 2
 
 IMAGE_SIZE = 96
 """Pixels along each side of a rendered image."""
+
+
+class RenderedImage(NamedTuple):
+    """One photograph.
+
+    Args:
+        image_id: `<flag>/<number>.png`, unique within the data set.
+        label_id: Position of the flag in the table.
+        content: PNG bytes.
+    """
+
+    image_id: str
+    label_id: int
+    content: bytes
+
+
+def flag_designs_hash() -> str:
+    """sha256 of the table of designs."""
+    return packaged.packaged_hash(DESIGNS_FILE)
+
+
+def flag_names() -> tuple[str, ...]:
+    """Country names in the order of the table."""
+    return tuple(flag_designs())
+
+
+def render_flags(images_per_class: int, seed: int) -> Iterator[RenderedImage]:
+    """Render `images_per_class` photographs of each flag, flag by flag.
+
+    Each image has a generator of its own, from (seed, flag, number): a longer table leaves earlier images as they are.
+    """
+    for label_id, (name, pattern) in enumerate(flag_designs().items()):
+        for number in range(images_per_class):
+            rng = np.random.default_rng([seed, label_id, number])
+            buffer = io.BytesIO()
+            Image.fromarray(render_pattern(pattern, rng)).save(buffer, format="PNG")
+            yield RenderedImage(f"{name}/{number:04d}.png", label_id, buffer.getvalue())
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from coder_core.demo.patterns import Layer, Pattern
-from coder_core.demo.sampling import draw_palette, draw_variant, is_acceptable
+from tools.micro_clip.sampling import draw_palette, draw_variant, is_acceptable
 
 __all__ = ["draw_relative"]
 

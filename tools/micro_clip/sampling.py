@@ -6,6 +6,7 @@ model meets every real flag for the first time in the evaluation.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -24,6 +25,8 @@ COLOUR_ANCHORS: Mapping[str, Sequence[tuple[int, int, int]]] = {
     "maroon": [(140, 30, 50), (115, 15, 45), (158, 48, 57)],
 }
 """Screen values that each colour word covers; a random palette takes one of them and moves it a little."""
+
+Signature = tuple[tuple[str, tuple[str, ...], int], ...]
 
 WORDS = tuple(COLOUR_WORDS)
 _FREQUENCY = np.array([0.19, 0.11, 0.18, 0.07, 0.14, 0.14, 0.05, 0.09, 0.03])
@@ -46,7 +49,7 @@ def draw_variant(pattern: Pattern, rng: np.random.Generator) -> Pattern:
         old, new = str(rng.choice(present)), str(rng.choice(WORDS))
         if len(present) > 1 and rng.random() < 0.5:
             new = str(rng.choice(present))
-        variant = pattern.recoloured({old: new, new: old})
+        variant = _recolour(pattern, {old: new, new: old})
         if variant != pattern and is_acceptable(variant):
             return Pattern(variant.layers, draw_palette(rng))
     return draw_pattern(rng)
@@ -57,7 +60,7 @@ def is_acceptable(pattern: Pattern) -> bool:
 
     It is no real flag, no two neighbouring stripes have one colour, and nothing has the colour of what it lies on.
     """
-    if pattern.signature() in _real_signatures():
+    if signature(pattern) in _real_signatures():
         return False
     for layer in pattern.layers:
         if any(left == right for left, right in zip(layer.colours, layer.colours[1:], strict=False)):
@@ -76,9 +79,21 @@ def _beside(under: Layer, over: Layer) -> bool:
     return under.shape in beside and over.shape in beside
 
 
+def signature(pattern: Pattern) -> Signature:
+    """Shapes, colours and numbers of copies, without sizes: what makes two designs the same to a describer."""
+    return tuple((layer.shape, layer.colours, len(layer.places)) for layer in pattern.layers)
+
+
+def _recolour(pattern: Pattern, new_word: Mapping[str, str]) -> Pattern:
+    recoloured = (
+        replace(layer, colours=tuple(new_word.get(word, word) for word in layer.colours)) for layer in pattern.layers
+    )
+    return replace(pattern, layers=tuple(recoloured))
+
+
 @cache
-def _real_signatures() -> frozenset[object]:
-    return frozenset(design.signature() for design in flag_designs().values())
+def _real_signatures() -> frozenset[Signature]:
+    return frozenset(map(signature, flag_designs().values()))
 
 
 def draw_palette(rng: np.random.Generator) -> dict[str, tuple[int, int, int]]:

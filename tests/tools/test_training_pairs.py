@@ -10,10 +10,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coder_core.demo.captions import NUMBERS, describe, join_words, place_of
 from coder_core.demo.patterns import COLOUR_WORDS, Layer, Pattern, flag_designs
-from coder_core.demo.sampling import draw_palette, draw_pattern, draw_variant
-from coder_core.demo.training_pairs import (
+from tests.tools.words import colours_in, names_in, shapes_in
+from tools.micro_clip.captions import NUMBERS, describe, join_words, place_of
+from tools.micro_clip.sampling import draw_palette, draw_pattern, draw_variant
+from tools.micro_clip.training_pairs import (
     GROUP,
     UNKNOWN,
     draw_batch,
@@ -24,7 +25,6 @@ from coder_core.demo.training_pairs import (
     iterate_batches,
     split_words,
 )
-from tests.coder_core.demo.words import colours_in, names_in, shapes_in
 
 pytestmark = pytest.mark.slow
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coder_core.demo.captions import describe
-from coder_core.demo.contrasts import contrast_phrases
 from coder_core.demo.patterns import Layer, Pattern, flag_designs
-from coder_core.demo.relatives import draw_relative
-from coder_core.demo.sampling import draw_pattern, draw_variant
-from tests.coder_core.demo.words import colours_in, names_in, shapes_in
+from tests.tools.words import colours_in, names_in, shapes_in
+from tools.micro_clip.captions import describe
+from tools.micro_clip.contrasts import contrast_phrases
+from tools.micro_clip.relatives import draw_relative
+from tools.micro_clip.sampling import draw_pattern, draw_variant
 
 pytestmark = pytest.mark.slow
 

@@ -1,0 +1,1 @@
+"""Tools that make what ships with the package; not shipped themselves."""
