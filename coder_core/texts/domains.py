@@ -1,24 +1,24 @@
 """Domains: the sentences that phrases are dressed in. The sentences are data (`domains.yaml`), not code.
 
-A user's own domains merge over the shipped ones; every template is checked for exactly its placeholders when it is
-loaded, and filled in one pass, so that a brace in a class name is text and never a placeholder.
+A user's own domains merge over the shipped ones; every template is checked for its placeholders when it is loaded, and
+filled in one pass, so that a brace in a class name is text and never a placeholder.
 """
 
 import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import cache
-from importlib import resources
+from functools import lru_cache
 from typing import Any
 
-import yaml
-
+from coder_core import packaged
 from coder_core.errors import ConfigError
+from coder_core.texts.markup import read_markup
 
 __all__ = ["DEFAULT_DOMAIN", "Domain", "fill", "find_domain", "load_domains"]
 
 DEFAULT_DOMAIN = "general"
+DOMAINS_FILE = "texts/domains.yaml"
 
 PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 
@@ -29,6 +29,12 @@ PLACEHOLDERS_OF: Mapping[str, frozenset[str]] = {
     "one_to_one": frozenset({"class", "rival", "phrase"}),
     "ensemble": frozenset({"class"}),
 }
+MAY_LACK: Mapping[str, frozenset[str]] = {
+    "attribute": frozenset({"class"}),
+    "analogous_class": frozenset({"class"}),
+    "one_to_one": frozenset({"class", "rival"}),
+}
+"""Placeholders that a template may lack, because phrases can be whole sentences that name the class themselves."""
 SEVERAL = frozenset({"one_to_one", "ensemble"})
 """Keys that hold a list of templates; the others hold one."""
 
@@ -40,9 +46,9 @@ class Domain:
     Args:
         name: `"general"`, `"flag"`, ...
         class_name: With `{class}`; serves synonyms too.
-        attribute: With `{class}` and `{attribute}`.
-        analogous_class: With `{class}` and `{analogue}`.
-        one_to_one: Each with `{class}`, `{rival}` and `{phrase}`.
+        attribute: With `{attribute}` and, unless every phrase names the class, `{class}`.
+        analogous_class: With `{analogue}` and, unless every phrase names the class, `{class}`.
+        one_to_one: Each with `{phrase}` and, unless every phrase names them, `{class}` and `{rival}`.
         ensemble: Prompts of CLIP's template ensemble, each with `{class}`.
     """
 
@@ -70,7 +76,7 @@ def load_domains(extra: Mapping[str, Mapping[str, Any]] | None = None) -> dict[s
         Domains by name, sorted.
 
     Raises:
-        ConfigError: An unknown key, a wrong type, an empty list, or a template without exactly its placeholders.
+        ConfigError: An unknown key, a wrong type, an empty list, or a template with other placeholders than its own.
     """
     shipped = _shipped()
     given = {name: _checked(name, templates) for name, templates in (extra or {}).items()}
@@ -91,39 +97,46 @@ def find_domain(name: str, domains: Mapping[str, Domain]) -> Domain:
         return domains[name]
     close = difflib.get_close_matches(name, list(domains), n=1)
     hint = f"Did you mean {close[0]!r}? " if close else ""
-    raise ConfigError(f"unknown domain {name!r}.", "domain", f"{hint}There are: {', '.join(domains)}.")
+    raise ConfigError(f"unknown domain {name!r:.80}.", "domain", f"{hint}There are: {', '.join(domains)}.")
 
 
-@cache
 def _shipped() -> dict[str, dict[str, Any]]:
-    text = resources.files("coder_core.texts").joinpath("domains.yaml").read_text(encoding="utf-8")
-    return {name: _checked(name, templates) for name, templates in yaml.safe_load(text).items()}
+    return _parse(packaged.read_packaged(DOMAINS_FILE))
+
+
+@lru_cache(maxsize=2)
+def _parse(content: bytes) -> dict[str, dict[str, Any]]:
+    return {name: _checked(name, templates) for name, templates in read_markup(content, DOMAINS_FILE).items()}
 
 
 def _checked(name: str, templates: Any) -> dict[str, Any]:
     """Check one domain's templates; lists become tuples."""
     if not isinstance(templates, Mapping):
-        raise ConfigError(f"expected templates by key, found {templates!r}.", f"domains.{name}", "See domains.yaml.")
+        raise ConfigError(
+            f"expected templates by key, found {templates!r:.80}.", f"domains.{name}", "See domains.yaml."
+        )
     return {str(key): _checked_value(f"domains.{name}.{key}", str(key), value) for key, value in templates.items()}
 
 
 def _checked_value(place: str, key: str, value: object) -> str | tuple[str, ...]:
     if key not in PLACEHOLDERS_OF:
         known = [field.name for field in fields(Domain) if field.name != "name"]
-        raise ConfigError(f"unknown key {key!r}.", place, f"Keys are: {', '.join(known)}.")
+        raise ConfigError(f"unknown key {key!r:.80}.", place, f"Keys are: {', '.join(known)}.")
     if key not in SEVERAL:
         return _checked_template(place, key, value)
     if not isinstance(value, list | tuple) or not value:
-        raise ConfigError(f"expected a list of templates, found {value!r}.", place, "Give at least one.")
+        raise ConfigError(f"expected a list of templates, found {value!r:.80}.", place, "Give at least one.")
     return tuple(_checked_template(f"{place}[{position}]", key, template) for position, template in enumerate(value))
 
 
 def _checked_template(place: str, key: str, template: object) -> str:
     if not isinstance(template, str):
-        raise ConfigError(f"expected a sentence, found {template!r}.", place, "Put it in quotes.")
-    expected = PLACEHOLDERS_OF[key]
-    listed = " and ".join(f"{{{name}}}" for name in sorted(expected))
-    found = PLACEHOLDER.findall(template)
-    if set(found) != expected or set(PLACEHOLDER.sub("", template)) & {"{", "}"}:
-        raise ConfigError(f"the template {template!r} must hold exactly {listed}.", place, "Correct the braces.")
+        raise ConfigError(f"expected a sentence, found {template!r:.80}.", place, "Put it in quotes.")
+    known, optional = PLACEHOLDERS_OF[key], MAY_LACK.get(key, frozenset())
+    found = set(PLACEHOLDER.findall(template))
+    if not known - optional <= found <= known or set(PLACEHOLDER.sub("", template)) & {"{", "}"}:
+        must = " and ".join(f"{{{name}}}" for name in sorted(known - optional))
+        may = f", and may hold {' and '.join(f'{{{name}}}' for name in sorted(optional))}" if optional else ""
+        problem = f"the template {template!r:.80} must hold exactly {must}{may}."
+        raise ConfigError(problem, place, "Correct the braces.")
     return template

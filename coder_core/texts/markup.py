@@ -1,110 +1,264 @@
-"""Parse a hand-written file: YAML or JSON, with three guards that the parsers lack.
+"""Parse a file that a person or a stranger wrote: YAML or JSON, within limits, into plain values.
 
-JSON is read as JSON (YAML forbids the tabs that JSON may be indented with); a repeated key is an error (both parsers
-let the last one win, and half a bank would vanish without a word); deep nesting is an error (libyaml would crash).
+JSON is read as JSON (YAML forbids the tabs that JSON may be indented with). YAML is put together from libyaml's events,
+one at a time, because libyaml's own composer crashes on deep nesting, lets the last of two equal keys win, so that half
+a bank would vanish without a word, and follows aliases of aliases into gigabytes.
 """
 
+import codecs
 import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
 from coder_core.errors import TextBankError
 
-__all__ = ["read_markup"]
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NUMBER", "MAX_TEXT", "MAX_VALUES", "read_markup"]
 
-Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""libyaml's loader where it was built in: 12 times faster on a bank of 14,000 phrases, the same result."""
-
+MAX_BYTES = 10_000_000
+"""Ten times the largest published file of texts (16,000 phrases of pairs)."""
+MAX_VALUES = 300_000
+"""Texts, numbers, lists and mappings; what an alias repeats counts at every place. 1,000 classes have some 20,000."""
 MAX_DEPTH = 32
 """Far more levels of nesting than any of our formats has."""
+MAX_TEXT = 100_000
+"""Characters of one text."""
+MAX_NUMBER = 100
+"""Characters of one number: Python takes quadratic time for its digits."""
+
+_REASON_WIDTH = 200
+_NUMBER_SIGNS = "0123456789+-._:"
+_MERGE = "tag:yaml.org,2002:merge"
+_TEXT_TAG = "tag:yaml.org,2002:str"
+_PLAIN_TAGS = {None, "!", "tag:yaml.org,2002:seq", "tag:yaml.org,2002:map"}
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_JSON_TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]|[^\s,:\[\]{}"]++', re.DOTALL)
+"""A string, closed or not; a bracket; a number or word."""
 
 
-def read_markup(text: str, place: str) -> Any:
+def read_markup(content: str | bytes, place: str) -> Any:
     """Read YAML or JSON.
 
     Args:
-        text: The file's content; a byte order mark is ignored.
+        content: The file's content, UTF-8 where it is bytes; a byte order mark is ignored.
         place: The file's name, for error messages.
 
     Returns:
-        Mappings, lists and scalars; None for an empty file.
+        Mappings, lists and scalars; None for an empty file. What an alias repeats is one object at several places.
 
     Raises:
-        TextBankError: Neither YAML nor JSON, a key given twice, or nested too deeply.
+        TextBankError: Neither YAML nor JSON, not UTF-8, a key given twice, or beyond a limit of this module.
     """
-    text = text.removeprefix("\ufeff")
+    text = _decode(content, place).removeprefix("\ufeff")
     try:
-        if text.lstrip().startswith("{"):
-            return _parse_json(text)
-        return _parse_yaml(text)
+        return _parse_json(text) if text.lstrip().startswith("{") else _YamlBuilder(text).build()
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise TextBankError(
-            f"not readable as YAML or JSON: {reason}.",
+            f"not readable as YAML or JSON: {reason:.{_REASON_WIDTH}}.",
             place,
             "Correct it there; quote phrases with `: ` or `#` in them.",
         ) from error
 
 
+def _decode(content: str | bytes, place: str) -> str:
+    if len(content) > MAX_BYTES:
+        problem = f"the file has {len(content):,} bytes, at most {MAX_BYTES:,} are read."
+        raise TextBankError(problem, place, "Leave out what is not needed.")
+    if isinstance(content, str):
+        return content
+    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        problem = f"this is {'UTF-16' if is_utf16 else 'not UTF-8'} text ({error})."
+        raise TextBankError(problem, place, "Save it as UTF-8.") from error
+
+
 def _parse_json(text: str) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=_refuse_repeated_keys)
-    except json.JSONDecodeError as error:
+        _check_json(text)
+        return json.loads(
+            text, object_pairs_hook=_mapping_of, parse_int=_number_parser(int), parse_float=_number_parser(float)
+        )
+    except ValueError as error:
         try:
-            return _parse_yaml(text)  # YAML's own `{a: b}` starts like JSON
+            return _YamlBuilder(text).build()  # YAML's own `{a: b}` starts like JSON, and has limits of its own
         except yaml.YAMLError:
             raise error from None
 
 
-def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    mapping = dict(pairs)
-    if len(mapping) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is there twice")
+def _check_json(text: str) -> None:
+    """Count depth and values before they are built."""
+    depth = values = 0
+    for match in _JSON_TOKEN.finditer(text):
+        sign = text[match.start()]
+        depth += (sign in "[{") - (sign in "]}")
+        values += sign not in "]}"
+        _check_limits(depth, values)
+        if sign == '"' and match.end() - match.start() > MAX_TEXT:
+            raise ValueError(f"a text of {match.end() - match.start():,} characters, at most {MAX_TEXT:,} are read")
+        if depth < 0:
+            return  # no JSON; the parser says why
+
+
+def _check_limits(depth: int, values: int) -> None:
+    if depth > MAX_DEPTH:
+        raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+    if values > MAX_VALUES:
+        raise ValueError(f"more than {MAX_VALUES:,} values")
+
+
+def _number_parser(parse: Callable[[str], int | float]) -> Callable[[str], int | float]:
+    def parse_short(digits: str) -> int | float:
+        if len(digits) > MAX_NUMBER:
+            raise ValueError(f"a number of {len(digits):,} characters, at most {MAX_NUMBER} are read")
+        return parse(digits)
+
+    return parse_short
+
+
+def _mapping_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping: dict[str, Any] = {}
+    for key, value in pairs:
+        _add_entry(mapping, key, value)
     return mapping
 
 
-def _parse_yaml(text: str) -> Any:
-    _refuse_depth(text)
-    loader = Loader(text)
-    try:
-        node = loader.get_single_node()
-        if node is None:
-            return None
-        _refuse_repeated_nodes(node)
-        return loader.construct_document(node)
-    finally:
-        loader.dispose()
+def _add_entry(mapping: dict[Any, Any], key: Any, value: Any) -> None:
+    if key in mapping:
+        raise ValueError(f"the key {key!r:.80} is there twice")
+    mapping[key] = value
 
 
-def _refuse_depth(text: str) -> None:
-    """Libyaml builds nodes recursively without a guard and takes the process down; its events come one by one."""
-    depth = 0
-    for event in yaml.parse(text, Loader=Loader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_DEPTH:
-            raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+@dataclass
+class _Collection:
+    """A list or mapping that is still open.
+
+    Args:
+        value: What it holds so far.
+        anchor: The name by which an alias repeats it.
+        values_before: How many values came before it.
+        keys: The key that waits for its value; none or one.
+        merged: The mappings that `<<` names.
+    """
+
+    value: list[Any] | dict[Any, Any]
+    anchor: str | None
+    values_before: int
+    keys: list[Any] = field(default_factory=list)
+    merged: list[dict[Any, Any]] = field(default_factory=list)
+
+    def add(self, value: Any, *, is_merge_key: bool) -> None:
+        if is_merge_key and (self.keys or isinstance(self.value, list)):
+            raise ValueError("`<<` stands where no key is (put it in quotes)")
+        if isinstance(self.value, list):
+            self.value.append(value)
+        elif not self.keys:
+            if isinstance(value, list | dict):
+                raise ValueError("a list or mapping as key")
+            self.keys.append(_MERGE if is_merge_key else value)
+        elif (key := self.keys.pop()) is _MERGE:
+            self.merged += value if isinstance(value, list) else [value]
+        else:
+            _add_entry(self.value, key, value)
+
+    def close(self) -> list[Any] | dict[Any, Any]:
+        """The whole value; in a mapping own keys count before those merged, and those before later ones."""
+        if isinstance(self.value, dict):
+            for mapping in self.merged:
+                if not isinstance(mapping, dict):
+                    raise ValueError("`<<` names something that is no mapping")
+                for key, value in mapping.items():
+                    self.value.setdefault(key, value)
+        return self.value
 
 
-def _refuse_repeated_nodes(root: yaml.Node) -> None:
-    """Raise ValueError when a mapping names a key twice; an alias is walked once, so a cycle ends."""
-    pending, walked = [root], set[int]()
-    while pending:
-        node = pending.pop()
-        if id(node) in walked:
-            continue
-        walked.add(id(node))
-        if isinstance(node, yaml.SequenceNode):
-            pending.extend(node.value)
-        elif isinstance(node, yaml.MappingNode):
-            _refuse_repeated_scalars([key for key, _ in node.value if isinstance(key, yaml.ScalarNode)])
-            pending.extend(value for _, value in node.value)
+class _YamlBuilder:
+    """Makes plain values of the events of one YAML document, and counts them."""
 
+    def __init__(self, text: str) -> None:
+        self._loader = _Loader(text)
+        self._open = [_Collection([], None, 0)]
+        self._anchored: dict[str, tuple[Any, int]] = {}
+        self._values = 0
 
-def _refuse_repeated_scalars(keys: list[yaml.ScalarNode]) -> None:
-    seen: set[str] = set()
-    for key in keys:
-        if key.value in seen:
-            raise ValueError(f"the key {key.value!r} is there twice, line {key.start_mark.line + 1}")
-        seen.add(key.value)
+    def build(self) -> Any:
+        """Read to the end.
+
+        Raises:
+            yaml.YAMLError: The text is no YAML.
+            ValueError: It is more than one document, or not within the limits of this module.
+        """
+        try:
+            while self._loader.check_event():
+                event = self._loader.get_event()
+                try:
+                    self._take(event)
+                except ValueError as error:
+                    raise ValueError(f"{error}, line {event.start_mark.line + 1}") from error
+        finally:
+            self._loader.dispose()
+        documents = self._open[0].value
+        return documents[0] if documents else None
+
+    def _take(self, event: yaml.Event) -> None:
+        if isinstance(event, yaml.AliasEvent):
+            self._repeat(str(event.anchor))
+        elif isinstance(event, yaml.ScalarEvent):
+            self._count(1)
+            tag = self._tag_of(event)
+            value = _MERGE if tag == _MERGE else self._scalar(tag, event)
+            self._add(value, event.anchor, 1, is_merge_key=tag == _MERGE)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            if event.tag not in _PLAIN_TAGS:
+                raise ValueError(f"the tag {event.tag!r:.80} is not known")
+            empty: list[Any] | dict[Any, Any] = [] if isinstance(event, yaml.SequenceStartEvent) else {}
+            self._open.append(_Collection(empty, event.anchor, self._values))
+            self._count(1)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            done = self._open.pop()
+            self._add(done.close(), done.anchor, self._values - done.values_before)
+        elif isinstance(event, yaml.DocumentStartEvent) and self._open[0].value:
+            raise ValueError("more than one document")
+
+    def _add(self, value: Any, anchor: str | None, values: int, *, is_merge_key: bool = False) -> None:
+        if anchor is not None:
+            self._anchored[anchor] = value, values
+        self._open[-1].add(value, is_merge_key=is_merge_key)
+
+    def _repeat(self, anchor: str) -> None:
+        if anchor not in self._anchored:
+            raise ValueError(f"the alias {anchor!r:.80} repeats nothing that is complete before it")
+        value, values = self._anchored[anchor]
+        self._count(values)
+        self._open[-1].add(value, is_merge_key=False)
+
+    def _count(self, values: int) -> None:
+        self._values += values
+        _check_limits(len(self._open) - 1, self._values)
+
+    def _tag_of(self, event: yaml.ScalarEvent) -> str:
+        if event.tag is not None and event.tag != "!":
+            return str(event.tag)
+        if len(event.value) > MAX_NUMBER:  # the patterns of the YAML library would take its length in memory
+            if event.implicit[0] and not event.value.strip(_NUMBER_SIGNS):
+                raise ValueError(f"a number of {len(event.value):,} characters, at most {MAX_NUMBER} are read")
+            return _TEXT_TAG
+        return str(self._loader.resolve(yaml.ScalarNode, event.value, event.implicit))
+
+    def _scalar(self, tag: str, event: yaml.ScalarEvent) -> Any:
+        if len(event.value) > MAX_TEXT:
+            raise ValueError(f"a text of {len(event.value):,} characters, at most {MAX_TEXT:,} are read")
+        if tag == _TEXT_TAG:
+            return event.value
+        if len(event.value) > MAX_NUMBER:
+            raise ValueError(f"{event.value!r:.80}... is too long for a value that is no text")
+        node = yaml.ScalarNode(tag, event.value)
+        try:
+            return yaml.SafeLoader.yaml_constructors[tag](self._loader, node)
+        except (KeyError, AttributeError, OverflowError, yaml.YAMLError) as error:
+            raise ValueError(f"{event.value!r:.80} cannot be read as {tag.rpartition(':')[2]!r:.80}") from error

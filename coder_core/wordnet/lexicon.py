@@ -1,4 +1,4 @@
-"""An installed WordNet lexicon, opened for as long as a `with` block lasts.
+"""An installed WordNet lexicon, opened for as long as a `with` block lasts. Imported only where it is needed.
 
 `wn` keeps its data directory and its database connections in module globals, and a connection belongs to the thread
 that opened it. So here one thread at a time gets `wn` for itself, with its own directory and no connection, and
@@ -12,7 +12,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import wn
 from wn import _db
@@ -20,47 +19,27 @@ from wn._config import config
 from wn.morphy import Morphy
 
 from coder_core.classes import display_name
-from coder_core.errors import InputError
+from coder_core.wordnet.synonyms import DEFAULT_LEXICON, LexiconError, NounSense
 
-__all__ = ["DEFAULT_LEXICON", "LexiconError", "NounLexicon", "NounSense", "open_lexicon"]
-
-DEFAULT_LEXICON = "oewn:2024"
-"""Open English WordNet, as `wn`'s own index names it."""
+__all__ = ["NounLexicon", "open_lexicon"]
 
 _NOUN = "n"
+_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_INACCESSIBLE = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR)
 _alone = threading.Lock()
 _singular = Morphy()
-
-
-class LexiconError(InputError):
-    """No WordNet lexicon of the name is installed, or its database cannot be read."""
-
-
-class NounSense(NamedTuple):
-    """One sense of a noun.
-
-    Args:
-        synset_id: The lexicon's name for the meaning.
-        definition: Its definition; its lemmas where the lexicon defines it by nothing else.
-        lemmas: The nouns that have this meaning, in the order of the lexicon.
-    """
-
-    synset_id: str
-    definition: str
-    lemmas: tuple[str, ...]
 
 
 class NounLexicon:
     """The nouns of an open lexicon; made by `open_lexicon`.
 
     Args:
-        specifier: Which lexicon, e.g. `oewn:2024`.
         wordnet: The lexicon, open.
+        command: What installs it, for errors.
     """
 
-    def __init__(self, specifier: str, wordnet: wn.Wordnet) -> None:
-        self.specifier = specifier
-        self._wordnet = wordnet
+    def __init__(self, wordnet: wn.Wordnet, command: str) -> None:
+        self._wordnet, self._command = wordnet, command
 
     def senses(self, name: str) -> tuple[NounSense, ...]:
         """Find the noun senses of a class name, the most frequent first; empty when it is no noun of the lexicon.
@@ -68,12 +47,16 @@ class NounLexicon:
         The first spelling that the lexicon knows counts: as it is, with blanks for hyphens or hyphens for blanks,
         without a remark in parentheses, then each of these with its last word in the singular. Case does not matter:
         "turkey" has the senses of "Turkey", too.
+
+        Raises:
+            LexiconError: The database cannot be read any more.
         """
-        for form in _spellings(name):
-            words = self._wordnet.words(form, _NOUN)
-            if found := [sense for word in words for sense in word.senses()]:
-                synsets = {synset.id: synset for synset in (sense.synset() for sense in found)}
-                return tuple(_as_sense(synset) for synset in synsets.values())
+        with _explained(self._command):
+            for form in _spellings(name):
+                words = self._wordnet.words(form, _NOUN)
+                if found := [sense for word in words for sense in word.senses()]:
+                    synsets = {synset.id: synset for synset in (sense.synset() for sense in found)}
+                    return tuple(_as_sense(synset) for synset in synsets.values())
         return ()
 
 
@@ -88,19 +71,25 @@ def open_lexicon(specifier: str = DEFAULT_LEXICON, *, data_directory: Path | Non
     Raises:
         LexiconError: Nothing or another lexicon is installed there, or the database cannot be read.
     """
-    with _alone, _own_state(data_directory):
-        command = f"`python -m wn {_directory_option(data_directory)}download {specifier}`"
-        yield NounLexicon(specifier, _open(specifier, command))
+    directory = f"--dir {shlex.quote(str(data_directory))} " if data_directory else ""
+    command = f"`python -m wn {directory}download {specifier}`"
+    with _alone, _own_state():
+        with _explained(command):
+            if data_directory is not None:
+                config.data_directory = data_directory
+            installed = _installed() if config.database_path.is_file() else []
+            wordnet = wn.Wordnet(specifier, expand="") if specifier in installed else None
+        if wordnet is None:
+            raise _not_installed(specifier, installed, command)
+        yield NounLexicon(wordnet, command)
 
 
 @contextmanager
-def _own_state(data_directory: Path | None) -> Iterator[None]:
+def _own_state() -> Iterator[None]:
     """Give this block `wn`'s globals for itself, and put them back."""
     directory, connections = config.database_path.parent, dict(_db.pool)
     _db.pool.clear()
     try:
-        if data_directory is not None:
-            _use_directory(data_directory)
         yield
     finally:
         _db.clear_connections()
@@ -108,29 +97,33 @@ def _own_state(data_directory: Path | None) -> Iterator[None]:
         config.data_directory = directory
 
 
-def _use_directory(data_directory: Path) -> None:
+@contextmanager
+def _explained(command: str) -> Iterator[None]:
+    """Turn what `wn`, SQLite and the file system raise into one error with the remedy."""
     try:
-        config.data_directory = data_directory
+        yield
     except wn.ConfigurationError as error:
-        raise LexiconError(f"{error}.", str(data_directory), "Name a directory.") from error
+        raise LexiconError(f"{error}.", "wordnet", "Name a directory.") from error
+    except (wn.Error, sqlite3.Error, OSError) as error:
+        database, reason = config.database_path, " ".join(str(error).split())
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code of an extended one
+        if code in _LOCKED:
+            problem = f"another program is writing to the database ({reason})."
+            remedy = "Wait until its download is done, then run again."
+        elif code in _INACCESSIBLE or isinstance(error, OSError):
+            problem = f"the database cannot be opened ({reason})."
+            remedy = "Make the file and its folder readable and writable, or name another folder in WN_DATA_DIR."
+        else:
+            problem = f"this is no database of the installed version of wn ({reason})."
+            remedy = f"Delete it and run {command}."
+        raise LexiconError(problem, str(database), remedy) from error
 
 
-def _open(specifier: str, command: str) -> wn.Wordnet:
-    database = config.database_path
-    try:
-        installed = _installed() if database.is_file() else []
-        if specifier in installed:
-            return wn.Wordnet(specifier, expand="")
-    except (wn.Error, sqlite3.Error) as error:
-        raise LexiconError(
-            f"this is no database of the installed version of wn ({' '.join(str(error).split())}).",
-            str(database),
-            f"Delete it and run {command}.",
-        ) from error
+def _not_installed(specifier: str, installed: list[str], command: str) -> LexiconError:
     found = f"installed: {', '.join(installed)}" if installed else "none is installed"
-    raise LexiconError(
-        f"the WordNet lexicon {specifier!r} is not installed ({found}).",
-        str(database.parent),
+    return LexiconError(
+        f"the WordNet lexicon {specifier!r:.80} is not installed ({found}).",
+        str(config.database_path.parent),
         f"Run {command}, or name an installed one." if installed else f"Run {command}.",
     )
 
@@ -140,17 +133,13 @@ def _installed() -> list[str]:
     return sorted(lexicon.specifier() for lexicon in wn.lexicons())
 
 
-def _directory_option(data_directory: Path | None) -> str:
-    return f"--dir {shlex.quote(str(data_directory))} " if data_directory else ""
-
-
 def _as_sense(synset: wn.Synset) -> NounSense:
     lemmas = tuple(display_name(lemma) for lemma in synset.lemmas())
     return NounSense(synset.id, synset.definition() or ", ".join(lemmas), lemmas)
 
 
 def _spellings(name: str) -> tuple[str, ...]:
-    plain = display_name(name).casefold()
+    plain = display_name(name).encode("utf-8", "replace").decode("utf-8").casefold()  # SQLite takes no half UTF-16 pair
     bare = display_name(plain.partition("(")[0]) or plain
     written = [
         spelling

@@ -1,6 +1,6 @@
 """Synonyms of class names: of all noun senses, the one whose definition is nearest to the class-name text.
 
-"crane" is a bird, a machine and a poet. Which of them the class means is decided by the encoder's own eyes: the sense
+"crane" is a bird, a machine and a poet. Which of them the class means is decided by the encoder: the sense
 whose *definition* has the largest cosine with the class-name text ("a photo of crane"). Its other lemmas are the
 synonyms. Source: Yi et al., CVPR 2024, "Auto Text Generator", synonyms.
 """
@@ -13,15 +13,35 @@ import numpy as np
 from jaxtyping import Float
 
 from coder_core.classes import ClassList, normalise_name
-from coder_core.texts.bank import ClassTexts, TextBank
+from coder_core.errors import InputError
+from coder_core.texts.bank import ClassTexts, Phrase, TextBank, unique_phrases
 from coder_core.texts.domains import Domain, fill
-from coder_core.texts.phrases import Phrase, unique_phrases
-from coder_core.wordnet.lexicon import DEFAULT_LEXICON, NounSense, open_lexicon
 
-__all__ = ["ChosenSense", "EmbedTexts", "choose_senses", "find_synonyms", "look_up_senses", "synonym_bank"]
+__all__ = ["ChosenSense", "EmbedTexts", "LexiconError", "NounSense", "choose_senses", "find_synonyms", "synonym_bank"]
+
+DEFAULT_LEXICON = "oewn:2024"
+"""Open English WordNet, as `wn`'s own index names it."""
 
 EmbedTexts = Callable[[Sequence[str]], Float[np.ndarray, "texts dim"]]
 """Texts -> L2-normalised rows, e.g. `Encoder.encode_texts`."""
+
+
+class LexiconError(InputError):
+    """`wn` or the WordNet lexicon is not installed, or its database cannot be read."""
+
+
+class NounSense(NamedTuple):
+    """One sense of a noun.
+
+    Args:
+        synset_id: The lexicon's name for the meaning.
+        definition: Its definition; its lemmas where the lexicon defines it by nothing else.
+        lemmas: The nouns that have this meaning, in the order of the lexicon.
+    """
+
+    synset_id: str
+    definition: str
+    lemmas: tuple[str, ...]
 
 
 class ChosenSense(NamedTuple):
@@ -61,22 +81,16 @@ def find_synonyms(
         One choice per class, in label order.
 
     Raises:
-        LexiconError: The lexicon is not installed.
+        LexiconError: `wn` or the lexicon is not installed, or its database cannot be read.
     """
-    senses = look_up_senses(classes, lexicon=lexicon, data_directory=data_directory)
-    return choose_senses(classes, senses, domain=domain, embed=embed, source=f"wordnet:{lexicon}")
-
-
-def look_up_senses(
-    classes: ClassList, *, lexicon: str = DEFAULT_LEXICON, data_directory: Path | None = None
-) -> tuple[tuple[NounSense, ...], ...]:
-    """Read the noun senses of every class name from an installed lexicon, in label order.
-
-    Raises:
-        LexiconError: The lexicon is not installed.
-    """
+    try:
+        from coder_core.wordnet.lexicon import open_lexicon
+    except ImportError as error:
+        remedy = "Install it: pip install 'coder-eval[wordnet]'."
+        raise LexiconError(f"WordNet needs the package wn 1.1 ({error}).", "texts.wordnet", remedy) from error
     with open_lexicon(lexicon, data_directory=data_directory) as nouns:
-        return tuple(nouns.senses(name) for name in classes)
+        senses = [nouns.senses(name) for name in classes]
+    return choose_senses(classes, senses, domain=domain, embed=embed, source=f"wordnet:{lexicon}")
 
 
 def choose_senses(

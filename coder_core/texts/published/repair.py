@@ -1,24 +1,82 @@
-"""Repair one published phrase, or say why it is dropped: pure string work, one small function per rule.
+"""Repair one published phrase, or tell why it is dropped: pure string work, one small function per rule.
+
+A phrase is to stand in "{class} which has {attribute}" or "Because of {phrase}, {class} is different from {rival}", so
+attributes and one-to-one phrases should be noun phrases. What can be brought to one mechanically is repaired, what
+cannot is kept and flagged, what describes nothing (a chat model talking about its answer) is dropped. Whole sentences
+stay as they are.
 
 Every pattern below was written for something found in published files: "It is a seabird." (VCD's CUB), "which has It
 ...", "A Birman is a long-haired cat" (CuPL), "Generally darker in colorationFor matted:", "Samoyeds are visually
-similar to:", "I'm sorry, but I'm not familiar with the term". Repairs only ever cut at the ends; no word is added.
+similar to:", "I'm sorry, but I'm not familiar with the term". Repairs only ever cut at the ends; no word is added. Each
+takes time in proportion to the phrase, however it was made up.
 """
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from enum import StrEnum
 from typing import NamedTuple
 
 from coder_core.classes import display_name
-from coder_core.texts.kinds import TextKind
-from coder_core.texts.published.matching import loose_key
-from coder_core.texts.published.rules import Rule
+from coder_core.texts.bank import PhraseKind
+from coder_core.texts.mentions import is_named
+from coder_core.texts.published.name_matching import loose_key
 
-__all__ = ["Repaired", "clean_text", "repair_phrase"]
+__all__ = ["RULES", "Action", "Repaired", "Rule", "RuleText", "clean_text", "repair_phrase"]
 
-NOUN_PHRASE_KINDS = frozenset({TextKind.ATTRIBUTE, TextKind.ONE_TO_ONE})
-NAME_KINDS = frozenset({TextKind.SYNONYM, TextKind.ANALOGOUS_CLASS})
+
+class Action(StrEnum):
+    """What was done with a phrase."""
+
+    DROPPED = "dropped"
+    REPAIRED = "repaired"
+    FLAGGED = "flagged"
+
+
+class Rule(StrEnum):
+    """Why it was done."""
+
+    BLANK = "blank"
+    NOT_TEXT = "not_text"
+    DUPLICATE = "duplicate"
+    CHAT = "chat"
+    LEAD_IN = "lead_in"
+    OWN_NAME = "own_name"
+    UNPRINTABLE = "unprintable"
+    LIST_MARKER = "list_marker"
+    GLUED_COMMENT = "glued_comment"
+    SUBJECT_AND_VERB = "subject_and_verb"
+    RAGGED_END = "ragged_end"
+    NOT_A_NOUN_PHRASE = "not_a_noun_phrase"
+    UNNAMED = "unnamed"
+
+
+class RuleText(NamedTuple):
+    """What a rule does, and its explanation for a person."""
+
+    action: Action
+    explanation: str
+
+
+RULES: Mapping[Rule, RuleText] = {
+    Rule.BLANK: RuleText(Action.DROPPED, "no letter and no digit"),
+    Rule.NOT_TEXT: RuleText(Action.DROPPED, "not a text but a number, a list or nothing"),
+    Rule.DUPLICATE: RuleText(Action.DROPPED, "the same phrase was there already, up to case"),
+    Rule.CHAT: RuleText(Action.DROPPED, "a language model talking about its answer, not a description"),
+    Rule.LEAD_IN: RuleText(Action.DROPPED, "a heading or an announcement that ends in a colon"),
+    Rule.OWN_NAME: RuleText(Action.DROPPED, "the class named as its own synonym or analogue"),
+    Rule.UNPRINTABLE: RuleText(Action.REPAIRED, "control characters and broken Unicode removed"),
+    Rule.LIST_MARKER: RuleText(Action.REPAIRED, "a bullet or number in front removed"),
+    Rule.GLUED_COMMENT: RuleText(Action.REPAIRED, "a comment or heading glued to the end removed"),
+    Rule.SUBJECT_AND_VERB: RuleText(Action.REPAIRED, "'it has', 'they are', '{class} has' in front removed"),
+    Rule.RAGGED_END: RuleText(Action.REPAIRED, "a comma, semicolon, colon or dash at the end removed"),
+    Rule.NOT_A_NOUN_PHRASE: RuleText(Action.FLAGGED, "kept, but reads badly after '{class} which has'"),
+    Rule.UNNAMED: RuleText(Action.FLAGGED, "kept, but a whole sentence that does not name its class"),
+}
+"""Every rule, in the order in which a report lists them."""
+
+_NOUN_PHRASE_KINDS = frozenset({PhraseKind.ATTRIBUTE, PhraseKind.ONE_TO_ONE})
+_NAME_KINDS = frozenset({PhraseKind.SYNONYM, PhraseKind.ANALOGOUS_CLASS})
 MAX_NAME_WORDS = 12
 """A name of more words is a sentence: the longest class name of the 13 published files has 9."""
 
@@ -34,11 +92,12 @@ _BEFORE_NAME = re.compile(r"(?:(?:an?|the|this|these|most|many|some|typical|adul
 _CATEGORY = r"(?:aircraft|birds?|breeds?|cats?|dogs?|fish|flowers?|planes?|plants?|surfaces?|textures?)"
 _AFTER_NAME = re.compile(rf"(?:e?s)?['\"]?\s+(?:{_CATEGORY}\s+)?{_VERB}", re.IGNORECASE)
 _ARTICLE = re.compile(r"(?:an?|the|one|two|three|four)\s", re.IGNORECASE)
+_LONGEST_BEFORE_NAME = len("typical typical typical '")
 
 _LIST_MARKER = re.compile(r"(?:[-*•·–]|\d{1,2}[.)])\s+")  # noqa: RUF001 - the dash that language models write
 _GLUED_OPENER = re.compile(r"(?<=[a-z0-9.)\]])(?:For|Overall|These|Please|Note|However|Q:)(?=[ :,]).*$", re.DOTALL)
 _GLUED_HEADING = re.compile(r"(?<=[a-z.)])[A-Z][\w ,'-]{0,60}:$")
-_RAGGED_END = re.compile(r"[\s,;:\-–]+$")  # noqa: RUF001
+_RAGGED_END = " ,;:-\N{EN DASH}"
 
 _CHAT = re.compile(
     r"\bI'?m sorry\b|\bI apologi[sz]e\b|\bas an AI\b|\blanguage model\b|\bcould you (?:please )?(?:provide|clarify)\b"
@@ -51,11 +110,10 @@ _CHAT = re.compile(
 _NO_NOUN_PHRASE = re.compile(
     rf"(?i:(?:which|that|it|they|there|he|she)\s+(?:{_ADVERB}\s+)*[a-z]+\s)"
     rf"|(?i:(?:{_ADVERB}|{_IS})\s)"
-    r"|(?i:(?:its|their)\s+(?:[\w-]+\s+){1,2}(?:is|are|has|have)\s)"
-    r"|[A-Z].*\b(?:is|are|has|have)\b.*\.$",
-    re.DOTALL,
+    r"|(?i:(?:its|their)\s+(?:[\w-]+\s+){1,2}(?:is|are|has|have)\s)",
 )
-"""In this order: a subject without "has" or "is", a verb or adverb in front, "their wings have", a whole sentence."""
+"""In this order: a subject without "has" or "is", a verb or adverb in front, "their wings have"."""
+_SENTENCE_VERB = re.compile(r"\b(?:is|are|has|have)\b")
 
 
 class Repaired(NamedTuple):
@@ -70,12 +128,12 @@ class Repaired(NamedTuple):
     rules: tuple[Rule, ...] = ()
 
 
-def clean_text(text: str, kind: TextKind) -> str:
+def clean_text(text: str, kind: PhraseKind) -> str:
     """Strip the ends, make runs of white space one blank, and in names make underscores blanks."""
-    return display_name(text) if kind in NAME_KINDS else " ".join(text.split())
+    return display_name(text) if kind in _NAME_KINDS else " ".join(text.split())
 
 
-def repair_phrase(text: str, kind: TextKind, class_name: str) -> Repaired:
+def repair_phrase(text: str, kind: PhraseKind, class_name: str) -> Repaired:
     """Bring a published phrase into the form that the sentences expect.
 
     Args:
@@ -86,6 +144,8 @@ def repair_phrase(text: str, kind: TextKind, class_name: str) -> Repaired:
     Returns:
         The phrase and the rules that applied; a phrase that needed nothing has none.
     """
+    if kind is PhraseKind.SENTENCE:
+        return _keep_sentence(text, class_name)
     phrase, rules = clean_text(text, kind), list[Rule]()
     for rule, repair in _REPAIRS:
         repaired = repair(phrase)
@@ -94,13 +154,22 @@ def repair_phrase(text: str, kind: TextKind, class_name: str) -> Repaired:
             rules.append(rule)
     if reason := _reason_to_drop(phrase, kind, class_name):
         return Repaired(None, (*rules, reason))
-    if (trimmed := _RAGGED_END.sub("", phrase)) != phrase:
+    if (trimmed := phrase.rstrip(_RAGGED_END)) != phrase:
         phrase = trimmed
         rules.append(Rule.RAGGED_END)
-    if kind in NOUN_PHRASE_KINDS:
+    if kind in _NOUN_PHRASE_KINDS:
         phrase, found = _as_noun_phrase(phrase, display_name(class_name))
         rules.extend(found)
     return Repaired(phrase, tuple(rules))
+
+
+def _keep_sentence(text: str, class_name: str) -> Repaired:
+    sentence = " ".join(_without_unprintable(" ".join(text.split())).split())
+    if not any(map(str.isalnum, sentence)):
+        return Repaired(None, (Rule.BLANK,))
+    repairs = (Rule.UNPRINTABLE,) if sentence != " ".join(text.split()) else ()
+    flags = () if is_named((display_name(class_name),), sentence) else (Rule.UNNAMED,)
+    return Repaired(sentence, (*repairs, *flags))
 
 
 def _without_unprintable(phrase: str) -> str:
@@ -124,14 +193,14 @@ _REPAIRS: tuple[tuple[Rule, Callable[[str], str]], ...] = (
 )
 
 
-def _reason_to_drop(phrase: str, kind: TextKind, class_name: str) -> Rule | None:
+def _reason_to_drop(phrase: str, kind: PhraseKind, class_name: str) -> Rule | None:
     if not any(map(str.isalnum, phrase)):
         return Rule.BLANK
     if _CHAT.search(phrase):
         return Rule.CHAT
     if phrase.endswith(":"):
         return Rule.LEAD_IN
-    if kind not in NAME_KINDS:
+    if kind not in _NAME_KINDS:
         return None
     if loose_key(phrase) == loose_key(class_name):
         return Rule.OWN_NAME
@@ -145,15 +214,21 @@ def _as_noun_phrase(phrase: str, class_name: str) -> tuple[str, tuple[Rule, ...]
         rest = rest[subject.end() :]
         is_adjective = bool(subject.groupdict().get("is")) and not _ARTICLE.match(rest)
     cuts = (Rule.SUBJECT_AND_VERB,) if rest != phrase else ()
-    flags = (Rule.NOT_A_NOUN_PHRASE,) if is_adjective or _NO_NOUN_PHRASE.match(rest) else ()
+    is_other = is_adjective or _NO_NOUN_PHRASE.match(rest) or _is_sentence(rest)
+    flags = (Rule.NOT_A_NOUN_PHRASE,) if is_other else ()
     return rest, (*cuts, *flags)
+
+
+def _is_sentence(phrase: str) -> bool:
+    return "A" <= phrase[:1] <= "Z" and phrase.endswith(".") and _SENTENCE_VERB.search(phrase, 1) is not None
 
 
 def _find_subject(phrase: str, class_name: str) -> re.Match[str] | None:
     """The match that ends where a subject and its verb end; None where nothing would be left after it."""
     match = _PRONOUN.match(phrase) or _BARE_HAS.match(phrase)
     if match is None:
-        name = re.search(re.escape(class_name), phrase, re.IGNORECASE)
+        pattern = re.compile(re.escape(class_name), re.IGNORECASE)
+        name = pattern.search(phrase, 0, _LONGEST_BEFORE_NAME + len(class_name))
         if name and _BEFORE_NAME.fullmatch(phrase, 0, name.start()):
             match = _AFTER_NAME.match(phrase, name.end())
     return match if match and phrase[match.end() :].strip(" .") else None

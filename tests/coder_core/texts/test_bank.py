@@ -6,8 +6,16 @@ import pytest
 
 from coder_core.classes import ClassList
 from coder_core.errors import TextBankError
-from coder_core.texts.bank import ClassTexts, TextBank, empty_bank
-from coder_core.texts.phrases import DEFAULT_SOURCE, Phrase, clean_phrase, source_of, unique_phrases
+from coder_core.texts.bank import (
+    DEFAULT_SOURCE,
+    ClassTexts,
+    Phrase,
+    TextBank,
+    clean_phrase,
+    empty_bank,
+    source_of,
+    unique_phrases,
+)
 
 
 def test_plain_strings_make_a_bank():

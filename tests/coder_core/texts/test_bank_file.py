@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from coder_core.classes import ClassList, normalise_name
 from coder_core.errors import TextBankError
-from coder_core.texts.bank_file import class_names_of_bank, parse_text_bank
-from coder_core.texts.phrases import source_of
+from coder_core.texts.bank import source_of
+from coder_core.texts.bank_file import parse_text_bank
+from coder_core.texts.edits import merge_banks
 
 FLAGS = ClassList(("Italy", "Ireland", "Côte d'Ivoire"))
 
@@ -149,6 +150,31 @@ def test_classes_may_share_phrases_by_alias():
     assert bank.classes[0].synonyms == bank.classes[2].attributes
 
 
+def test_classes_that_the_list_lacks_are_left_out_and_named():
+    more = (
+        GOOD
+        + "  - {class: Norway, rival: Italy, phrases: [a cross]}\n  - {class: Italy, rival: norway, phrases: [x]}\n"
+    )
+    more = more.replace("classes:", "classes:\n  - {name: Norway, id: 0, attributes: [a cross]}\n  - name: Peru", 1)
+    bank = parse(more)
+    assert bank == parse(GOOD)
+    assert bank.superfluous == ("Norway", "Peru")
+    assert parse(GOOD).superfluous == ()
+    assert merge_banks([bank, parse(GOOD)]).superfluous == ("Norway", "Peru")
+
+
+def test_sentences_are_read_and_count_as_a_description():
+    document = {
+        "format": "coder-text-bank/1",
+        "classes": [{"name": "a", "attributes": ["x"]}, {"name": "b", "sentences": ["A b  is round."]}],
+    }
+    bank = parse(as_json(document), ClassList(("a", "b")))
+    assert bank.classes[1].sentences == ("A b is round.",)
+    document["classes"][1]["sentences"] = []
+    with pytest.raises(TextBankError, match=r"classes\[1\]\.sentences: the list is empty"):
+        parse(as_json(document), ClassList(("a", "b")))
+
+
 CRANES = ClassList(("crane", "crane"))
 
 
@@ -174,15 +200,6 @@ def test_pairs_of_classes_of_one_name_use_ids_too():
     del pair["class_id"]
     with pytest.raises(TextBankError, match=r"one_to_one\[0\]\.class.*`class_id`"):
         parse(as_json({**document, "one_to_one": [pair]}), CRANES)
-
-
-def test_the_class_list_can_be_taken_from_a_bank():
-    assert class_names_of_bank(GOOD, place="flags.yaml") == ("ireland", "Côte_d'Ivoire", "Italy")
-    assert class_names_of_bank(cranes({"id": 0}, {"id": 1}), place="x") == ("crane", "crane")
-    with pytest.raises(TextBankError, match=r"classes\[1\]\.name.*twice"):
-        class_names_of_bank(cranes({}, {}), place="x")
-    with pytest.raises(TextBankError, match=r"classes\[0\]\.id: id 1 stands at position 0"):
-        class_names_of_bank(cranes({"id": 1}, {"id": 0}), place="x")
 
 
 HOSTILE = st.one_of(

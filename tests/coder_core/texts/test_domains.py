@@ -51,7 +51,13 @@ def test_what_general_becomes_new_domains_inherit():
     [
         ({"x": {"class_name": "a photo"}}, "domains.x.class_name", "exactly {class}"),
         ({"x": {"class_name": "{class} {attribute}"}}, "domains.x.class_name", "exactly {class}"),
-        ({"x": {"attribute": "{class}"}}, "domains.x.attribute", "{attribute} and {class}"),
+        (
+            {"x": {"one_to_one": ["{class}"]}},
+            "domains.x.one_to_one[0]",
+            "exactly {phrase}, and may hold {class} and {rival}",
+        ),
+        ({"x": {"class_name": "{class}" + "x" * 500 + "{"}}, "domains.x.class_name", "must hold exactly {class}"),
+        ({"x": {"attribute": "{class}"}}, "domains.x.attribute", "exactly {attribute}, and may hold {class}"),
         ({"x": {"class_name": "{class} {"}}, "domains.x.class_name", "braces"),
         ({"x": {"class_name": "{} of {class}"}}, "domains.x.class_name", "braces"),
         ({"x": {"ensemble": ["{class}", "photo"]}}, "domains.x.ensemble[1]", "exactly {class}"),

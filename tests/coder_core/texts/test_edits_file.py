@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 
 from coder_core.classes import ClassList
 from coder_core.errors import TextBankError
+from coder_core.texts.bank import TextSlot
 from coder_core.texts.edits import PhraseEdits, TextEdits, phrase_key
 from coder_core.texts.edits_file import parse_text_edits, write_text_edits
 from coder_core.texts.kinds import TextKind
-from coder_core.texts.slots import TextSlot
 
 CLASSES = ClassList(("crane", "Heron", "crane"))
 GOOD = """
@@ -59,7 +59,7 @@ def test_edits_survive_their_file(edits):
 
 
 WRONG = {
-    "not a mapping": ("- a", "edits are a mapping"),
+    "not a mapping": ("- a", "expected a mapping"),
     "format": ("format: coder-text-bank/1", "coder-text-edits/1"),
     "unknown key": (GOOD.replace("add: [a", "ad: [a"), r"classes\[0\]\.attributes\.ad: unknown key 'ad'.*'add'"),
     "markup key": (GOOD + "<b>: 1\n", "<b>: unknown key '<b>'"),

@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 
 from coder_core.classes import ClassList, display_name
 from coder_core.errors import TextBankError
-from coder_core.texts.bank import ClassTexts, TextBank, empty_bank
+from coder_core.texts.bank import ClassTexts, Phrase, TextBank, empty_bank
 from coder_core.texts.domains import load_domains
 from coder_core.texts.kinds import TextKind
-from coder_core.texts.phrases import Phrase
 from coder_core.texts.sentences import CLASS_LIST_SOURCE, build_texts
 
 FLAG, GENERAL = load_domains()["flag"], load_domains()["general"]
@@ -101,3 +100,67 @@ def test_any_names_and_phrases_give_every_class_its_name_first(entries, domain):
         keys = [(row.kind, row.text) for row in rows]
         assert len(set(keys)) == len(keys)
     assert json.loads(json.dumps(table.unique_texts())) == list(table.unique_texts())
+
+
+WHOLE = load_domains(
+    {
+        "whole": {
+            "attribute": "{attribute}",
+            "analogous_class": "{analogue}",
+            "one_to_one": ["{phrase}", "{class}: {phrase}"],
+        }
+    }
+)["whole"]
+
+
+def test_templates_without_the_class_take_phrases_that_name_it():
+    bank = TextBank(
+        (
+            ClassTexts(
+                ("The flag of ITALY is plain.", "il tricolore, green"), ("Italy looks like Peru",), ("Il Tricolore",)
+            ),
+            ClassTexts(("Two sea eagles.",)),
+        ),
+        {(0, 1): ("Italy has no feathers, a sea-eagle has",)},
+    )
+    texts = [row.text for row in build_texts(CLASSES, bank, WHOLE, kinds=NEIGHBOURS)]
+    assert texts == [
+        "a photo of Italy",
+        "a photo of Il Tricolore",
+        "The flag of ITALY is plain.",
+        "il tricolore, green",
+        "Italy looks like Peru",
+        "a photo of Sea Eagle",
+        "Two sea eagles.",
+        "Italy has no feathers, a sea-eagle has",
+        "Italy: Italy has no feathers, a sea-eagle has",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("bank", "problem"),
+    [
+        (TextBank((ClassTexts(("it is green",)), ClassTexts())), "'it is green' does not name the class 'Italy'"),
+        (TextBank((ClassTexts(), ClassTexts((), ("an eagle",)))), "'an eagle' does not name the class 'Sea Eagle'"),
+        (TextBank((ClassTexts(("Italian",)), ClassTexts())), "'Italian' does not name the class 'Italy'"),
+        (
+            TextBank((ClassTexts(),) * 2, {(0, 1): ("Italy is flat",)}),
+            "'Italy is flat' does not name the rival 'Sea Eagle'",
+        ),
+    ],
+)
+def test_a_phrase_without_the_name_is_refused_with_class_and_phrase(bank, problem):
+    with pytest.raises(TextBankError, match=problem) as caught:
+        build_texts(CLASSES, bank, WHOLE)
+    assert "nor does the template" in str(caught.value)
+    assert len(build_texts(CLASSES, bank, WHOLE, kinds=[])) == 2  # what is not built is not checked
+    assert len(build_texts(CLASSES, bank, GENERAL)) > 2
+
+
+def test_whole_sentences_stand_beside_dressed_attributes_as_they_are():
+    bank = TextBank((ClassTexts(("a stripe",), sentences=("A flag.", "Italy which has a stripe")), ClassTexts()))
+    rows = [row for row in build_texts(CLASSES, bank, GENERAL) if row.kind is TextKind.ATTRIBUTE]
+    assert [(row.text, row.phrase, row.template) for row in rows] == [
+        ("Italy which has a stripe", "a stripe", GENERAL.attribute),
+        ("A flag.", "A flag.", "{attribute}"),
+    ]

@@ -4,12 +4,15 @@ import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
 
 import pytest
 from wn import _db
 from wn._config import config
 
-from coder_core.wordnet.lexicon import DEFAULT_LEXICON, LexiconError, open_lexicon
+from coder_core.wordnet.lexicon import open_lexicon
+from coder_core.wordnet.synonyms import DEFAULT_LEXICON, LexiconError
 
 
 @pytest.mark.parametrize(
@@ -79,6 +82,51 @@ def test_a_damaged_database_is_one_clear_error(tmp_path):
         pass
     with pytest.raises(LexiconError, match="not a directory"), open_lexicon(data_directory=tmp_path / "wn.db"):
         pass
+
+
+def test_a_locked_database_is_an_error_that_says_to_wait(lexicon_directory, tmp_path, monkeypatch):
+    copy = tmp_path / "wn.db"
+    copy.write_bytes((lexicon_directory / "wn.db").read_bytes())
+    monkeypatch.setattr(_db.sqlite3, "connect", partial(sqlite3.connect, timeout=0.1))
+    with closing(sqlite3.connect(copy, isolation_level=None)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(LexiconError) as caught, open_lexicon("tiny:1.0", data_directory=tmp_path):
+            pass
+    problem = "another program is writing to the database (database is locked)."
+    assert str(caught.value) == f"{copy}: {problem} Wait until its download is done, then run again."
+    with open_lexicon("tiny:1.0", data_directory=tmp_path) as nouns:
+        assert nouns.senses("bus")
+
+
+def test_a_database_that_gets_locked_while_it_is_read_is_one_error_too(lexicon_directory, tmp_path, monkeypatch):
+    copy = tmp_path / "wn.db"
+    copy.write_bytes((lexicon_directory / "wn.db").read_bytes())
+    monkeypatch.setattr(_db.sqlite3, "connect", partial(sqlite3.connect, timeout=0.1))
+    with open_lexicon("tiny:1.0", data_directory=tmp_path) as nouns, closing(sqlite3.connect(copy)) as writer:
+        writer.isolation_level = None
+        writer.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(LexiconError, match="another program is writing"):
+            nouns.senses("bus")
+
+
+def test_a_database_that_cannot_be_opened_is_an_error_that_says_what_to_change(tmp_path, monkeypatch):
+    def refuse(*_args, **_options):
+        raise PermissionError(13, "Permission denied", str(tmp_path / "wn.db"))
+
+    (tmp_path / "wn.db").touch()
+    connect = sqlite3.connect
+    monkeypatch.setattr(_db.sqlite3, "connect", lambda *_args, **_options: connect(tmp_path))  # no file but a folder
+    with pytest.raises(LexiconError, match=r"cannot be opened \(unable to open.*readable and writable.*WN_DATA_DIR"):
+        open_lexicon("tiny:1.0", data_directory=tmp_path).__enter__()
+    monkeypatch.setattr(_db.sqlite3, "connect", refuse)
+    with pytest.raises(LexiconError, match=r"cannot be opened \(\[Errno 13\]"):
+        open_lexicon("tiny:1.0", data_directory=tmp_path).__enter__()
+    assert _db.pool == {}
+
+
+def test_half_a_utf16_pair_is_no_noun(lexicon_directory):
+    with open_lexicon("tiny:1.0", data_directory=lexicon_directory) as nouns:
+        assert nouns.senses("bus\ud800") == ()
 
 
 def test_nothing_global_is_left_behind(lexicon_directory, tmp_path):

@@ -1,16 +1,17 @@
 """The encoder decides which sense a class name has; its other lemmas are the synonyms."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from wn import _db
 
 from coder_core.classes import ClassList
-from coder_core.texts.bank import ClassTexts, TextBank
+from coder_core.texts.bank import ClassTexts, TextBank, source_of
 from coder_core.texts.domains import load_domains
-from coder_core.texts.merging import merge_banks
-from coder_core.texts.phrases import source_of
-from coder_core.wordnet.lexicon import LexiconError, NounSense
-from coder_core.wordnet.synonyms import choose_senses, find_synonyms, synonym_bank
+from coder_core.texts.edits import merge_banks
+from coder_core.wordnet.synonyms import LexiconError, NounSense, choose_senses, find_synonyms, synonym_bank
 
 DOMAINS = load_domains()
 
@@ -101,3 +102,17 @@ def test_synonyms_become_a_bank_that_merges(lexicon_directory):
 def test_without_the_lexicon_nothing_is_embedded(tmp_path):
     with pytest.raises(LexiconError, match="python -m wn"):
         find(tmp_path, ("crane",))
+
+
+def test_without_the_package_the_error_is_one_line_that_says_what_to_install():
+    program = (
+        "import sys\nsys.modules['wn'] = None\n"
+        "from coder_core.classes import ClassList\nfrom coder_core.texts.domains import load_domains\n"
+        "from coder_core.wordnet.synonyms import LexiconError, find_synonyms\n"
+        "try:\n    find_synonyms(ClassList(('bus',)), load_domains()['general'], embed=None)\n"
+        "except LexiconError as error:\n    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.count("\n") == 1
+    assert done.stdout.startswith("texts.wordnet: WordNet needs the package wn 1.1 (")
+    assert done.stdout.endswith("Install it: pip install 'coder-eval[wordnet]'.\n")

@@ -1,15 +1,15 @@
 """The texts that circulate with the method, all files of them, where they are at hand."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from coder_core.classes import ClassList
-from coder_core.texts.bank_file import parse_text_bank
-from coder_core.texts.bank_writer import write_text_bank
-from coder_core.texts.published.reading import read_published_texts
-from coder_core.texts.published.rules import Action
+from coder_core.texts.bank_file import parse_text_bank, write_text_bank
+from coder_core.texts.published.published_texts import read_published_texts
+from coder_core.texts.published.repair import Action
 
 DATA = Path(__file__).parents[5] / "shared" / "data"
 pytestmark = [
@@ -90,6 +90,7 @@ EXPECTED = {
 }
 
 
+@cache
 def read(dataset, **options):
     path = DATA / "texts" / f"{dataset}.json"
     return read_published_texts(path.read_text(encoding="utf-8"), place=path.name, **options)

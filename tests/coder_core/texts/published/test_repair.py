@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coder_core.texts.kinds import TextKind
-from coder_core.texts.published.repair import repair_phrase
-from coder_core.texts.published.rules import RULES, Action, Rule
+from coder_core.texts.bank import PhraseKind
+from coder_core.texts.published.repair import RULES, Action, Rule, repair_phrase
 
 SUBJECT, FLAG = Rule.SUBJECT_AND_VERB, Rule.NOT_A_NOUN_PHRASE
 
@@ -53,26 +52,26 @@ UNTOUCHED += [
 
 @pytest.mark.parametrize(("name", "before", "after", "rules"), REPAIRED, ids=[row[1][:30] for row in REPAIRED])
 def test_what_can_be_repaired_is(name, before, after, rules):
-    found = repair_phrase(before, TextKind.ATTRIBUTE, name)
+    found = repair_phrase(before, PhraseKind.ATTRIBUTE, name)
     assert found.phrase == after
     assert list(found.rules) == rules
 
 
 @pytest.mark.parametrize("phrase", UNTOUCHED)
 def test_what_is_well_formed_or_cannot_be_understood_is_kept_as_it_is(phrase):
-    assert repair_phrase(f"  {phrase} ", TextKind.ATTRIBUTE, "hamburger").phrase == phrase
+    assert repair_phrase(f"  {phrase} ", PhraseKind.ATTRIBUTE, "hamburger").phrase == phrase
 
 
 DROPPED = [
-    ("", TextKind.ATTRIBUTE, Rule.BLANK),
-    (" ., ", TextKind.ATTRIBUTE, Rule.BLANK),
-    ("Pleated: ", TextKind.ONE_TO_ONE, Rule.LEAD_IN),
-    ("Samoyeds are visually similar to:", TextKind.ANALOGOUS_CLASS, Rule.LEAD_IN),
-    ("I'm sorry, but I'm not familiar with that.", TextKind.ATTRIBUTE, Rule.CHAT),
-    ("so here are some visual features", TextKind.ATTRIBUTE, Rule.CHAT),
-    ("one two three four five six seven eight nine ten eleven twelve more", TextKind.SYNONYM, Rule.CHAT),
-    ("leopard_cat", TextKind.SYNONYM, Rule.OWN_NAME),
-    ("The Leopard-Cat", TextKind.ANALOGOUS_CLASS, Rule.OWN_NAME),
+    ("", PhraseKind.ATTRIBUTE, Rule.BLANK),
+    (" ., ", PhraseKind.ATTRIBUTE, Rule.BLANK),
+    ("Pleated: ", PhraseKind.ONE_TO_ONE, Rule.LEAD_IN),
+    ("Samoyeds are visually similar to:", PhraseKind.ANALOGOUS_CLASS, Rule.LEAD_IN),
+    ("I'm sorry, but I'm not familiar with that.", PhraseKind.ATTRIBUTE, Rule.CHAT),
+    ("so here are some visual features", PhraseKind.ATTRIBUTE, Rule.CHAT),
+    ("one two three four five six seven eight nine ten eleven twelve more", PhraseKind.SYNONYM, Rule.CHAT),
+    ("leopard_cat", PhraseKind.SYNONYM, Rule.OWN_NAME),
+    ("The Leopard-Cat", PhraseKind.ANALOGOUS_CLASS, Rule.OWN_NAME),
 ]
 
 
@@ -84,11 +83,11 @@ def test_what_describes_nothing_is_dropped(phrase, kind, rule):
 
 
 def test_names_lose_their_underscores_and_are_no_noun_phrases_to_repair():
-    assert repair_phrase("piano_accordion", TextKind.SYNONYM, "accordion").phrase == "piano accordion"
-    assert repair_phrase("with_strings", TextKind.SYNONYM, "accordion").phrase == "with strings"
+    assert repair_phrase("piano_accordion", PhraseKind.SYNONYM, "accordion").phrase == "piano accordion"
+    assert repair_phrase("with_strings", PhraseKind.SYNONYM, "accordion").phrase == "with strings"
 
 
-KINDS = st.sampled_from([TextKind.ATTRIBUTE, TextKind.ANALOGOUS_CLASS, TextKind.SYNONYM, TextKind.ONE_TO_ONE])
+KINDS = st.sampled_from([PhraseKind.ATTRIBUTE, PhraseKind.ANALOGOUS_CLASS, PhraseKind.SYNONYM, PhraseKind.ONE_TO_ONE])
 
 
 @given(st.text(max_size=60), KINDS, st.text(min_size=1, max_size=10).filter(str.strip))

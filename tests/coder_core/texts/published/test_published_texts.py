@@ -6,14 +6,14 @@ import pytest
 
 from coder_core.classes import ClassList
 from coder_core.errors import TextBankError
-from coder_core.texts.bank_file import parse_text_bank
-from coder_core.texts.bank_writer import write_text_bank
+from coder_core.texts.bank import PhraseKind, source_of
+from coder_core.texts.bank_file import parse_text_bank, write_text_bank
+from coder_core.texts.domains import load_domains
 from coder_core.texts.kinds import TextKind
-from coder_core.texts.phrases import source_of
-from coder_core.texts.published.matching import Mismatch
-from coder_core.texts.published.reading import read_published_texts
-from coder_core.texts.published.report import SharedName, UnmatchedName
-from coder_core.texts.published.rules import Action, Rule
+from coder_core.texts.published.name_matching import Mismatch, parse_aliases
+from coder_core.texts.published.published_texts import SharedName, UnmatchedName, read_published_texts
+from coder_core.texts.published.repair import Action, Rule
+from coder_core.texts.sentences import build_texts
 
 CODER = {
     "dataset": "zoo",
@@ -52,17 +52,17 @@ def test_where_the_file_has_no_order_both_classes_of_one_name_get_the_texts_and_
         (1, 0): ("wet skin",),
         (1, 2): ("wet skin",),
     }
-    assert SharedName("crane / tree-frog", TextKind.ONE_TO_ONE, (0, 1, 2)) in report.shared
+    assert SharedName("crane / tree-frog", PhraseKind.ONE_TO_ONE, (0, 1, 2)) in report.shared
     assert len(report.shared) == 2
 
 
 def test_the_report_lists_what_matched_nothing_with_the_nearest_class():
     report = read(CODER).report
     assert set(report.unmatched) == {
-        UnmatchedName("toad", TextKind.SYNONYM, Mismatch.UNKNOWN, None, 2),
-        UnmatchedName("Tree Frogs", TextKind.ONE_TO_ONE, Mismatch.UNKNOWN, "Tree_Frog", 1),
-        UnmatchedName("heron", TextKind.ONE_TO_ONE, Mismatch.UNKNOWN, None, 1),
-        UnmatchedName("crane", TextKind.ONE_TO_ONE, Mismatch.OWN_RIVAL, "crane", 1),
+        UnmatchedName("toad", PhraseKind.SYNONYM, Mismatch.UNKNOWN, None, 2),
+        UnmatchedName("Tree Frogs", PhraseKind.ONE_TO_ONE, Mismatch.UNKNOWN, "Tree_Frog", 1),
+        UnmatchedName("heron", PhraseKind.ONE_TO_ONE, Mismatch.UNKNOWN, None, 1),
+        UnmatchedName("crane", PhraseKind.ONE_TO_ONE, Mismatch.OWN_RIVAL, "crane", 1),
     }
     assert report.ignored_keys == ("note",)
 
@@ -79,20 +79,20 @@ def test_the_report_counts_and_explains_every_phrase_that_is_gone():
     assert dropped == {Rule.BLANK: 1, Rule.NOT_TEXT: 3, Rule.DUPLICATE: 3, Rule.OWN_NAME: 1}
     assert [(note.class_id, note.before) for note in report.notes if note.rule is Rule.BLANK] == [(0, "")]
     assert report.without == {
-        TextKind.ATTRIBUTE: (),
-        TextKind.ANALOGOUS_CLASS: (1,),
-        TextKind.SYNONYM: (0, 2),
+        PhraseKind.ATTRIBUTE: (),
+        PhraseKind.ANALOGOUS_CLASS: (1,),
+        PhraseKind.SYNONYM: (0, 2),
     }
     assert report.without_texts == ()
 
 
 def test_an_alias_leads_a_name_of_the_file_to_its_class():
-    published = read(CODER, aliases={"toad": "Tree_Frog", "Tree Frogs": "tree-frog"})
+    published = read(CODER, alias={"toad": "Tree_Frog", "Tree Frogs": "tree-frog"})
     assert published.bank.classes[1].synonyms == ("tree toad", "bufo", "b")
     assert {row.name for row in published.report.unmatched} == {"heron", "crane"}
     assert published.bank.one_to_one[2, 1] == ("feathers", "wings")
     with pytest.raises(TextBankError, match=r"alias of 'toad': 'tre frog' is no class.*mean 'Tree_Frog'"):
-        read(CODER, aliases={"toad": "tre frog"})
+        read(CODER, alias={"toad": "tre frog"})
 
 
 def test_class_to_list_is_matched_by_name_never_by_the_order_of_keys():
@@ -113,7 +113,7 @@ def test_a_mapping_whose_keys_claim_one_class_gives_it_to_the_best_spelling():
         bank, report = read(document, ClassList(("crane", "heron")))[1:]
         assert bank.classes[0].attributes == ("exact",)
         assert {row.name for row in report.unmatched} == {"Crane", "the crane"}
-    two = read({"Crane": ["x"], "CRANE": ["y"]}, ClassList(("crane", "crane")))
+    two = read({"Crane": ["x"], "CRANE": ["y"], "eft": ["z"]}, ClassList(("crane", "crane", "eft")))
     assert {row.reason for row in two.report.unmatched} == {Mismatch.REPEATED}
     assert two.report.without_texts == (0, 1)
 
@@ -125,13 +125,83 @@ def test_a_list_that_has_a_name_more_often_than_the_class_list_is_not_guessed_at
     assert [(row.name, row.reason, row.phrases) for row in report.unmatched] == [("crane", Mismatch.REPEATED, 2)]
     once = read({"class_names": ["crane"], "attribute": [["a"]]}, ClassList(("crane", "eft", "crane")))
     assert [texts.attributes for texts in once.bank.classes] == [("a",), (), ("a",)]
-    assert once.report.shared == (SharedName("crane", TextKind.ATTRIBUTE, (0, 2)),)
+    assert once.report.shared == (SharedName("crane", PhraseKind.ATTRIBUTE, (0, 2)),)
 
 
 def test_without_repair_phrases_stay_as_the_papers_used_them():
     bank, report = read(VCD, ClassList(("tree frog",)), repair=False)[1:]
     assert bank.classes[0].attributes == ("It is green.", "which has It has sticky toes")
     assert report.notes == ()
+
+
+CUPL = {
+    "crane": ["A crane is a tall grey bird.", "It has long legs", "A  crane is a tall grey bird."],
+    "tree frog": ["Tree frogs are green\x1b[31m, and wet,"],
+}
+ZOO = ClassList(("crane", "tree frog"))
+
+
+def test_whole_sentences_are_imported_as_they_are():
+    bank, report = read(CUPL, ZOO, kind=PhraseKind.SENTENCE)[1:]
+    assert [texts.sentences for texts in bank.classes] == [
+        ("A crane is a tall grey bird.", "It has long legs"),
+        ("Tree frogs are green [31m, and wet,",),
+    ]
+    assert all(texts.attributes == () for texts in bank.classes)
+    notes = [(note.rule, note.class_id) for note in report.notes]
+    assert notes == [(Rule.UNNAMED, 0), (Rule.DUPLICATE, 0), (Rule.UNPRINTABLE, 1)]
+    assert [row.kind for row in report.counts] == [PhraseKind.SENTENCE]
+
+
+def test_whole_sentences_are_what_is_embedded_and_count_as_attributes():
+    bank = read(CUPL, ZOO, kind=PhraseKind.SENTENCE).bank
+    rows = [row for row in build_texts(ZOO, bank, load_domains()["general"]) if row.kind is TextKind.ATTRIBUTE]
+    assert [(row.class_id, row.text) for row in rows] == [
+        (0, "A crane is a tall grey bird."),
+        (0, "It has long legs"),
+        (1, "Tree frogs are green [31m, and wet,"),
+    ]
+    assert {row.source for row in rows} == {"published:zoo.json"}
+
+
+def test_lists_of_names_are_imported_as_the_kind_that_they_are():
+    document = {"crane": ["Grus_grus", "hoist", "crane"], "tree frog": ["tree toad"]}
+    synonyms = read(document, ZOO, kind=PhraseKind.SYNONYM).bank
+    assert [texts.synonyms for texts in synonyms.classes] == [("Grus grus", "hoist"), ("tree toad",)]
+    analogues = read(document, ZOO, kind=PhraseKind.ANALOGOUS_CLASS).bank
+    assert [texts.analogous_classes for texts in analogues.classes] == [("Grus grus", "hoist"), ("tree toad",)]
+    assert read(document, ZOO).bank.classes[1].attributes == ("tree toad",)
+    with pytest.raises(TextBankError, match="a key for every kind of text, and the kind synonym was given"):
+        read(CODER, kind=PhraseKind.SYNONYM)
+    with pytest.raises(TextBankError, match="one_to_one texts are about pairs"):
+        read(document, ZOO, kind=PhraseKind.ONE_TO_ONE)
+
+
+def test_a_file_without_class_list_names_the_option_that_is_missing():
+    with pytest.raises(TextBankError, match=r"no class list.*`--classes CONFIG`"):
+        read(VCD)
+
+
+def test_an_import_that_matches_nothing_is_an_error_that_shows_both_sides():
+    with pytest.raises(
+        TextBankError, match=r"no.*about a class of the list \('dog', ...\).*'crane' \(unknown\).*--alias"
+    ):
+        read({"crane": ["x"], "newt": ["y"]}, ClassList(("dog", "cat")))
+    with pytest.raises(TextBankError, match=r"no text of it is left \(1 blank, 1 not_text\)"):
+        read({"dog": ["", 3]}, ClassList(("dog",)))
+    with pytest.raises(TextBankError, match="it has none"):
+        read({"class_names": ["dog"]})
+
+
+def test_aliases_are_read_from_pairs_and_must_be_names_of_the_file():
+    assert parse_aliases(["sofa = couch", "a=b=c", "sofa=couch"]) == {"sofa": "couch", "a": "b=c"}
+    for wrong in ("sofa", "=couch", "sofa="):
+        with pytest.raises(TextBankError, match=r"--alias: expected old=new, found .*sofa=couch"):
+            parse_aliases([wrong])
+    with pytest.raises(TextBankError, match="'sofa' has two new names"):
+        parse_aliases(["sofa=couch", "sofa=settee"])
+    with pytest.raises(TextBankError, match=r"alias: the file has no name 'tod'\. Did you mean 'toad'"):
+        read(CODER, alias={"tod": "Tree_Frog"})
 
 
 WRONG = {

@@ -7,10 +7,8 @@ from hypothesis import strategies as st
 
 from coder_core.classes import ClassList, display_name
 from coder_core.errors import TextBankError
-from coder_core.texts.bank import ClassTexts, TextBank, empty_bank
-from coder_core.texts.bank_file import parse_text_bank
-from coder_core.texts.bank_writer import write_text_bank
-from coder_core.texts.phrases import Phrase, source_of, unique_phrases
+from coder_core.texts.bank import ClassTexts, Phrase, TextBank, empty_bank, source_of, unique_phrases
+from coder_core.texts.bank_file import parse_text_bank, write_text_bank
 
 YAML_SYNTAX = (
     "[a, b]",
@@ -62,7 +60,7 @@ LISTS = st.lists(PHRASES, max_size=3).map(tuple)
 def banks(draw, canonical=False):
     names = tuple(draw(st.lists(NAMES, min_size=1, max_size=5)))
     lists = LISTS.map(unique_phrases) if canonical else LISTS
-    texts = tuple(ClassTexts(draw(lists), draw(lists), draw(lists)) for _ in names)
+    texts = tuple(ClassTexts(draw(lists), draw(lists), draw(lists), draw(lists)) for _ in names)
     ids = st.integers(0, len(names) - 1)
     pairs = draw(st.dictionaries(st.tuples(ids, ids).filter(lambda pair: pair[0] != pair[1]), lists, max_size=3))
     kept = {pair: phrases for pair, phrases in pairs.items() if phrases or not canonical}

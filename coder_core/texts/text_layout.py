@@ -1,7 +1,7 @@
 """The layout: which columns of the embedding matrix speak of which class.
 
 A column is an index into `TextTable.unique_texts()`; a sentence that two classes share is one column used by both.
-`Segments` is the same knowledge in flat form (columns one class after the other, and where each class starts), which
+`Segments` is the same knowledge in flat form (columns class by class, and where each class starts), which
 vectorised code reads without a loop over classes.
 """
 
@@ -23,7 +23,7 @@ Columns = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Segments:
-    """Columns of all classes, class after class.
+    """Columns of all classes, class by class.
 
     Args:
         columns: `(entries,)` column indices; within a class in the order of the table.
@@ -61,7 +61,7 @@ class TextLayout:
     by_pair: Mapping[ClassPair, Columns]
 
     def columns(self, class_id: int, kinds: Collection[TextKind]) -> Columns:
-        """The columns of one class: kind after kind in the order given, each in the order of the table."""
+        """The columns of one class: kind by kind in the order given, each in the order of the table."""
         parts = [self.by_kind[kind] for kind in kinds]
         pieces = [part.columns[part.offsets[class_id] : part.offsets[class_id + 1]] for part in parts]
         return np.concatenate(pieces) if pieces else np.empty(0, dtype=np.int64)

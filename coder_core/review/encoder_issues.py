@@ -1,21 +1,31 @@
-"""Texts that mean the same to the encoder: for every text the nearest earlier one, block by block.
+"""What an encoder shows of texts: those it cannot read to the end, and those that mean the same to it.
 
-One answer per text keeps the result as small as the texts are, even where thousands are alike; blocks of cosines keep
-memory small, however many texts there are.
+For every text the nearest earlier one is looked for, block by block. One answer per text keeps the result as small as
+the texts are, even where thousands are alike; blocks of cosines keep memory small, however many texts there are.
 """
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from coder_core.classes import ClassList
 from coder_core.errors import TextBankError
-from coder_core.review.issues import IssueKind, TextIssue, issue_of
+from coder_core.review.issues import IssueKind, TextIssue
+from coder_core.texts.kinds import TextKind
 from coder_core.texts.sentences import Text, TextTable
-from coder_core.texts.slots import TextSlot
 
-__all__ = ["NEAR_DUPLICATE_SIMILARITY", "NearDuplicate", "find_near_duplicates", "nearest_earlier_texts"]
+__all__ = [
+    "NEAR_DUPLICATE_SIMILARITY",
+    "CountTokens",
+    "NearDuplicate",
+    "find_near_duplicates",
+    "find_too_long",
+    "nearest_earlier_texts",
+]
+
+CountTokens = Callable[[Sequence[str]], Sequence[int]]
+"""Texts -> how many tokens each would have if nothing were cut off, start and end tokens included."""
 
 NEAR_DUPLICATE_SIMILARITY = 0.97
 """Cosine from which two texts count as one. Measured on CLIP ViT-B/32 text features of class-name prompts: of the 1,000
@@ -24,6 +34,26 @@ ImageNet names only "crane"/"crane", "maillot"/"maillot", "Cardigan"/"cardigan" 
 
 ROWS, COLUMNS = 1_024, 4_096
 """Size of a block of cosines: 16 MB of float32."""
+
+
+def find_too_long(table: TextTable, *, count_tokens: CountTokens, context_length: int) -> list[TextIssue]:
+    """Find sentences that do not fit into the encoder's context.
+
+    Args:
+        table: The sentences.
+        count_tokens: Of the encoder's tokenizer, uncut; called once, with every distinct sentence.
+        context_length: Tokens that the encoder reads, 77 for CLIP.
+
+    Returns:
+        One row per such sentence and class, in the order of the table; `value` tells how many tokens it has.
+    """
+    texts = table.unique_texts()
+    tokens_of = dict(zip(texts, count_tokens(texts), strict=True)) if texts else {}
+    return [
+        TextIssue(IssueKind.TOO_LONG, *_place(row), text=row.text, value=float(tokens_of[row.text]))
+        for row in table
+        if tokens_of[row.text] > context_length
+    ]
 
 
 class NearDuplicate(NamedTuple):
@@ -65,7 +95,6 @@ def nearest_earlier_texts(
 
 def find_near_duplicates(
     table: TextTable,
-    classes: ClassList,
     embeddings: Float[np.ndarray, "texts dim"],
     *,
     threshold: float = NEAR_DUPLICATE_SIMILARITY,
@@ -74,7 +103,6 @@ def find_near_duplicates(
 
     Args:
         table: The sentences.
-        classes: Their class list.
         embeddings: One L2-normalised row per `table.unique_texts()`.
         threshold: Smallest cosine that counts.
 
@@ -89,14 +117,24 @@ def find_near_duplicates(
         first_row.setdefault(row.text, row)
     rows = list(first_row.values())
     if len(rows) != len(embeddings):
-        raise TextBankError(
-            f"{len(embeddings)} embeddings for {len(rows)} distinct texts.",
-            "text embeddings",
-            "Embed `table.unique_texts()`, in its order.",
+        problem = f"{len(embeddings)} embeddings for {len(rows)} distinct texts."
+        raise TextBankError(problem, "text embeddings", "Embed `table.unique_texts()`, in its order.")
+    pairs = sorted(nearest_earlier_texts(embeddings, threshold=threshold), key=lambda pair: -pair.similarity)
+    return [
+        TextIssue(
+            IssueKind.NEAR_DUPLICATE,
+            *_place(rows[pair.text]),
+            text=rows[pair.text].text,
+            other_class_id=rows[pair.earlier].class_id,
+            other_text=rows[pair.earlier].text,
+            value=pair.similarity,
         )
-    found = nearest_earlier_texts(embeddings, threshold=threshold)
-    found.sort(key=lambda pair: -pair.similarity)
-    return [_as_issue(rows[pair.text], rows[pair.earlier], pair.similarity, classes) for pair in found]
+        for pair in pairs
+    ]
+
+
+def _place(row: Text) -> tuple[TextKind, int, int | None]:
+    return row.kind, row.class_id, row.rival_id
 
 
 def _nearest_before(
@@ -116,15 +154,3 @@ def _nearest_before(
         best[is_nearer] = similarity[is_nearer]
         position[is_nearer] = first + nearest[is_nearer]
     return best, position
-
-
-def _as_issue(row: Text, earlier: Text, similarity: float, classes: ClassList) -> TextIssue:
-    return issue_of(
-        IssueKind.NEAR_DUPLICATE,
-        TextSlot(row.kind, row.class_id, row.rival_id),
-        classes.names,
-        text=row.text,
-        other_class_id=earlier.class_id,
-        other_text=earlier.text,
-        value=similarity,
-    )

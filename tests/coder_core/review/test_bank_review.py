@@ -11,17 +11,13 @@ from hypothesis import strategies as st
 
 from coder_core.classes import ClassList
 from coder_core.errors import TextBankError
-from coder_core.review.checks import EncoderView, review_bank
-from coder_core.review.counts import count_phrases, find_empty_classes
-from coder_core.review.issues import ISSUES, IssueKind
+from coder_core.review.bank_review import EncoderView, count_phrases, find_empty_classes, review_bank
+from coder_core.review.encoder_issues import COLUMNS, ROWS, find_near_duplicates, find_too_long, nearest_earlier_texts
+from coder_core.review.issues import ISSUES, IssueKind, find_duplicates, find_shared
 from coder_core.review.leaks import find_leaks
-from coder_core.review.lengths import find_too_long
-from coder_core.review.near_duplicates import COLUMNS, ROWS, find_near_duplicates, nearest_earlier_texts
-from coder_core.review.repeats import find_duplicates, find_shared
-from coder_core.texts.bank import ClassTexts, TextBank, empty_bank
+from coder_core.texts.bank import ClassTexts, Phrase, TextBank, empty_bank
 from coder_core.texts.domains import load_domains
 from coder_core.texts.kinds import TextKind
-from coder_core.texts.phrases import Phrase
 from coder_core.texts.sentences import build_texts
 
 NAMES = ("shark", "great white shark", "tench", "crane", "crane", "sea-lion", "glass", "C++")
@@ -45,15 +41,15 @@ def test_every_issue_is_explained():
 
 def test_phrases_are_counted_by_kind_rival_and_person():
     texts = {3: ClassTexts((Phrase("a", "human"), "b"), ("c",), ("d", Phrase("e", "human"), "f"))}
-    counts = count_phrases(bank(texts, {(3, 0): ("x", Phrase("y", "human")), (3, 1): (), (0, 3): ("z",)}), CLASSES)
-    assert counts[3] == (3, "crane", 2, 1, 3, 2, 1, 3)
-    assert counts[0] == (0, "shark", 0, 0, 0, 1, 1, 0)
+    counts = count_phrases(bank(texts, {(3, 0): ("x", Phrase("y", "human")), (3, 1): (), (0, 3): ("z",)}))
+    assert counts[3] == (3, 2, 0, 1, 3, 2, 1, 3)
+    assert counts[0] == (0, 0, 0, 0, 0, 1, 1, 0)
     assert len(counts) == len(CLASSES)
 
 
 def test_a_class_without_descriptive_phrases_is_empty():
     texts = {0: ClassTexts(("a",)), 1: ClassTexts((), ("b",)), 2: ClassTexts((), (), ("synonym",))}
-    assert [row.class_id for row in find_empty_classes(bank(texts), CLASSES)] == [2, 3, 4, 5, 6, 7]
+    assert [row.class_id for row in find_empty_classes(bank(texts))] == [2, 3, 4, 5, 6, 7]
 
 
 def test_the_longest_name_is_the_one_that_is_named():
@@ -103,9 +99,7 @@ def test_leaks_agree_with_a_scan_by_regular_expressions(names, data):
 def test_repeated_phrases_are_found_once_within_their_class_or_pair():
     texts = {0: ClassTexts(("a  Tail", "fins", "A tail"), ("fins",)), 1: ClassTexts(("fins",), (), ("a tail ",))}
     pairs = {(0, 1): ("grey", "Grey"), (0, 2): ("grey",)}
-    found = [
-        (row.class_id, row.kind.value, row.text, row.value) for row in find_duplicates(bank(texts, pairs), CLASSES)
-    ]
+    found = [(row.class_id, row.kind.value, row.text, row.value) for row in find_duplicates(bank(texts, pairs))]
     assert found == [
         (0, "attribute", "a  Tail", 2.0),
         (0, "attribute", "fins", 2.0),
@@ -119,7 +113,7 @@ def test_attributes_that_several_classes_have_are_shared():
         1: ClassTexts(("fins ",)),
         2: ClassTexts(("fins",), ("a neck",)),
     }
-    found = [(row.class_id, row.text, row.other_class_id, row.value) for row in find_shared(bank(texts), CLASSES)]
+    found = [(row.class_id, row.text, row.other_class_id, row.value) for row in find_shared(bank(texts))]
     assert found == [(1, "fins ", 2, 3.0), (2, "fins", 1, 3.0), (4, "Fins", 1, 3.0)]
 
 
@@ -132,10 +126,10 @@ def test_sentences_longer_than_the_context_are_found_by_the_encoders_own_count()
         asked.append(len(sentences))
         return [len(sentence.split()) + 2 for sentence in sentences]
 
-    rows = find_too_long(table, CLASSES, count_tokens=count_tokens, context_length=77)
+    rows = find_too_long(table, count_tokens=count_tokens, context_length=77)
     assert [(row.class_id, row.kind, row.value) for row in rows] == [(0, TextKind.ATTRIBUTE, 85.0)]
     assert asked == [len(table.unique_texts())]
-    exact = find_too_long(table, CLASSES, count_tokens=count_tokens, context_length=85)
+    exact = find_too_long(table, count_tokens=count_tokens, context_length=85)
     assert exact == []
 
 
@@ -175,12 +169,12 @@ def test_near_duplicates_name_both_texts_and_their_classes():
     grey, gray, golden = (sentences.index(next(s for s in sentences if word in s)) for word in ("grey", "gray", "gold"))
     embeddings[gray] = embeddings[grey]
     embeddings[golden] = embeddings[grey] * np.float32(0.9) + embeddings[0] * np.float32(0.43)
-    rows = find_near_duplicates(table, CLASSES, embeddings, threshold=0.85)
+    rows = find_near_duplicates(table, embeddings, threshold=0.85)
     assert [(row.class_id, row.other_class_id) for row in rows] == [(0, 0), (2, 0)]
     assert rows[0].text == "shark which has gray skin"
     assert rows[0].other_text == "shark which has grey skin"
     with pytest.raises(TextBankError, match="3 embeddings for"):
-        find_near_duplicates(table, CLASSES, embeddings[:3])
+        find_near_duplicates(table, embeddings[:3])
 
 
 def test_a_review_has_every_kind_the_gravest_first():

@@ -9,8 +9,8 @@ from coder_core.classes import ClassList
 from coder_core.texts.bank import ClassTexts, TextBank
 from coder_core.texts.domains import load_domains
 from coder_core.texts.kinds import DESCRIPTIVE_KINDS, NAMING_KINDS, TextKind
-from coder_core.texts.layout import build_layout
 from coder_core.texts.sentences import build_texts
+from coder_core.texts.text_layout import build_layout
 
 CLASSES = ClassList(("crane", "goose", "crane"))
 BANK = TextBank(
@@ -69,7 +69,7 @@ def test_pairs_have_columns_of_their_own():
 
 def test_texts_and_classes_import_without_torch():
     """The command line lists texts and classes without the four seconds that torch takes to load."""
-    modules = ["classes", "texts.bank_file", "texts.layout", "texts.sentences"]
+    modules = ["classes", "texts.bank_file", "texts.text_layout", "texts.sentences"]
     program = "".join(f"import coder_core.{module}\n" for module in modules)
     program += "import sys\nprint('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -8,13 +8,19 @@ from hypothesis import strategies as st
 
 from coder_core.classes import ClassList
 from coder_core.errors import InputError
-from coder_core.review.cells import CELL_WIDTH, align, visible
-from coder_core.review.checks import review_bank
-from coder_core.review.import_summary import render_import_report
-from coder_core.review.summary import find_class_ids, render_bank, render_class, render_issue
-from coder_core.texts.bank import ClassTexts, TextBank
-from coder_core.texts.phrases import Phrase
-from coder_core.texts.published.reading import read_published_texts
+from coder_core.review.bank_review import review_bank
+from coder_core.review.terminal_text import (
+    CELL_WIDTH,
+    align,
+    find_class_ids,
+    render_bank,
+    render_class,
+    render_import_report,
+    render_issue,
+    visible,
+)
+from coder_core.texts.bank import ClassTexts, Phrase, TextBank
+from coder_core.texts.published.published_texts import read_published_texts
 
 CLASSES = ClassList(("crane", "Heron", "crane"))
 BANK = TextBank(
@@ -31,7 +37,8 @@ REVIEW = review_bank(BANK, CLASSES)
 def test_a_class_is_shown_with_its_phrases_their_sources_and_its_issues():
     assert render_class(0, CLASSES, BANK, REVIEW) == (
         "crane (id 0)\n"
-        "  2 attributes, 1 analogous classes, 1 synonyms, 1 one-to-one phrases against 1 rivals; 1 by a person\n"
+        "  2 attributes, 0 sentences, 1 analogous classes, 1 synonyms, 1 one-to-one phrases against 1 rivals;"
+        " 1 by a person\n"
         "\nattributes\n  1  a long neck  llm:m\n  2  mine         human\n"
         "\nanalogous classes\n  1  Heron  file\n"
         "\nsynonyms\n  1  Grus  wordnet\n"
@@ -89,7 +96,7 @@ def test_hostile_text_does_not_reach_the_terminal():
     }
     report = read_published_texts(json.dumps(document), place=HOSTILE).report
     shown = [render_class(0, classes, bank, review), render_bank(classes, bank, review), render_import_report(report)]
-    for text in [*shown, *map(render_issue, review.issues)]:
+    for text in [*shown, *(render_issue(issue, classes) for issue in review.issues)]:
         assert all(char.isprintable() for char in text.replace("\n", ""))
         assert max(map(len, text.splitlines())) < 4 * CELL_WIDTH
 
