@@ -59,7 +59,7 @@ _LINE_WIDTH = 2**30
 """Never fold a line: a folded phrase is hard to edit."""
 
 
-def parse_text_bank(content: str | bytes, *, place: str, classes: ClassList) -> TextBank:
+def parse_text_bank(content: str | bytes, *, place: str, classes: ClassList, is_trusted: bool = False) -> TextBank:
     """Read a bank and bring it into the order of a class list.
 
     Class names match exactly, or after `normalise_name` (case, `_`, `-`, white space). Phrases of one class and kind
@@ -69,6 +69,7 @@ def parse_text_bank(content: str | bytes, *, place: str, classes: ClassList) -> 
         content: The file's content, YAML or JSON.
         place: The file's name, for error messages.
         classes: The class list that the bank must cover.
+        is_trusted: Whether `write_text_bank` made it, for a store say: then it may be of any size.
 
     Returns:
         The bank, one entry per class in label order.
@@ -76,7 +77,7 @@ def parse_text_bank(content: str | bytes, *, place: str, classes: ClassList) -> 
     Raises:
         TextBankError: One clear error with the place inside the file, the value found and the remedy.
     """
-    file = read_records(content, place, BankFile)
+    file = read_records(content, place, BankFile, is_trusted=is_trusted)
     positions, superfluous = _match_entries(file.classes, place, classes)
     entries = [file.classes[positions[class_id]] for class_id in range(len(classes))]
     if not file.partial:

@@ -147,18 +147,19 @@ _PARTS: Mapping[type[_Record], tuple[type[_Record], ...]] = {
 """The mappings that a file is made of."""
 
 
-def read_records(content: str | bytes, place: str, model: type[_File]) -> _File:
+def read_records(content: str | bytes, place: str, model: type[_File], *, is_trusted: bool = False) -> _File:
     """Parse a file and check its shape.
 
     Args:
         content: YAML or JSON.
         place: The file's name.
         model: Which file it is to be.
+        is_trusted: Whether this project wrote it: then it may be of any size.
 
     Raises:
         TextBankError: Not YAML or JSON, an unknown or repeated key, a missing one, a wrong type or a blank phrase.
     """
-    document = read_markup(content, place)
+    document = read_markup(content, place, is_trusted=is_trusted)
     (format_name,) = model.model_fields["format"].annotation.__args__  # type: ignore[union-attr]
     if not isinstance(document, dict):
         raise TextBankError(

@@ -8,9 +8,10 @@ a bank would vanish without a word, and follows aliases of aliases into gigabyte
 import codecs
 import json
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -29,6 +30,15 @@ MAX_TEXT = 100_000
 MAX_NUMBER = 100
 """Characters of one number: Python takes quadratic time for its digits."""
 
+
+class _Limits(NamedTuple):
+    size: int
+    values: int
+    text: int
+
+
+_STRICT = _Limits(MAX_BYTES, MAX_VALUES, MAX_TEXT)
+_NONE = _Limits(sys.maxsize, sys.maxsize, sys.maxsize)
 _REASON_WIDTH = 200
 _NUMBER_SIGNS = "0123456789+-._:"
 _MERGE = "tag:yaml.org,2002:merge"
@@ -39,12 +49,13 @@ _JSON_TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]|[^\s,:\[\]{}"]+
 """A string, closed or not; a bracket; a number or word."""
 
 
-def read_markup(content: str | bytes, place: str) -> Any:
+def read_markup(content: str | bytes, place: str, *, is_trusted: bool = False) -> Any:
     """Read YAML or JSON.
 
     Args:
         content: The file's content, UTF-8 where it is bytes; a byte order mark is ignored.
         place: The file's name, for error messages.
+        is_trusted: Whether this project wrote it: then it may have any size, any number of values and any text.
 
     Returns:
         Mappings, lists and scalars; None for an empty file. What an alias repeats is one object at several places.
@@ -52,9 +63,10 @@ def read_markup(content: str | bytes, place: str) -> Any:
     Raises:
         TextBankError: Neither YAML nor JSON, not UTF-8, a key given twice, or beyond a limit of this module.
     """
-    text = _decode(content, place).removeprefix("\ufeff")
+    limits = _NONE if is_trusted else _STRICT
+    text = _decode(content, place, limits).removeprefix("\ufeff")
     try:
-        return _parse_json(text) if text.lstrip().startswith("{") else _YamlBuilder(text).build()
+        return _parse_json(text, limits) if text.lstrip().startswith("{") else _YamlBuilder(text, limits).build()
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise TextBankError(
@@ -64,9 +76,9 @@ def read_markup(content: str | bytes, place: str) -> Any:
         ) from error
 
 
-def _decode(content: str | bytes, place: str) -> str:
-    if len(content) > MAX_BYTES:
-        problem = f"the file has {len(content):,} bytes, at most {MAX_BYTES:,} are read."
+def _decode(content: str | bytes, place: str, limits: _Limits) -> str:
+    if len(content) > limits.size:
+        problem = f"the file has {len(content):,} bytes, at most {limits.size:,} are read."
         raise TextBankError(problem, place, "Leave out what is not needed.")
     if isinstance(content, str):
         return content
@@ -78,38 +90,43 @@ def _decode(content: str | bytes, place: str) -> str:
         raise TextBankError(problem, place, "Save it as UTF-8.") from error
 
 
-def _parse_json(text: str) -> Any:
+def _parse_json(text: str, limits: _Limits) -> Any:
     try:
-        _check_json(text)
+        _check_json(text, limits)
         return json.loads(
             text, object_pairs_hook=_mapping_of, parse_int=_number_parser(int), parse_float=_number_parser(float)
         )
     except ValueError as error:
         try:
-            return _YamlBuilder(text).build()  # YAML's own `{a: b}` starts like JSON, and has limits of its own
+            return _YamlBuilder(text, limits).build()  # YAML's own `{a: b}` starts like JSON, and has limits of its own
         except yaml.YAMLError:
             raise error from None
 
 
-def _check_json(text: str) -> None:
+def _check_json(text: str, limits: _Limits) -> None:
     """Count depth and values before they are built."""
     depth = values = 0
     for match in _JSON_TOKEN.finditer(text):
         sign = text[match.start()]
         depth += (sign in "[{") - (sign in "]}")
         values += sign not in "]}"
-        _check_limits(depth, values)
-        if sign == '"' and match.end() - match.start() > MAX_TEXT:
-            raise ValueError(f"a text of {match.end() - match.start():,} characters, at most {MAX_TEXT:,} are read")
+        _check_counts(depth, values, limits)
+        if sign == '"':
+            _check_text(match.end() - match.start(), limits)
         if depth < 0:
             return  # no JSON; the parser says why
 
 
-def _check_limits(depth: int, values: int) -> None:
+def _check_counts(depth: int, values: int, limits: _Limits) -> None:
     if depth > MAX_DEPTH:
         raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
-    if values > MAX_VALUES:
-        raise ValueError(f"more than {MAX_VALUES:,} values")
+    if values > limits.values:
+        raise ValueError(f"more than {limits.values:,} values")
+
+
+def _check_text(length: int, limits: _Limits) -> None:
+    if length > limits.text:
+        raise ValueError(f"a text of {length:,} characters, at most {limits.text:,} are read")
 
 
 def _number_parser(parse: Callable[[str], int | float]) -> Callable[[str], int | float]:
@@ -180,8 +197,8 @@ class _Collection:
 class _YamlBuilder:
     """Makes plain values of the events of one YAML document, and counts them."""
 
-    def __init__(self, text: str) -> None:
-        self._loader = _Loader(text)
+    def __init__(self, text: str, limits: _Limits) -> None:
+        self._loader, self._limits = _Loader(text), limits
         self._open = [_Collection([], None, 0)]
         self._anchored: dict[str, tuple[Any, int]] = {}
         self._values = 0
@@ -239,7 +256,7 @@ class _YamlBuilder:
 
     def _count(self, values: int) -> None:
         self._values += values
-        _check_limits(len(self._open) - 1, self._values)
+        _check_counts(len(self._open) - 1, self._values, self._limits)
 
     def _tag_of(self, event: yaml.ScalarEvent) -> str:
         if event.tag is not None and event.tag != "!":
@@ -251,8 +268,7 @@ class _YamlBuilder:
         return str(self._loader.resolve(yaml.ScalarNode, event.value, event.implicit))
 
     def _scalar(self, tag: str, event: yaml.ScalarEvent) -> Any:
-        if len(event.value) > MAX_TEXT:
-            raise ValueError(f"a text of {len(event.value):,} characters, at most {MAX_TEXT:,} are read")
+        _check_text(len(event.value), self._limits)
         if tag == _TEXT_TAG:
             return event.value
         if len(event.value) > MAX_NUMBER:

@@ -9,6 +9,7 @@ from coder_core.classes import ClassList, display_name
 from coder_core.errors import TextBankError
 from coder_core.texts.bank import ClassTexts, Phrase, TextBank, empty_bank, source_of, unique_phrases
 from coder_core.texts.bank_file import parse_text_bank, write_text_bank
+from coder_core.texts.markup import MAX_TEXT
 
 YAML_SYNTAX = (
     "[a, b]",
@@ -166,3 +167,11 @@ def test_partial_lifts_the_rule_of_all_or_none_and_nothing_else():
         parse(text.replace("partial: true, ", ""), ClassList(("a", "b")))
     with pytest.raises(TextBankError, match="have no entry: 'c'"):
         parse(text, ClassList(("a", "b", "c")))
+
+
+def test_a_bank_of_any_size_is_read_back_where_it_is_our_own():
+    classes, bank = ClassList(("a",)), TextBank((ClassTexts(("x" * (MAX_TEXT + 1),)),))
+    text = write_text_bank(bank, classes)
+    with pytest.raises(TextBankError, match="a text of 100,001 characters"):
+        parse(text, classes)
+    assert parse_text_bank(text, place="bank.yaml", classes=classes, is_trusted=True) == bank

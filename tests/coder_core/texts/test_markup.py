@@ -130,6 +130,13 @@ def test_long_digits_are_a_text_where_they_are_quoted():
     }
 
 
+def test_a_file_of_our_own_may_have_any_size():
+    text = "[" + "0," * MAX_VALUES + "'" + "x" * MAX_BYTES + "']"
+    assert len(read_markup(text, "f", is_trusted=True)) == MAX_VALUES + 1
+    with pytest.raises(TextBankError, match="deeper"):
+        read_markup("a: " + "[" * MAX_DEPTH + "]" * MAX_DEPTH, "f", is_trusted=True)
+
+
 LAUGHS = "a: &a0 [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"b{level}: &a{level + 1} [{','.join([f'*a{level}'] * 9)}]\n" for level in range(9)
 )
