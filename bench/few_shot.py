@@ -9,13 +9,13 @@ import time
 from itertools import product
 
 import torch
+from coder_core.few_shot.cache import Cache
+from coder_core.few_shot.metric import fit_metric
 from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
-from coder_core.few_shot.cache import Cache
 from coder_core.few_shot.examples import Support, Validation
 from coder_core.few_shot.fitting import Fitted, ZeroShot
-from coder_core.few_shot.metric import fit_metric
 
 CLASSES, SHOTS, VALIDATION, TEXTS, DIM = 47, 16, 1_128, 8_505, 512
 WEIGHTS = tuple(0.05 * (step + 1) for step in range(500))

@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from coder_core.few_shot.protocol import build_pool, select_methods
+from coder_core.few_shot.registry import FEW_SHOT_METHODS, plan_methods
 
 from coder_core.evaluation.labels import LabelTable
 from coder_core.few_shot.draws import draw_examples
 from coder_core.few_shot.fitting import ZeroShot
-from coder_core.few_shot.protocol import build_pool, select_methods
-from coder_core.few_shot.registry import FEW_SHOT_METHODS, plan_methods
 
 DATASETS = ("dtd", "caltech101", "oxford_pets")
 SHOTS = (1, 2, 4, 8, 16)

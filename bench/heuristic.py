@@ -25,7 +25,7 @@ from torch import Tensor
 
 from coder_core.coder.heuristic import fold_classifier, heuristic_logits
 from coder_core.texts.kinds import DESCRIPTIVE_KINDS, NAMING_KINDS, TextKind
-from coder_core.texts.layout import Segments, TextLayout
+from coder_core.texts.text_layout import Segments, TextLayout
 
 MORE_TEXTS = 4
 """How many times as many texts the second memory measurement takes."""

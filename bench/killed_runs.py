@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from coder_core.storage.results import ResultTables
+from coder_core.storage.warehouse import Warehouse
 
 from bench.run_processes import StartedRun
 from bench.scenes import Scene, Undisturbed
@@ -19,9 +21,7 @@ from bench.store_identity import (
     read_content,
     read_ledgers,
 )
-from coder_core.storage.results import ResultTables
 from coder_core.storage.store import Store
-from coder_core.storage.warehouse import Warehouse
 
 _FINISHED = re.compile(r"Task run '([^']+)' - Finished in state")
 

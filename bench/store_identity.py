@@ -9,15 +9,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-
 from coder_core.storage.care.verifying import verify_store
 from coder_core.storage.columns import RUN_ID, RUNS, TABLES
+from coder_core.storage.results import ResultTables
+from coder_core.storage.warehouse import Warehouse
+
 from coder_core.storage.ledger import Ledger
 from coder_core.storage.manifest import FOLDER, load_manifest
-from coder_core.storage.results import ResultTables
 from coder_core.storage.store import Store
 from coder_core.storage.tables import read_parquet
-from coder_core.storage.warehouse import Warehouse
 
 NOT_COMPARED: Mapping[str, frozenset[str]] = {
     RUNS: frozenset(

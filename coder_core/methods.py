@@ -18,7 +18,7 @@ from coder_core.coder.heuristic import fold_classifier
 from coder_core.coder.second_round import build_second_round
 from coder_core.coder.variants import build_euclidean, build_mahalanobis, build_shrunk, build_softmax, build_top_m
 from coder_core.method_texts import kinds_of_method
-from coder_core.texts.layout import TextLayout
+from coder_core.texts.text_layout import TextLayout
 
 __all__ = ["METHODS", "VARIANTS", "Builder", "build_classifier"]
 

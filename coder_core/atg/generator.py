@@ -21,9 +21,8 @@ from coder_core.llm.faults import Fault, Problem
 from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.llm.pricing import count_message_tokens, find_price, load_prices
 from coder_core.spec_base import Spec
-from coder_core.texts.bank import ClassPair, ClassTexts, TextBank
+from coder_core.texts.bank import ClassPair, ClassTexts, Phrase, TextBank
 from coder_core.texts.kinds import TextKind
-from coder_core.texts.phrases import Phrase
 
 __all__ = ["CostEstimate", "Generated", "estimate_generation", "generate_phrases"]
 

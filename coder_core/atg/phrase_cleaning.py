@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from coder_core.atg.answer_formats import bare_text
 from coder_core.atg.names import is_same_name
 from coder_core.atg.reasoning import is_soliloquy
+from coder_core.texts.bank import unique_phrases
 from coder_core.texts.kinds import TextKind
-from coder_core.texts.phrases import unique_phrases
 
 __all__ = ["MAX_ITEMS", "MAX_NAME_WORDS", "MAX_PHRASE_CHARACTERS", "NAME_KINDS", "fit_phrases", "visible_text"]
 

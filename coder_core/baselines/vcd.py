@@ -7,7 +7,7 @@ from torch import Tensor
 from coder_core.coder.classifier import LOGIT_SCALE, LinearClassifier
 from coder_core.coder.vectors import check_text_embeddings, segment_sums
 from coder_core.texts.kinds import TextKind
-from coder_core.texts.layout import TextLayout
+from coder_core.texts.text_layout import TextLayout
 
 __all__ = ["build_vcd"]
 

@@ -24,7 +24,7 @@ from coder_core.coder.vectors import check_text_embeddings
 from coder_core.errors import ConfigError
 from coder_core.loops import each
 from coder_core.texts.kinds import DESCRIPTIVE_KINDS, NAMING_KINDS, TextKind
-from coder_core.texts.layout import TextLayout
+from coder_core.texts.text_layout import TextLayout
 
 __all__ = ["Contribution", "Explanation", "explain_coder", "explain_means", "explain_rerank"]
 

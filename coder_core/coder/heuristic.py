@@ -26,7 +26,7 @@ from coder_core.coder.storable import Storable
 from coder_core.coder.vectors import check_text_embeddings, repeatable, segment_sums
 from coder_core.loops import each
 from coder_core.texts.kinds import DESCRIPTIVE_KINDS, NAMING_KINDS
-from coder_core.texts.layout import TextLayout
+from coder_core.texts.text_layout import TextLayout
 
 __all__ = ["FoldedClassifier", "fold_classifier", "heuristic_logits"]
 

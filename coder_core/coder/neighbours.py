@@ -21,7 +21,7 @@ from coder_core.coder.classifier import LOGIT_SCALE, ClassifierShape
 from coder_core.coder.storable import Storable
 from coder_core.coder.vectors import repeatable
 from coder_core.loops import each
-from coder_core.texts.layout import Segments
+from coder_core.texts.text_layout import Segments
 
 __all__ = ["NeighbourClassifier", "Pooling", "find_bad_columns", "pad_columns", "similarities_of"]
 

@@ -27,7 +27,7 @@ from coder_core.coder.pairs import CANDIDATES, candidate_keys, pair_keys
 from coder_core.coder.storable import Storable
 from coder_core.coder.vectors import check_text_embeddings, repeatable
 from coder_core.loops import each
-from coder_core.texts.layout import Columns, TextLayout
+from coder_core.texts.text_layout import Columns, TextLayout
 
 __all__ = ["FoldedPairs", "Reranked", "fold_pairs", "rerank"]
 

@@ -16,7 +16,7 @@ from coder_core.coder.neighbours import NeighbourClassifier, Pooling, pad_column
 from coder_core.coder.vectors import check_text_embeddings
 from coder_core.errors import ConfigError
 from coder_core.texts.kinds import DESCRIPTIVE_KINDS, NAMING_KINDS
-from coder_core.texts.layout import TextLayout
+from coder_core.texts.text_layout import TextLayout
 
 __all__ = ["build_euclidean", "build_mahalanobis", "build_shrunk", "build_softmax", "build_top_m"]
 

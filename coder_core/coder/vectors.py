@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from coder_core.errors import FeatureFileError
-from coder_core.texts.layout import Segments, TextLayout
+from coder_core.texts.text_layout import Segments, TextLayout
 
 __all__ = ["check_text_embeddings", "coder_matrix", "normalise", "repeatable", "segment_sums"]
 

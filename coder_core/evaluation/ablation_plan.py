@@ -14,7 +14,7 @@ from jaxtyping import Bool
 from coder_core.errors import ConfigError
 from coder_core.loops import each
 from coder_core.texts.kinds import DESCRIPTIVE_KINDS, TextKind
-from coder_core.texts.layout import Segments, TextLayout
+from coder_core.texts.text_layout import Segments, TextLayout
 
 __all__ = ["DRAWS", "KIND_STEPS", "TEXTS_PER_CLASS", "AblationSetting", "plan_ablation", "sample_layout"]
 

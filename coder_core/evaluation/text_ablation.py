@@ -26,7 +26,7 @@ from coder_core.evaluation.predictions import STORED_CLASSES
 from coder_core.loops import each
 from coder_core.results.schema import AblationRow
 from coder_core.texts.kinds import DESCRIPTIVE_KINDS, TextKind
-from coder_core.texts.layout import TextLayout
+from coder_core.texts.text_layout import TextLayout
 
 __all__ = ["ImageChunk", "ablate"]
 

@@ -17,8 +17,7 @@ from jaxtyping import Float, Int
 
 from coder_core.class_source.reading import SETTLE_SECONDS, read_class_source
 from coder_core.classes import ClassList
-from coder_core.demo.images import flag_designs_hash, flag_names, render_flags
-from coder_core.demo.render import RENDERER_VERSION
+from coder_core.demo.flag_images import RENDERER_VERSION, flag_designs_hash, flag_names, render_flags
 from coder_core.fingerprint import key_of
 from coder_core.images.features_file import load_features
 from coder_core.images.listing import FolderListing, list_folder

@@ -30,8 +30,8 @@ from coder_core.steps.predictions import COLUMNS, predictions_from_arrow
 from coder_core.steps.text_embeddings import read_text_embeddings
 from coder_core.steps.texts import read_text_table
 from coder_core.texts.kinds import TextKind
-from coder_core.texts.layout import TextLayout, build_layout
 from coder_core.texts.sentences import TextTable
+from coder_core.texts.text_layout import TextLayout, build_layout
 
 EXPLAINABLE = ("clip", "vcd", "coder", RERANK)
 """Methods whose score is a sum over texts with weights that add up to nothing between two classes."""

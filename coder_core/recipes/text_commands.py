@@ -17,9 +17,8 @@ from coder_core.locations import open_location
 from coder_core.pipeline.artifact_types import ClassesArtifact
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.runner import InlineRunner
-from coder_core.review.checks import EncoderView, review_bank
-from coder_core.review.import_summary import render_import_report
-from coder_core.review.summary import find_class_ids, render_bank, render_class
+from coder_core.review.bank_review import EncoderView, review_bank
+from coder_core.review.terminal_text import find_class_ids, render_bank, render_class, render_import_report
 from coder_core.specs import EvalSpec, Runtime
 from coder_core.steps.dataset import ListClasses
 from coder_core.steps.text_bank import AssembleBank, domain_of, read_bank
@@ -27,12 +26,11 @@ from coder_core.steps.text_generation import GenerateTexts, PlanGeneration, esti
 from coder_core.storage.inputs import read_input
 from coder_core.storage.output_file import write_file
 from coder_core.texts.bank import TextBank
-from coder_core.texts.bank_file import parse_text_bank
-from coder_core.texts.bank_writer import write_text_bank
+from coder_core.texts.bank_file import parse_text_bank, write_text_bank
 from coder_core.texts.edits import edits_between
 from coder_core.texts.edits_file import write_text_edits
 from coder_core.texts.kinds import TextKind
-from coder_core.texts.published.reading import read_published_texts
+from coder_core.texts.published.published_texts import read_published_texts
 from coder_core.texts.sentences import build_texts
 
 

@@ -60,7 +60,7 @@ class AblateTexts(ArtifactStep[AblationArtifact]):
         """Score every subset."""
         from coder_core.evaluation.text_ablation import ablate
         from coder_core.results.arrow_rows import rows_to_arrow
-        from coder_core.texts.layout import build_layout
+        from coder_core.texts.text_layout import build_layout
 
         table = self._read_texts(context)
         rows = ablate(

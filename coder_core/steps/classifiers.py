@@ -47,7 +47,7 @@ class BuildClassifier(ArtifactStep[ClassifierArtifact]):
         import torch
 
         from coder_core.methods import build_classifier
-        from coder_core.texts.layout import build_layout
+        from coder_core.texts.text_layout import build_layout
 
         layout = build_layout(read_text_table(context, self.texts))
         vectors = torch.from_numpy(read_text_embeddings(context, self.text_embeddings, self.encoder))
@@ -79,7 +79,7 @@ class BuildRerank(ArtifactStep[ClassifierArtifact]):
 
         from coder_core.classifiers import RerankClassifier
         from coder_core.coder.reranking import fold_pairs
-        from coder_core.texts.layout import build_layout
+        from coder_core.texts.text_layout import build_layout
 
         layout = build_layout(read_text_table(context, self.texts))
         vectors = torch.from_numpy(read_text_embeddings(context, self.text_embeddings, self.encoder))

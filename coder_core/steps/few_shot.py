@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from coder_core.few_shot.draws import Draw
     from coder_core.few_shot.fitting import Selected
     from coder_core.few_shot.pool import Pool
-    from coder_core.texts.layout import TextLayout
+    from coder_core.texts.text_layout import TextLayout
 
 VIEWS_VERSION = 1
 """Goes up when `images.augmentation` makes other views."""
@@ -198,7 +198,7 @@ def _select(context: Context, step: FitFewShot, pool: _ReadPool) -> "dict[str, S
     from coder_core.few_shot.draws import draw_examples
     from coder_core.few_shot.few_shot_methods import plan_methods
     from coder_core.few_shot.pool import select_methods
-    from coder_core.texts.layout import build_layout
+    from coder_core.texts.text_layout import build_layout
 
     draw = draw_examples(
         pool.pool.label_ids,

@@ -24,12 +24,10 @@ from coder_core.specs import TextsSpec
 from coder_core.steps.dataset import read_classes
 from coder_core.storage.inputs import read_input
 from coder_core.texts.bank import ClassPair, TextBank, empty_bank
-from coder_core.texts.bank_file import parse_text_bank
-from coder_core.texts.bank_writer import write_text_bank
+from coder_core.texts.bank_file import parse_text_bank, write_text_bank
 from coder_core.texts.domains import Domain, fill, find_domain, load_domains
-from coder_core.texts.edits import TextEdits
+from coder_core.texts.edits import TextEdits, merge_banks
 from coder_core.texts.edits_file import parse_text_edits
-from coder_core.texts.merging import merge_banks
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from coder_core.storage.columns import TABLES
+from coder_core.storage.results import ResultTables
 
 from bench.store_identity import (
     StoreContent,
@@ -18,9 +20,7 @@ from bench.store_identity import (
     read_content,
 )
 from coder_core.storage.artifacts import ArtifactPayload, ArtifactStore
-from coder_core.storage.columns import TABLES
 from coder_core.storage.embedding_ledger import EmbeddingLedger
-from coder_core.storage.results import ResultTables
 from coder_core.storage.store import Store
 
 pytestmark = pytest.mark.slow

@@ -10,6 +10,7 @@ from unittest.mock import Mock
 
 import pytest
 from PIL import Image
+from tasks.policy import is_worth_retrying
 
 from coder_core.encoders.open_clip_encoder import OpenClip
 from coder_core.interruption import (
@@ -20,7 +21,6 @@ from coder_core.interruption import (
     time_limit,
 )
 from coder_core.specs import OpenClipEncoder
-from tasks.policy import is_worth_retrying
 
 
 def test_nothing_stops_outside_and_after_a_block_that_ended_well() -> None:

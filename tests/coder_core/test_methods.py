@@ -28,8 +28,8 @@ from coder_core.method_texts import METHOD_KINDS, kinds_of_method, kinds_of_meth
 from coder_core.methods import METHODS, VARIANTS, build_classifier
 from coder_core.texts.bank import ClassTexts, TextBank
 from coder_core.texts.domains import load_domains
-from coder_core.texts.layout import build_layout
 from coder_core.texts.sentences import build_texts
+from coder_core.texts.text_layout import build_layout
 
 CLASSES = ClassList(("crane", "goose"))
 BANK = TextBank((ClassTexts(attributes=("a beak",), synonyms=("gruid",)), ClassTexts(attributes=("a neck", "feet"))))

@@ -3,11 +3,11 @@
 import typing
 
 import pytest
+from coder_core.atg.settings import GeneratorSpec, LlmRuntime
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from coder_core.atg.settings import GeneratorSpec, LlmRuntime
 from coder_core.fingerprint import key_of
 from coder_core.methods import METHODS, VARIANTS
 from coder_core.spec_base import Spec

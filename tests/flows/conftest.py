@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from coder_core.storage.warehouse import Warehouse
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import Artifact
@@ -12,7 +13,6 @@ from prefect.client.schemas.sorting import ArtifactSort
 
 from coder_core.specs import Runtime
 from coder_core.storage.store import Store
-from coder_core.storage.warehouse import Warehouse
 
 Query = Callable[[str], list[tuple[Any, ...]]]
 

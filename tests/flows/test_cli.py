@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-
 from coder_core.storage.columns import TABLES
+
 from tests.fixtures_inputs import World, rewrite_features
 
 pytestmark = pytest.mark.slow
@@ -59,8 +59,8 @@ def config(world: World) -> str:
 def filled_store(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A store with the rows of one run."""
     import pyarrow as pa
-
     from coder_core.storage.results import ResultTables
+
     from coder_core.storage.store import Store
 
     root = str(tmp_path_factory.mktemp("filled"))

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from coder_core.steps.results import EvalResult
+from coder_core.storage.warehouse import Warehouse
 
 from coder_core import steps
 from coder_core.report.markdown import escape_markdown
 from coder_core.specs import Runtime
-from coder_core.steps.results import EvalResult
 from coder_core.storage.manifest import FOLDER
 from coder_core.storage.store import Store
-from coder_core.storage.warehouse import Warehouse
 from flows.coder_eval import coder_eval
 from tests.fixtures_inputs import NAMES, World, rewrite_features, write_bank, write_image_class
 

@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
+from coder_core.atg.settings import LlmRuntime
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.sorting import FlowRunSort
 
-from coder_core.atg.settings import LlmRuntime
 from coder_core.errors import CoderError
 from coder_core.specs import Runtime
 from coder_core.storage.store import Store

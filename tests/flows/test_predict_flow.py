@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from coder_core.steps.answers import read_answers
 
 from coder_core.errors import ConfigError, DatasetError
 from coder_core.specs import Runtime
-from coder_core.steps.answers import read_answers
 from flows.coder_eval import coder_eval
 from flows.predict import predict
 from tests.fixtures_inputs import NAMES, World, write_bank

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from coder_core.atg.settings import LlmRuntime
+
 from coder_core.errors import DatasetError, LabelLeakError
 from coder_core.specs import Runtime
 from flows.coder_eval import coder_eval

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from coder_core.steps.answers import read_answers
 
 from bench.store_identity import find_differences, read_content
 from coder_core import steps
 from coder_core.errors import FeatureFileError
 from coder_core.specs import Runtime
-from coder_core.steps.answers import read_answers
 from coder_core.storage.manifest import FOLDER
 from coder_core.storage.store import Store
 from flows.coder_eval import coder_eval

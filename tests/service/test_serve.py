@@ -13,10 +13,10 @@ import httpx
 import psutil
 import pytest
 import yaml
+from coder_core.storage.warehouse import Warehouse
 from prefect.client.schemas.objects import FlowRun
 
 from coder_core.storage.store import Store
-from coder_core.storage.warehouse import Warehouse
 from service.served_api import STANDING
 from tests.fixtures_deployment import PROJECT, processes_of, wait_until
 from tests.fixtures_inputs import World, write_image_class, write_photos

@@ -6,11 +6,11 @@ import time
 import pytest
 from prefect import flow, task
 from prefect.exceptions import MissingContextError
+from tasks.concurrency import join, task_slots
+from tasks.policy import STEP_POLICY
 
 from coder_core.errors import FeatureFileError, StoreError
 from coder_core.specs import Runtime
-from tasks.concurrency import join, task_slots
-from tasks.policy import STEP_POLICY
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 

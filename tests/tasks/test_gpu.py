@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 from prefect import flow, task
+from tasks.concurrency import task_slots
 
 from coder_core.interruption import InterruptedWorkError, interruptible
 from coder_core.specs import Runtime
 from tasks import gpu
-from tasks.concurrency import task_slots
 from tasks.gpu import GPU_LIMIT, gpu_slot, has_server_limit, say_what_is_limited
 
 ACCELERATOR = "cuda"

@@ -4,11 +4,11 @@ import logging
 
 import pytest
 from prefect import flow, task
+from tasks.policy import DOOR_POLICY, STEP_POLICY, is_worth_retrying
 
 from coder_core.errors import CoderError, FeatureFileError, StoreError
 from coder_core.storage.refusals import DamagedFileError
 from tasks.logs import FLOW_LOGGER, LOGGERS, ExpectedErrors, prepare_logs
-from tasks.policy import DOOR_POLICY, STEP_POLICY, is_worth_retrying
 
 HASTY = {**STEP_POLICY, "retry_delay_seconds": 0}
 

@@ -18,9 +18,9 @@ from coder_core.llm.completions import judge_answer
 from coder_core.llm.direct_completions import DirectCompletions
 from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.llm.pricing import find_price, load_prices, worst_cost_usd
+from coder_core.texts.bank import source_of
 from coder_core.texts.domains import find_domain, load_domains
 from coder_core.texts.kinds import TextKind
-from coder_core.texts.phrases import source_of
 from coder_core.texts.sentences import build_texts
 from tests.coder_core.atg.llm_server import Call, LlmServer, completion, serving
 

@@ -17,8 +17,8 @@ from coder_core.errors import ConfigError, TextBankError
 from coder_core.texts.bank import ClassTexts, TextBank, empty_bank
 from coder_core.texts.domains import load_domains
 from coder_core.texts.kinds import DESCRIPTIVE_KINDS, NAMING_KINDS
-from coder_core.texts.layout import build_layout
 from coder_core.texts.sentences import build_texts
+from coder_core.texts.text_layout import build_layout
 
 CLASSES = ClassList(("crane", "snow goose", "crane", "owl"))
 BANK = TextBank(

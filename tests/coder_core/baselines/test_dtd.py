@@ -13,8 +13,8 @@ from coder_core.evaluation.metrics import evaluate
 from coder_core.evaluation.predicting import build_predictions
 from coder_core.texts.bank import empty_bank
 from coder_core.texts.domains import load_domains
-from coder_core.texts.layout import build_layout
 from coder_core.texts.sentences import build_texts
+from coder_core.texts.text_layout import build_layout
 
 FEATURES = Path(__file__).parents[4] / "shared" / "data" / "features"
 

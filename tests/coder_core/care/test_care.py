@@ -12,23 +12,23 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-
-from coder_core.errors import StoreError
-from coder_core.storage import file_infos
-from coder_core.storage.artifacts import ArtifactPayload, ArtifactStore
 from coder_core.storage.care import collection
 from coder_core.storage.care.collection import collect_garbage
 from coder_core.storage.care.compaction import compact_store
 from coder_core.storage.care.repairing import repair_store
 from coder_core.storage.care.verifying import verify_store
 from coder_core.storage.columns import TABLES
+from coder_core.storage.result_paths import result_path
+from coder_core.storage.results import ResultTables
+from coder_core.storage.warehouse import Warehouse
+
+from coder_core.errors import StoreError
+from coder_core.storage import file_infos
+from coder_core.storage.artifacts import ArtifactPayload, ArtifactStore
 from coder_core.storage.ledger import Ledger
 from coder_core.storage.manifest import Artifact
 from coder_core.storage.refusals import UnexpectedContentError
-from coder_core.storage.result_paths import result_path
-from coder_core.storage.results import ResultTables
 from coder_core.storage.store import Store
-from coder_core.storage.warehouse import Warehouse
 
 pytestmark = pytest.mark.slow
 

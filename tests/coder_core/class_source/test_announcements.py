@@ -7,13 +7,13 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
-
-from coder_core.class_source.announcements import EXPIRY, GRACE, Announcements, Claim, is_due
-from coder_core.errors import StoreError
 from coder_core.storage.care.collection import collect_garbage
 from coder_core.storage.care.layout import Role, read_role
 from coder_core.storage.care.repairing import repair_store
 from coder_core.storage.care.verifying import verify_store
+
+from coder_core.class_source.announcements import EXPIRY, GRACE, Announcements, Claim, is_due
+from coder_core.errors import StoreError
 from coder_core.storage.store import Store
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -16,7 +16,7 @@ from coder_core.coder.reranking import fold_pairs, rerank
 from coder_core.errors import ConfigError, FeatureFileError
 from coder_core.texts.bank import ClassTexts, TextBank
 from coder_core.texts.domains import load_domains
-from coder_core.texts.layout import TextLayout, build_layout
+from coder_core.texts.text_layout import TextLayout, build_layout
 
 SIZES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4), st.integers(0, 2)), min_size=2, max_size=5)
 

@@ -15,8 +15,8 @@ from coder_core.errors import FeatureFileError
 from coder_core.texts.bank import ClassTexts, TextBank
 from coder_core.texts.domains import load_domains
 from coder_core.texts.kinds import DESCRIPTIVE_KINDS, NAMING_KINDS
-from coder_core.texts.layout import build_layout
 from coder_core.texts.sentences import build_texts
+from coder_core.texts.text_layout import build_layout
 
 SIZES = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 5), st.integers(0, 3)), min_size=1, max_size=6)
 

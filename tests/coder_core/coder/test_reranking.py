@@ -13,7 +13,7 @@ from coder_core.coder.pairs import candidate_keys
 from coder_core.coder.reranking import fold_pairs, rerank
 from coder_core.errors import FeatureFileError
 from coder_core.evaluation.predictions import RerankCounts, count_reranked
-from coder_core.texts.layout import TextLayout
+from coder_core.texts.text_layout import TextLayout
 
 DIM = 16
 

@@ -9,12 +9,12 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from coder_core.encoders.loading import identify_encoder, load_encoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from coder_core.encoders.device import choose_device
-from coder_core.encoders.loading import identify_encoder, load_encoder
 from coder_core.encoders.text_tower import can_cut, token_lengths
 from tests.coder_core.encoders.conftest import CAUSAL, CONTEXT, DIM, TOWERS, load, spec_of, write_model
 

@@ -6,11 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from coder_core.encoders.loading import identify_encoder, load_encoder
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from coder_core.encoders.loading import identify_encoder, load_encoder
 from coder_core.encoders.precomputed import PrecomputedTexts
 from coder_core.errors import FeatureFileError
 from coder_core.specs import PrecomputedEncoder

@@ -21,7 +21,7 @@ from coder_core.evaluation.predicting import build_predictions, rerank_predictio
 from coder_core.evaluation.predictions import count_reranked
 from coder_core.evaluation.threshold import GATE_ALL, THRESHOLD_GRID, ThresholdRow, choose_threshold
 from coder_core.reference_protocol import REFERENCE_THRESHOLDS, rerank_as_released
-from coder_core.texts.layout import TextLayout
+from coder_core.texts.text_layout import TextLayout
 
 CLASSES, DIM, IMAGES = 8, 12, 120
 NAMES = ClassList(tuple(f"class {class_id}" for class_id in range(CLASSES)))

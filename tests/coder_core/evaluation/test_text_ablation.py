@@ -28,8 +28,8 @@ from coder_core.evaluation.text_ablation import ablate
 from coder_core.texts.bank import ClassTexts, TextBank
 from coder_core.texts.domains import load_domains
 from coder_core.texts.kinds import TextKind
-from coder_core.texts.layout import build_layout
 from coder_core.texts.sentences import build_texts
+from coder_core.texts.text_layout import build_layout
 
 SIZES = [(1, 4, 2), (0, 1, 0), (2, 0, 0), (0, 3, 3), (1, 6, 1), (0, 2, 2), (0, 5, 0)]
 CLASSES = ClassList(tuple(f"class {class_id}" for class_id in range(len(SIZES))))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coder_core.demo.images import flag_names
+from coder_core.demo.flag_images import flag_names
 from coder_core.images import sources
 from coder_core.images.sources import FeaturesSource, FilesSource, FlagsSource, open_source
 from coder_core.specs import FeaturesDataset, FlagsDataset, FolderDataset

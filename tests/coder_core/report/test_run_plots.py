@@ -3,11 +3,11 @@
 import xml.etree.ElementTree as ET
 
 import pytest
+from coder_core.steps.results import EvalResult, FewShotMean, Metric
+from coder_core.steps.workplace import Product
 
 from coder_core.report.run_plots import plot_accuracy, plot_few_shot, plot_step_times
 from coder_core.report.timeline import StepTime, list_step_times
-from coder_core.steps.results import EvalResult, FewShotMean, Metric
-from coder_core.steps.workplace import Product
 from coder_core.storage.artifacts import Artifact
 
 

@@ -3,9 +3,10 @@
 import io
 from pathlib import Path
 
+from coder_core.steps.results import EvalResult
+
 from coder_core.report.summary import FILE_WIDTH, print_summary
 from coder_core.specs import Runtime
-from coder_core.steps.results import EvalResult
 from tests.coder_core.steps.conftest import run_steps
 from tests.coder_core.steps.test_rerank_steps import paired_world
 from tests.fixtures_inputs import World

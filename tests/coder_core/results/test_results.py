@@ -3,10 +3,10 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-
-from coder_core.errors import StoreError
 from coder_core.storage.columns import TABLES
 from coder_core.storage.results import ResultTables, conform_table
+
+from coder_core.errors import StoreError
 from coder_core.storage.store import Store
 
 

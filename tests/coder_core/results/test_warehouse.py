@@ -9,16 +9,16 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
-
-from coder_core.errors import QueryError, StoreError
 from coder_core.storage.columns import TABLES
 from coder_core.storage.published_files import PublishedFiles
 from coder_core.storage.results import ResultTables
-from coder_core.storage.store import Store
 from coder_core.storage.store_files import SharedFile, StoreFiles
-from coder_core.storage.tables import write_parquet
-from coder_core.results.warehouse import Warehouse
 from tests.coder_core.storage.test_results import metrics, run_row
+
+from coder_core.errors import QueryError, StoreError
+from coder_core.results.warehouse import Warehouse
+from coder_core.storage.store import Store
+from coder_core.storage.tables import write_parquet
 
 HOSTILE = 'O\'Brien "the" ;--\n\x1b[31m\u202e'
 

@@ -5,17 +5,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-
-from coder_core import steps
-from coder_core.specs import RERANK, EvalSpec, Runtime
 from coder_core.steps.controls import ControlEvidence
-from coder_core.steps.dataset import DatasetHandle
 from coder_core.steps.gate import Gate
-from coder_core.steps.predictions import PredictionInputs
 from coder_core.steps.rerank import RerankInputs
 from coder_core.steps.rerank_tables import RerankEvidence
 from coder_core.steps.results import EvalResult, Evidence
 from coder_core.steps.workplace import Product
+
+from coder_core import steps
+from coder_core.specs import RERANK, EvalSpec, Runtime
+from coder_core.steps.dataset import DatasetHandle
+from coder_core.steps.predictions import PredictionInputs
 from coder_core.storage.artifacts import Artifact
 from coder_core.texts.kinds import TextKind
 

@@ -3,9 +3,10 @@
 from typing import Any
 
 from coder_core.storage.columns import TABLES
+from coder_core.storage.warehouse import Warehouse
+
 from coder_core.storage.ledger import Ledger
 from coder_core.storage.store import Store
-from coder_core.storage.warehouse import Warehouse
 
 ONES_OWN = {"run_id", "started_at", "finished_at", "seconds"}
 """What is another in every run, disturbed or not."""

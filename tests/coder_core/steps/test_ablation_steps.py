@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from coder_core.steps.gate import Gate
 
 from coder_core import steps
 from coder_core.errors import StoreError, TextBankError
 from coder_core.report.ablation_plot import plot_ablation
 from coder_core.specs import Runtime
 from coder_core.steps.ablation import read_ablation_of
-from coder_core.steps.gate import Gate
 from coder_core.steps.predictions import PredictionInputs
 from tests.fixtures_inputs import NAMES, World, write_world
 

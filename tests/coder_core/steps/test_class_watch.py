@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from coder_core.steps.class_changes import compare_runs, compare_with_previous
+from coder_core.storage.warehouse import Warehouse
 
 from coder_core.errors import ConfigError, DatasetError, InputError
 from coder_core.images.sources import open_source
 from coder_core.specs import EvalSpec, Runtime
-from coder_core.steps.class_changes import compare_runs, compare_with_previous
 from coder_core.steps.class_watch import claim_announcement, look_at_classes
 from coder_core.storage.store import Store
-from coder_core.storage.warehouse import Warehouse
 from tests.fixtures_inputs import NAMES, World, write_image_class
 
 from .conftest import run_steps

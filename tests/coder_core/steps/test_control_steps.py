@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-
 from coder_core.baselines.controls import build_control
+
 from coder_core.classes import ClassList
 from coder_core.errors import ConfigError, TextBankError
 from coder_core.specs import ControlName, Runtime

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import yaml
+from coder_core.storage.warehouse import Warehouse
 
 from coder_core.config import validate_spec
 from coder_core.specs import EvalSpec, Runtime
 from coder_core.storage.store import Store
-from coder_core.storage.warehouse import Warehouse
 
 from .conftest import run_steps
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from coder_core.steps.explanation import explain_decision
 
 from coder_core.errors import CoderError, ConfigError, QueryError
 from coder_core.report.explanation import print_decision
 from coder_core.specs import Runtime
-from coder_core.steps.explanation import explain_decision
 from tests.fixtures_inputs import NAMES, World, write_world
 
 from .conftest import run_steps

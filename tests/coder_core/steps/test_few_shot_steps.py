@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from coder_core.encoders.loading import load_encoder
+from coder_core.steps.support_views import view_key
 from PIL import Image
 
 from coder_core import steps
-from coder_core.encoders.loading import load_encoder
 from coder_core.errors import CoderError, ConfigError, DatasetError, LabelLeakError
 from coder_core.few_shot.draws import draw_examples
 from coder_core.fingerprint import content_hash
 from coder_core.images.augmentation import augment
 from coder_core.images.decoding import decode_image
 from coder_core.specs import Runtime
-from coder_core.steps.support_views import view_key
 from tests.fixtures_inputs import NAMES, World, rewrite_features, write_image_class, write_world
 
 from .conftest import run_steps

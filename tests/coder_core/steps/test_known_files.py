@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from coder_core.steps.workplace import Product, open_store
 
 from coder_core import steps
 from coder_core.specs import Runtime
-from coder_core.steps.workplace import Product, open_store
 from tests.fixtures_inputs import World, write_image_class
 
 

@@ -8,18 +8,18 @@ import fsspec
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from coder_core.report.answers import render_answers
+from coder_core.steps.answers import Answers, read_answers, write_answers
+from coder_core.steps.new_images import list_new_images
+from coder_core.steps.past_classifiers import PastClassifier, recall_classifier
+from coder_core.storage.warehouse import Warehouse
 from safetensors.numpy import load_file, save_file
 
 from coder_core import steps
 from coder_core.errors import CheckpointError, ConfigError, InputError, QueryError
-from coder_core.report.answers import render_answers
 from coder_core.specs import Runtime
-from coder_core.steps.answers import Answers, read_answers, write_answers
-from coder_core.steps.new_images import list_new_images
-from coder_core.steps.past_classifiers import PastClassifier, recall_classifier
 from coder_core.steps.predictions import PredictionInputs
 from coder_core.storage.store import Store
-from coder_core.storage.warehouse import Warehouse
 from tests.fixtures_inputs import World, write_photos
 
 from .conftest import run_predictions, run_steps

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
-from coder_core import steps
 from coder_core.atg.settings import LlmRuntime
 from coder_core.coder.matrix import heuristic_logits_from_coder
+from coder_core.storage.warehouse import Warehouse
+
+from coder_core import steps
 from coder_core.coder.ranking import predict_topk
 from coder_core.specs import Runtime
 from coder_core.storage.store import Store
 from coder_core.storage.tables import vectors_from_arrow
-from coder_core.storage.warehouse import Warehouse
-from coder_core.texts.layout import build_layout
+from coder_core.texts.text_layout import build_layout
 from tests.fixtures_inputs import NAMES, World, write_world
 
 from .conftest import run_steps

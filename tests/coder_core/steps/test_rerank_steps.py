@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from coder_core.storage.warehouse import Warehouse
 
 from coder_core import steps
 from coder_core.specs import Runtime
 from coder_core.storage.store import Store
-from coder_core.storage.warehouse import Warehouse
 from coder_core.texts.domains import load_domains
 from tests.fixtures_inputs import NAMES, World, rewrite_features, write_world
 

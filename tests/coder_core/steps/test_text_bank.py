@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-
-from coder_core import steps
 from coder_core.atg.faults import LlmError
 from coder_core.atg.settings import LlmRuntime
+from coder_core.steps.text_desk import TextDesk
+
+from coder_core import steps
 from coder_core.config import validate_spec
 from coder_core.specs import EvalSpec, Runtime
-from coder_core.steps.text_desk import TextDesk
-from coder_core.texts.phrases import source_of
+from coder_core.texts.bank import source_of
 from flows.cli import main
 from tests.coder_core.atg.llm_server import LlmServer, serving
 from tests.fixtures_inputs import write_image_class
