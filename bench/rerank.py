@@ -30,7 +30,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from coder_core.coder.pairs import CANDIDATES
-from coder_core.coder.rerank import FoldedPairs, fold_pairs, rerank
+from coder_core.coder.reranking import FoldedPairs, fold_pairs, rerank
 from coder_core.texts.bank import ClassPair
 from coder_core.texts.layout import TextLayout
 

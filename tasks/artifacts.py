@@ -11,7 +11,7 @@ from typing import Any
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from coder_core.evaluation.ablation import AblationRow
+from coder_core.evaluation.ablation_rows import AblationRow
 from coder_core.report.ablation_plot import plot_ablation
 from coder_core.report.markdown import embed_svg, escape_markdown, markdown_table
 from coder_core.report.run_plots import plot_accuracy, plot_few_shot, plot_step_times

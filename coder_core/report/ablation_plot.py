@@ -11,7 +11,7 @@ from itertools import cycle
 
 from matplotlib.figure import Figure
 
-from coder_core.evaluation.ablation import AblationRow, AblationSummary, summarise_draws
+from coder_core.evaluation.ablation_rows import AblationRow, AblationSummary, summarise_draws
 from coder_core.report.svg import to_svg
 from coder_core.storage.render import printable
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from coder_core.evaluation.ablation import AblationRow, AblationSummary, summarise_draws
+from coder_core.evaluation.ablation_rows import AblationRow, AblationSummary, summarise_draws
 from coder_core.report.summary import FILE_WIDTH
 
 TITLE = "top-1 percent by descriptive texts per class, mean ± standard deviation over draws"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from coder_core.evaluation.class_changes import AddedClass, ClassShift
+from coder_core.evaluation.class_shifts import AddedClass, ClassShift
 from coder_core.steps.class_changes import RunComparison
 from coder_core.steps.class_watch import ClassLook
 from coder_core.storage.query_result import QueryResult

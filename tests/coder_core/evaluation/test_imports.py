@@ -1,4 +1,4 @@
-"""What reads predictions and labels loads neither torch nor scipy: a run that finds everything in the store is quick."""
+"""What reads predictions and labels loads neither torch nor scipy: a run that finds all in the store is quick."""
 
 import subprocess
 import sys
