@@ -1,6 +1,9 @@
 """Every method's classifier, taken apart, written to bytes, and put together again: the same logits to the last bit."""
 
 import json
+import os
+import subprocess
+import sys
 from itertools import permutations, product
 
 import numpy as np
@@ -339,6 +342,9 @@ def test_a_setting_that_may_not_be_null_or_infinite_is_refused():
         ("second_round", {"settings": {"survivors": 0}}, "0 survivors"),
         ("cache", {"tensors": {"label_ids": torch.full((12,), 4)}}, "a label is not in 0..3"),
         ("cache", {"settings": {"beta": 0.0}}, "beta is 0.0"),
+        ("cache", {"tensors": {"label_ids": torch.zeros(11, dtype=torch.int64)}}, r"shape \(11,\), expected Int64"),
+        ("gda", {"tensors": {"bias": torch.zeros(5).double()}}, r"shape \(5,\), expected Float64"),
+        ("second_round", {"tensors": {"likeness": torch.zeros(9, 4)}}, "9 rows of likeness"),
         (
             "discriminant",
             {"tensors": {"space.axes": torch.eye(3).double(), "space.scales": torch.ones(3).double()}},
@@ -375,3 +381,30 @@ def test_a_classifier_is_restored_on_a_device(kind):
     there, again = (restore_classifier(through_bytes(state), device="cuda") for _ in range(2))
     assert bits(there.logits(images).cpu()) == bits(again.logits(images).cpu())
     torch.testing.assert_close(there.logits(images).cpu(), KINDS[kind].logits(images.cpu()), atol=1e-2, rtol=0)
+
+
+WITHOUT_CHECKS = """
+import torch
+from coder_core.classifiers import restore_classifier
+from coder_core.coder.classifier import ClassifierState
+from coder_core.errors import ClassifierStateError
+
+for bias in (torch.zeros(3).double(), torch.zeros(2), torch.zeros(2).double()):
+    try:
+        print(restore_classifier(ClassifierState("gda", {}, {"weights": torch.zeros(2, 5).double(), "bias": bias})).shape)
+    except ClassifierStateError as error:
+        print(error.problem)
+"""
+
+
+def test_states_are_checked_in_use_as_they_are_in_tests():
+    """Here the signatures of all functions are checked by a hook of the tests; a state has to be without it."""
+    environment = os.environ | {"JAXTYPING_DISABLE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_CHECKS], check=True, capture_output=True, text=True, env=environment
+    )
+    assert done.stdout.splitlines() == [
+        "its tensor 'bias' is torch.float64 of shape (3,), expected Float64[Tensor, 'classes'] beside the others.",
+        "its tensor 'bias' is torch.float32 of shape (2,), expected Float64[Tensor, 'classes'] beside the others.",
+        "ClassifierShape(class_count=2, dim=5)",
+    ]
