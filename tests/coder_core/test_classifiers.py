@@ -389,9 +389,10 @@ from coder_core.classifiers import restore_classifier
 from coder_core.coder.classifier import ClassifierState
 from coder_core.errors import ClassifierStateError
 
+weights = torch.zeros(2, 5).double()
 for bias in (torch.zeros(3).double(), torch.zeros(2), torch.zeros(2).double()):
     try:
-        print(restore_classifier(ClassifierState("gda", {}, {"weights": torch.zeros(2, 5).double(), "bias": bias})).shape)
+        print(restore_classifier(ClassifierState("gda", {}, {"weights": weights, "bias": bias})).shape)
     except ClassifierStateError as error:
         print(error.problem)
 """
