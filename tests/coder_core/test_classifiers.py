@@ -237,7 +237,7 @@ def test_the_rerank_decides_as_a_loop_over_its_state():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_door_predicts_with_every_kind(kind):
+def test_one_function_predicts_with_every_kind(kind):
     classifier, images, ids = KINDS[kind], make_images(7), [str(row) for row in range(7)]
     found = predict_with(classifier, images, ids, method="it", k=3, protocol="other")
     assert (found.method, found.protocol, found.top_ids.shape) == ("it", "other", (7, 3))
