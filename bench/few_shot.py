@@ -9,13 +9,14 @@ import time
 from itertools import product
 
 import torch
-from coder_core.few_shot.cache import Cache
-from coder_core.few_shot.metric import fit_metric
 from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
+from coder_core.coder.classifier import LinearClassifier
+from coder_core.few_shot.cache_adapter import Cache
 from coder_core.few_shot.examples import Support, Validation
-from coder_core.few_shot.fitting import Fitted, ZeroShot
+from coder_core.few_shot.fitting import Fitted
+from coder_core.few_shot.text_metric import fit_metric
 
 CLASSES, SHOTS, VALIDATION, TEXTS, DIM = 47, 16, 1_128, 8_505, 512
 WEIGHTS = tuple(0.05 * (step + 1) for step in range(500))
@@ -30,14 +31,16 @@ def make_rows(count: int, centres: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     return normalize(centres[labels] + 0.14 * torch.randn(count, DIM, generator=generator), dim=1), labels
 
 
-def search_once(support: Support, validation: Validation, texts: Tensor, zero_shot: ZeroShot, grid: tuple) -> dict:
+def search_once(
+    support: Support, validation: Validation, texts: Tensor, zero_shot: LinearClassifier, grid: tuple
+) -> dict:
     """Search by this project."""
     weights, betas = grid
     method = Cache(fit_metric(texts, is_centred=False), (1.0,), betas)
     return Fitted.fit(method, support, zero_shot=zero_shot, search_weights=weights).select(validation).choice.settings
 
 
-def loop(support: Support, validation: Validation, texts: Tensor, zero_shot: ZeroShot, grid: tuple) -> dict:
+def loop(support: Support, validation: Validation, texts: Tensor, zero_shot: LinearClassifier, grid: tuple) -> dict:
     """Search setting by setting, from the texts every time."""
     weights, betas = grid
     best, chosen = -1.0, {}
@@ -59,7 +62,7 @@ def main() -> None:
     texts = normalize(torch.randn(TEXTS, DIM, generator=generator) + 0.5, dim=1)
     support = Support(*make_rows(CLASSES * SHOTS, centres, 1), CLASSES)
     validation = Validation(*make_rows(VALIDATION, centres, 2))
-    zero_shot = ZeroShot(normalize(centres + 0.1 * torch.randn(CLASSES, DIM, generator=generator), dim=1))
+    zero_shot = LinearClassifier(normalize(centres + 0.1 * torch.randn(CLASSES, DIM, generator=generator), dim=1))
     inputs = (support, validation, texts, zero_shot)
 
     started = time.perf_counter()

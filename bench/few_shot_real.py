@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from coder_core.few_shot.protocol import build_pool, select_methods
-from coder_core.few_shot.registry import FEW_SHOT_METHODS, plan_methods
 
+from coder_core.coder.classifier import LinearClassifier
 from coder_core.evaluation.labels import LabelTable
 from coder_core.few_shot.draws import draw_examples
-from coder_core.few_shot.fitting import ZeroShot
+from coder_core.few_shot.few_shot_methods import FEW_SHOT_METHODS, plan_methods
+from coder_core.few_shot.pool import build_pool, select_methods
 
 DATASETS = ("dtd", "caltech101", "oxford_pets")
 SHOTS = (1, 2, 4, 8, 16)
@@ -52,14 +52,14 @@ def main() -> None:
     _print_table("mean of the three sets, images alone", alone)
     _print_gains(alone, {"nearest_mean_coder": "text_discriminant", "lda": "text_discriminant"})
     weights = _unit(_load(arguments.features / "dtd_zero_shot_weights.npz")["features"])
-    fused = list(evaluate(arguments, "dtd", texts, ZeroShot(weights)))
+    fused = list(evaluate(arguments, "dtd", texts, LinearClassifier(weights)))
     _print_table("dtd, with zero-shot logits", fused)
     rivals = ("tip_adapter", "coder_adapter", "coder_adapter_min_max", "gda")
     _print_gains(fused, dict.fromkeys(rivals, "text_discriminant"))
 
 
 def evaluate(
-    arguments: argparse.Namespace, name: str, texts: torch.Tensor, zero_shot: ZeroShot | None
+    arguments: argparse.Namespace, name: str, texts: torch.Tensor, zero_shot: LinearClassifier | None
 ) -> Iterator[Result]:
     """Score every method on every draw of one data set."""
     arrays = _load(arguments.features / f"{name}.npz")
@@ -74,7 +74,7 @@ def evaluate(
             if arguments.leave_one_out:
                 draw = draw._replace(validation=draw.validation[:0])
             for method, selected in select_methods(pool, draw, methods, zero_shot=zero_shot).items():
-                hits = (selected.logits(queries).argmax(dim=1) == truth).double().mean()
+                hits = (selected.classifier.logits(queries).argmax(dim=1) == truth).double().mean()
                 yield Result(name, method, shots, 100 * float(hits))
 
 

@@ -26,13 +26,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from coder_core.coder.rerank import FoldedPairs, fold_pairs, rerank
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from coder_core.coder.pairs import CANDIDATES
+from coder_core.coder.reranking import FoldedPairs, fold_pairs, rerank
 from coder_core.texts.bank import ClassPair
-from coder_core.texts.text_layout import TextLayout
+from coder_core.texts.layout import TextLayout
 
 
 class Sizes(NamedTuple):

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from coder_core.coder.pairs import CANDIDATES, candidate_keys, pair_keys
 from coder_core.coder.storable import Storable
-from coder_core.coder.vectors import check_text_embeddings, repeatable
+from coder_core.coder.vectors import check_text_embeddings
 from coder_core.loops import each
 from coder_core.texts.text_layout import Columns, TextLayout
 
@@ -203,7 +203,7 @@ def _scores(
     gathered = differences.new_empty((min(step, count), rows.shape[1], dim))
     for start in each(range(0, count if width > 1 else 0, step)):
         part = slice(start, start + step)
-        images = repeatable(image_embeddings[part].float()).unsqueeze(1)
+        images = image_embeddings[part].float().unsqueeze(1)
         own = gathered[: len(images)]
         torch.index_select(differences, 0, rows[part].reshape(-1), out=own.flatten(0, 1))
         torch.matmul(images, own.transpose(1, 2), out=margins[part].unsqueeze(1))

@@ -98,8 +98,11 @@ class Storable:
         if state.kind != cls.kind:
             _refuse(state.kind, f"a {cls.kind!r} was expected")
         _refuse_leftovers(cls, state)
-        with jaxtyped("context"):  # one name of a dimension, one size
-            values = {field.name: _read(cls, field, state) for field in fields(cls)}
+        values = {field.name: _read(cls, field, state) for field in fields(cls)}
+        with jaxtyped("context"):  # a dimension's size holds within one scope: asked here and not in a function
+            unfit = [name for name, wanted in _tensor_types(cls).items() if not isinstance(values[name], wanted)]
+        if unfit:
+            _refuse_unfit(state, unfit[0], _tensor_types(cls)[unfit[0]])
         made = cls(**values)
         problem = made.find_problem()
         if problem is not None:
@@ -129,7 +132,7 @@ def _read(cls: type[Storable], field: Field[Any], state: ClassifierState) -> Any
     if is_null:
         return None
     if _is_tensor(wanted):
-        return _read_tensor(state, field.name, wanted)
+        return _read_tensor(state, field.name)
     if wanted not in _PLAIN:
         return cls.restore_part(wanted, state.part(field.name))
     value = _PLAIN[wanted](state.settings.get(field.name, ...))
@@ -139,17 +142,24 @@ def _read(cls: type[Storable], field: Field[Any], state: ClassifierState) -> Any
     return value
 
 
-def _read_tensor(state: ClassifierState, name: str, wanted: type[Any]) -> Tensor:
-    tensor: Tensor | None = state.tensors.get(name)
-    if tensor is None:
+def _read_tensor(state: ClassifierState, name: str) -> Tensor:
+    tensor = state.tensors.get(name)
+    if not isinstance(tensor, Tensor):
         _refuse(state.kind, f"its tensor {name!r} is missing")
-    is_wanted = isinstance(tensor, wanted)
-    if not is_wanted:
-        found = f"{tensor.dtype} of shape {tuple(tensor.shape)}"
-        _refuse(state.kind, f"its tensor {name!r} is {found}, expected {wanted.__name__} beside the others")
     if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
         _refuse(state.kind, f"its tensor {name!r} holds numbers that are not finite")
     return tensor
+
+
+def _tensor_types(cls: type[Storable]) -> dict[str, Any]:
+    """The annotations of all fields that are tensors, or may be."""
+    return {field.name: field.type for field in fields(cls) if _is_tensor(_unwrap(field.type)[0])}
+
+
+def _refuse_unfit(state: ClassifierState, name: str, wanted: Any) -> NoReturn:
+    tensor, expected = state.tensors[name], _unwrap(wanted)[0].__name__
+    found = f"{tensor.dtype} of shape {tuple(tensor.shape)}"
+    _refuse(state.kind, f"its tensor {name!r} is {found}, expected {expected} beside the others")
 
 
 def _refuse_leftovers(cls: type[Storable], state: ClassifierState) -> None:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from coder_core.coder.classifier import LinearClassifier
+from coder_core.errors import ConfigError
 from coder_core.few_shot.cache_adapter import Cache
 from coder_core.few_shot.discriminant import GAMMAS, SHRINKAGES, Discriminant
 from coder_core.few_shot.fitting import WEIGHTS, FewShotMethod
@@ -18,7 +19,7 @@ from coder_core.few_shot.gda import GDA_WEIGHTS, Gda
 from coder_core.few_shot.nearest_mean import NearestMean
 from coder_core.few_shot.text_metric import TextMetric, fit_metric
 
-__all__ = ["FEW_SHOT_METHODS", "Described", "Planned", "Texts", "plan_methods"]
+__all__ = ["FEW_SHOT_METHODS", "Planned", "Texts", "plan_methods"]
 
 
 class Texts(NamedTuple):
@@ -42,13 +43,6 @@ class Planned(NamedTuple):
     weights: Sequence[float] = WEIGHTS
 
 
-class Described(NamedTuple):
-    """How a method is built, and one line on what it is and where it is from."""
-
-    build: Callable[[Texts], Planned]
-    source: str
-
-
 def _text_discriminant(texts: Texts) -> Planned:
     """Alone, a class is a direction; beside zero-shot logits, a point that the class's own text pulls (measured)."""
     if texts.zero_shot is None:
@@ -57,28 +51,24 @@ def _text_discriminant(texts: Texts) -> Planned:
     return Planned(Discriminant(texts.centred, GAMMAS, SHRINKAGES, is_cosine=False, class_texts=weights))
 
 
-FEW_SHOT_METHODS: Mapping[str, Described] = {
-    "nearest_mean": Described(lambda _: Planned(NearestMean()), "Cosine to the class mean of CLIP features."),
-    "nearest_mean_coder": Described(
-        lambda texts: Planned(NearestMean(texts.uncentred, (1.0,))), "The same with the paper's CODERs."
-    ),
-    "tip_adapter": Described(lambda _: Planned(Cache()), "Zhang et al., ECCV 2022, training-free."),
-    "coder_adapter": Described(
-        lambda texts: Planned(Cache(texts.uncentred, (1.0,))), "Yi et al., CVPR 2024; the affinity is the cosine."
-    ),
-    "coder_adapter_min_max": Described(
-        lambda texts: Planned(Cache(texts.uncentred, (1.0,), is_min_max=True)), "The same as in the released code."
-    ),
-    "lda": Described(
-        lambda _: Planned(Discriminant(None, (0.0,), SHRINKAGES, centre=False, is_cosine=False)),
-        "Linear discriminant analysis of CLIP features, shrunk to the identity.",
-    ),
-    "gda": Described(lambda _: Planned(Gda(), GDA_WEIGHTS), "Wang et al., ICLR 2024."),
-    "metric_cache": Described(
-        lambda texts: Planned(Cache(texts.centred, (0.25, 0.5))), "Ours: a cache under the centred text metric."
-    ),
-    "text_discriminant": Described(_text_discriminant, "Ours: a discriminant whose prior is the text metric."),
+FEW_SHOT_METHODS: Mapping[str, Callable[[Texts], Planned]] = {
+    # Cosine to the class mean of CLIP features; and the same with the paper's CODERs.
+    "nearest_mean": lambda _: Planned(NearestMean()),
+    "nearest_mean_coder": lambda texts: Planned(NearestMean(texts.uncentred, (1.0,))),
+    # Zhang et al., ECCV 2022, training-free.
+    "tip_adapter": lambda _: Planned(Cache()),
+    # Yi et al., CVPR 2024: the affinity is the cosine; and the same as in the released code.
+    "coder_adapter": lambda texts: Planned(Cache(texts.uncentred, (1.0,))),
+    "coder_adapter_min_max": lambda texts: Planned(Cache(texts.uncentred, (1.0,), is_min_max=True)),
+    # Linear discriminant analysis of CLIP features, shrunk to the identity.
+    "lda": lambda _: Planned(Discriminant(None, (0.0,), SHRINKAGES, centre=False, is_cosine=False)),
+    # Wang et al., ICLR 2024.
+    "gda": lambda _: Planned(Gda(), GDA_WEIGHTS),
+    # Ours: a cache under the centred text metric; a discriminant whose prior is the text metric.
+    "metric_cache": lambda texts: Planned(Cache(texts.centred, (0.25, 0.5))),
+    "text_discriminant": _text_discriminant,
 }
+"""How each method is built, and where it is from."""
 
 
 def plan_methods(
@@ -92,8 +82,13 @@ def plan_methods(
         zero_shot: To fuse every method with; None for images alone.
 
     Raises:
-        ConfigError: The texts do not vary.
+        ConfigError: There is no such method, or the texts do not vary.
     """
+    unknown = [name for name in names if name not in FEW_SHOT_METHODS]
+    if unknown:
+        raise ConfigError(
+            f"unknown few-shot method {unknown[0]!r}.", "few_shot.methods", f"There are: {', '.join(FEW_SHOT_METHODS)}."
+        )
     centred, uncentred = (fit_metric(text_embeddings, is_centred=is_centred) for is_centred in (True, False))
     texts = Texts(centred, uncentred, zero_shot)
-    return {name: FEW_SHOT_METHODS[name].build(texts) for name in names}
+    return {name: FEW_SHOT_METHODS[name](texts) for name in names}

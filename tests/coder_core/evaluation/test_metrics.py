@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import ndtri
 from scipy.stats import binomtest
 
 from coder_core.classes import ClassList
 from coder_core.errors import DatasetError
-from coder_core.evaluation.intervals import bootstrap_interval, wilson_interval
+from coder_core.evaluation import intervals
+from coder_core.evaluation.intervals import bootstrap_interval, redraw, wilson_interval
 from coder_core.evaluation.labels import LabelTable
 from coder_core.evaluation.metrics import evaluate, mean_per_class_accuracy, top1, top5
 
@@ -46,6 +48,19 @@ def test_wilson_equals_scipys(counts):
     hits, n = counts
     expected = binomtest(hits, n).proportion_ci(0.95, method="wilson")
     assert wilson_interval(hits, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_the_normal_quantile_is_scipys_to_the_last_digit():
+    assert float(ndtri((1 + intervals.CONFIDENCE) / 2)) == intervals.NORMAL_QUANTILE
+
+
+@pytest.mark.parametrize("draws", [1, 99, 100, 101, 250])
+def test_draws_made_in_steps_are_those_made_at_once(draws):
+    counts = np.array([3, 0, 50, 7, 1])
+    drawn = np.random.default_rng(5).multinomial(61, counts / 61, size=draws)
+    np.testing.assert_array_equal(
+        redraw(counts, lambda part: part @ np.arange(5.0), draws=draws, seed=5), drawn @ np.arange(5.0)
+    )
 
 
 def test_the_bootstrap_agrees_with_really_redrawing_images():

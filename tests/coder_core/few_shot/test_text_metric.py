@@ -95,7 +95,9 @@ def test_negative_shrinkage_is_refused():
 
 def test_a_row_of_equal_affinities_becomes_zeros():
     keys = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-    cache = Cache(is_min_max=True).prepare(Support(keys, torch.tensor([0, 1]), 2)).classifier({"gamma": 0.0, "beta": 1.0})
+    cache = (
+        Cache(is_min_max=True).prepare(Support(keys, torch.tensor([0, 1]), 2)).classifier({"gamma": 0.0, "beta": 1.0})
+    )
     queries = torch.tensor([[0.5**0.5, 0.5**0.5], [0.6, 0.8]])
     zero, one = np.exp(-1), np.exp(0)  # the least affinity becomes 0, the largest 1
     np.testing.assert_allclose(cache.logits(queries), [[zero, zero], [zero, one]], rtol=1e-6)

@@ -2,8 +2,7 @@
 
 import io
 
-from coder_core.evaluation.ablation import AblationRow
-
+from coder_core.evaluation.ablation_rows import AblationRow
 from coder_core.report.ablation_table import print_ablation
 
 KINDS = "class_name+attribute+analogous_class+synonym+one_to_one"

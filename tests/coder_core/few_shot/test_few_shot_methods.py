@@ -10,6 +10,7 @@ from coder_core.errors import ConfigError
 from coder_core.few_shot.cache_adapter import Cache
 from coder_core.few_shot.discriminant import Discriminant
 from coder_core.few_shot.examples import Support, Validation, class_means
+from coder_core.few_shot.few_shot_methods import plan_methods
 from coder_core.few_shot.fitting import Fitted
 from coder_core.few_shot.gda import Gda
 from coder_core.few_shot.nearest_mean import NearestMean
@@ -182,3 +183,8 @@ def test_the_same_image_again_and_again_is_no_division_by_zero(method):
 def test_zero_shot_weights_of_another_class_list_are_refused():
     with pytest.raises(ConfigError, match="3 zero-shot weights for 4 classes"):
         Fitted.fit(Gda(), small_support(), zero_shot=LinearClassifier(TEXTS[:3]))
+
+
+def test_an_unknown_method_names_all_there_are():
+    with pytest.raises(ConfigError, match=r"unknown few-shot method 'tip'.*nearest_mean, .*text_discriminant"):
+        plan_methods(["tip"], TEXTS, zero_shot=None)
