@@ -78,9 +78,9 @@ def run(config: str, overrides: tuple[str, ...], store: str, as_json: bool) -> N
 @explain_errors
 def query(sql: str, store: str, form: str) -> None:
     """Answer one SELECT over the result tables."""
-    from coder_core.storage.render import to_csv, to_json, to_table
+    from coder_core.results.render import to_csv, to_json, to_table
     from coder_core.storage.store import Store
-    from coder_core.storage.warehouse import Warehouse
+    from coder_core.results.warehouse import Warehouse
 
     render = {"table": to_table, "csv": to_csv, "json": to_json}[form]
     click.echo(render(Warehouse(Store(store)).query(sql)).removesuffix("\n"))
@@ -93,7 +93,7 @@ def tables(store: str) -> None:
     """List the result tables, their columns, and how many rows each has."""
     from coder_core.storage.columns import TABLES
     from coder_core.storage.store import Store
-    from coder_core.storage.warehouse import Warehouse
+    from coder_core.results.warehouse import Warehouse
 
     warehouse = Warehouse(Store(store))
     for name, columns in TABLES.items():

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from coder_core.evaluation.ablation import AblationRow, AblationSummary, summarise_draws
 from coder_core.report.svg import to_svg
-from coder_core.storage.render import printable
+from coder_core.results.render import printable
 
 __all__ = ["plot_ablation"]
 

@@ -11,7 +11,7 @@ import re
 import string
 from collections.abc import Sequence
 
-from coder_core.storage.render import printable
+from coder_core.results.render import printable
 
 _ESCAPES = str.maketrans({char: f"\\{char}" for char in string.punctuation})
 """Any ASCII punctuation may stand behind a backslash (CommonMark 0.31, section 2.4)."""

@@ -1,27 +1,29 @@
-"""Published result files, compared with the hashes of their run before an answer is made from them.
+"""Published result files, compared with their hashes before an answer is made from them.
 
-A small file is read once, checked and served from memory: on S3 that is one request instead of three. A large file is
-checked when the first of its data is read; a query that only looks at footers (DuckDB opens every file of a table to
-learn its columns) does not pay for it.
+A small file is read once, checked, and handed over whole: on S3 that is one request instead of three. Of a large file
+the end is handed over (a Parquet file is read from its footer), and the rest piece by piece when it is asked for; it is
+hashed when the first piece of its data is. A question that looks at footers only does not pay for that.
 """
 
-import io
-import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import BinaryIO
 
 from coder_core.fingerprint import content_hash
-from coder_core.storage.columns import RUNS
-from coder_core.storage.publication import Hashes, load_record
+from coder_core.results.catalog import TableFile
+from coder_core.results.query_messages import GivenFile
 from coder_core.storage.refusals import REPAIR, UnexpectedContentError
-from coder_core.storage.result_paths import parse_result_path
-from coder_core.storage.store import Store
+from coder_core.storage.store import READERS, Store
 
 SMALL_BYTES = 2**20
 """Below this, S3 answers a request for the whole file about as fast as one for its footer."""
+FOOTER_BYTES = 2**16
+FILES_AT_ONCE = 256
 
 
 class PublishedFiles:
-    """Opens result files of published runs. Made for one query; safe for threads.
+    """Reads files of published runs for one question. A context: what it has opened is closed after it.
 
     Args:
         store: Where the files are.
@@ -29,52 +31,67 @@ class PublishedFiles:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.damage: UnexpectedContentError | None = None
-        self._records: dict[str, Hashes | None] = {}
-        self._checked: set[str] = set()
-        self._lock = threading.Lock()
+        self._files: dict[str, TableFile] = {}
+        self._open: dict[str, BinaryIO] = {}
+        self._stack = ExitStack()
 
-    def open(self, path: str) -> BinaryIO:
-        """Open a file.
+    def __enter__(self) -> "PublishedFiles":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._stack.close()
+
+    def give(self, files: Sequence[TableFile]) -> Iterator[list[GivenFile]]:
+        """Yield the files as the engine is given them, some at a time.
 
         Raises:
-            UnexpectedContentError: It is not what was published; also kept as `damage`, because DuckDB keeps the
-                message of an error only.
+            NotInStoreError: One was compacted or moved aside since it was listed.
+            UnexpectedContentError: One is not what was published.
         """
-        file = self.store.open_input(path)
-        size = file.seek(0, 2)
-        file.seek(0)
-        if size > SMALL_BYTES:
-            return file
-        with file:
-            content = file.read()
-        self._compare(path, content_hash(content))
-        return io.BytesIO(content)
+        for at in range(0, len(files), FILES_AT_ONCE):
+            yield self._read_all(files[at : at + FILES_AT_ONCE])
 
-    def check(self, path: str) -> None:
-        """Compare a large file with its hash, once."""
-        if path not in self._checked:
-            self._compare(path, self.store.hash_file(path))
+    def read_piece(self, path: str, position: int, size: int) -> bytes:
+        """Read a piece of a large file that was given; at the first one the whole file is compared with its hash.
 
-    def _compare(self, path: str, sha256: str) -> None:
-        part = parse_result_path(path)
-        try:
-            if part and (record := self._record(part.run_id)) is not None:
-                _check_hash(self.store, path, sha256, None if part.table == RUNS else record.get(path, ""))
-        except UnexpectedContentError as error:
-            self.damage = self.damage or error
-            raise
-        self._checked.add(path)
+        Raises:
+            UnexpectedContentError: It is not what was published.
+        """
+        if path not in self._open:
+            self._check(self._files[path])
+            self._open[path] = self._stack.enter_context(self.store.open_input(path))
+        self._open[path].seek(position)
+        return self._open[path].read(size)
 
-    def _record(self, run_id: str) -> Hashes | None:
-        with self._lock:
-            if run_id not in self._records:
-                self._records[run_id] = load_record(self.store, run_id)
-            return self._records[run_id]
+    def _read_all(self, files: Sequence[TableFile]) -> list[GivenFile]:
+        if self.store.address.is_local:
+            return [self._read(file) for file in files]
+        with ThreadPoolExecutor(READERS) as readers:
+            return list(readers.map(self._read, files))
+
+    def _read(self, file: TableFile) -> GivenFile:
+        size = file.bytes
+        if size is None or size > SMALL_BYTES:
+            with self.store.open_input(file.path) as source:
+                size = source.seek(0, 2)
+                if size > SMALL_BYTES:
+                    source.seek(-FOOTER_BYTES, 2)
+                    self._files[file.path] = file
+                    return _given(file, size, source.read())
+        for _ in range(2):  # twice: the first answer may have been garbled on the way
+            content = self.store.read_bytes(file.path)
+            if file.sha256 is None or content_hash(content) == file.sha256:
+                return _given(file, len(content), content)
+        raise self._damage(file)
+
+    def _check(self, file: TableFile) -> None:
+        if file.sha256 is not None and not any(self.store.hash_file(file.path) == file.sha256 for _ in range(2)):
+            raise self._damage(file)
+
+    def _damage(self, file: TableFile) -> UnexpectedContentError:
+        problem = "This result file is not what was published (its sha256 differs)."
+        return UnexpectedContentError(problem, self.store.url(file.path), REPAIR)
 
 
-def _check_hash(store: Store, path: str, found: str, recorded: str | None) -> None:
-    """Compare two hashes; the row of `runs` has no recorded one: it was checked when its record was read."""
-    if recorded is not None and found != recorded:
-        problem = "is not what was published (its sha256 differs)" if recorded else "is not among what was published"
-        raise UnexpectedContentError(f"This result file {problem}.", store.url(path), REPAIR)
+def _given(file: TableFile, size: int, content: bytes) -> GivenFile:
+    return GivenFile(file.table, file.path, file.run_id if file.is_old else None, size, content)

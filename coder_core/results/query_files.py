@@ -1,52 +1,51 @@
-"""The store as a file system that DuckDB can read and nobody can write.
+"""The files of a question as a file system that DuckDB can read and nobody can write.
 
-DuckDB sees one made-up protocol, `store://`, whatever the root is (S3 without its `httpfs` extension, which cannot be
+DuckDB sees one made-up protocol, `store://`, whatever the store is (S3 without its `httpfs` extension, which cannot be
 downloaded on a closed network; memory; a disk). Reading the files it was given is all that this class can do, so even
 SQL that slips past the guard (DuckDB types `WITH x AS (COPY ... TO ...) SELECT ...` as a SELECT) cannot change a file
 nor see a run that is not published.
 """
 
+import io
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, BinaryIO, cast
 
 from fsspec import AbstractFileSystem
 
-from coder_core.storage.published_files import PublishedFiles
+from coder_core.results.query_messages import GivenFile
 
 PROTOCOL = "store"
+ReadPiece = Callable[[str, int, int], bytes]
+"""Reads `size` bytes of a file at a position: (path, position, size)."""
 
 
-class StoreFiles(AbstractFileSystem):  # type: ignore[misc]
-    """Read-only view of some files of a store; paths are relative to its root, as in `store://tables/...`.
+class GivenFiles(AbstractFileSystem):  # type: ignore[misc]
+    """Read-only view of some files; paths are relative to the root of the store, as in `store://tables/...`.
 
     Args:
-        files: Opens them, and compares them with what was published.
-        readable: The paths that exist for the reader; all others do not.
+        files: The files that exist for the reader, by path; all others do not.
+        read_piece: Reads what is not here of a large file.
     """
 
     protocol = PROTOCOL
     cachable = False
 
-    def __init__(self, files: PublishedFiles, readable: frozenset[str]) -> None:
+    def __init__(self, files: Mapping[str, GivenFile], read_piece: ReadPiece) -> None:
         super().__init__()
         self.files = files
-        self.readable = readable
+        self.read_piece = read_piece
 
     def info(self, path: str, **_options: Any) -> dict[str, Any]:
         """Return name and size of a file."""
-        file = self.open(path)
-        try:
-            return {"name": self._strip_protocol(path), "size": file.seek(0, 2), "type": "file"}
-        finally:
-            file.close()
+        file = self._file(path)
+        return {"name": file.path, "size": file.size, "type": "file"}
 
     def glob(self, path: str, **_options: Any) -> list[str]:
         """Return the path itself when it may be read: there are no patterns here."""
         name = self._strip_protocol(path)
-        return [name] if name in self.readable else []
+        return [name] if name in self.files else []
 
     def modified(self, path: str) -> datetime:  # noqa: ARG002 (fsspec's signature)
         """Return one constant time: what is published does not change, and DuckDB lives for one query."""
@@ -56,10 +55,52 @@ class StoreFiles(AbstractFileSystem):  # type: ignore[misc]
         """Open a file for reading."""
         if mode != "rb":
             raise PermissionError(f"{path}: results are read-only.")
+        file = self._file(path)
+        source = io.BytesIO(file.content) if file.is_whole else PieceFile(file, self.read_piece)
+        return cast(BinaryIO, SharedFile(source))
+
+    def _file(self, path: str) -> GivenFile:
         name = self._strip_protocol(path)
-        if name not in self.readable:
+        if name not in self.files:
             raise FileNotFoundError(path)
-        return cast(BinaryIO, SharedFile(self.files.open(name), partial(self.files.check, name)))
+        return self.files[name]
+
+
+class PieceFile:
+    """A large file of which the end is here, and the rest is fetched piece by piece.
+
+    Args:
+        file: The file; its content is its end: the footer, which is read first, and the last of the data.
+        read_piece: Reads the rest.
+    """
+
+    def __init__(self, file: GivenFile, read_piece: ReadPiece) -> None:
+        self._file = file
+        self._read_piece = read_piece
+        self._position = 0
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move the position."""
+        base = {0: 0, 1: self._position, 2: self._file.size}[whence]
+        self._position = base + offset
+        return self._position
+
+    def read(self, size: int = -1) -> bytes:
+        """Read at the position and move it."""
+        start = self._position
+        end = self._file.size if size < 0 else min(start + size, self._file.size)
+        here = self._file.size - len(self._file.content)
+        if start >= end:
+            return b""
+        if start >= here and end == self._file.size:  # a footer; data is fetched, so that it is checked
+            content = self._file.content[start - here :]
+        else:
+            content = self._read_piece(self._file.path, start, end - start)
+        self._position = start + len(content)
+        return content
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 class SharedFile:
@@ -70,15 +111,11 @@ class SharedFile:
     forgets: DuckDB's threads are strangers to Python between two calls.
 
     Args:
-        file: A Parquet file.
-        check: Called before data is read for the first time; None when nothing is to be checked. A read to the end of
-            the file is one of the footer, which stands there: DuckDB takes 32 KiB, to spare itself a second request.
+        file: A file with positions of its own.
     """
 
-    def __init__(self, file: BinaryIO, check: Callable[[], None] | None = None) -> None:
+    def __init__(self, file: BinaryIO | PieceFile) -> None:
         self._file = file
-        self._check = check
-        self._size = file.seek(0, 2)
         self._positions: dict[int, int] = {}
         self._lock = threading.Lock()
 
@@ -98,9 +135,6 @@ class SharedFile:
         """Read at this thread's position and move it."""
         thread = threading.get_ident()
         with self._lock:
-            if self._check and self._positions.get(thread, 0) + size < self._size:
-                self._check()
-                self._check = None
             self._file.seek(self._positions.get(thread, 0))
             content = self._file.read(size)
             self._positions[thread] = self._positions.get(thread, 0) + len(content)

@@ -1,140 +1,146 @@
-"""Result tables: Parquet files per table and run, and a run that is visible only when it is whole.
+"""Reading the results of published runs back, wherever they lie; every byte is compared with its hash."""
 
-The run is the folder's name and not a column of the file. The row of `runs` is written last, and readers show published
-runs only, so an interrupted evaluation is never half a result. What is published does not change any more, and its
-hashes stand beside the row (`publication`).
-"""
-
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from coder_core.errors import StoreError
-from coder_core.storage.columns import RUN_ID, RUNS, TABLES, Column, ColumnType, table_columns
-from coder_core.storage.publication import publish_row
-from coder_core.storage.result_paths import (
-    WHOLE,
-    list_published_parts,
-    parse_result_path,
-    result_path,
-    run_folder,
-)
+from coder_core.results.arrow_rows import rows_from_arrow, with_run, without_run
+from coder_core.results.catalog import Catalog, TableFile, read_catalog
+from coder_core.results.layout import name_digits, time_digits
+from coder_core.results.merged_publications import read_checked, read_publication
+from coder_core.results.schema import RUN_ID, RUNS, TABLES, RowClass, table_of
+from coder_core.storage.refusals import NotInStoreError
 from coder_core.storage.store import Store
-from coder_core.storage.tables import encode_parquet, read_parquet
+from coder_core.storage.tables import decode_parquet, open_parquet
 
-_ARROW_TYPES: dict[ColumnType, pa.DataType] = {
-    "VARCHAR": pa.string(),
-    "BIGINT": pa.int64(),
-    "DOUBLE": pa.float64(),
-    "BOOLEAN": pa.bool_(),
-    "TIMESTAMP": pa.timestamp("us"),
-    "BIGINT[]": pa.list_(pa.int64()),
-}
+ROUNDS = 3
+"""How often a question is asked again when files were compacted away while it was being answered."""
+RUNS_SHOWN = 3
+_Answer = TypeVar("_Answer")
 
 
 class ResultTables:
-    """The result tables of one store. Picklable."""
+    """The result tables of one store. Picklable. What is not published is not seen.
+
+    Args:
+        store: The store that runs publish to.
+    """
 
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    def write(self, name: str, run_id: str, table: pa.Table, *, part: str = WHOLE) -> None:
-        """Write one table of one run, or a part of it; it stays invisible until the run is published.
-
-        Args:
-            name: A table of `columns.TABLES` other than `runs`.
-            run_id: Letters, digits, '.', '_' and '-'.
-            table: The documented columns without `run_id`, in any order; optional ones may be missing.
-            part: Names the part where a table is written in several, e.g. by method.
-
-        Raises:
-            StoreError: When columns do not fit, or the run is published already with other rows.
-        """
-        if name == RUNS:
-            raise StoreError("The table 'runs' is not written like the others.", remedy="Use `publish`.")
-        content = encode_parquet(conform_table(name, table))
-        path = result_path(name, run_id, part)
-        if self.is_published(run_id):
-            self._check_unchanged(run_id, path, content)
-        elif not self.store.create_bytes(path, content) and self.store.read_bytes(path) != content:
-            self.store.write_bytes(path, content)
-
-    def publish(self, run_row: Mapping[str, object]) -> bool:
-        """Make a run visible by writing its row of `runs`; do this last.
-
-        Args:
-            run_row: One value per column of `runs`; times are aware datetimes and are stored as UTC.
-
-        Returns:
-            False when the run was published before; its first row then stays.
-        """
-        row = {name: _utc(value) for name, value in run_row.items() if name != RUN_ID}
-        table = conform_table(RUNS, pa.table({name: [value] for name, value in row.items()}))
-        run_id = str(run_row.get(RUN_ID, ""))
-        result_path(RUNS, run_id)  # refuses a run id that is not safe
-        return publish_row(self.store, run_id, encode_parquet(table), self._hash_parts(run_id))
+    def published(self) -> list[str]:
+        """List the visible runs, sorted."""
+        return read_catalog(self.store).published()
 
     def is_published(self, run_id: str) -> bool:
         """Tell whether a run is visible."""
-        return self.store.exists(result_path(RUNS, run_id))
+        return read_catalog(self.store).is_published(run_id)
 
-    def published(self) -> list[str]:
-        """List the visible runs, sorted."""
-        return [part.run_id for part in list_published_parts(self.store) if part.table == RUNS]
+    def read(self, table: RowClass | str, run_id: str) -> pa.Table:
+        """Read one table of one published run, without `run_id`; a column that is younger than the run is null.
 
-    def read(self, name: str, run_id: str, *, part: str = WHOLE) -> pa.Table:
-        """Read one part of one table of one run back, published or not."""
-        return read_parquet(self.store, result_path(name, run_id, part))
+        Raises:
+            StoreError: There is no such table or run, or a file is not what was published.
+        """
+        name = table_of(table).name
+        return self._answer(run_id, lambda catalog: without_run(_read_run(catalog, name, run_id)))
 
-    def part_names(self, name: str, run_id: str) -> list[str]:
-        """List the parts that a run has of a table, sorted."""
-        paths = self.store.list(run_folder(name, run_id))
-        return [path.rpartition("/")[2].removesuffix(".parquet") for path in paths if parse_result_path(path)]
+    def read_rows(self, row_class: RowClass, run_id: str) -> list[Any]:
+        """Read one table of one published run as rows of its class.
 
-    def _check_unchanged(self, run_id: str, path: str, content: bytes) -> None:
-        if not self.store.exists(path) or self.store.read_bytes(path) != content:
-            problem = f"The run {run_id!r} is published and does not change any more."
-            raise StoreError(problem, self.store.url(path), "Start a new run.")
+        Raises:
+            StoreError: There is no such run, or a file is not what was published.
+        """
+        return rows_from_arrow(row_class, self.read(row_class, run_id))
 
-    def _hash_parts(self, run_id: str) -> dict[str, str]:
-        """Hash what the store really holds of a run; read back, a write that was lost shows now and not in a query."""
-        folders = [run_folder(table, run_id) for table in TABLES if table != RUNS]
-        return {path: self.store.hash_file(path) for folder in folders for path in self.store.list(folder)}
+    def read_manifest(self, run_id: str) -> bytes:
+        """Read the manifest with which a run was published.
+
+        Raises:
+            StoreError: There is no such run, it has no manifest (0.1 wrote none), or it is not what was published.
+        """
+        manifest = self._answer(run_id, lambda catalog: read_publication(catalog, run_id)).manifest
+        if manifest is None:
+            problem = f"The run {run_id} was published by a version that wrote no manifests."
+            raise StoreError(problem, self.store.url(), "Run the evaluation again.")
+        return manifest
+
+    def latest(self, name: str, *, other_than: str = "") -> str | None:
+        """Return the published run of an evaluation that was started last; None where there is none.
+
+        Args:
+            name: The evaluation, as its config names it.
+            other_than: A run that does not count.
+        """
+
+        def find(catalog: Catalog) -> str | None:
+            candidates = [run for run in _started(catalog, name) if run[1] != other_than]
+            return max(candidates)[1] if candidates else None
+
+        return _ask_again(self.store, find)
+
+    def row_counts(self) -> dict[str, int]:
+        """Count the rows of every table over all published runs, from their records where these say it."""
+        return _ask_again(self.store, lambda catalog: {name: _count(catalog, name) for name in TABLES})
+
+    def _answer(self, run_id: str, question: Callable[[Catalog], _Answer]) -> _Answer:
+        def ask(catalog: Catalog) -> _Answer:
+            if not catalog.is_published(run_id):
+                latest = ", ".join(catalog.published()[-RUNS_SHOWN:]) or "none yet"
+                problem = f"There is no published run {run_id!r}."
+                raise StoreError(problem, self.store.url(), f"Published runs: {latest}.")
+            return question(catalog)
+
+        return _ask_again(self.store, ask)
 
 
-def conform_table(name: str, table: pa.Table) -> pa.Table:
-    """Bring a table to its documented columns, types and order.
-
-    Raises:
-        StoreError: When a column is unknown, missing, of another type, or null where it must not be.
-    """
-    columns = [column for column in table_columns(name) if column.name != RUN_ID]
-    documented = [column.name for column in columns]
-    if unknown := sorted(set(table.column_names) - set(documented)):
-        remedy = f"Document it in coder_core/storage/columns.py; it holds: {', '.join(documented)}."
-        raise StoreError(f"The column {unknown[0]!r} is not documented.", f"table {name}", remedy)
-    return pa.table({column.name: _conform_column(name, column, table) for column in columns})
+def _ask_again(store: Store, question: Callable[[Catalog], _Answer]) -> _Answer:
+    """Ask with a fresh catalogue when a file is gone: it was compacted, and its rows are elsewhere now."""
+    for _ in range(ROUNDS - 1):
+        try:
+            return question(read_catalog(store))
+        except NotInStoreError:
+            continue
+    return question(read_catalog(store))
 
 
-def _conform_column(name: str, column: Column, table: pa.Table) -> pa.ChunkedArray:
-    place = f"table {name}, column {column.name}"
-    kind = _ARROW_TYPES[column.type]
-    if column.name not in table.column_names:
-        if not column.optional:
-            raise StoreError("The column is missing.", place, "Give every row a value.")
-        return pa.chunked_array([pa.nulls(table.num_rows, kind)])
-    values = table.column(column.name)
-    if values.null_count and not column.optional:
-        raise StoreError(f"{values.null_count} of {len(values)} values are null.", place, "Give every row a value.")
-    try:
-        return values.cast(kind)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        remedy = f"Give it as {column.type}."
-        raise StoreError(f"A {values.type} does not become a {column.type} ({error}).", place, remedy) from error
+def _read_run(catalog: Catalog, name: str, run_id: str) -> pa.Table:
+    tables = [_read_file(catalog.store, file, run_id) for file in catalog.files(name, [run_id])]
+    found = [with_run(name, table, run_id) for table in tables]
+    return pa.concat_tables(found) if found else with_run(name, pa.table({}), run_id)
 
 
-def _utc(value: object) -> object:
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        return value.astimezone(UTC).replace(tzinfo=None)
-    return value
+def _read_file(store: Store, file: TableFile, run_id: str) -> pa.Table:
+    content = read_checked(store, file.path, file.sha256) if file.sha256 else store.read_bytes(file.path)
+    table = decode_parquet(content, store.url(file.path))
+    return table if file.run_id else table.filter(pc.equal(table.column(RUN_ID), run_id))
+
+
+def _started(catalog: Catalog, name: str) -> Iterable[tuple[str, str]]:
+    """Yield time and id of the runs of an evaluation; rows are read only where no other file says whose they are."""
+    yield from ((run.started_at, run.run_id) for run in catalog.generation.runs if run.name == name)
+    unnamed = []
+    for run_id, single in catalog.singles.items():
+        if (record := single.only_record) is None:
+            unnamed.append(run_id)
+        elif record.name_digits == name_digits(name):
+            yield record.started_at, run_id
+    for run_id in unnamed:
+        (row,) = _read_run(catalog, RUNS, run_id).select(["name", "started_at"]).to_pylist()
+        if row["name"] == name:
+            yield time_digits(row["started_at"]), run_id
+
+
+def _count(catalog: Catalog, name: str) -> int:
+    return sum(_count_file(catalog.store, file) for file in catalog.files(name))
+
+
+def _count_file(store: Store, file: TableFile) -> int:
+    if file.rows is not None:
+        return file.rows
+    with open_parquet(store, file.path) as opened:
+        return int(opened.metadata.num_rows)

@@ -1,8 +1,9 @@
 """Query results as text: a table for the eye, CSV and JSON for programs.
 
 Cells are hostile: class names and texts come from files and language models. A terminal must not obey an escape
-sequence inside one, so the table shows every control and formatting character as its escape. CSV and JSON keep the
-value and quote it by their own rules.
+sequence inside one, so the table shows every control and formatting character as its escape, and so does CSV that goes
+to a terminal. CSV for a program keeps the value and quotes it by its own rules; JSON is plain ASCII. Widths come from
+`rich.cells`, which knows the tables of Unicode: a count of wide characters is wrong for Thai, Devanagari and Jamo.
 """
 
 import csv
@@ -14,24 +15,35 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 
-from coder_core.storage.query_result import QueryResult
+from rich.cells import cell_len
+
+from coder_core.results.query_result import QueryResult
 
 CELL_WIDTH = 60
 """Columns of a terminal that one cell of a table may take; longer ones are cut."""
+_LOOKED_AT = 4 * CELL_WIDTH
+"""Characters of a cell that a table looks at: some take no column at all."""
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
-def to_csv(result: QueryResult) -> str:
-    """Write comma-separated values with a header; a null is an empty field, a list is JSON."""
-    lines = [_csv_line(result.columns), *(_csv_line([_csv_cell(value) for value in row]) for row in result.rows)]
-    return "".join(f"{line}\n" for line in lines)
+def to_csv(result: QueryResult, *, for_terminal: bool = False) -> str:
+    """Write comma-separated values with a header; a null is an empty field, a list is JSON.
+
+    Args:
+        result: The answer.
+        for_terminal: Show control and formatting characters as their escapes.
+    """
+    rows = [result.columns, *([_csv_cell(value) for value in row] for row in result.rows)]
+    if for_terminal:
+        rows = [[printable(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    return "".join(f"{_csv_line(row)}\n" for row in rows)
 
 
 def to_json(result: QueryResult) -> str:
     """Write a JSON list of one object per row; NaN and infinity become null, a repeated column name is numbered."""
     names = _unique(result.columns)
     records = [dict(zip(names, map(_plain, row), strict=True)) for row in result.rows]
-    return json.dumps(records, indent=1, allow_nan=False)
+    return json.dumps(records, indent=1, allow_nan=False).replace("\x7f", "\\u007f")  # json leaves this one raw
 
 
 def to_table(result: QueryResult) -> str:
@@ -40,7 +52,7 @@ def to_table(result: QueryResult) -> str:
         [_visible(name) for name in result.columns],
         *([_table_cell(value) for value in row] for row in result.rows),
     ]
-    widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
     is_number = [
         bool(result.rows) and all(isinstance(row[at], int | float | Decimal | None) for row in result.rows)
         for at in range(len(widths))
@@ -99,24 +111,20 @@ def printable(text: str) -> str:
 
 
 def _visible(text: str) -> str:
-    shown = printable(text)
-    while _width(shown) > CELL_WIDTH:
-        shown = shown[: CELL_WIDTH - 1] + "…" if len(shown) > CELL_WIDTH else shown[:-2] + "…"
-    return shown
+    shown = printable(text[:_LOOKED_AT])
+    if cell_len(shown) <= CELL_WIDTH and len(text) <= _LOOKED_AT:
+        return shown
+    while cell_len(shown) >= CELL_WIDTH:
+        shown = shown[: min(len(shown), CELL_WIDTH) - 1]
+    return f"{shown}…"
 
 
 def _escaped(char: str) -> str:
     return char.encode("unicode_escape").decode("ascii")
 
 
-def _width(text: str) -> int:
-    return sum(
-        2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text if not unicodedata.combining(char)
-    )
-
-
 def _padded(text: str, width: int, is_number: bool) -> str:
-    space = " " * (width - _width(text))
+    space = " " * (width - cell_len(text))
     return space + text if is_number else text + space
 
 

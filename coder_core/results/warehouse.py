@@ -1,41 +1,31 @@
 """Warehouse: read-only SQL over the result tables of published runs.
 
-SQL comes from anywhere (a shell, a notebook, a web form), so three walls stand around the files. The statement must be
+SQL comes from anywhere (a shell, a notebook, a web form), so four walls stand around the files. The statement must be
 one SELECT whose syntax tree holds queries only and no table function beyond a short list (`sql_guard`). The engine runs
-without access to disk, network, extensions or Python variables, and its configuration is locked. What it can open are
-the published files, through a file system that cannot write (`store_files`); DuckDB verifies no checksums, so they are
-compared with the hashes of their run (`published_files`).
+without access to disk, network, extensions or Python variables, and its configuration is locked (`query_engine`). It
+runs in a process without credentials that can be killed, and is given the files that the question needs
+(`query_process`), through a file system that cannot write (`query_files`). DuckDB verifies no checksums, so they are
+compared with the hashes of their run before (`published_files`).
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator
 from typing import Any
 
-import duckdb
-
-from coder_core.errors import QueryError, StoreError
-from coder_core.storage.columns import RUN_ID, TABLES
-from coder_core.storage.published_files import PublishedFiles
-from coder_core.storage.query_result import QueryResult
-from coder_core.storage.refusals import REPAIR
-from coder_core.storage.result_paths import TABLES_FOLDER, ResultPart, list_published_parts
-from coder_core.storage.sql_guard import check_read_only
+from coder_core.errors import QueryError
+from coder_core.results.catalog import Catalog, TableFile, find_latest_runs, read_catalog
+from coder_core.results.published_files import PublishedFiles
+from coder_core.results.query_limits import QueryLimits
+from coder_core.results.query_process import SPARE, QueryProcess
+from coder_core.results.query_result import QueryResult
+from coder_core.results.render import printable
+from coder_core.storage.refusals import NotInStoreError
 from coder_core.storage.store import Store
-from coder_core.storage.store_files import PROTOCOL, StoreFiles
 
-__all__ = ["QueryResult", "Warehouse"]
+__all__ = ["QueryLimits", "QueryResult", "Warehouse"]
 
-_CONFIG: dict[str, Any] = {
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-    "enable_external_file_cache": False,  # it would keep what was read with a footer, which is not checked
-    "python_enable_replacements": False,
-    "temp_directory": "",
-}
-_LOCK_DOWN = (
-    f"SET allowed_directories = ['{PROTOCOL}://{TABLES_FOLDER}/']",
-    "SET enable_external_access = false",
-    "SET lock_configuration = true",
-)
+ROUNDS = 3
+"""How often a question is asked again when files were compacted away while it was being answered."""
 
 
 class Warehouse:
@@ -43,56 +33,102 @@ class Warehouse:
 
     Args:
         store: The store that runs publish to; an empty one has empty tables.
+        limits: What a question may take.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, limits: QueryLimits | None = None) -> None:
         self.store = store
+        self.limits = limits or QueryLimits()
 
     def query(self, sql: str) -> QueryResult:
-        """Answer one SELECT over the tables of `columns.TABLES`.
+        """Answer one SELECT over the tables and views of `schema`.
 
         Raises:
-            QueryError: When the SQL is wrong or asks for more than reading result tables.
-            StoreError: When the store refuses, or a result file is damaged.
+            QueryError: The SQL is wrong, asks for more than reading result tables, or takes more than its limits.
+            StoreError: The store refuses, or a result file is damaged.
         """
-        files = PublishedFiles(self.store)
-        with duckdb.connect(config=_CONFIG) as connection:
+        deadline = time.monotonic() + self.limits.seconds
+        for is_last in [False] * (ROUNDS - 1) + [True]:
             try:
-                named_tables = check_read_only(connection, sql)
-                self._create_views(connection, named_tables, files)
-                cursor = connection.execute(sql)
-                columns = [str(column[0]) for column in cursor.description or ()]
-                return QueryResult(columns, cursor.fetchall())
-            except duckdb.Error as error:
-                if files.damage:  # DuckDB passes on what a file says as a text of its own
-                    raise files.damage from error
-                raise QueryError(str(error).strip(), "SQL", f"The tables are: {', '.join(TABLES)}.") from error
+                return self._ask(sql, deadline)
+            except NotInStoreError:
+                if is_last:
+                    raise
+        raise AssertionError  # (the last round has returned or raised)
 
-    def _create_views(
-        self, connection: duckdb.DuckDBPyConnection, named_tables: set[str], files: PublishedFiles
-    ) -> None:
-        """Create every table; only those that the query names cost a look at their files."""
-        parts = list_published_parts(self.store) if named_tables & TABLES.keys() else []
-        connection.register_filesystem(StoreFiles(files, frozenset(part.path for part in parts)))
-        for statement in _LOCK_DOWN:
-            connection.execute(statement)
-        for table in TABLES:
-            own = [part for part in parts if part.table == table and table in named_tables]
-            try:
-                connection.execute(_view_sql(table, own))
-            except duckdb.Error as error:
-                problem = f"The table {table} cannot be read ({error})."
-                raise files.damage or StoreError(problem, self.store.url(), REPAIR) from error
+    def _ask(self, sql: str, deadline: float) -> QueryResult:
+        process = SPARE.take()
+        is_clean = False
+        try:
+            process.say("question", sql, self.limits)
+            with PublishedFiles(self.store) as files:
+                result = _Question(process, files, deadline, self.limits).answer(read_catalog(self.store))
+            is_clean = True
+        except _RefusedError as refusal:
+            is_clean = True
+            raise QueryError(*map(printable, refusal.args)) from None
+        finally:
+            if is_clean:
+                SPARE.put(process)
+            else:
+                process.kill()
+        return result
 
 
-def _view_sql(table: str, parts: Sequence[ResultPart]) -> str:
-    """Write the view of a table: its documented columns and types first, so that it is typed even without files."""
-    columns = TABLES[table]
-    names = ", ".join(f'"{column.name}"' for column in columns)
-    typed = ", ".join(f'NULL::{column.type} AS "{column.name}"' for column in columns)
-    source = f"SELECT {typed} WHERE false"
-    if parts:
-        urls = ", ".join(f"'{PROTOCOL}://{part.path}'" for part in parts)
-        options = f"hive_partitioning = true, hive_types = {{'{RUN_ID}': VARCHAR}}, union_by_name = true"
-        source += f" UNION ALL BY NAME SELECT * FROM read_parquet([{urls}], {options})"  # noqa: S608 (all ours)
-    return f'CREATE VIEW "{table}" AS SELECT {names} FROM ({source})'  # noqa: S608 (all ours)
+class _RefusedError(Exception):
+    """The engine has refused a question, and is ready for the next one."""
+
+
+class _Question:
+    """A question that is being answered.
+
+    Args:
+        process: That answers it.
+        files: That it is given.
+        deadline: By `time.monotonic`.
+        limits: What it may take.
+    """
+
+    def __init__(self, process: QueryProcess, files: PublishedFiles, deadline: float, limits: QueryLimits) -> None:
+        self._process = process
+        self._files = files
+        self._deadline = deadline
+        self._limits = limits
+        self._columns: list[str] = []
+        self._rows: list[tuple[Any, ...]] = []
+
+    def answer(self, catalog: Catalog) -> QueryResult:
+        """Give the engine what it needs, and collect what it says."""
+        while True:
+            match self._hear():
+                case ("needs", runs_of, latest_of):
+                    for batch in self._files.give(list(_needed_files(catalog, runs_of, latest_of))):
+                        self._process.say("files", [tuple(file) for file in batch])
+                    self._process.say("go")
+                case ("read", path, position, size):
+                    self._process.say("piece", self._files.read_piece(path, position, size))
+                case ("columns", columns):
+                    self._columns = list(columns)
+                case ("rows", rows):
+                    self._rows.extend(rows)
+                case ("refused", *words):
+                    raise _RefusedError(*words)
+                case ("done",):
+                    return QueryResult(self._columns, self._rows)
+
+    def _hear(self) -> tuple[Any, ...]:
+        message = self._process.hear(self._deadline)
+        if message is None:
+            problem = f"The query takes longer than {self._limits.seconds:g} s."
+            raise QueryError(problem, "SQL", "Narrow it down, or allow more with --seconds.")
+        return message
+
+
+def _needed_files(catalog: Catalog, runs_of: dict[str, list[str] | None], latest_of: list[str]) -> Iterator[TableFile]:
+    """Choose the files that hold what a question needs."""
+    latest = find_latest_runs(catalog) if latest_of else None
+    for table in sorted(runs_of.keys() | set(latest_of)):
+        run_ids = runs_of.get(table, [])
+        if run_ids is not None and table in latest_of:
+            run_ids = None if latest is None else [*run_ids, *latest]
+        yield from catalog.files(table, run_ids)

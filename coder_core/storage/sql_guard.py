@@ -1,4 +1,4 @@
-"""The guard of the warehouse: which SQL is reading, judged by DuckDB's own parser and never by looking at the text.
+"""The guard of every query: which SQL is reading, judged by DuckDB's own parser and never by looking at the text.
 
 DuckDB calls more than reading a SELECT: a CTE may hold COPY, INSERT, UPDATE or DELETE, and table functions read files,
 write logs or follow raw memory addresses. So the syntax tree (`json_serialize_sql`) is walked, and what is not known to
@@ -15,6 +15,8 @@ from coder_core.errors import QueryError
 
 QUERY_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
 TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest", "json_each", "json_tree", "repeat"})
+LONGEST_SQL = 1_000_000
+"""Characters: a longer text is no question, and its syntax tree would take hundreds of megabytes."""
 _REMEDY = "Write one SELECT over the result tables (`SHOW TABLES` and `DESCRIBE metrics` work, too)."
 
 
@@ -25,17 +27,60 @@ def check_read_only(connection: duckdb.DuckDBPyConnection, sql: str) -> set[str]
         QueryError: Naming what is refused.
         duckdb.Error: When it does not parse.
     """
-    if not _is_unicode(sql):
-        raise QueryError("The text holds half a character (a lone surrogate).", "SQL", _REMEDY)
+    nodes = walk(read_only_tree(connection, sql))
+    return {str(node.get("table_name", "")).strip('"').lower() for node in nodes if "table_name" in node}
+
+
+def read_only_tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
+    """Refuse SQL that is not one plain query; return its syntax tree as DuckDB writes it in JSON.
+
+    Raises:
+        QueryError: Naming what is refused.
+        duckdb.Error: When it does not parse.
+    """
+    _check_text(sql)
     statements = connection.extract_statements(sql)
     if len(statements) != 1:
         raise QueryError(f"Expected one statement, found {len(statements)}.", "SQL", _REMEDY)
-    if statements[0].type != duckdb.StatementType.SELECT:
-        raise QueryError(f"Only reading is allowed, not {statements[0].type.name}.", "SQL", _REMEDY)
-    nodes = list(_nodes(_syntax_tree(connection, sql)))
-    for node in nodes:
+    kind = _kind(statements[0])
+    if kind != "SELECT":
+        raise QueryError(f"Only reading is allowed, not {kind}.", "SQL", _REMEDY)
+    tree = _syntax_tree(connection, sql)
+    for node in walk(tree):
         _check_node(node)
-    return {str(node.get("table_name", "")).strip('"').lower() for node in nodes if "table_name" in node}
+    return tree
+
+
+def walk(tree: Any) -> Iterator[dict[str, Any]]:
+    """Yield every node of a syntax tree, in no particular order."""
+    pending = [tree]  # a loop: hostile SQL nests deeper than Python's stack
+    while pending:
+        node = pending.pop()
+        if isinstance(node, dict):
+            yield node
+            pending.extend(node.values())
+        elif isinstance(node, list):
+            pending.extend(node)
+
+
+def _check_text(sql: str) -> None:
+    if len(sql) > LONGEST_SQL:
+        problem = f"The text has {len(sql):,} characters, {LONGEST_SQL:,} are allowed."
+        raise QueryError(problem, "SQL", "Ask a shorter question.")
+    if "\0" in sql:
+        raise QueryError("The text holds a NUL character.", "SQL", _REMEDY)
+    try:
+        sql.encode()
+    except UnicodeEncodeError as error:
+        raise QueryError("The text holds half a character (a lone surrogate).", "SQL", _REMEDY) from error
+
+
+def _kind(statement: Any) -> str:
+    """Name the kind of a statement; DuckDB has kinds that its Python module does not know."""
+    try:
+        return str(statement.type.name)
+    except (ValueError, TypeError, AttributeError, RuntimeError):
+        return "this kind of statement"
 
 
 def _syntax_tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
@@ -47,25 +92,6 @@ def _syntax_tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
     if tree["error"]:
         raise QueryError(str(tree["error_message"]), "SQL", _REMEDY)
     return tree["statements"]
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    pending = [tree]  # a loop: hostile SQL nests deeper than Python's stack
-    while pending:
-        node = pending.pop()
-        if isinstance(node, dict):
-            yield node
-            pending.extend(node.values())
-        elif isinstance(node, list):
-            pending.extend(node)
 
 
 def _check_node(node: dict[str, Any]) -> None:

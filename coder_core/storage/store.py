@@ -74,7 +74,7 @@ class Store:
                 return Path(place.path).read_bytes()
             return cast(bytes, self.filesystem.cat_file(place.path))
 
-    def read_many(self, paths: Sequence[str]) -> list[bytes]:
+    def read_many(self, paths: Sequence[str]) -> tuple[bytes, ...]:
         """Read whole files, in the given order; those of an object store several at a time.
 
         Raises:
@@ -82,9 +82,9 @@ class Store:
             StoreError: When the store refuses.
         """
         if self.address.is_local or len(paths) < 2:
-            return [self.read_bytes(path) for path in paths]
+            return tuple(self.read_bytes(path) for path in paths)
         with ThreadPoolExecutor(READERS) as readers:
-            return list(readers.map(self.read_bytes, paths))
+            return tuple(readers.map(self.read_bytes, paths))
 
     def write_bytes(self, path: str, content: bytes) -> None:
         """Write a whole file, or nothing: readers see the old content or the new one, never a part."""
@@ -146,12 +146,12 @@ class Store:
         root = self.filesystem._strip_protocol(self.address.path).rstrip("/") + "/"
         return sorted(name.removeprefix(root) for name in found if not local_files.is_temporary(name))
 
-    def list_beginning(self, folder: str, beginning: str) -> list[str]:
+    def list_beginning(self, folder: str, beginning: str) -> tuple[str, ...]:
         """List the files directly in a folder whose names begin with some characters, sorted, relative to the root."""
         place = self._place(folder)
         with explained(self.url(folder)):
             found = _find_beginning(self.filesystem, place, beginning)
-        return sorted(f"{folder}/{name}" for name in found if not local_files.is_temporary(name))
+        return tuple(sorted(f"{folder}/{name}" for name in found if not local_files.is_temporary(name)))
 
     def list_files(self, prefix: str = "") -> tuple[StoredFile, ...]:
         """List every file below a folder with size and time, sorted; what killed writers left behind is listed, too."""

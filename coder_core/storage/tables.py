@@ -58,17 +58,16 @@ def vectors_from_arrow(column: pa.Array | pa.ChunkedArray) -> Float[np.ndarray, 
 def encode_parquet(table: pa.Table) -> bytes:
     """Write a table as Parquet bytes; the same table always gives the same bytes."""
     sink = pa.BufferOutputStream()
-    texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
     # One chunk per column: how a table was put together must not show in its bytes.
-    pq.write_table(
-        table.combine_chunks(),
-        sink,
-        row_group_size=_rows_per_group(table.schema),
-        compression=COMPRESSION,
-        use_dictionary=texts,
-        write_page_checksum=True,
-    )
+    whole = table.combine_chunks()
+    pq.write_table(whole, sink, row_group_size=rows_per_group(table.schema), **parquet_options(table.schema))
     return cast(bytes, sink.getvalue().to_pybytes())
+
+
+def parquet_options(schema: pa.Schema) -> dict[str, Any]:
+    """How every file is written: compressed, a checksum in every page, equal texts stored once."""
+    texts = [field.name for field in schema if pa.types.is_string(field.type)]
+    return {"compression": COMPRESSION, "use_dictionary": texts, "write_page_checksum": True}
 
 
 def decode_parquet(content: bytes, url: str, *, columns: Sequence[str] | None = None) -> pa.Table:
@@ -119,7 +118,8 @@ def explained_parquet(url: str) -> Iterator[None]:
             raise UnexpectedContentError(f"This Parquet file is damaged ({reason}).", url, REPAIR) from error
 
 
-def _rows_per_group(schema: pa.Schema) -> int:
+def rows_per_group(schema: pa.Schema) -> int:
+    """Rows in a row group, so that it takes about `GROUP_BYTES` unpacked."""
     row_bytes = sum(_value_bytes(field.type) for field in schema)
     return min(GROUP_ROWS, max(1, GROUP_BYTES // max(1, row_bytes)))
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from coder_core.report.markdown import embed_svg, escape_markdown, markdown_table
-from coder_core.storage.render import printable
+from coder_core.results.render import printable
 
 NOTHING = ("html_inline", "<!-- -->")
 HOSTILE = [

@@ -9,8 +9,8 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coder_core.storage.render import CELL_WIDTH, to_csv, to_json, to_table
-from coder_core.storage.warehouse import QueryResult
+from coder_core.results.render import CELL_WIDTH, to_csv, to_json, to_table
+from coder_core.results.warehouse import QueryResult
 
 TEXT = st.text(max_size=20)
 

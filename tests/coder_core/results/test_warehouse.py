@@ -17,7 +17,7 @@ from coder_core.storage.results import ResultTables
 from coder_core.storage.store import Store
 from coder_core.storage.store_files import SharedFile, StoreFiles
 from coder_core.storage.tables import write_parquet
-from coder_core.storage.warehouse import Warehouse
+from coder_core.results.warehouse import Warehouse
 from tests.coder_core.storage.test_results import metrics, run_row
 
 HOSTILE = 'O\'Brien "the" ;--\n\x1b[31m\u202e'
@@ -277,8 +277,8 @@ def test_a_missing_bucket_is_not_an_empty_warehouse() -> None:
 
 def test_a_query_imports_nothing_that_is_slow() -> None:
     code = (
-        "import sys; from coder_core.storage.store import Store; from coder_core.storage.warehouse import Warehouse; "
-        "from coder_core.storage.render import to_table; to_table(Warehouse(Store('memory://x')).query('SELECT 1')); "
+        "import sys; from coder_core.storage.store import Store; from coder_core.results.warehouse import Warehouse; "
+        "from coder_core.results.render import to_table; to_table(Warehouse(Store('memory://x')).query('SELECT 1')); "
         "print([name for name in ('torch', 'prefect', 'pyarrow', 's3fs', 'pandas') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

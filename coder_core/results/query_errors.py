@@ -1,0 +1,72 @@
+"""What DuckDB says about wrong SQL, told in our words: what, where, and the name that was probably meant."""
+
+import difflib
+import re
+
+from coder_core.results.schema import TABLES, VIEWS
+
+SHOWN_CHARACTERS = 400
+"""Of a message: DuckDB repeats whole statements and long lists in some."""
+LEAST_LIKENESS = 0.6
+_POINTER = re.compile(r"\n+LINE (\d+): ([^\n]*)\n( *)(\^+)")
+_UNKNOWN_COLUMN = re.compile(r'(?:Referenced column|does not have a column named) "([^"]*)"')
+_UNKNOWN_TABLE = re.compile(r"Table with name (\S+) does not exist")
+_CANDIDATES = re.compile(r"\n\s*(?:Did you mean|Candidate bindings):?\s*:?[^\n]*")
+_KIND = re.compile(r"^[A-Z][A-Za-z ]+ Error: ")
+
+
+def explain_sql_error(message: str, sql: str) -> tuple[str, str, str]:
+    """Take apart what DuckDB says.
+
+    Args:
+        message: Its message, in several lines.
+        sql: The question.
+
+    Returns:
+        The problem, the place (line and character, from 1), and what to do.
+    """
+    pointer = _POINTER.search(message)
+    place, token = _place(pointer, sql) if pointer else ("SQL", "")
+    told = message[: pointer.start()] if pointer else message
+    problem = " ".join(_CANDIDATES.sub("", _KIND.sub("", told.strip())).split())
+    problem = problem if len(problem) <= SHOWN_CHARACTERS else f"{problem[:SHOWN_CHARACTERS]}…"
+    problem = problem.rstrip("!.") + (f" (at {token})." if token and token not in problem else ".")
+    return problem, place, _remedy(told, sql)
+
+
+def _place(pointer: "re.Match[str]", sql: str) -> tuple[str, str]:
+    """Find where DuckDB points at; it shows a long line in part, between dots."""
+    number, shown, gap, arrows = int(pointer[1]), pointer[2], pointer[3], pointer[4]
+    start = len(gap) - len(f"LINE {number}: ")
+    token = shown[max(start, 0) : max(start, 0) + len(arrows)]
+    lines = sql.split("\n")
+    line = lines[number - 1] if number <= len(lines) else ""
+    begun = shown[:start].removeprefix("...")
+    at = line.find(begun + token) if shown.startswith("...") else 0 if line.startswith(begun) else -1
+    if start < 0 or at < 0:
+        return f"SQL, line {number}", token
+    return f"SQL, line {number}, character {at + len(begun) + 1}", token
+
+
+def _remedy(told: str, sql: str) -> str:
+    if (unknown := _UNKNOWN_COLUMN.search(told)) and (columns := _named_columns(sql)):
+        return f"{_meant(unknown[1], columns)}The columns are: {', '.join(columns)}."
+    tables = [*TABLES, *VIEWS]
+    if unknown := _UNKNOWN_TABLE.search(told):
+        return f"{_meant(unknown[1], tables)}The tables are: {', '.join(tables)}."
+    if found := _CANDIDATES.search(told):
+        return f"{' '.join(found[0].split()).rstrip('.?')}?"
+    return f"The tables are: {', '.join(tables)}."
+
+
+def _named_columns(sql: str) -> list[str]:
+    """List the columns of the tables that a question names, each once."""
+    words = set(re.findall(r"[a-z_]+", sql.lower()))
+    behind_views = {table for view in words & VIEWS.keys() for table in VIEWS[view].reads}
+    named = [table for table in TABLES.values() if table.name in words | behind_views]
+    return list(dict.fromkeys(column.name for table in named for column in table.columns))
+
+
+def _meant(word: str, names: list[str]) -> str:
+    near = difflib.get_close_matches(word.lower(), names, n=1, cutoff=LEAST_LIKENESS)
+    return f"Did you mean {near[0]!r}? " if near else ""
