@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -25,6 +26,8 @@ from flows.cli_texts import texts
 if TYPE_CHECKING:
     from coder_core.specs import Runtime
     from coder_core.steps.results import EvalResult
+
+MEMORY_HELP = "Most memory, in GB (a quarter of the machine's)."
 
 
 @click.group()
@@ -75,32 +78,37 @@ def run(config: str, overrides: tuple[str, ...], store: str, as_json: bool) -> N
 @click.argument("sql")
 @store_option
 @click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@click.option("--memory", type=click.FloatRange(min=0.1), envvar="CODER_QUERY_MEMORY", metavar="GB", help=MEMORY_HELP)
+@click.option("--seconds", type=click.FloatRange(min=0.1), envvar="CODER_QUERY_SECONDS", help="Most time (120).")
+@click.option("--rows", type=click.IntRange(min=1), envvar="CODER_QUERY_ROWS", help="Most rows printed (100000).")
 @explain_errors
-def query(sql: str, store: str, form: str) -> None:
+def query(sql: str, store: str, form: str, memory: float | None, seconds: float | None, rows: int | None) -> None:
     """Answer one SELECT over the result tables."""
-    from coder_core.results.render import to_csv, to_json, to_table
-    from coder_core.storage.store import Store
-    from coder_core.results.warehouse import Warehouse
+    from coder_core.results.query_process import SPARE
 
-    render = {"table": to_table, "csv": to_csv, "json": to_json}[form]
-    click.echo(render(Warehouse(Store(store)).query(sql)).removesuffix("\n"))
+    SPARE.prepare()
+    from coder_core.results.query_limits import QueryLimits
+    from coder_core.results.render import to_csv, to_json, to_table
+    from coder_core.results.warehouse import Warehouse
+    from coder_core.storage.store import Store
+
+    asked = {"memory_bytes": memory and int(memory * 1e9), "seconds": seconds, "rows": rows}
+    limits = QueryLimits(**{name: value for name, value in asked.items() if value is not None})  # type: ignore[arg-type]
+    result = Warehouse(Store(store), limits).query(sql)
+    render = {"table": to_table, "csv": partial(to_csv, for_terminal=sys.stdout.isatty()), "json": to_json}[form]
+    click.echo(render(result).removesuffix("\n"))
 
 
 @main.command()
 @store_option
 @explain_errors
 def tables(store: str) -> None:
-    """List the result tables, their columns, and how many rows each has."""
-    from coder_core.storage.columns import TABLES
+    """List the result tables and views, their columns, and how many rows each table has."""
+    from coder_core.results.overview import overview
     from coder_core.storage.store import Store
-    from coder_core.results.warehouse import Warehouse
 
-    warehouse = Warehouse(Store(store))
-    for name, columns in TABLES.items():
-        rows = warehouse.query(f'SELECT count(*) FROM "{name}"').rows[0][0]  # noqa: S608 - names of our own
-        click.echo(f"{name} ({rows} rows)")
-        for column in columns:
-            click.echo(f"  {column.name:20} {column.type:10} {column.description}")
+    for line in overview(Store(store)):
+        click.echo(line)
 
 
 def _program_name() -> str:

@@ -37,8 +37,8 @@ def store() -> None:
 def verify(store: str, repair: bool, as_json: bool) -> None:
     """Read every file and compare it with its recorded hash; end with 4 when something is damaged."""
     from coder_core.errors import StoreError
-    from coder_core.storage.care.repairing import repair_store
-    from coder_core.storage.care.verifying import verify_store
+    from coder_core.care.repairing import repair_store
+    from coder_core.care.verifying import verify_store
     from coder_core.storage.store import Store
 
     found = (repair_store if repair else verify_store)(Store(store))
@@ -52,14 +52,15 @@ def verify(store: str, repair: bool, as_json: bool) -> None:
 @store.command()
 @store_option
 @click.option("--dry-run", is_flag=True, help="Only say what would be merged.")
+@click.option("--grace", callback=parse_age, default="1h", help="How long replaced result files stay: 30m, 1h (default).")
 @json_option
 @explain_errors
-def compact(store: str, dry_run: bool, as_json: bool) -> None:
-    """Merge the many small parts of the ledgers into few large ones; safe while runs are going."""
-    from coder_core.storage.care.compaction import compact_store
+def compact(store: str, dry_run: bool, grace: timedelta, as_json: bool) -> None:
+    """Merge many small files (parts of ledgers, tables of runs) into few large ones; safe while runs are going."""
+    from coder_core.care.compaction import compact_store
     from coder_core.storage.store import Store
 
-    done = compact_store(Store(store), is_dry_run=dry_run)
+    done = compact_store(Store(store), is_dry_run=dry_run, grace=grace)
     click.echo(done.model_dump_json(indent=1) if as_json else str(done))
 
 
@@ -74,7 +75,7 @@ def compact(store: str, dry_run: bool, as_json: bool) -> None:
 @explain_errors
 def gc(store: str, older_than: timedelta, delete: bool, force: bool, as_json: bool) -> None:
     """Say what nobody needs any more, and with --delete remove it. Ledgers and published runs always stay."""
-    from coder_core.storage.care.collection import collect_garbage
+    from coder_core.care.collection import collect_garbage
     from coder_core.storage.store import Store
 
     done = collect_garbage(Store(store), older_than, is_dry_run=not delete, is_forced=force)

@@ -161,7 +161,7 @@ def read_catalog(store: Store) -> Catalog:
     rows = store.list(f"{TABLES_FOLDER}/{RUNS}")  # first: what goes from here is in the generation that is read next
     publications = store.list(PUBLICATIONS)
     generation = newest_generation(store, publications)
-    return Catalog(store, generation, _single_runs([*rows, *publications], generation))
+    return Catalog(store, generation, single_runs([*rows, *publications], generation))
 
 
 def find_latest_runs(catalog: Catalog) -> list[str] | None:
@@ -177,7 +177,8 @@ def find_latest_runs(catalog: Catalog) -> list[str] | None:
     return sorted(run_id for _, run_id in latest.values())
 
 
-def _single_runs(paths: Iterable[str], generation: Generation) -> dict[str, SingleRun]:
+def single_runs(paths: Iterable[str], generation: Generation) -> dict[str, SingleRun]:
+    """Find the published runs with files of their own that count, in a listing of rows and records; sorted by id."""
     rows: dict[str, RunFile] = {}
     records: dict[str, list[tuple[str, RecordName]]] = defaultdict(list)
     for path in paths:
@@ -194,5 +195,3 @@ def _single(file: FileRecord, run_id: str, *, is_old: bool) -> TableFile:
 
 def _merged(file: MergedFile) -> TableFile:
     return TableFile(file.table, file.path, file.sha256, file.bytes, file.rows)
-
-

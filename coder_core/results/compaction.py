@@ -162,7 +162,7 @@ def find_leftovers(store: Store, listed: Iterable[StoredFile], settled_at: datet
         listed: All of `tables` and `publications`.
         settled_at: A generation that was written before this is past its grace.
     """
-    generations = {number: generation for number, generation in _read_generations(store, listed)}
+    generations = dict(_read_generations(store, listed))
     newest = newest_generation(store)
     written = {number: file for file in listed if (number := parse_generation(file.path)) is not None}
     settled = max((number for number in generations if _is_older(written.get(number), settled_at)), default=0)

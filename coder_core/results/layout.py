@@ -9,7 +9,7 @@
 | `tables/<table>/merged/<generation>-<token>-<n>.parquet` | rows of many runs, made by compaction |
 | `publications/merged/<generation>-<token>-<n>.parquet` | records and manifests of many runs |
 | `publications/generations/<generation>.json` | which merged files count, and which runs are in them |
-| `tables/<table>/run_id=<run>/<part>.parquet` and `tables/runs/run_id=<run>/<sha256>.json` | the same in stores of 0.1 |
+| `tables/<table>/run_id=<run>/<part>.parquet` and `tables/runs/run_id=<run>/<sha256>.json` | the same in 0.1 |
 
 `run_id` is a column of every file and no folder's name, because both cannot be mixed: plain DuckDB refuses files with
 and without a partition key in one glob, and where a file has the column and the folder the key, the key wins, for
@@ -45,7 +45,9 @@ _MERGED_FILE = re.compile(
     rf"({TABLES_FOLDER}/(?P<table>[a-z_]+)|{PUBLICATIONS})/{MERGED}/(?P<generation>\d{{8}})-[0-9a-f]{{12}}-\d{{4}}\.parquet"
 )
 _GENERATION = re.compile(rf"{GENERATIONS}/(?P<number>\d{{8}})\.json")
-_OLD_PART = re.compile(rf"{TABLES_FOLDER}/(?P<table>[a-z_]+)/run_id=(?P<run>{_RUN})/[a-z0-9][a-z0-9_-]{{0,63}}\.parquet")
+_OLD_PART = re.compile(
+    rf"{TABLES_FOLDER}/(?P<table>[a-z_]+)/run_id=(?P<run>{_RUN})/[a-z0-9][a-z0-9_-]{{0,63}}\.parquet"
+)
 _OLD_RECORD = re.compile(rf"{TABLES_FOLDER}/{RUNS}/run_id=(?P<run>{_RUN})/(?P<row>{_SHA})\.json")
 
 
@@ -141,7 +143,7 @@ def time_digits(time: datetime) -> str:
 
 def parse_time_digits(text: str) -> datetime:
     """Read what `time_digits` wrote; naive UTC."""
-    return datetime.strptime(text, _TIME_FORMAT)  # noqa: DTZ007 (result tables hold naive UTC)
+    return datetime.strptime(text, _TIME_FORMAT)
 
 
 def parse_run_file(path: str) -> RunFile | None:

@@ -15,6 +15,8 @@ from coder_core.storage.sql_guard import walk
 
 RunIds = frozenset[str] | None
 """Runs; None is all of them."""
+_PLAIN_JOINS = {("JOIN", kind, form) for kind in ("INNER", "LEFT") for form in ("REGULAR", "CROSS")}
+"""Others (by position, by the nearest time, outer to the right) change their answer when rows are left out before."""
 LATEST = "latest_"
 """Views whose names begin so show the latest run of each evaluation only."""
 
@@ -64,8 +66,7 @@ def query_needs(tree: Any) -> Needs:
             kept.update(_cut_by_select(node))
     runs_of: dict[str, RunIds] = {}
     latest: set[str] = set()
-    tables = [node for node in nodes if node.get("type") == "BASE_TABLE"]
-    for node in tables:
+    for node in [node for node in nodes if node.get("type") == "BASE_TABLE"]:
         for table, run_ids, is_latest in _needed(_table_name(node), kept.get(id(node))):
             if is_latest:
                 latest.add(table)
@@ -118,18 +119,18 @@ def _scope(node: dict[str, Any]) -> _Scope:
     if node.get("type") == "BASE_TABLE" and not node.get("sample"):
         source = _Source(id(node), _table_name(node), str(node.get("alias") or node.get("table_name", "")).lower())
         return _Scope((source,), (frozenset({source.node_id}),), is_plain=True)
-    if node.get("type") == "JOIN" and node.get("join_type") in {"INNER", "LEFT"}:
-        if node.get("ref_type") in {"REGULAR", "CROSS"} and not node.get("sample"):
-            return _joined(_scope(node["left"]), _scope(node["right"]), node)
+    kinds = (node.get("type"), node.get("join_type"), node.get("ref_type"))
+    if kinds in _PLAIN_JOINS and not node.get("sample"):
+        return _joined(_scope(node["left"]), _scope(node["right"]), node)
     return _Scope((_Source(id(node), None, ""),), (), is_plain=False)
 
 
 def _joined(left: _Scope, right: _Scope, node: dict[str, Any]) -> _Scope:
     sources = left.sources + right.sources
     equal = [*left.equal, *right.equal]
-    if RUN_ID in {str(name).lower() for name in node.get("using_columns") or ()}:
-        if len(left.equal) == len(right.equal) == 1:
-            equal = [left.equal[0] | right.equal[0]]
+    using = {str(name).lower() for name in node.get("using_columns") or ()}
+    if RUN_ID in using and len(left.equal) == len(right.equal) == 1:
+        equal = [left.equal[0] | right.equal[0]]
     scope = _Scope(sources, tuple(equal), left.is_plain and right.is_plain)
     return _linked(scope, node.get("condition"))
 
@@ -224,4 +225,3 @@ def _columns(nodes: list[dict[str, Any]]) -> frozenset[str] | None:
             found.update(names)
         found.update(str(name).lower() for name in node.get("using_columns") or ())
     return frozenset(found)
-

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from multiprocessing.connection import Connection, Pipe
+from multiprocessing.connection import Pipe
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +100,11 @@ class _Spare:
         self._lock = threading.Lock()
         self._process: QueryProcess | None = None
         self._timer: threading.Timer | None = None
+
+    def prepare(self) -> None:
+        """Start a process already, so that it gets ready while what is needed to ask it is being loaded."""
+        with self._lock:
+            self._process = self._process or QueryProcess()
 
     def take(self) -> QueryProcess:
         """Return the spare process, or a new one."""

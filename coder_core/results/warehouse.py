@@ -99,12 +99,10 @@ class _Question:
 
     def answer(self, catalog: Catalog) -> QueryResult:
         """Give the engine what it needs, and collect what it says."""
-        while True:
-            match self._hear():
+        while (message := self._hear()) != ("done",):
+            match message:
                 case ("needs", runs_of, latest_of):
-                    for batch in self._files.give(list(_needed_files(catalog, runs_of, latest_of))):
-                        self._process.say("files", [tuple(file) for file in batch])
-                    self._process.say("go")
+                    self._give(list(_needed_files(catalog, runs_of, latest_of)))
                 case ("read", path, position, size):
                     self._process.say("piece", self._files.read_piece(path, position, size))
                 case ("columns", columns):
@@ -113,8 +111,12 @@ class _Question:
                     self._rows.extend(rows)
                 case ("refused", *words):
                     raise _RefusedError(*words)
-                case ("done",):
-                    return QueryResult(self._columns, self._rows)
+        return QueryResult(self._columns, self._rows)
+
+    def _give(self, files: list[TableFile]) -> None:
+        for batch in self._files.give(files):
+            self._process.say("files", [tuple(file) for file in batch])
+        self._process.say("go")
 
     def _hear(self) -> tuple[Any, ...]:
         message = self._process.hear(self._deadline)

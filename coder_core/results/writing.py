@@ -110,9 +110,13 @@ class RunWriter:
         return is_first
 
     def _put(self, name: str, written: WrittenFile) -> FileRecord:
-        """Put one file and read it back: a write that was lost shows now and not in a query."""
+        """Put one file and read it back: a write that was lost shows now and not in a query.
+
+        A file that an interrupted attempt has left is put again: it is young then, and no collection of garbage that
+        has listed it before removes it.
+        """
         path = table_path(name, self.run_id, written.sha256)
-        if not self._writers[name].create_in(self.store, path) and self.store.hash_file(path) != written.sha256:
+        if not self._writers[name].create_in(self.store, path):
             self._writers[name].replace_in(self.store, path)
         if self.store.hash_file(path) != written.sha256:
             raise StoreError("This file is not what has just been written to it.", self.store.url(path), "Run again.")

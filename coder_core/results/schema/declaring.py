@@ -107,7 +107,9 @@ def declared_table(row_class: RowClass) -> Table:
         StoreError: It is not declared with `result_table`.
     """
     if row_class not in _TABLES:
-        raise StoreError(f"{row_class!r} is no row of a result table.", remedy="Declare it in coder_core/results/schema.")
+        raise StoreError(
+            f"{row_class!r} is no row of a result table.", remedy="Declare it in coder_core/results/schema."
+        )
     return _TABLES[row_class]
 
 

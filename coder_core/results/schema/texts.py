@@ -15,9 +15,7 @@ class TextRow:
     text_id: Annotated[int, "Position in the text bank, from 0."]
     class_id: ClassId
     class_name: ClassName
-    kind: Annotated[
-        str, "`class_name`, `attribute`, `analogous_class`, `synonym`, `one_to_one` or `template`."
-    ]
+    kind: Annotated[str, "`class_name`, `attribute`, `analogous_class`, `synonym`, `one_to_one` or `template`."]
     rival_name: Annotated[str | None, "For one-to-one texts: the class it is told apart from."] = None
     text: Annotated[str, "The sentence that was embedded."]
     phrase: Annotated[str | None, "The attribute, analogue, synonym or difference inside it."] = None
