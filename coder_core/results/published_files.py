@@ -71,7 +71,7 @@ class PublishedFiles:
 
     def _read(self, file: TableFile) -> GivenFile:
         size = file.bytes
-        if size is None or size > SMALL_BYTES:
+        if (size is None and not file.is_single_row) or (size is not None and size > SMALL_BYTES):
             with self.store.open_input(file.path) as source:
                 size = source.seek(0, 2)
                 if size > SMALL_BYTES:
