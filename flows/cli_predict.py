@@ -39,8 +39,8 @@ def predict(run: str, images: tuple[str, ...], method: str, form: str, out: str 
 
         answers = predict_flow(run, list(images), method, out, runtime)
     from coder_core.report.answers import render_answers
-    from coder_core.steps.answers import read_answers
     from coder_core.results.render import printable
+    from coder_core.steps.answers import read_answers
 
     rows = list(read_answers(answers, runtime))
     click.echo(render_answers(rows, form).removesuffix("\n"))

@@ -36,9 +36,9 @@ def store() -> None:
 @explain_errors
 def verify(store: str, repair: bool, as_json: bool) -> None:
     """Read every file and compare it with its recorded hash; end with 4 when something is damaged."""
-    from coder_core.errors import StoreError
     from coder_core.care.repairing import repair_store
     from coder_core.care.verifying import verify_store
+    from coder_core.errors import StoreError
     from coder_core.storage.store import Store
 
     found = (repair_store if repair else verify_store)(Store(store))
@@ -52,7 +52,7 @@ def verify(store: str, repair: bool, as_json: bool) -> None:
 @store.command()
 @store_option
 @click.option("--dry-run", is_flag=True, help="Only say what would be merged.")
-@click.option("--grace", callback=parse_age, default="1h", help="How long replaced result files stay: 30m, 1h (default).")
+@click.option("--grace", callback=parse_age, default="1h", help="How long replaced result files stay (1h).")
 @json_option
 @explain_errors
 def compact(store: str, dry_run: bool, grace: timedelta, as_json: bool) -> None:

@@ -5,9 +5,9 @@ Safe beside runs that are going: readers and writers need not know of it.
 
 from prefect import flow
 
+from coder_core.care.compaction import Compaction
 from coder_core.config import load_runtime
 from coder_core.specs import Runtime
-from coder_core.care.compaction import Compaction
 from tasks.logs import shorten_expected_errors
 from tasks.store_care import compact_ledgers
 

@@ -3,8 +3,8 @@
 from prefect import task
 from prefect.logging import get_run_logger
 
-from coder_core.specs import Runtime
 from coder_core.care.compaction import Compaction, compact_store
+from coder_core.specs import Runtime
 from coder_core.storage.store import Store
 from tasks.policy import STEP_POLICY
 

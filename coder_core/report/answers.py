@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from coder_core.steps.answers import Answer
 from coder_core.results.query_result import QueryResult
 from coder_core.results.render import to_csv, to_json, to_table
+from coder_core.steps.answers import Answer
 
 COLUMNS = ["image", "class_name", "probability", "top5", "top5_probabilities"]
 

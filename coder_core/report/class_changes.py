@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 from coder_core.evaluation.class_changes import AddedClass, ClassShift
-from coder_core.steps.class_changes import RunComparison
-from coder_core.steps.class_watch import ClassLook
 from coder_core.results.query_result import QueryResult
 from coder_core.results.render import printable, to_table
+from coder_core.steps.class_changes import RunComparison
+from coder_core.steps.class_watch import ClassLook
 
 NAMES_SHOWN = 20
 """Names of each kind that a terminal is shown; the counts are whole."""

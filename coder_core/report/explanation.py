@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from coder_core.steps.explanation import Decision, TextShare
 from coder_core.results.render import printable
+from coder_core.steps.explanation import Decision, TextShare
 
 
 def print_decision(decision: Decision, stream: IO[str], *, top: int) -> None:

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from coder_core.report.svg import to_svg
 from coder_core.report.timeline import StepTime
-from coder_core.steps.results import EvalResult, FewShotMean
 from coder_core.results.render import printable
+from coder_core.steps.results import EvalResult, FewShotMean
 
 WIDTH_INCHES, BAR_INCHES, FRAME_INCHES = 8.0, 0.3, 1.2
 
