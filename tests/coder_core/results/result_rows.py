@@ -75,7 +75,9 @@ def publish_many(store: Store, count: int, *, name: str = "flags") -> list[str]:
     return run_ids
 
 
-def publish_old(store: Store, run_id: str, tables: Mapping[str, Mapping[str, pa.Table]], row: Mapping[str, Any]) -> None:
+def publish_old(
+    store: Store, run_id: str, tables: Mapping[str, Mapping[str, pa.Table]], row: Mapping[str, Any]
+) -> None:
     """Publish a run as 0.1 did: `tables/<table>/run_id=<run>/<part>.parquet`, a record beside the row, the row last."""
     parts = {
         f"tables/{table}/run_id={run_id}/{part}.parquet": parquet_bytes(rows)
@@ -96,7 +98,9 @@ def old_run(store: Store, run_id: str, *, name: str = "flags", started_at: datet
     """Publish a run of 0.1 with metrics, and with predictions in one part per method."""
     metrics = pa.table({"method": ["clip"], "metric": ["top1"], "value": [0.5], "n": [10], "ci_low": [0.4]})
     predictions = {
-        method: pa.table({"method": [method] * 2, "image_id": ["a", "b"], "predicted": [0, 1], "top5": [[0, 1], [1, 0]]})
+        method: pa.table(
+            {"method": [method] * 2, "image_id": ["a", "b"], "predicted": [0, 1], "top5": [[0, 1], [1, 0]]}
+        )
         for method in ("clip", "coder")
     }
     row = {"name": name, "started_at": started_at.replace(tzinfo=None), "dataset": "folder", "image_count": 2}

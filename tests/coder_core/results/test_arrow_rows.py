@@ -23,7 +23,9 @@ def test_rows_of_every_table_go_to_arrow_and_back() -> None:
         assert with_run(name, arrow, "run").schema == arrow_schema(name)
         back = rows_from_arrow(table.row_class, arrow)
         naive = VALUES["TIMESTAMP"].replace(tzinfo=None)
-        values = {column.name: naive if column.type == "TIMESTAMP" else VALUES[column.type] for column in table.columns[1:]}
+        values = {
+            column.name: naive if column.type == "TIMESTAMP" else VALUES[column.type] for column in table.columns[1:]
+        }
         assert back == [table.row_class(**values)]
         assert rows_to_arrow(table.row_class, []).num_rows == 0
 

@@ -88,7 +88,11 @@ def test_a_row_that_cannot_be_a_table_is_refused_where_it_is_declared() -> None:
     class Changing:
         value: Annotated[float, "A number."]
 
-    for row_class, problem in ((WithoutWords, "Annotated"), (OfAnotherType, "no type of a column"), (Changing, "frozen")):
+    for row_class, problem in (
+        (WithoutWords, "Annotated"),
+        (OfAnotherType, "no type of a column"),
+        (Changing, "frozen"),
+    ):
         with pytest.raises(TypeError, match=problem):
             result_table("x")(row_class)
 
@@ -100,4 +104,3 @@ def test_the_schema_loads_nothing_that_is_slow() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-

@@ -13,7 +13,6 @@ from coder_core.results.schema import PredictionRow
 from coder_core.results.table_file import TableFileWriter, WrittenFile
 from coder_core.storage.store import Store
 
-
 GROUP = 7
 """Rows in a row group, small enough for many groups."""
 
@@ -54,7 +53,9 @@ def test_the_bytes_do_not_tell_in_how_many_appends_the_rows_came(
     assert (written.sha256, written.bytes, written.rows) == (hashlib.sha256(content).hexdigest(), len(content), rows)
     file = pq.ParquetFile(pa.BufferReader(content))
     assert file.read().equals(table)
-    assert [file.metadata.row_group(at).num_rows for at in range(file.num_row_groups)][:-1] == [GROUP] * ((rows - 1) // GROUP)
+    assert [file.metadata.row_group(at).num_rows for at in range(file.num_row_groups)][:-1] == [GROUP] * (
+        (rows - 1) // GROUP
+    )
 
 
 def test_a_large_table_is_not_held_in_memory_and_its_temporary_file_is_removed(
@@ -80,5 +81,3 @@ def test_a_writer_that_is_given_up_leaves_nothing(monkeypatch: pytest.MonkeyPatc
         writer.append(predictions(20))
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
-
-
