@@ -25,6 +25,8 @@ from coder_core.storage.store import Store
 __all__ = ["QueryLimits", "QueryResult", "Warehouse"]
 
 STOP_SECONDS = 5.0
+LONGEST_WORDS = 600
+"""Characters of each part of a refusal: what the engine says may hold the words of strangers."""
 ROUNDS = 3
 """How often a question is asked again when files were compacted away while it was being answered."""
 
@@ -100,7 +102,7 @@ class _Question:
         while (message := self._hear()) != ("done",):
             if message[0] == "refused":
                 self.is_over = True
-                raise QueryError(*map(printable, message[1:]))
+                raise QueryError(*(printable(words[:LONGEST_WORDS])[:LONGEST_WORDS] for words in message[1:]))
             try:
                 self._act(catalog, *message)
             except StoreError:
