@@ -114,10 +114,10 @@ def parquet_bytes(table: pa.Table) -> bytes:
     return sink.getvalue()
 
 
-def flip(store: Store, path: str) -> None:
-    """Flip a bit in the middle of a file."""
+def flip(store: Store, path: str, position: int | None = None) -> None:
+    """Flip a bit of a file, in its middle where nobody says where."""
     content = store.read_bytes(path)
-    position = len(content) // 2
+    position = len(content) // 2 if position is None else position
     store.write_bytes(path, content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :])
 
 

@@ -4,8 +4,32 @@ import random
 from collections.abc import Iterator
 
 RUNS = ("'old-1'", "'flags-000'", "'flags-001'", "'flags-002'", "'young'", "'nobody'")
-TABLES = {"metrics": ("method", "metric", "value", "n"), "runs": ("name", "dataset", "image_count"), "texts": ("kind", "text_id")}
-BREAKS = ("\0", "\ud800", "'", '"', "(", ")", ";", "--", "/*", "\x1b[31m", "\u202e", "$1", "\\", "é", "WITH", "1e999", "::", "[", "{")
+TABLES = {
+    "metrics": ("method", "metric", "value", "n"),
+    "runs": ("name", "dataset", "image_count"),
+    "texts": ("kind", "text_id"),
+}
+BREAKS = (
+    "\0",
+    "\ud800",
+    "'",
+    '"',
+    "(",
+    ")",
+    ";",
+    "--",
+    "/*",
+    "\x1b[31m",
+    "\u202e",
+    "$1",
+    "\\",
+    "é",
+    "WITH",
+    "1e999",
+    "::",
+    "[",
+    "{",
+)
 STATEMENTS = (
     "COPY ({}) TO 'x.csv'",
     "CREATE TABLE x AS {}",
@@ -28,7 +52,9 @@ def sensible(chance: random.Random) -> str:
     """A question that has an answer: conditions on runs, joins, groups, common table expressions, set operations."""
     kind = chance.randrange(10)
     if kind == 0:
-        return f"{sensible(chance)} UNION ALL {sensible(chance)}" if chance.random() < 0.5 else "SELECT 1 AS a, 'x' AS b"
+        return (
+            f"{sensible(chance)} UNION ALL {sensible(chance)}" if chance.random() < 0.5 else "SELECT 1 AS a, 'x' AS b"
+        )
     if kind == 1:
         return f"WITH metrics AS (SELECT run_id, value FROM metrics) SELECT count(value), sum(value) FROM metrics{where(chance, '')}"
     if kind == 2:
@@ -66,7 +92,13 @@ def condition(chance: random.Random, prefix: str, depth: int = 0) -> str:
     runs = ", ".join(chance.sample(RUNS, chance.randint(1, 3)))
     run = chance.choice(RUNS)
     column = f"{prefix}run_id"
-    forms = [f"{column} = {run}", f"{run} = {column}", f"{column} IN ({runs})", f"{column} != {run}", f"{column} > {run}"]
+    forms = [
+        f"{column} = {run}",
+        f"{run} = {column}",
+        f"{column} IN ({runs})",
+        f"{column} != {run}",
+        f"{column} > {run}",
+    ]
     forms += [f"NOT {column} = {run}", f"lower({column}) = {run}", "1 = 1", f"{column} IS NOT NULL"]
     return chance.choice(forms)
 

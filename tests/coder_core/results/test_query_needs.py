@@ -37,7 +37,10 @@ X, XY = frozenset({"x"}), frozenset({"x", "y"})
         ("SELECT value FROM metrics WHERE NOT run_id = 'x'", {"metrics": None}),
         ("SELECT value FROM metrics WHERE run_id = name", {"metrics": None}),
         ("SELECT * FROM metrics JOIN runs USING (run_id) WHERE run_id = 'x'", {"metrics": X, "runs": X}),
-        ("SELECT * FROM metrics m LEFT JOIN runs r ON m.run_id = r.run_id WHERE m.run_id = 'x'", {"metrics": X, "runs": X}),
+        (
+            "SELECT * FROM metrics m LEFT JOIN runs r ON m.run_id = r.run_id WHERE m.run_id = 'x'",
+            {"metrics": X, "runs": X},
+        ),
         ("SELECT * FROM metrics m, runs r WHERE m.run_id = r.run_id AND r.run_id = 'x'", {"metrics": X, "runs": X}),
         ("SELECT * FROM metrics m, runs r WHERE r.run_id = 'x'", {"metrics": None, "runs": X}),
         ("SELECT * FROM metrics RIGHT JOIN runs USING (run_id) WHERE run_id = 'x'", {"metrics": None, "runs": None}),
@@ -53,7 +56,9 @@ X, XY = frozenset({"x"}), frozenset({"x", "y"})
         ("SELECT 1", {}),
     ],
 )
-def test_a_table_is_cut_to_runs_where_no_other_row_can_be_kept(sql: str, runs_of: dict[str, frozenset[str] | None]) -> None:
+def test_a_table_is_cut_to_runs_where_no_other_row_can_be_kept(
+    sql: str, runs_of: dict[str, frozenset[str] | None]
+) -> None:
     assert needs_of(sql).runs_of == runs_of
 
 
