@@ -1,9 +1,10 @@
 """Collection of what nobody needs any more: by default it only says what it would remove.
 
 Removed are, older than the given age: what killed writers left behind, parts of artifacts without a manifest or unknown
-to it, result files of runs that were never published, and artifacts that neither a published run nor a younger artifact
-was made from. Never removed: rows of ledgers (computed or paid for), open batches, published runs, `damaged/`, foreign
-files. A group of files is as old as its youngest file, so a run that still writes keeps all it has written.
+to it, result files of runs that were never published or whose rows are in merged files by now, and artifacts that
+neither a published run nor a younger artifact was made from. Merged files that do not count are removed by compaction.
+Never removed: rows of ledgers (computed or paid for), open batches, published runs, `damaged/`, foreign files. A group
+of files is as old as its youngest file, so a run that still writes keeps all it has written.
 
 Time is the one thing here that cannot be trusted. `now` is the earlier of this machine's clock and the store's own (the
 time it gives to a file written just now), a file of unknown or impossible age is young, and so is one from the future:
@@ -14,13 +15,12 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 
+from coder_core.care.layout import latest_write, read_layout
+from coder_core.care.unneeded import Unneeded, list_unneeded
 from coder_core.errors import StoreError
-from coder_core.storage.care.layout import latest_write, read_layout
-from coder_core.storage.care.unneeded import Unneeded, list_unneeded
-from coder_core.storage.columns import RUNS
+from coder_core.results.layout import PUBLICATIONS, TABLES_FOLDER
 from coder_core.storage.file_infos import StoredFile
 from coder_core.storage.manifest import MANIFEST
-from coder_core.storage.result_paths import TABLES_FOLDER
 from coder_core.storage.store import Store
 
 SAFE_AGE = timedelta(days=1)
@@ -38,6 +38,7 @@ class Collected(BaseModel):
         files: In the order in which they are removed: a manifest goes before its parts.
         bytes: Their size.
         age_days: Age of the youngest.
+        run_id: The run whose files they are.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -47,6 +48,7 @@ class Collected(BaseModel):
     files: tuple[str, ...]
     bytes: int
     age_days: float
+    run_id: str | None = None
 
     def __str__(self) -> str:
         return (
@@ -109,7 +111,9 @@ def collect_garbage(
     candidates = list(list_unneeded(store, layout, now - older_than))
     old = [item for item in (_age(candidate, now) for candidate in candidates) if item.age_days >= _days(older_than)]
     if not is_dry_run:
-        old = [item for item in old if _remove(store, item, frozenset(files))]
+        known = frozenset(files)
+        revived = _runs_written_since(store, known)
+        old = [item for item in old if item.run_id not in revived and _remove(store, item, known)]
     return Collection(
         store=store.url(),
         older_than_days=_days(older_than),
@@ -119,12 +123,16 @@ def collect_garbage(
     )
 
 
+def _runs_written_since(store: Store, known: frozenset[StoredFile]) -> set[str]:
+    """Name the runs of which a file was written since the files were listed."""
+    now = read_layout([*store.list_files(TABLES_FOLDER), *store.list_files(PUBLICATIONS)])
+    return {run_id for run_id, files in now.runs.items() if not known.issuperset(files)}
+
+
 def _remove(store: Store, item: Collected, known: frozenset[StoredFile]) -> bool:
     """Remove a group of files, unless somebody has written beside them since they were listed."""
-    is_group = item.path not in item.files
-    folders = {path.rpartition("/")[0] for path in item.files} if is_group else set()
-    if item.path.startswith(f"{TABLES_FOLDER}/"):
-        folders.add(f"{TABLES_FOLDER}/{RUNS}/{item.path.rpartition('/')[2]}")
+    is_folder = item.run_id is None and item.path not in item.files
+    folders = {path.rpartition("/")[0] for path in item.files} if is_folder else set()
     if any(file not in known for folder in folders for file in store.list_files(folder)):
         return False
     for path in item.files:
@@ -148,4 +156,5 @@ def _age(group: Unneeded, now: datetime) -> Collected:
         files=tuple(file.path for file in ordered),
         bytes=sum(file.size for file in group.files),
         age_days=_days(age),
+        run_id=group.run_id,
     )

@@ -1,19 +1,21 @@
-"""Compaction: the many small parts of a ledger become few large ones, while runs read and write.
+"""Compaction: many small files become few large ones, while runs read and write.
 
-Every append is a part, and a reader has to open every part once; on S3 that is a few round trips each. A merged part is
-written before the ones it stands for are removed, and readers drop repeated keys: killed at any moment, and with any
-number of runs and compactions at work, no row is ever out of sight. Every part's hash is checked before it is merged.
+Of ledgers: every append is a part, and a reader has to open every part once; on S3 that is a few round trips each. A
+merged part is written before the ones it stands for are removed, and readers drop repeated keys: killed at any moment,
+and with any number of runs and compactions at work, no row is ever out of sight. Every part's hash is checked before it
+is merged.
 
-Result tables stay as they are. A run is published as one unit and never changes; merging runs would need one file that
-replaces many in one step, which no object store has. Artifacts stay, too: their manifests name their parts.
+Of results: `coder_core.results.compaction`. Artifacts stay as they are: their manifests name their parts.
 """
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import PurePosixPath
 
 from pydantic import BaseModel, ConfigDict
 
-from coder_core.storage.care.layout import LEDGERS, Role, read_role
+from coder_core.care.layout import LEDGERS, Role, read_role
+from coder_core.results.compaction import GRACE, CompactedResults, compact_results
 from coder_core.storage.ledger import Ledger
 from coder_core.storage.store import Store
 
@@ -45,6 +47,7 @@ class Compaction(BaseModel):
 
     store: str
     partitions: tuple[CompactedPartition, ...]
+    results: CompactedResults
     is_dry_run: bool
 
     def __str__(self) -> str:
@@ -56,22 +59,31 @@ class Compaction(BaseModel):
         ]
         whole = sum(not row.merged for row in self.partitions)
         lines.append(f"{whole} of {len(self.partitions)} ledger partitions have nothing to merge")
+        results = self.results
+        lines.append(f"results: {verb} {results.merged} of {results.runs} runs; {results.files} merged files")
+        lines += [f"results: {reason} It stays as it is." for reason in results.left]
+        if results.removed or results.waiting:
+            removed = f"{'would remove' if self.is_dry_run else 'removed'} {results.removed}"
+            lines.append(f"results: {removed} files that were replaced; {results.waiting} wait for a later compaction")
         return "\n".join(lines)
 
 
-def compact_store(store: Store, *, is_dry_run: bool = False) -> Compaction:
-    """Merge the small parts of every ledger.
+def compact_store(store: Store, *, is_dry_run: bool = False, grace: timedelta = GRACE) -> Compaction:
+    """Merge the small parts of every ledger, and the result tables of published runs.
 
     Args:
-        store: Whose ledgers.
+        store: Whose ledgers and results.
         is_dry_run: Only say what would be merged.
+        grace: How long result files stay after they have been replaced.
 
     Raises:
         DamagedFileError: A part is damaged: it was moved aside, and what was merged before it stays merged.
+        UnexpectedContentError: A merged result file is damaged.
         StoreError: The store refuses; nothing is lost, and a second call goes on.
     """
     partitions = [_compact(store, *names, is_dry_run=is_dry_run) for names in _partitions(store)]
-    return Compaction(store=store.url(), partitions=tuple(partitions), is_dry_run=is_dry_run)
+    results = compact_results(store, grace=grace, is_dry_run=is_dry_run)
+    return Compaction(store=store.url(), partitions=tuple(partitions), results=results, is_dry_run=is_dry_run)
 
 
 def _partitions(store: Store) -> Iterator[tuple[str, str]]:

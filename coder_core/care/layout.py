@@ -9,12 +9,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from coder_core.storage.columns import RUNS
+from coder_core.results.layout import parse_generation, parse_merged, parse_run_file
+from coder_core.results.schema import RUNS
 from coder_core.storage.file_infos import StoredFile
 from coder_core.storage.local_files import is_temporary
 from coder_core.storage.manifest import FOLDER as ARTIFACTS
 from coder_core.storage.manifest import MANIFEST
-from coder_core.storage.result_paths import TABLES_FOLDER, parse_result_path
 from coder_core.storage.set_aside import FOLDER as DAMAGED
 from coder_core.storage.store import PROBE_PREFIX
 
@@ -25,7 +25,6 @@ ANNOUNCEMENTS = "announcements"
 """Class changes that were told to the scheduler (`class_source.announcements`, which removes them itself)."""
 _ARTIFACT_FILE = re.compile(rf"(?P<group>{ARTIFACTS}/[^/]+/[0-9a-f]{{64}})/([^/]+\.parquet|{re.escape(MANIFEST)})")
 _LEDGER_PART = re.compile(rf"(?P<group>{LEDGERS}/[^/]+/[^/]+)/[^/]+\.parquet")
-_RUN_RECORD = re.compile(rf"{TABLES_FOLDER}/{RUNS}/run_id=(?P<group>[^/]+)/[0-9a-f]{{64}}\.json")
 _PROBE = re.compile(rf"{PROBE_PREFIX}[0-9a-f]{{32}}")
 
 
@@ -35,6 +34,7 @@ class Role(StrEnum):
     ARTIFACT = "artifact"
     LEDGER = "ledger"
     RESULT = "result"
+    MERGED = "merged"
     BATCH = "batch"
     ANNOUNCEMENT = "announcement"
     DAMAGED = "damaged"
@@ -51,7 +51,8 @@ class Layout(NamedTuple):
     Args:
         artifacts: Folder of an artifact -> its files.
         ledgers: Folder of a ledger's partition -> its parts.
-        runs: Run id -> its result files.
+        runs: Run id -> its result files; those of a compacted run do not count any more.
+        merged: Merged result files, and the records of their generations.
         damaged: What was moved aside.
         temporary: What killed writers and probes left behind.
         foreign: What is not of this store.
@@ -60,6 +61,7 @@ class Layout(NamedTuple):
     artifacts: Mapping[str, list[StoredFile]]
     ledgers: Mapping[str, list[StoredFile]]
     runs: Mapping[str, list[StoredFile]]
+    merged: list[StoredFile]
     damaged: list[StoredFile]
     temporary: list[StoredFile]
     foreign: list[StoredFile]
@@ -76,6 +78,7 @@ def read_layout(files: Iterable[StoredFile]) -> Layout:
         artifacts=groups[Role.ARTIFACT],
         ledgers=groups[Role.LEDGER],
         runs=groups[Role.RESULT],
+        merged=loose[Role.MERGED],
         damaged=loose[Role.DAMAGED],
         temporary=loose[Role.TEMPORARY],
         foreign=loose[Role.FOREIGN],
@@ -93,10 +96,10 @@ def read_role(path: str) -> tuple[Role, str]:
         return Role.ARTIFACT, match["group"]
     if match := _LEDGER_PART.fullmatch(path):
         return Role.LEDGER, match["group"]
-    if match := _RUN_RECORD.fullmatch(path):
-        return Role.RESULT, match["group"]
-    if part := parse_result_path(path):
-        return Role.RESULT, part.run_id
+    if file := parse_run_file(path):
+        return Role.RESULT, file.run_id
+    if parse_merged(path) or parse_generation(path) is not None:
+        return Role.MERGED, ""
     return Role.FOREIGN, ""
 
 
@@ -105,9 +108,9 @@ def has_manifest(files: Iterable[StoredFile]) -> bool:
     return any(file.path.endswith(f"/{MANIFEST}") for file in files)
 
 
-def is_published(files: Iterable[StoredFile]) -> bool:
-    """Tell whether a run is visible."""
-    return any((part := parse_result_path(file.path)) is not None and part.table == RUNS for file in files)
+def has_row(files: Iterable[StoredFile]) -> bool:
+    """Tell whether a run's row of `runs` is among its files: then it is published."""
+    return any((file := parse_run_file(stored.path)) is not None and file.table == RUNS for stored in files)
 
 
 def latest_write(files: Iterable[StoredFile]) -> datetime | None:

@@ -7,28 +7,24 @@ judged by its age alone, and made again when it is needed.
 
 from collections.abc import Collection, Iterable, Mapping
 
-from coder_core.storage.care.layout import Layout
+from coder_core.results.catalog import Catalog
 from coder_core.storage.manifest import load_manifest
 from coder_core.storage.refusals import UnexpectedContentError
-from coder_core.storage.result_paths import parse_result_path
 from coder_core.storage.store import Store
 from coder_core.storage.tables import read_parquet
 
 ARTIFACTS_TABLE = "artifacts"
 
 
-def keys_of_runs(store: Store, layout: Layout, published: Iterable[str]) -> set[str]:
-    """Read the artifacts that runs list.
+def keys_of_runs(catalog: Catalog) -> set[str]:
+    """Read the artifacts that published runs list.
 
     Raises:
         StoreError: A list is damaged: then nobody knows what is needed.
     """
     keys: set[str] = set()
-    for run_id in published:
-        for file in layout.runs[run_id]:
-            part = parse_result_path(file.path)
-            if part and part.table == ARTIFACTS_TABLE:
-                keys.update(read_parquet(store, file.path, ["key"]).column("key").to_pylist())
+    for file in catalog.files(ARTIFACTS_TABLE):
+        keys.update(read_parquet(catalog.store, file.path, ["key"]).column("key").to_pylist())
     return keys
 
 

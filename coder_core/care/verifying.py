@@ -5,25 +5,27 @@ A store in use changes meanwhile: what looks damaged is looked at once more, and
 since it was listed is no problem. Finding changes nothing; `repair` moves damage aside (`repairing`).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
-from coder_core.storage.care.findings import Checked, Finding, Verification
-from coder_core.storage.care.layout import Layout, has_manifest, is_published, read_layout
-from coder_core.storage.columns import RUNS
+from coder_core.care.findings import Checked, Finding, Verification
+from coder_core.care.layout import Layout, has_manifest, has_row, read_layout
+from coder_core.results.catalog import Catalog, read_catalog
+from coder_core.results.generations import MergedFile, is_sound, newest_generation
+from coder_core.results.layout import TABLES_FOLDER, generation_path, parse_run_file
+from coder_core.results.publication import RunRecord
 from coder_core.storage.file_infos import StoredFile
 from coder_core.storage.ledger_damage import part_hash
 from coder_core.storage.manifest import Manifest, PartRecord, load_manifest, manifest_path, part_path
-from coder_core.storage.publication import SUFFIX, load_record
 from coder_core.storage.refusals import REPAIR, NotInStoreError, UnexpectedContentError
-from coder_core.storage.result_paths import TABLES_FOLDER, result_path
 from coder_core.storage.set_aside import FOLDER as DAMAGED
 from coder_core.storage.store import Store
 
 CHECKERS = 8
 """Groups checked at once: on S3 a file costs a few round trips, and they overlap; 8 blocks of 8 MiB in memory."""
 COLLECT = "Harmless; coder-eval store gc removes it when it is old enough."
+COMPACT = "Harmless; coder-eval store compact removes them an hour after the compaction that replaced them."
 FOREIGN = "It is left alone."
 Group = TypeVar("Group")
 
@@ -49,7 +51,7 @@ def verify_store(store: Store) -> Verification:
     outcomes += _check_all(lambda folder: _check_artifact(store, folder, layout.artifacts[folder]), layout.artifacts)
     parts = [file for files in layout.ledgers.values() for file in files]
     outcomes += _check_all(lambda file: _check_ledger_part(store, file), parts)
-    outcomes += _check_all(lambda run_id: _check_run(store, run_id, layout.runs[run_id]), layout.runs)
+    outcomes += _check_results(store, layout)
     findings = sorted((finding for outcome in outcomes for finding in outcome.findings), key=_rank)
     checked = sum((outcome.checked for outcome in outcomes), Checked())
     return Verification(store=store.url(), checked=checked, findings=tuple(findings))
@@ -126,39 +128,95 @@ def _check_ledger_part(store: Store, file: StoredFile) -> Outcome:
     return Outcome(Checked(ledger_parts=1, bytes=file.size), findings)
 
 
-def _check_run(store: Store, run_id: str, files: list[StoredFile]) -> Outcome:
-    if not is_published(files):
-        problem = f"{len(files)} files of a run that was never published: it was interrupted, or is still going."
-        return Outcome(Checked(), [_leftover(f"{TABLES_FOLDER}/*/run_id={run_id}", problem)])
-    parts = [file for file in files if not file.path.endswith(SUFFIX)]
-    checked = Checked(runs=1, result_parts=len(parts), bytes=sum(file.size for file in parts))
+def _check_results(store: Store, layout: Layout) -> list[Outcome]:
     try:
-        record = load_record(store, run_id)
-    except NotInStoreError:  # moved aside since it was listed
+        catalog = read_catalog(store)
+    except UnexpectedContentError as error:
+        newest = max(file.path for file in layout.merged if file.path.endswith(".json"))
+        return [
+            Outcome(Checked(), [Finding(severity="damage", path=newest, problem=error.problem, remedy=error.remedy)])
+        ]
+    outcomes = [_check_generation(store, catalog, layout)]
+    outcomes += _check_all(lambda file: _check_merged(store, file), catalog.generation.files)
+    single = [run_id for run_id in layout.runs if run_id not in catalog.generation.by_run]
+    return outcomes + _check_all(lambda run_id: _check_run(catalog, run_id, layout.runs[run_id]), single)
+
+
+def _check_generation(store: Store, catalog: Catalog, layout: Layout) -> Outcome:
+    """Check the record of the compacted runs, and count what does not count any more."""
+    generation = catalog.generation
+    if not generation.number:
+        return Outcome(Checked(), [])
+    findings = [
+        _without_record(run.run_id, generation_path(generation.number)) for run in generation.runs if not run.is_checked
+    ]
+    path = generation_path(generation.number)
+    try:
+        if not is_sound(store.read_bytes(path), generation):
+            findings.append(_damage(path, "One of its two lines is not what was written."))
+    except NotInStoreError:  # there is a newer one by now
+        pass
+    replaced = [file for run_id, files in layout.runs.items() if run_id in generation.by_run for file in files]
+    merged = [file for file in layout.merged if file.path.endswith(".parquet") and file.path not in generation.paths]
+    if replaced or merged:
+        problem = f"{len(replaced) + len(merged)} files have been replaced by merged ones."
+        findings.append(Finding(severity="leftover", path=TABLES_FOLDER, problem=problem, remedy=COMPACT))
+    return Outcome(Checked(runs=len(generation.runs)), findings)
+
+
+def _check_merged(store: Store, file: MergedFile) -> Outcome:
+    for _ in range(2):  # twice: the first answer may have been garbled on the way
+        try:
+            if store.hash_file(file.path) == file.sha256:
+                return Outcome(Checked(result_parts=1, bytes=file.bytes), [])
+            problem = "It is not what was written (its sha256 differs)."
+        except NotInStoreError:
+            problem = "The record of the compacted runs names this file, and it is not there."
+    if file.path not in newest_generation(store).paths:  # compacted again since
+        return Outcome(Checked(), [])
+    return Outcome(Checked(result_parts=1), [_damage(file.path, problem)])
+
+
+def _check_run(catalog: Catalog, run_id: str, files: list[StoredFile]) -> Outcome:
+    if not has_row(files):
+        problem = f"{len(files)} files of a run that was never published: it was interrupted, or is still going."
+        return Outcome(Checked(), [_leftover(f"{TABLES_FOLDER}/*/{run_id}.*", problem)])
+    if run_id not in catalog.singles:  # compacted or moved aside since it was listed
+        return Outcome(Checked(), [])
+    parts = [file for file in files if (found := parse_run_file(file.path)) and found.table]
+    checked = Checked(runs=1, result_parts=len(parts), bytes=sum(file.size for file in parts))
+    row = catalog.singles[run_id].row.path
+    try:
+        record = catalog.records([run_id])[run_id]
+        if record is None:
+            return Outcome(checked, [_without_record(run_id, row)])
+        return Outcome(checked, list(_compare_files(catalog, record, files)))
+    except NotInStoreError:
         return Outcome(Checked(), [])
     except UnexpectedContentError as error:
-        return Outcome(checked, [_damage(result_path(RUNS, run_id), error.problem)])
-    if record is None:
-        return Outcome(checked, [_without_record(run_id)])
-    return Outcome(checked, list(_compare_parts(store, run_id, parts, record)))
+        return Outcome(checked, [_damage(row, error.problem)])
 
 
-def _without_record(run_id: str) -> Finding:
-    problem = "This run was published by a version that kept no hashes: its parts cannot be checked."
-    return Finding(severity="unchecked", path=result_path(RUNS, run_id), problem=problem, remedy="Run it again.")
+def _without_record(run_id: str, path: str) -> Finding:
+    problem = f"The run {run_id} was published by a version that kept no hashes: its parts could not be checked."
+    return Finding(severity="unchecked", path=path, problem=problem, remedy="Run it again.")
 
 
-def _compare_parts(
-    store: Store, run_id: str, parts: Sequence[StoredFile], record: Mapping[str, str]
-) -> Iterator[Finding]:
-    row = result_path(RUNS, run_id)
-    for path in sorted({file.path for file in parts} - {row} - record.keys()):
-        yield _damage(path, f"It is not among what the run {run_id} published.")
-    for path, sha256 in record.items():
+def _compare_files(catalog: Catalog, record: RunRecord, files: Sequence[StoredFile]) -> Iterator[Finding]:
+    store, row, run_id = catalog.store, catalog.singles[record.run_id].row, record.run_id
+    hashes = {row.path: record.row_sha256} | {file.path: file.sha256 for file in record.files}
+    if record.manifest:
+        hashes[record.manifest.path] = record.manifest.sha256
+    for path in sorted({file.path for file in files} - hashes.keys() - {catalog.record_path(run_id)}):
+        if row.is_old and (found := parse_run_file(path)) and found.table:
+            yield _damage(path, f"It is not among what the run {run_id} published.")
+        else:
+            yield _leftover(path, f"It is not among what the run {run_id} published.")
+    for path, sha256 in hashes.items():
         try:
             if any(store.hash_file(path) == sha256 for _ in range(2)):
                 continue
             yield _damage(path, f"It is not what the run {run_id} published (its sha256 differs).")
         except NotInStoreError:
-            if store.exists(row):
-                yield _damage(path, f"The run {run_id} published this part, and it is not there.")
+            if store.exists(row.path):
+                yield _damage(path, f"The run {run_id} published this file, and it is not there.")

@@ -16,6 +16,7 @@ from coder_core.results.layout import (
     TABLES_FOLDER,
     RecordName,
     RunFile,
+    check_run_id,
     name_digits,
     old_folder,
     parse_record_name,
@@ -64,6 +65,11 @@ class TableFile(NamedTuple):
     rows: int | None
     run_id: str | None = None
     is_old: bool = False
+
+    @property
+    def is_single_row(self) -> bool:
+        """Whether it is the row of `runs` of one run, which is small."""
+        return self.table == RUNS and self.run_id is not None
 
 
 class Catalog:
@@ -161,7 +167,21 @@ def read_catalog(store: Store) -> Catalog:
     rows = store.list(f"{TABLES_FOLDER}/{RUNS}")  # first: what goes from here is in the generation that is read next
     publications = store.list(PUBLICATIONS)
     generation = newest_generation(store, publications)
-    return Catalog(store, generation, _single_runs([*rows, *publications], generation))
+    return Catalog(store, generation, single_runs([*rows, *publications], generation))
+
+
+def read_catalog_of(store: Store, run_id: str) -> Catalog:
+    """Look at what is published of one run now: what the others are does not matter, and is not listed.
+
+    Raises:
+        StoreError: The run id is not safe, the store refuses, or the record of the compacted runs is damaged.
+    """
+    check_run_id(run_id)
+    rows = [*store.list_beginning(f"{TABLES_FOLDER}/{RUNS}", f"{run_id}."), *store.list(old_folder(RUNS, run_id))]
+    records = store.list_beginning(PUBLICATIONS, f"{run_id}.")
+    generation = newest_generation(store)
+    found = single_runs([*rows, *records], generation)
+    return Catalog(store, generation, {run_id: found[run_id]} if run_id in found else {})
 
 
 def find_latest_runs(catalog: Catalog) -> list[str] | None:
@@ -177,7 +197,8 @@ def find_latest_runs(catalog: Catalog) -> list[str] | None:
     return sorted(run_id for _, run_id in latest.values())
 
 
-def _single_runs(paths: Iterable[str], generation: Generation) -> dict[str, SingleRun]:
+def single_runs(paths: Iterable[str], generation: Generation) -> dict[str, SingleRun]:
+    """Find the published runs with files of their own that count, in a listing of rows and records; sorted by id."""
     rows: dict[str, RunFile] = {}
     records: dict[str, list[tuple[str, RecordName]]] = defaultdict(list)
     for path in paths:

@@ -16,6 +16,7 @@ A run that is damaged, or was written by a newer version, stays as it is and is 
 
 import contextlib
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -51,6 +52,8 @@ GRACE = timedelta(hours=1)
 NO_TIME = datetime.min.replace(tzinfo=UTC) + timedelta(days=400)
 """Where a store does not tell the time, nothing is old."""
 LEAST_RUNS = 2
+DELETIONS = 16
+"""Files removed at once: each costs a round trip, or waits for the disk."""
 ROUNDS = 5
 """How often a merge starts again because another process has compacted meanwhile."""
 
@@ -162,7 +165,7 @@ def find_leftovers(store: Store, listed: Iterable[StoredFile], settled_at: datet
         listed: All of `tables` and `publications`.
         settled_at: A generation that was written before this is past its grace.
     """
-    generations = {number: generation for number, generation in _read_generations(store, listed)}
+    generations = dict(_read_generations(store, listed))
     newest = newest_generation(store)
     written = {number: file for file in listed if (number := parse_generation(file.path)) is not None}
     settled = max((number for number in generations if _is_older(written.get(number), settled_at)), default=0)
@@ -180,7 +183,6 @@ def find_leftovers(store: Store, listed: Iterable[StoredFile], settled_at: datet
             (kind if is_old else leftovers.waiting).append(file.path)
         elif parse_merged(file.path) and file.path not in newest.paths:
             leftovers.waiting.append(file.path)
-    # Last: as long as a generation is there, the files that it names are known to be replaced.
     leftovers.superseded.extend(generation_path(number) for number in sorted(generations) if number < settled)
     return leftovers
 
@@ -222,8 +224,13 @@ def _unknown_files(catalog: Catalog) -> set[str]:
 
 def _remove(store: Store, leftovers: Leftovers, listed: Iterable[StoredFile]) -> int:
     orphans = leftovers.orphans if leftovers.orphans and _fence(store, listed) else []
-    for path in [*orphans, *leftovers.superseded]:
-        store.delete(path)
+    files = [path for path in [*orphans, *leftovers.superseded] if parse_generation(path) is None]
+    with ThreadPoolExecutor(DELETIONS) as threads:
+        for _ in threads.map(store.delete, files):
+            pass
+    for path in leftovers.superseded:  # last: as long as it is there, what it names is known to be replaced
+        if parse_generation(path) is not None:
+            store.delete(path)
     return len(orphans) + len(leftovers.superseded)
 
 

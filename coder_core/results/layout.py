@@ -9,11 +9,11 @@
 | `tables/<table>/merged/<generation>-<token>-<n>.parquet` | rows of many runs, made by compaction |
 | `publications/merged/<generation>-<token>-<n>.parquet` | records and manifests of many runs |
 | `publications/generations/<generation>.json` | which merged files count, and which runs are in them |
-| `tables/<table>/run_id=<run>/<part>.parquet` and `tables/runs/run_id=<run>/<sha256>.json` | the same in stores of 0.1 |
+| `tables/<table>/run_id=<run>/<part>.parquet` and `tables/runs/run_id=<run>/<sha256>.json` | the same in 0.1 |
 
 `run_id` is a column of every file and no folder's name, because both cannot be mixed: plain DuckDB refuses files with
 and without a partition key in one glob, and where a file has the column and the folder the key, the key wins, for
-DuckDB, Arrow and polars alike. So a file of many runs can only stand beside files of one run that carry the column, too.
+DuckDB, Arrow and polars alike. So a file of many runs can only stand beside files that carry the column, too.
 
 Run ids end up in file names, URLs and SQL, so only plain characters are let in. A file name never holds the name of an
 evaluation (it may be long, or hostile), but the first digits of its hash.

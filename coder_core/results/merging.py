@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from itertools import pairwise
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -69,15 +70,23 @@ class Merge:
         number: The generation to be.
         left_out: Single runs that stay as they are.
         dropped: Compacted runs whose rows are not taken over.
+        read: Reads a merged file, some rows at a time.
     """
 
     def __init__(
-        self, catalog: Catalog, number: int, left_out: Collection[str] = (), dropped: Collection[str] = ()
+        self,
+        catalog: Catalog,
+        number: int,
+        *,
+        left_out: Collection[str] = (),
+        dropped: Collection[str] = (),
+        read: Callable[[MergedFile], Iterator[pa.Table]] | None = None,
     ) -> None:
         self.catalog = catalog
         self.number = number
         self.single_ids = [run_id for run_id in catalog.singles if run_id not in left_out]
         self.dropped = frozenset(dropped)
+        self._read = read or partial(read_merged, catalog.store)
         self.written: list[MergedFile] = []
         self._token = uuid.uuid4().hex[:12]
         self._runs: dict[str, MergedRun] = {}
@@ -128,8 +137,7 @@ class Merge:
             raise StoreError("This file is not what has just been written to it.", store.url(path), "Compact again.")
 
     def _merged_rows(self, file: MergedFile) -> Iterator[RunRows]:
-        source = TableFile(file.table, file.path, file.sha256, file.bytes, file.rows)
-        for table in read_batches(self.catalog.store, source):
+        for table in self._read(file):
             for run_id, rows in split_by_run(table):
                 if run_id not in self.dropped:
                     yield run_id, rows if file.table == PUBLICATIONS else with_run(file.table, rows, run_id)
@@ -208,12 +216,22 @@ def _of_run(run_id: str) -> Iterator[None]:
         raise UnusableRunError(run_id, error) from error
 
 
+def read_merged(store: Store, file: MergedFile) -> Iterator[pa.Table]:
+    """Read a merged file, compared with its hash first, some rows at a time.
+
+    Raises:
+        NotInStoreError: It is gone.
+        UnexpectedContentError: It is not what was written.
+    """
+    return read_batches(store, TableFile(file.table, file.path, file.sha256, file.bytes, file.rows))
+
+
 def split_by_run(table: pa.Table) -> Iterator[RunRows]:
     """Cut a table that is sorted by run into one piece per run."""
     run_ids = table.column(RUN_ID).combine_chunks().dictionary_encode()
     codes = run_ids.indices.to_numpy(zero_copy_only=False)
     bounds = [0, *(np.flatnonzero(np.diff(codes)) + 1).tolist(), len(codes)]
-    for start, end in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, end in pairwise(bounds):
         if end > start:
             yield run_ids.dictionary[int(codes[start])].as_py(), table.slice(start, end - start)
 

@@ -2,7 +2,7 @@
 
 A small file is read once, checked, and handed over whole: on S3 that is one request instead of three. Of a large file
 the end is handed over (a Parquet file is read from its footer), and the rest piece by piece when it is asked for; it is
-hashed when the first piece of its data is. A question that looks at footers only does not pay for that.
+hashed when the first piece of its data is: where the footer says that no row is wanted, that is never.
 """
 
 from collections.abc import Iterator, Sequence
@@ -71,7 +71,7 @@ class PublishedFiles:
 
     def _read(self, file: TableFile) -> GivenFile:
         size = file.bytes
-        if size is None or size > SMALL_BYTES:
+        if (size is None and not file.is_single_row) or (size is not None and size > SMALL_BYTES):
             with self.store.open_input(file.path) as source:
                 size = source.seek(0, 2)
                 if size > SMALL_BYTES:

@@ -20,7 +20,7 @@ from coder_core.errors import QueryError
 from coder_core.results.query_engine import QueryEngine
 from coder_core.results.query_errors import explain_sql_error
 from coder_core.results.query_limits import QueryLimits
-from coder_core.results.query_messages import GivenFile, decode_question, encode
+from coder_core.results.query_messages import GivenFile, decode_question, encode_answer
 
 OVERHEAD_BYTES = 2**30
 """What Python, the libraries and the stacks of threads take beside the memory of a question."""
@@ -88,7 +88,7 @@ class _Answer:
             rows, size = 0, 0
             for batch in engine.rows():
                 rows += len(batch)
-                content = encode("rows", batch)
+                content = encode_answer("rows", batch)
                 size += len(content)
                 self._check_size(rows, size)
                 self._connection.send_bytes(content)
@@ -106,16 +106,20 @@ class _Answer:
             kind, *details = decode_question(self._connection.recv_bytes())
             if kind == "go":
                 return
+            if kind == "stop":
+                raise QueryError("The files cannot be given.", "SQL")
             yield from (GivenFile(*file) for file in details[0])
 
     def _read_piece(self, path: str, position: int, size: int) -> bytes:
         with self._lock:
             self._say("read", path, position, size)
-            _, content = decode_question(self._connection.recv_bytes())
-            return bytes(content)
+            kind, *details = decode_question(self._connection.recv_bytes())
+            if kind == "stop":
+                raise OSError("The file cannot be read.")
+            return bytes(details[0])
 
     def _say(self, *message: object) -> None:
-        self._connection.send_bytes(encode(*message))
+        self._connection.send_bytes(encode_answer(*message))
 
 
 def _limit_memory(memory_bytes: int) -> None:

@@ -78,8 +78,8 @@ class QueryEngine:
         for file in files:
             of_table[file.table].append(file)
         many = {table for table, own in of_table.items() if sum(file.is_whole for file in own) >= MANY_FILES}
-        for table in sorted(many):
-            self._copy([file for file in of_table[table] if file.is_whole], TABLES[table], needs)
+        for name in sorted(many):
+            self._copy([file for file in of_table[name] if file.is_whole], TABLES[name], needs)
         given = {
             file.path: file for own in of_table.values() for file in own if not (file.is_whole and file.table in many)
         }

@@ -7,18 +7,13 @@ it says is unpickled with a list of the types that may be in an answer; everythi
 
 import io
 import pickle
+import uuid
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
 from typing import Any, NamedTuple
 
-_ANSWER_TYPES = {
-    ("datetime", "datetime"),
-    ("datetime", "date"),
-    ("datetime", "time"),
-    ("datetime", "timedelta"),
-    ("datetime", "timezone"),
-    ("decimal", "Decimal"),
-    ("uuid", "UUID"),
-    ("copyreg", "__newobj__"),
-}
+_PLAIN_TYPES = (date, datetime, time, timedelta, timezone, Decimal)
+_ANSWER_TYPES = {(kind.__module__, kind.__name__) for kind in (*_PLAIN_TYPES, uuid.UUID)}
 
 
 class GivenFile(NamedTuple):
@@ -44,6 +39,20 @@ class GivenFile(NamedTuple):
         return len(self.content) == self.size
 
 
+class _AnswerPickler(pickle.Pickler):
+    """Reduces whatever DuckDB makes to the types that may be in an answer: zones become offsets."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, datetime) and value.tzinfo is not None and not isinstance(value.tzinfo, timezone):
+            value = value.replace(tzinfo=timezone(value.utcoffset() or timedelta(0)))
+            return datetime, (*value.timetuple()[:6], value.microsecond, value.tzinfo)
+        if isinstance(value, uuid.UUID):
+            return uuid.UUID, (str(value),)
+        if type(value) in _PLAIN_TYPES or isinstance(value, type):
+            return NotImplemented
+        raise pickle.PicklingError(f"A {type(value).__name__} is no part of an answer: cast it to VARCHAR.")
+
+
 class _AnswerUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ANSWER_TYPES:
@@ -54,6 +63,13 @@ class _AnswerUnpickler(pickle.Unpickler):
 def encode(*message: Any) -> bytes:
     """Write a message: its kind, and what belongs to it."""
     return pickle.dumps(message, protocol=5)
+
+
+def encode_answer(*message: Any) -> bytes:
+    """Write a message of the process that answers."""
+    content = io.BytesIO()
+    _AnswerPickler(content, protocol=5).dump(message)
+    return content.getvalue()
 
 
 def decode_answer(content: bytes) -> tuple[Any, ...]:

@@ -15,6 +15,8 @@ from coder_core.storage.sql_guard import walk
 
 RunIds = frozenset[str] | None
 """Runs; None is all of them."""
+_PLAIN_JOINS = {("JOIN", kind, form) for kind in ("INNER", "LEFT") for form in ("REGULAR", "CROSS")}
+"""Others (by position, by the nearest time, outer to the right) change their answer when rows are left out before."""
 LATEST = "latest_"
 """Views whose names begin so show the latest run of each evaluation only."""
 
@@ -60,12 +62,11 @@ def query_needs(tree: Any) -> Needs:
     nodes = list(walk(_without_described(tree)))
     kept: dict[int, frozenset[str]] = {}
     for node in nodes:
-        if node.get("type") == "SELECT_NODE":
+        if _kind(node) == "SELECT_NODE":
             kept.update(_cut_by_select(node))
     runs_of: dict[str, RunIds] = {}
     latest: set[str] = set()
-    tables = [node for node in nodes if node.get("type") == "BASE_TABLE"]
-    for node in tables:
+    for node in [node for node in nodes if _kind(node) == "BASE_TABLE"]:
         for table, run_ids, is_latest in _needed(_table_name(node), kept.get(id(node))):
             if is_latest:
                 latest.add(table)
@@ -80,7 +81,7 @@ def query_needs(tree: Any) -> Needs:
 def _without_described(tree: Any) -> Any:
     """Leave out what is only described: `DESCRIBE metrics` reads no rows."""
     if isinstance(tree, dict):
-        if tree.get("type") == "SHOW_REF" and tree.get("show_type") == "DESCRIBE":
+        if _kind(tree) == "SHOW_REF" and tree.get("show_type") == "DESCRIBE":
             return {}
         return {key: _without_described(value) for key, value in tree.items()}
     return [_without_described(value) for value in tree] if isinstance(tree, list) else tree
@@ -104,8 +105,9 @@ def _both(one: RunIds, other: RunIds) -> RunIds:
 
 def _cut_by_select(select: dict[str, Any]) -> dict[int, frozenset[str]]:
     """Tell which tables of a SELECT are cut to which runs: id of the table's node -> runs."""
-    if any(str(item.get("alias", "")).lower() == RUN_ID for item in select.get("select_list") or ()):
-        return {}  # `WHERE run_id = ...` may mean the alias
+    has_alias = any(str(item.get("alias", "")).lower() == RUN_ID for item in select.get("select_list") or ())
+    if has_alias or select.get("sample"):  # `WHERE run_id = ...` may mean the alias; a sample is drawn before WHERE
+        return {}
     scope = _linked(_scope(select.get("from_table") or {}), select.get("where_clause"))
     cut: dict[int, frozenset[str]] = {}
     for names, run_ids in _run_conditions(select.get("where_clause")):
@@ -115,21 +117,21 @@ def _cut_by_select(select: dict[str, Any]) -> dict[int, frozenset[str]]:
 
 
 def _scope(node: dict[str, Any]) -> _Scope:
-    if node.get("type") == "BASE_TABLE" and not node.get("sample"):
+    if _kind(node) == "BASE_TABLE" and not node.get("sample"):
         source = _Source(id(node), _table_name(node), str(node.get("alias") or node.get("table_name", "")).lower())
         return _Scope((source,), (frozenset({source.node_id}),), is_plain=True)
-    if node.get("type") == "JOIN" and node.get("join_type") in {"INNER", "LEFT"}:
-        if node.get("ref_type") in {"REGULAR", "CROSS"} and not node.get("sample"):
-            return _joined(_scope(node["left"]), _scope(node["right"]), node)
+    kinds = (_kind(node), node.get("join_type"), node.get("ref_type"))
+    if kinds in _PLAIN_JOINS and not node.get("sample"):
+        return _joined(_scope(node["left"]), _scope(node["right"]), node)
     return _Scope((_Source(id(node), None, ""),), (), is_plain=False)
 
 
 def _joined(left: _Scope, right: _Scope, node: dict[str, Any]) -> _Scope:
     sources = left.sources + right.sources
     equal = [*left.equal, *right.equal]
-    if RUN_ID in {str(name).lower() for name in node.get("using_columns") or ()}:
-        if len(left.equal) == len(right.equal) == 1:
-            equal = [left.equal[0] | right.equal[0]]
+    using = {str(name).lower() for name in node.get("using_columns") or ()}
+    if RUN_ID in using and len(left.equal) == len(right.equal) == 1:
+        equal = [left.equal[0] | right.equal[0]]
     scope = _Scope(sources, tuple(equal), left.is_plain and right.is_plain)
     return _linked(scope, node.get("condition"))
 
@@ -161,7 +163,7 @@ def _addressed(scope: _Scope, names: list[str]) -> list[_Source]:
 def _run_conditions(node: Any) -> Iterator[tuple[list[str], frozenset[str]]]:
     """Yield what must hold of run ids for a row to be kept: the column as it is named, and the runs."""
     for part in _conjuncts(node):
-        kind = part.get("type")
+        kind = _kind(part)
         sides = [part.get("left"), part.get("right")] if kind == "COMPARE_EQUAL" else part.get("children") or []
         if kind not in {"COMPARE_EQUAL", "COMPARE_IN"} or not sides:
             continue
@@ -176,7 +178,7 @@ def _run_conditions(node: Any) -> Iterator[tuple[list[str], frozenset[str]]]:
 def _equal_run_ids(condition: Any) -> Iterator[tuple[str, str]]:
     """Yield pairs of tables whose run ids a join's condition makes equal."""
     for part in _conjuncts(condition):
-        if part.get("type") == "COMPARE_EQUAL":
+        if _kind(part) == "COMPARE_EQUAL":
             one, other = _run_column(part.get("left")), _run_column(part.get("right"))
             if one and other and len(one) == len(other) == 2:
                 yield one[0], other[0]
@@ -186,22 +188,27 @@ def _conjuncts(node: Any) -> Iterator[dict[str, Any]]:
     pending = [node]
     while pending:
         part = pending.pop()
-        if isinstance(part, dict) and part.get("type") == "CONJUNCTION_AND":
+        if isinstance(part, dict) and _kind(part) == "CONJUNCTION_AND":
             pending.extend(part.get("children") or ())
         elif isinstance(part, dict):
             yield part
 
 
 def _run_column(node: Any) -> list[str] | None:
-    if not isinstance(node, dict) or node.get("type") != "COLUMN_REF":
+    if not isinstance(node, dict) or _kind(node) != "COLUMN_REF":
         return None
     names = [str(name).lower() for name in node.get("column_names") or ()]
     return names if names[-1:] == [RUN_ID] else None
 
 
 def _text(node: Any) -> str | None:
-    literal = node.get("literal") if isinstance(node, dict) and node.get("type") == "VALUE_CONSTANT" else None
+    literal = node.get("literal") if isinstance(node, dict) and _kind(node) == "VALUE_CONSTANT" else None
     return str(literal["text"]) if isinstance(literal, dict) and literal.get("kind") == "STRING" else None
+
+
+def _kind(node: dict[str, Any]) -> str:
+    kind = node.get("type")
+    return kind if isinstance(kind, str) else ""  # (of a cast it is an object)
 
 
 def _table_name(node: dict[str, Any]) -> str:
@@ -214,7 +221,7 @@ def _columns(nodes: list[dict[str, Any]]) -> frozenset[str] | None:
     aliases = {str(node.get(key, "")).lower() for node in from_items for key in ("alias", "table_name")} - {""}
     found = {RUN_ID}
     for node in nodes:
-        kind = node.get("type")
+        kind = _kind(node)
         if kind in {"STAR", "PIVOT", "SHOW_REF"} or node.get("ref_type") == "NATURAL":
             return None
         if kind == "COLUMN_REF":

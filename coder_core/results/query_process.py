@@ -101,6 +101,11 @@ class _Spare:
         self._process: QueryProcess | None = None
         self._timer: threading.Timer | None = None
 
+    def prepare(self) -> None:
+        """Start a process already, so that it gets ready while what is needed to ask it is being loaded."""
+        with self._lock:
+            self._process = self._process or QueryProcess()
+
     def take(self) -> QueryProcess:
         """Return the spare process, or a new one."""
         with self._lock:

@@ -1,6 +1,7 @@
 """Reading the results of published runs back, wherever they lie; every byte is compared with its hash."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -8,7 +9,7 @@ import pyarrow.compute as pc
 
 from coder_core.errors import StoreError
 from coder_core.results.arrow_rows import rows_from_arrow, with_run, without_run
-from coder_core.results.catalog import Catalog, TableFile, read_catalog
+from coder_core.results.catalog import Catalog, TableFile, read_catalog, read_catalog_of
 from coder_core.results.layout import name_digits, time_digits
 from coder_core.results.merged_publications import read_checked, read_publication
 from coder_core.results.schema import RUN_ID, RUNS, TABLES, RowClass, table_of
@@ -38,7 +39,7 @@ class ResultTables:
 
     def is_published(self, run_id: str) -> bool:
         """Tell whether a run is visible."""
-        return read_catalog(self.store).is_published(run_id)
+        return read_catalog_of(self.store, run_id).is_published(run_id)
 
     def read(self, table: RowClass | str, run_id: str) -> pa.Table:
         """Read one table of one published run, without `run_id`; a column that is younger than the run is null.
@@ -81,31 +82,33 @@ class ResultTables:
             candidates = [run for run in _started(catalog, name) if run[1] != other_than]
             return max(candidates)[1] if candidates else None
 
-        return _ask_again(self.store, find)
+        return _ask_again(partial(read_catalog, self.store), find)
 
     def row_counts(self) -> dict[str, int]:
         """Count the rows of every table over all published runs, from their records where these say it."""
-        return _ask_again(self.store, lambda catalog: {name: _count(catalog, name) for name in TABLES})
+        look = partial(read_catalog, self.store)
+        return _ask_again(look, lambda catalog: {name: _count(catalog, name) for name in TABLES})
 
     def _answer(self, run_id: str, question: Callable[[Catalog], _Answer]) -> _Answer:
-        def ask(catalog: Catalog) -> _Answer:
+        def look() -> Catalog:
+            catalog = read_catalog_of(self.store, run_id)
             if not catalog.is_published(run_id):
-                latest = ", ".join(catalog.published()[-RUNS_SHOWN:]) or "none yet"
+                latest = ", ".join(self.published()[-RUNS_SHOWN:]) or "none yet"
                 problem = f"There is no published run {run_id!r}."
                 raise StoreError(problem, self.store.url(), f"Published runs: {latest}.")
-            return question(catalog)
+            return catalog
 
-        return _ask_again(self.store, ask)
+        return _ask_again(look, question)
 
 
-def _ask_again(store: Store, question: Callable[[Catalog], _Answer]) -> _Answer:
+def _ask_again(look: Callable[[], Catalog], question: Callable[[Catalog], _Answer]) -> _Answer:
     """Ask with a fresh catalogue when a file is gone: it was compacted, and its rows are elsewhere now."""
     for _ in range(ROUNDS - 1):
         try:
-            return question(read_catalog(store))
+            return question(look())
         except NotInStoreError:
             continue
-    return question(read_catalog(store))
+    return question(look())
 
 
 def _read_run(catalog: Catalog, name: str, run_id: str) -> pa.Table:

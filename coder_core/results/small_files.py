@@ -1,4 +1,4 @@
-"""Many small files as one table: Arrow opens each in a fifth of a millisecond, and only the columns that are asked for."""
+"""Many small files as one table: Arrow opens each in a fifth of a millisecond, and reads the columns asked for only."""
 
 from collections.abc import Collection, Iterable
 

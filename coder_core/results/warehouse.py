@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from coder_core.errors import QueryError
+from coder_core.errors import QueryError, StoreError
 from coder_core.results.catalog import Catalog, TableFile, find_latest_runs, read_catalog
 from coder_core.results.published_files import PublishedFiles
 from coder_core.results.query_limits import QueryLimits
@@ -24,6 +24,9 @@ from coder_core.storage.store import Store
 
 __all__ = ["QueryLimits", "QueryResult", "Warehouse"]
 
+STOP_SECONDS = 5.0
+LONGEST_WORDS = 600
+"""Characters of each part of a refusal: what the engine says may hold the words of strangers."""
 ROUNDS = 3
 """How often a question is asked again when files were compacted away while it was being answered."""
 
@@ -58,25 +61,16 @@ class Warehouse:
 
     def _ask(self, sql: str, deadline: float) -> QueryResult:
         process = SPARE.take()
-        is_clean = False
-        try:
-            process.say("question", sql, self.limits)
-            with PublishedFiles(self.store) as files:
-                result = _Question(process, files, deadline, self.limits).answer(read_catalog(self.store))
-            is_clean = True
-        except _RefusedError as refusal:
-            is_clean = True
-            raise QueryError(*map(printable, refusal.args)) from None
-        finally:
-            if is_clean:
-                SPARE.put(process)
-            else:
-                process.kill()
-        return result
-
-
-class _RefusedError(Exception):
-    """The engine has refused a question, and is ready for the next one."""
+        with PublishedFiles(self.store) as files:
+            question = _Question(process, files, deadline, self.limits)
+            try:
+                process.say("question", sql, self.limits)
+                return question.answer(read_catalog(self.store))
+            finally:
+                if question.is_over:
+                    SPARE.put(process)
+                else:
+                    process.kill()
 
 
 class _Question:
@@ -94,27 +88,54 @@ class _Question:
         self._files = files
         self._deadline = deadline
         self._limits = limits
+        self.is_over = False
         self._columns: list[str] = []
         self._rows: list[tuple[Any, ...]] = []
 
     def answer(self, catalog: Catalog) -> QueryResult:
-        """Give the engine what it needs, and collect what it says."""
-        while True:
-            match self._hear():
-                case ("needs", runs_of, latest_of):
-                    for batch in self._files.give(list(_needed_files(catalog, runs_of, latest_of))):
-                        self._process.say("files", [tuple(file) for file in batch])
-                    self._process.say("go")
-                case ("read", path, position, size):
-                    self._process.say("piece", self._files.read_piece(path, position, size))
-                case ("columns", columns):
-                    self._columns = list(columns)
-                case ("rows", rows):
-                    self._rows.extend(rows)
-                case ("refused", *words):
-                    raise _RefusedError(*words)
-                case ("done",):
-                    return QueryResult(self._columns, self._rows)
+        """Give the engine what it needs, and collect what it says.
+
+        Raises:
+            QueryError: The engine refuses, or takes too long.
+            StoreError: A file cannot be given.
+        """
+        while (message := self._hear()) != ("done",):
+            if message[0] == "refused":
+                self.is_over = True
+                raise QueryError(*(printable(words[:LONGEST_WORDS])[:LONGEST_WORDS] for words in message[1:]))
+            try:
+                self._act(catalog, *message)
+            except StoreError:
+                self._stop()
+                raise
+        self.is_over = True
+        return QueryResult(self._columns, self._rows)
+
+    def _act(self, catalog: Catalog, kind: str, *details: Any) -> None:
+        match kind, *details:
+            case "needs", runs_of, latest_of:
+                self._give(list(_needed_files(catalog, runs_of, latest_of)))
+            case "read", path, position, size:
+                self._process.say("piece", self._files.read_piece(path, position, size))
+            case "columns", columns:
+                self._columns = list(columns)
+            case "rows", rows:
+                self._rows.extend(rows)
+
+    def _stop(self) -> None:
+        """Tell the engine, which waits for a file, that there is none, so that it is ready for the next question."""
+        self._process.say("stop")
+        while (message := self._process.hear(time.monotonic() + STOP_SECONDS)) is not None:
+            if message[0] in {"done", "refused"}:
+                self.is_over = True
+                return
+            if message[0] == "read":
+                self._process.say("stop")
+
+    def _give(self, files: list[TableFile]) -> None:
+        for batch in self._files.give(files):
+            self._process.say("files", [tuple(file) for file in batch])
+        self._process.say("go")
 
     def _hear(self) -> tuple[Any, ...]:
         message = self._process.hear(self._deadline)

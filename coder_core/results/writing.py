@@ -16,7 +16,8 @@ import pyarrow as pa
 from coder_core.errors import StoreError
 from coder_core.fingerprint import content_hash
 from coder_core.results.arrow_rows import arrow_schema, conform, rows_to_arrow, with_run
-from coder_core.results.catalog import read_catalog
+from coder_core.results.catalog import read_catalog_of
+from coder_core.results.generations import newest_generation
 from coder_core.results.layout import (
     PUBLICATIONS,
     TABLES_FOLDER,
@@ -97,22 +98,26 @@ class RunWriter:
             StoreError: The run is published with other tables, or the store refuses.
         """
         written = {name: writer.finish() for name, writer in self._writers.items() if writer.rows}
-        if read_catalog(self.store).is_published(self.run_id):
+        if read_catalog_of(self.store, self.run_id).is_published(self.run_id):
             self._check_same(written)
             return False
         with ThreadPoolExecutor(UPLOADS) as uploads:
             files = tuple(uploads.map(lambda item: self._put(*item), sorted(written.items())))
         is_first = self._put_row(row, files, self._put_manifest(manifest))
-        if is_first and self.run_id in read_catalog(self.store).generation.by_run:
+        if is_first and self.run_id in newest_generation(self.store).by_run:
             self.store.delete(row_path(self.run_id))  # published, compacted and collected while this writer slept
             is_first = False
         self._check_same(written)
         return is_first
 
     def _put(self, name: str, written: WrittenFile) -> FileRecord:
-        """Put one file and read it back: a write that was lost shows now and not in a query."""
+        """Put one file and read it back: a write that was lost shows now and not in a query.
+
+        A file that an interrupted attempt has left is put again: it is young then, and no collection of garbage that
+        has listed it before removes it.
+        """
         path = table_path(name, self.run_id, written.sha256)
-        if not self._writers[name].create_in(self.store, path) and self.store.hash_file(path) != written.sha256:
+        if not self._writers[name].create_in(self.store, path):
             self._writers[name].replace_in(self.store, path)
         if self.store.hash_file(path) != written.sha256:
             raise StoreError("This file is not what has just been written to it.", self.store.url(path), "Run again.")
@@ -134,7 +139,7 @@ class RunWriter:
 
     def _check_same(self, written: dict[str, WrittenFile]) -> None:
         """Remove what is in the way of what is published, and refuse other tables than those."""
-        publication = read_publication(read_catalog(self.store), self.run_id)
+        publication = read_publication(read_catalog_of(self.store, self.run_id), self.run_id)
         files = publication.record.files if publication.record else ()
         manifest = publication.record.manifest if publication.record else None
         self._remove_but({*(file.path for file in files), publication.record_path, manifest.path if manifest else None})

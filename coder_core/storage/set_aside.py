@@ -29,10 +29,16 @@ def set_aside(store: Store, path: str, content: bytes | None = None) -> str:
         StoreError: When the store refuses; the file is where it was.
     """
     found = store.read_bytes(path)
-    target = f"{FOLDER}/{content_hash(found if content is None else content)[:_HASH_CHARACTERS]}/{path}"
-    store.create_bytes(target, found if content is None else content)
+    target = keep_copy(store, path, found if content is None else content)
     if content is None or found == content:
         store.delete(path)
+    return target
+
+
+def keep_copy(store: Store, path: str, content: bytes) -> str:
+    """Write what was found in a file to `damaged/`; returns where it is."""
+    target = f"{FOLDER}/{content_hash(content)[:_HASH_CHARACTERS]}/{path}"
+    store.create_bytes(target, content)
     return target
 
 

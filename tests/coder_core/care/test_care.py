@@ -9,26 +9,27 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from coder_core.storage.care import collection
-from coder_core.storage.care.collection import collect_garbage
-from coder_core.storage.care.compaction import compact_store
-from coder_core.storage.care.repairing import repair_store
-from coder_core.storage.care.verifying import verify_store
-from coder_core.storage.columns import TABLES
-from coder_core.storage.result_paths import result_path
-from coder_core.storage.results import ResultTables
-from coder_core.storage.warehouse import Warehouse
 
+from coder_core.care import collection
+from coder_core.care.collection import collect_garbage
+from coder_core.care.compaction import compact_store
+from coder_core.care.repairing import repair_store
+from coder_core.care.verifying import verify_store
 from coder_core.errors import StoreError
+from coder_core.results import merging
+from coder_core.results.reading import ResultTables
+from coder_core.results.schema import ArtifactRow, TextRow
+from coder_core.results.warehouse import Warehouse
+from coder_core.results.writing import RunWriter
 from coder_core.storage import file_infos
 from coder_core.storage.artifacts import ArtifactPayload, ArtifactStore
 from coder_core.storage.ledger import Ledger
 from coder_core.storage.manifest import Artifact
-from coder_core.storage.refusals import UnexpectedContentError
 from coder_core.storage.store import Store
+from tests.coder_core.results.result_rows import flip, old_run, paths, publish, publish_many, run_row, text_rows
 
 pytestmark = pytest.mark.slow
 
@@ -47,41 +48,26 @@ def write_artifact(store: Store, kind: str, seed: int = 1, inputs: dict[str, str
     return writer.commit()
 
 
-def publish(store: Store, run_id: str, artifacts: list[Artifact], *, quarantine: bool = True) -> None:
-    tables = ResultTables(store)
-    rows = [{"step": "s", "kind": made.kind, "key": made.key, "rows": made.rows} for made in artifacts]
-    if rows:
-        tables.write("artifacts", run_id, pa.Table.from_pylist(rows))
-    if quarantine:
-        tables.write("quarantine", run_id, pa.table({"image_id": ["a"], "problem": ["x"]}))
-    defaults = {"VARCHAR": "x", "BIGINT": 1, "TIMESTAMP": np.datetime64("2026-01-01", "us").item()}
-    tables.publish({column.name: defaults[column.type] for column in TABLES["runs"]} | {"run_id": run_id})
+def publish_from(store: Store, run_id: str, artifacts: list[Artifact]) -> None:
+    rows = [ArtifactRow(step="s", kind=made.kind, key=made.key, rows=made.rows) for made in artifacts]
+    publish(store, run_id, artifacts=rows)
 
 
 @pytest.fixture
 def full_store(store: Store) -> Store:
     """Two artifacts of which a run was made, three ledger parts, and one published run."""
     bank = write_artifact(store, "text_bank")
-    publish(store, "run-1", [write_artifact(store, "texts", inputs={"bank": bank.key})])
+    publish_from(store, "run-1", [write_artifact(store, "texts", inputs={"bank": bank.key})])
     for key in "abc":
         Ledger(store, "completions", "all").append(ledger_row(key))
     return store
-
-
-def flip(store: Store, path: str) -> None:
-    content = store.read_bytes(path)
-    store.write_bytes(path, content[:30] + bytes([content[30] ^ 1]) + content[31:])
-
-
-def paths(store: Store, part: str) -> list[str]:
-    return [path for path in store.list() if part in path]
 
 
 def test_a_sound_store_is_clean_and_everything_was_counted(full_store: Store) -> None:
     found = verify_store(full_store)
     assert found.findings == ()
     seen = found.checked
-    assert (seen.artifacts, seen.artifact_parts, seen.ledger_parts, seen.runs, seen.result_parts) == (2, 2, 3, 1, 3)
+    assert (seen.artifacts, seen.artifact_parts, seen.ledger_parts, seen.runs, seen.result_parts) == (2, 2, 3, 1, 5)
     assert "0 damaged, 0 leftovers" in str(found)
 
 
@@ -107,71 +93,47 @@ def test_every_damaged_file_is_named_and_repair_moves_it_aside(full_store: Store
 
 def test_a_missing_part_is_damage_and_parts_nobody_knows_are_not(disk_store: Store) -> None:
     made = write_artifact(disk_store, "texts")
-    publish(disk_store, "run-1", [made])
+    publish_from(disk_store, "run-1", [made])
     folder = f"artifacts/texts/{made.key}"
     disk_store.write_bytes(f"{folder}/part-9.parquet", b"of another batch size")
     disk_store.write_bytes(f"artifacts/texts/{'0' * 64}/part-0.parquet", b"of an interrupted run")
-    disk_store.write_bytes("tables/metrics/run_id=run-2/part.parquet", b"of an interrupted run")
+    disk_store.write_bytes(f"tables/metrics/run-2.{'0' * 64}.parquet", b"of an interrupted run")
+    disk_store.write_bytes(f"tables/metrics/run-1.{'0' * 64}.parquet", b"of an interrupted attempt")
     disk_store.write_bytes("notes.txt", b"a user's")
     Path(disk_store.root, ".0123.writing").write_bytes(b"half")
     disk_store.delete(f"{folder}/part-0.parquet")
-    disk_store.delete("tables/quarantine/run_id=run-1/part.parquet")
+    (gone,) = paths(disk_store, "tables/quarantine/")
+    disk_store.delete(gone)
     found = verify_store(disk_store)
     assert [finding.path for finding in found.damage] == [
         f"{folder}/part-0.parquet",
-        "tables/quarantine/run_id=run-1/part.parquet",
+        gone,
     ]
-    assert len(found.findings) - len(found.damage) == 5
+    assert len(found.findings) - len(found.damage) == 6
     assert all("\n" not in str(finding) for finding in found.findings)
 
 
 def test_a_run_from_before_there_were_records_is_said_to_be_unchecked(disk_store: Store) -> None:
-    publish(disk_store, "run-1", [])
-    [record] = paths(disk_store, ".json")
-    disk_store.delete(record)
-    [finding] = verify_store(disk_store).findings
-    assert finding.severity == "unchecked"
-    assert Warehouse(disk_store).query("SELECT count(*) FROM quarantine").rows == [(1,)]
+    old_run(disk_store, "old")
+    disk_store.delete(paths(disk_store, ".json")[0])
+    publish(disk_store, "run-1")
+    for _ in range(2):
+        [finding] = [found for found in verify_store(disk_store).findings if found.severity != "leftover"]
+        assert finding.severity == "unchecked"
+        assert Warehouse(disk_store).query("SELECT count(*) FROM predictions").rows == [(4,)]
+        compact_store(disk_store)
 
 
-def test_a_large_result_is_checked_when_its_data_is_read_and_not_for_its_footer(
-    disk_store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("coder_core.storage.published_files.SMALL_BYTES", 0)
-    hashed: list[str] = []
-    hash_file = Store.hash_file
-    monkeypatch.setattr(Store, "hash_file", lambda store, path: hashed.append(path) or hash_file(store, path))
-    publish(disk_store, "run-1", [])
-    hashed.clear()
-    warehouse = Warehouse(disk_store)
-    assert warehouse.query("SELECT count(*) FROM quarantine").rows == [(1,)]
-    assert hashed == []
-    assert warehouse.query("SELECT image_id FROM quarantine").rows == [("a",)]
-    [path] = paths(disk_store, "quarantine/")
-    assert hashed == [path]
-    flip(disk_store, path)
-    with pytest.raises(UnexpectedContentError, match="not what was published") as error:
-        warehouse.query("SELECT image_id FROM quarantine")
-    assert error.value.place == disk_store.url(path)
-
-
-def test_no_query_answers_from_a_large_file_with_a_flipped_bit(
-    disk_store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("coder_core.storage.published_files.SMALL_BYTES", 0)
-    names = [f"{number * 7919 % 1_000_003}" for number in range(20_000)]
-    ResultTables(disk_store).write("quarantine", "run-1", pa.table({"image_id": names, "problem": names[::-1]}))
-    publish(disk_store, "run-1", [], quarantine=False)
-    path = result_path("quarantine", "run-1")
-    sound = disk_store.read_bytes(path)
-    sql = "SELECT sum(hash(image_id) % 1000), sum(hash(problem) % 1000), count(*) FROM quarantine"
-    expected = Warehouse(disk_store).query(sql)
-    for position in range(4, len(sound), len(sound) // 40):
-        disk_store.write_bytes(path, sound[:position] + bytes([sound[position] ^ 2]) + sound[position + 1 :])
-        with pytest.raises(UnexpectedContentError, match="not what was published"):
-            assert Warehouse(disk_store).query(sql) == expected
-    disk_store.write_bytes(path, sound)
-    assert Warehouse(disk_store).query(sql) == expected
+def test_every_file_of_a_run_of_the_first_version_is_checked(disk_store: Store) -> None:
+    old_run(disk_store, "old")
+    assert verify_store(disk_store).findings == ()
+    harmed = paths(disk_store, "predictions/")
+    for path in harmed:
+        flip(disk_store, path)
+    assert [finding.path for finding in verify_store(disk_store).damage] == harmed
+    repair_store(disk_store)
+    assert ResultTables(disk_store).published() == []
+    assert verify_store(disk_store).damage == []
 
 
 def test_compaction_says_what_it_does_and_is_idempotent(full_store: Store) -> None:
@@ -193,7 +155,7 @@ def test_compaction_says_what_it_does_and_is_idempotent(full_store: Store) -> No
 COMPACT_FOR_EVER = """
 import sys
 from coder_core.storage import ledger
-from coder_core.storage.care.compaction import compact_store
+from coder_core.care.compaction import compact_store
 from coder_core.storage.store import Store
 print("ready", flush=True)
 while True:
@@ -223,7 +185,8 @@ def test_kill_9_while_compacting_loses_no_row_and_shows_none_twice(disk_store: S
 
 def test_collection_is_a_dry_run_unless_asked_and_keeps_what_is_needed(full_store: Store) -> None:
     old = write_artifact(full_store, "texts", seed=7)
-    full_store.write_bytes("tables/metrics/run_id=run-2/part.parquet", b"never published")
+    full_store.write_bytes(f"tables/metrics/run-2.{'0' * 64}.parquet", b"never published")
+    full_store.write_bytes(f"tables/metrics/run-1.{'0' * 64}.parquet", b"of an interrupted attempt")
     full_store.write_bytes(f"artifacts/texts/{'0' * 64}/part-0.parquet", b"never finished")
     full_store.write_bytes("writable-" + uuid.uuid4().hex, b"")
     full_store.write_bytes("notes.txt", b"a user's")
@@ -231,9 +194,9 @@ def test_collection_is_a_dry_run_unless_asked_and_keeps_what_is_needed(full_stor
     needed = [path for path in needed if "0" * 64 not in path and not path.startswith("writable-")]
     time.sleep(1.1)  # S3 tells times by the second
     planned = collect_garbage(full_store, NONE, is_forced=True)
-    assert len(planned.collected) == 4
+    assert len(planned.collected) == 5
     assert "nothing was removed: add --delete" in str(planned)
-    assert len(full_store.list()) == len(needed) + 5
+    assert len(full_store.list()) == len(needed) + 6
     done = collect_garbage(full_store, NONE, is_dry_run=False, is_forced=True)
     assert [item.path for item in done.collected] == [item.path for item in planned.collected]
     assert full_store.list() == needed
@@ -319,6 +282,186 @@ def test_a_run_that_goes_on_meanwhile_keeps_its_parts(disk_store: Store, monkeyp
     monkeypatch.setattr(collection, "read_layout", write_meanwhile)
     assert collect_garbage(disk_store, MONTH, is_dry_run=False).collected == ()
     assert len(disk_store.list()) == 2
+
+
+# ---- compacted runs
+
+
+@pytest.fixture
+def compacted(disk_store: Store) -> Store:
+    """Three compacted runs of which one was made from an artifact; their own files are gone."""
+    publish_from(disk_store, "made", [write_artifact(disk_store, "texts")])
+    publish_many(disk_store, 2)
+    for _ in range(2):
+        compact_store(disk_store, grace=NONE)
+    return disk_store
+
+
+def test_compacted_runs_are_checked(compacted: Store) -> None:
+    found = verify_store(compacted)
+    assert found.findings == ()
+    assert (found.checked.runs, found.checked.result_parts) == (3, 6)
+
+
+def test_what_compaction_has_replaced_is_one_leftover(disk_store: Store) -> None:
+    publish_many(disk_store, 3)
+    compact_store(disk_store)
+    [finding] = verify_store(disk_store).findings
+    assert finding.severity == "leftover"
+    assert "18 files have been replaced" in finding.problem
+    assert "18 wait for a later compaction" in str(compact_store(disk_store))
+    assert "removed 18 files" in str(compact_store(disk_store, grace=NONE))
+    assert verify_store(disk_store).findings == ()
+
+
+def test_artifacts_of_compacted_runs_are_needed(compacted: Store) -> None:
+    unneeded = write_artifact(compacted, "texts", seed=7)
+    [item] = collect_garbage(compacted, NONE, is_dry_run=False, is_forced=True).collected
+    assert item.path.endswith(unneeded.key)
+    assert len(ResultTables(compacted).published()) == 3
+
+
+def test_collection_removes_what_compaction_has_replaced(disk_store: Store) -> None:
+    publish_many(disk_store, 2)
+    compact_store(disk_store)
+    planned = collect_garbage(disk_store, NONE, is_forced=True).collected
+    assert [(item.path, item.reason) for item in planned] == [
+        (f"tables/*/flags-00{number}.*", "its rows are in merged files") for number in range(2)
+    ]
+    assert collect_garbage(disk_store, MONTH).collected == ()
+    collect_garbage(disk_store, NONE, is_dry_run=False, is_forced=True)
+    assert len(disk_store.list()) == 6
+    assert ResultTables(disk_store).read("metrics", "flags-000").num_rows == 2
+
+
+def test_a_run_that_is_published_meanwhile_keeps_its_files(disk_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupted attempt left files long ago, and the run is published while garbage is being collected."""
+    publish(disk_store, "run")
+    row = disk_store.read_bytes("tables/runs/run.parquet")
+    disk_store.delete("tables/runs/run.parquet")
+    set_age(disk_store, "run.", 2 * MONTH)
+    assert len(collect_garbage(disk_store, MONTH).collected) == 1
+    list_unneeded = collection.list_unneeded
+
+    def publish_meanwhile(*arguments: object) -> object:
+        found = list(list_unneeded(*arguments))  # type: ignore[arg-type]
+        disk_store.write_bytes("tables/runs/run.parquet", row)
+        return found
+
+    monkeypatch.setattr(collection, "list_unneeded", publish_meanwhile)
+    assert collect_garbage(disk_store, MONTH, is_dry_run=False).collected == ()
+    assert verify_store(disk_store).findings == ()
+
+
+def test_a_damaged_merged_file_takes_only_runs_that_lose_rows_out_of_sight(
+    disk_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coder_core.results.table_file.rows_per_group", lambda _schema: 2_000)
+    for number in range(6):
+        with RunWriter(disk_store, f"run-{number}") as writer:
+            writer.append(TextRow, text_rows(2_000) if number else [])
+            writer.publish(run_row(name=f"set {number}"), b"%d" % number)
+    for _ in range(2):
+        compact_store(disk_store, grace=NONE)
+    (path,) = paths(disk_store, "texts/")
+    column = pq.ParquetFile(disk_store.url(path)).metadata.row_group(2).column(7)
+    flip(disk_store, path, column.data_page_offset + column.total_compressed_size // 2)  # of run-3
+    [finding] = verify_store(disk_store).damage
+    assert finding.path == path
+    repaired = repair_store(disk_store)
+    assert "1 runs were withdrawn (run-3)" in repaired.damage[0].remedy
+    results = ResultTables(disk_store)
+    assert results.published() == ["run-0", "run-1", "run-2", "run-4", "run-5"]
+    assert {name: results.row_counts()[name] for name in ("runs", "texts")} == {"runs": 5, "texts": 8_000}
+    assert results.read("texts", "run-4").column("text").to_pylist() == [row.text for row in text_rows(2_000)]
+    assert results.read_manifest("run-5") == b"5"
+    assert Warehouse(disk_store).query("SELECT count(*) FROM runs JOIN texts USING (run_id)").rows == [(8_000,)]
+    assert [finding.severity for finding in verify_store(disk_store).findings] == ["leftover"]
+    assert any(name.endswith(path) for name in paths(disk_store, "damaged/"))
+    assert publish(disk_store, "run-3")  # it may be published again
+    assert results.published()[3] == "run-3"
+
+
+def test_damage_in_a_footer_takes_every_run_with_rows_in_the_file(disk_store: Store) -> None:
+    publish(disk_store, "a", texts=2)
+    publish(disk_store, "b", texts=0)
+    publish(disk_store, "c", texts=2)
+    for _ in range(2):
+        compact_store(disk_store, grace=NONE)
+    (path,) = paths(disk_store, "texts/")
+    disk_store.write_bytes(path, disk_store.read_bytes(path)[:-9])
+    assert "2 runs were withdrawn (a, c)" in repair_store(disk_store).damage[0].remedy
+    assert ResultTables(disk_store).published() == ["b"]
+    assert ResultTables(disk_store).read_manifest("b") == b'{"run": "b"}'
+    assert verify_store(disk_store).damage == []
+
+
+@pytest.mark.parametrize("table", ["metrics", "runs", "publications"])
+def test_runs_whose_own_files_are_still_there_are_merged_again(disk_store: Store, table: str) -> None:
+    publish_many(disk_store, 3)
+    rows = Warehouse(disk_store).query("SELECT * FROM metrics JOIN runs USING (run_id) ORDER BY ALL").rows
+    compact_store(disk_store)
+    (path,) = paths(disk_store, f"{table}/merged")
+    disk_store.delete(path) if table == "runs" else flip(disk_store, path)
+    assert len(verify_store(disk_store).damage) == 1
+    assert "3 runs were merged again" in repair_store(disk_store).damage[0].remedy
+    assert verify_store(disk_store).damage == []
+    for _ in range(2):
+        compact_store(disk_store, grace=NONE)
+    assert Warehouse(disk_store).query("SELECT * FROM metrics JOIN runs USING (run_id) ORDER BY ALL").rows == rows
+    assert ResultTables(disk_store).read_manifest("flags-002") == b'{"run": "flags-002"}'
+    assert verify_store(disk_store).damage == []
+
+
+def test_several_damaged_merged_files_are_repaired_at_once(compacted: Store) -> None:
+    for table in ("metrics", "texts", "publications"):
+        flip(compacted, paths(compacted, f"{table}/merged")[0])
+    assert len(verify_store(compacted).damage) == 3
+    assert all("3 runs were withdrawn" in finding.remedy for finding in repair_store(compacted).damage)
+    assert ResultTables(compacted).published() == []
+    assert verify_store(compacted).damage == []
+    publish_many(compacted, 3)
+    assert compact_store(compacted).results.merged == 3
+
+
+def test_a_damaged_record_of_a_generation_is_read_from_its_other_line_and_mended(compacted: Store) -> None:
+    (path,) = paths(compacted, "generations")
+    sound = compacted.read_bytes(path)
+    for position in (10, 100, len(sound) // 2 + 100, len(sound) - 2):
+        compacted.write_bytes(path, sound[:position] + bytes([sound[position] ^ 1]) + sound[position + 1 :])
+        assert len(ResultTables(compacted).published()) == 3
+        [finding] = verify_store(compacted).damage
+        assert finding.path == path
+        assert "sound line" in repair_store(compacted).damage[0].remedy
+        assert compacted.read_bytes(path) == sound
+        assert verify_store(compacted).damage == []
+    compacted.write_bytes(path, b"nothing at all")
+    with pytest.raises(StoreError, match=r"none of them can be seen.*copy of the store"):
+        ResultTables(compacted).published()
+    [finding] = verify_store(compacted).damage
+    assert (finding.path, "copy of the store" in repair_store(compacted).damage[0].remedy) == (path, True)
+
+
+def test_compaction_of_a_damaged_merged_file_says_so_and_loses_nothing(compacted: Store) -> None:
+    publish_many(compacted, 2, name="new")
+    flip(compacted, paths(compacted, "texts/merged")[0])
+    before = set(compacted.list())
+    with pytest.raises(StoreError, match="store verify --repair"):
+        compact_store(compacted)
+    assert set(compacted.list()) == before
+    assert len(ResultTables(compacted).published()) == 5
+
+
+def test_a_large_merged_file_is_checked_block_by_block(disk_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merging, "SMALL_BYTES", 0)
+    publish_many(disk_store, 3)
+    before = Warehouse(disk_store).query("SELECT * FROM texts ORDER BY ALL")
+    for _ in range(2):
+        compact_store(disk_store, grace=NONE)
+    publish_many(disk_store, 2, name="more")
+    compact_store(disk_store, grace=NONE)
+    assert Warehouse(disk_store).query("SELECT * FROM texts WHERE run_id < 'm' ORDER BY ALL") == before
+    assert verify_store(disk_store).damage == []
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coder_core.results.query_result import QueryResult
 from coder_core.results.render import CELL_WIDTH, to_csv, to_json, to_table
-from coder_core.results.warehouse import QueryResult
 
 TEXT = st.text(max_size=20)
 
@@ -46,16 +46,43 @@ def test_escape_sequences_are_shown_and_not_obeyed() -> None:
 
 
 def test_a_long_cell_is_cut() -> None:
-    for text in ("x" * 500, "日" * 500):
+    for text in ("x" * 500, "日" * 500, "e\u0301" * 5_000, "\u0301" * 10_000, "x" * CELL_WIDTH + "y"):
         line = to_table(QueryResult(["text"], [(text,)])).splitlines()[2]
         assert line.endswith("…")
-        assert len(line) <= CELL_WIDTH
+        assert 1 < len(line) <= 4 * CELL_WIDTH + 1
+        assert width(line) <= CELL_WIDTH
+    assert to_table(QueryResult(["text"], [("x" * CELL_WIDTH,)])).splitlines()[2] == "x" * CELL_WIDTH
+
+
+def width(text: str) -> int:
+    """Columns of a terminal, for characters whose width nobody doubts."""
+    return sum(2 if char == "日" else 0 if unicodedata.combining(char) else 1 for char in text)
+
+
+def test_columns_are_as_wide_as_what_they_show() -> None:
+    """Thai and Devanagari vowels and Hangul Jamo join the letter before them (Unicode, EastAsianWidth and wcwidth)."""
+    cells = ["กิน", "नि", "\u1112\u1161\u11ab", "e\u0301"]
+    lines = to_table(QueryResult(["text", "n"], [(cell, 1) for cell in cells])).splitlines()[2:-1]
+    assert [line.rpartition(" ")[0].count(" ") for line in lines] == [
+        len("text  ") - taken - 1 for taken in (2, 1, 2, 1)
+    ]
 
 
 @given(st.lists(st.tuples(st.text(st.characters(exclude_categories=["Cs"]), max_size=20)), max_size=4))
 def test_csv_gives_hostile_words_back(rows: list[tuple[str]]) -> None:
     read = list(csv.reader(io.StringIO(to_csv(QueryResult(["a"], rows)), newline="")))
     assert read == [["a"], *([list(row) if row[0] else [""] for row in rows])]
+
+
+@given(st.lists(st.tuples(st.text(max_size=20)), max_size=4), st.text(max_size=9))
+def test_csv_on_a_terminal_commands_nothing(rows: list[tuple[str]], column: str) -> None:
+    text = to_csv(QueryResult([column], rows), for_terminal=True)
+    assert not [char for char in text.replace("\n", "") if unicodedata.category(char) in {"Cc", "Cf", "Cs", "Co", "Cn"}]
+
+
+def test_csv_on_a_terminal_shows_lists_and_numbers_as_they_are() -> None:
+    rows = [("a\x1b[31m\u202e", 1, [1, 2], None)]
+    assert to_csv(QueryResult(list("abcd"), rows), for_terminal=True) == 'a,b,c,d\na\\x1b[31m\\u202e,1,"[1, 2]",\n'
 
 
 def test_csv_writes_lists_as_json_and_nulls_as_nothing() -> None:
@@ -89,4 +116,5 @@ def test_json_keeps_both_of_two_columns_with_one_name() -> None:
 def test_json_gives_hostile_words_back(rows: list[tuple[str]]) -> None:
     text = to_json(QueryResult(["a"], rows))
     assert text.isascii()
+    assert "\x7f" not in text
     assert [record["a"] for record in json.loads(text)] == [row[0] for row in rows]

@@ -1,5 +1,6 @@
 import os
 import pickle
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -56,6 +57,75 @@ def test_of_racing_creators_exactly_one_wins(store: Store) -> None:
     assert sum(won) == 1
     assert store.read_bytes("race") == b"%d" % won.index(True)
     assert store.list() == ["race"]
+
+
+def test_a_local_file_is_written_and_created_like_bytes(store: Store, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_bytes(b"1" * 3_000_000)
+    second.write_bytes(b"2")
+    assert store.create_file("x/once", first)
+    assert not store.create_file("x/once", second)
+    assert store.read_bytes("x/once") == first.read_bytes()
+    store.write_file("x/once", second)
+    assert store.read_bytes("x/once") == b"2"
+    assert store.list() == ["x/once"]
+
+
+def test_of_racing_creators_from_files_exactly_one_wins(store: Store, tmp_path: Path) -> None:
+    sources = [tmp_path / f"source {number}" for number in range(8)]
+    for number, source in enumerate(sources):
+        source.write_bytes(b"%d" % number)
+    with ThreadPoolExecutor(8) as threads:
+        won = list(threads.map(lambda source: store.create_file("race", source), sources))
+    assert sum(won) == 1
+    assert store.read_bytes("race") == b"%d" % won.index(True)
+
+
+def test_a_file_larger_than_one_upload_of_s3_arrives_whole(
+    new_s3_bucket: Callable[[], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("s3fs.core.calculate_chunksize", lambda *_arguments, **_options: 5 * 2**20)
+    store, source = Store(f"s3://{new_s3_bucket()}"), tmp_path / "source"
+    source.write_bytes(os.urandom(12 * 2**20))
+    assert store.create_file("large", source)
+    assert not store.create_file("large", source)
+    assert store.read_bytes("large") == source.read_bytes()
+
+
+@pytest.mark.parametrize("step", ["fsync", "link", "replace"])
+def test_a_failing_copy_leaves_the_old_content_and_no_temporary_file(
+    disk_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    source = tmp_path / "source"
+    source.write_bytes(b"new")
+    disk_store.write_bytes("kept", b"old")
+    monkeypatch.setattr(Path if step == "replace" else os, step, refuse)
+    write = disk_store.create_file if step == "link" else disk_store.write_file
+    with pytest.raises(StoreError, match="Free some space"):
+        write("new" if step == "link" else "kept", source)
+    assert files_in(disk_store) == ["kept"]
+    assert disk_store.read_bytes("kept") == b"old"
+
+
+def test_many_files_are_read_in_the_given_order(store: Store) -> None:
+    paths = [f"folder/{number}" for number in range(30)]
+    for path in paths:
+        store.write_bytes(path, path.encode())
+    assert store.read_many(paths[::-1]) == tuple(path.encode() for path in paths[::-1])
+    assert store.read_many([]) == ()
+    with pytest.raises(NotInStoreError):
+        store.read_many([*paths, "folder/none"])
+
+
+def test_files_are_listed_by_the_beginning_of_their_names(store: Store) -> None:
+    for path in ("folder/run-1.a", "folder/run-1.b", "folder/run-10.a", "folder/run-1.c/deep", "run-1.a"):
+        store.write_bytes(path, b"")
+    assert store.list_beginning("folder", "run-1.") == ("folder/run-1.a", "folder/run-1.b")
+    assert store.list_beginning("folder", "none") == ()
+    assert store.list_beginning("none", "run") == ()
 
 
 def test_an_input_can_be_read_at_any_position(store: Store) -> None:

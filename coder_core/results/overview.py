@@ -1,0 +1,19 @@
+"""What there is to ask: every result table with its columns and rows, and every view with its SQL."""
+
+from collections.abc import Iterator
+
+from coder_core.results.reading import ResultTables
+from coder_core.results.schema import TABLES, VIEWS
+from coder_core.storage.store import Store
+
+
+def overview(store: Store) -> Iterator[str]:
+    """Yield the lines that `coder-eval tables` prints."""
+    counts = ResultTables(store).row_counts()
+    for table in TABLES.values():
+        yield f"{table.name} ({counts[table.name]} rows): {table.description}"
+        for column in table.columns:
+            yield f"  {column.name:20} {column.type:10} {column.description}"
+    for view in VIEWS.values():
+        yield f"{view.name} (view): {view.description}"
+        yield from (f"  {line}" for line in view.sql.splitlines())

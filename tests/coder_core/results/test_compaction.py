@@ -1,0 +1,413 @@
+"""Compaction of results: every published run is visible exactly once, whatever happens at any moment."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+
+import duckdb
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+
+from coder_core.results import compaction, merging
+from coder_core.results.catalog import read_catalog
+from coder_core.results.compaction import compact_results, merge_runs
+from coder_core.results.merging import Merge
+from coder_core.results.reading import ResultTables
+from coder_core.results.schema import TABLES
+from coder_core.results.warehouse import Warehouse
+from coder_core.storage.store import PROBE_PREFIX, Store
+from tests.coder_core.results.killing_filesystem import Death, dying, restore, snapshot
+from tests.coder_core.results.result_rows import flip, old_run, parquet_bytes, paths, publish, publish_many
+
+NOW = timedelta(0)
+ROWS = "SELECT run_id, method, value FROM metrics ORDER BY ALL"
+
+
+def state(store: Store) -> dict[str, object]:
+    """All that a reader can see."""
+    results = ResultTables(store)
+    run_ids = results.published()
+    return {
+        "runs": run_ids,
+        "counts": results.row_counts(),
+        "rows": {
+            (name, run_id): results.read(name, run_id) for name in ("metrics", "texts", "runs") for run_id in run_ids
+        },
+        "manifests": [results.read_manifest(run_id) for run_id in run_ids],
+        "latest": results.latest("flags"),
+    }
+
+
+def plain_rows(store: Store, table: str = "metrics") -> list[tuple[str, float]]:
+    """What a tool reads that takes every Parquet file of a table's folder, and leaves out runs without a row."""
+    run_ids = set(plain_table(store, "runs").column("run_id").to_pylist())
+    found = plain_table(store, table)
+    rows = zip(found.column("run_id").to_pylist(), found.column("value").to_pylist(), strict=True)
+    return sorted(row for row in rows if row[0] in run_ids)
+
+
+def plain_table(store: Store, table: str) -> pa.Table:
+    tables = []
+    for path in paths(store, f"tables/{table}/"):
+        rows = pq.read_table(io.BytesIO(store.read_bytes(path))) if path.endswith(".parquet") else None
+        if rows is not None and "run_id=" in path:  # of 0.1: hive partitions
+            rows = rows.append_column("run_id", pa.repeat(path.split("run_id=")[1].split("/")[0], len(rows)))
+        tables += [rows] if rows is not None else []
+    return pa.concat_tables(tables, promote_options="default")
+
+
+def test_runs_move_into_few_files_and_nothing_else_changes(store: Store) -> None:
+    run_ids = publish_many(store, 4)
+    before, rows = state(store), Warehouse(store).query(ROWS).rows
+    planned = compact_results(store, is_dry_run=True)
+    assert (planned.merged, planned.removed, state(store)) == (4, 0, before)
+    done = compact_results(store)
+    assert (done.runs, done.merged, done.files, done.removed, done.waiting) == (4, 4, 5, 0, 24)
+    assert state(store) == before
+    assert Warehouse(store).query(ROWS).rows == rows
+    time.sleep(1.1)  # S3 tells times by the second
+    assert compact_results(store, grace=NOW).removed == 24
+    assert len(store.list()) == 6
+    assert state(store) == before
+    assert Warehouse(store).query(ROWS).rows == rows
+    assert plain_rows(store) == sorted((row[0], row[2]) for row in rows)
+    assert compact_results(store, grace=NOW).removed == 0
+    assert [row[0] for row in rows] == [run_id for run_id in run_ids for _ in range(2)]
+
+
+def test_what_is_new_joins_what_is_merged_already(disk_store: Store) -> None:
+    for number in range(4):
+        publish_many(disk_store, 3, name=f"set-{number}")
+        before = state(disk_store)
+        for _ in range(2):
+            compact_results(disk_store, grace=NOW)
+            assert state(disk_store) == before
+        assert len(paths(disk_store, "metrics/")) == 1
+    assert len(ResultTables(disk_store).published()) == 12
+    table = pq.read_table(disk_store.url(paths(disk_store, "metrics/")[0]))
+    assert table.column("run_id").to_pylist() == sorted(table.column("run_id").to_pylist())
+
+
+def test_a_single_run_stays_as_it_is(disk_store: Store) -> None:
+    publish(disk_store, "run")
+    before = disk_store.list()
+    assert compact_results(disk_store, grace=NOW).merged == 0
+    assert disk_store.list() == before
+
+
+def test_large_tables_become_several_files_of_which_a_question_opens_those_it_needs(
+    disk_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coder_core.results.table_file.rows_per_group", lambda _schema: 10)
+    monkeypatch.setattr(merging, "MERGED_BYTES", 2_000)
+    monkeypatch.setattr(compaction, "SMALL_MERGED_BYTES", 1_000)
+    for number in range(8):
+        publish(disk_store, f"run-{number}", texts=25)
+    before = state(disk_store)
+    for _ in range(3):
+        compact_results(disk_store, grace=NOW)
+        assert state(disk_store) == before
+    assert len(paths(disk_store, "texts/")) > 3
+    opened = read_catalog(disk_store).files("texts", ["run-3"])
+    assert 0 < len(opened) < len(paths(disk_store, "texts/"))
+    publish(disk_store, "run-35", texts=25)
+    publish(disk_store, "run-9", texts=25)
+    large = {path: disk_store.read_bytes(path) for path in paths(disk_store, "texts/")}
+    before = state(disk_store)
+    compact_results(disk_store, grace=NOW)
+    assert state(disk_store) == before
+    assert sum(path in large for path in paths(disk_store, "texts/merged/")) > 2  # what is large is not merged again
+
+
+# ---- killed at any moment
+
+
+@contextmanager
+def killing_store(*, generations: int) -> Iterator[tuple[Store, dict[str, bytes]]]:
+    """A store in memory on which processes die: runs that were compacted so many times, and three that were not."""
+    restore({})
+    store = Store("killing://disk/store")
+    for number in range(generations):
+        publish_many(store, 2, name=f"set-{number}")
+        compact_results(store, grace=NOW if number == 0 else timedelta(hours=1))
+    publish_many(store, 3)
+    old_run(store, "old")
+    yield store, snapshot()
+    restore({})
+
+
+@pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("generations", [0, 2])
+def test_killed_at_any_operation_nothing_is_lost_and_nothing_is_seen_twice(generations: int, is_after: bool) -> None:
+    with killing_store(generations=generations) as (store, files):
+        runs = ResultTables(store).published()
+        rows, plain = Warehouse(store).query(ROWS).rows, dict.fromkeys(runs, 2) | {"old": 1}
+        counts = ResultTables(store).row_counts()
+        for at in range(1, 200):
+            restore(files)
+            with dying(Death(at, is_after=is_after)) as death:
+                compact_results(store, grace=NOW)
+            assert ResultTables(store).published() == runs
+            assert ResultTables(store).row_counts() == counts
+            assert Warehouse(store).query(ROWS).rows == rows
+            assert ResultTables(store).read_manifest("flags-001") == b'{"run": "flags-001"}'
+            assert counts_of(plain_rows(store)).keys() == plain.keys()
+            for _ in range(3):
+                compact_results(store, grace=NOW)
+            assert Warehouse(store).query(ROWS).rows == rows
+            assert counts_of(plain_rows(store)) == plain
+            left = set(store.list()) - wanted_files(store)
+            assert not [path for path in left if not path.startswith(PROBE_PREFIX)]
+            if death.operations < at:
+                return
+        raise AssertionError("the compaction never ended")
+
+
+def counts_of(rows: list[tuple[str, float]]) -> dict[str, int]:
+    return dict(Counter(run_id for run_id, _ in rows))
+
+
+def wanted_files(store: Store) -> set[str]:
+    generation = read_catalog(store).generation
+    return {*generation.paths, f"publications/generations/{generation.number:08d}.json"}
+
+
+COMPACT_FOR_EVER = """
+import sys
+from datetime import timedelta
+from coder_core.results.compaction import compact_results
+from coder_core.storage.store import Store
+print("ready", flush=True)
+while True:
+    compact_results(Store(sys.argv[1]), grace=timedelta(milliseconds=300))
+"""
+
+
+@pytest.mark.slow
+def test_kill_9_while_runs_are_published_loses_no_run(disk_store: Store) -> None:
+    expected: list[str] = []
+    for number in range(4):
+        command = [sys.executable, "-c", COMPACT_FOR_EVER, disk_store.root]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            for at in range(6):
+                expected.append(f"run-{number}-{at}")
+                publish(disk_store, expected[-1])
+                assert ResultTables(disk_store).is_published(expected[0])
+            time.sleep(0.05 * number)
+            os.kill(process.pid, signal.SIGKILL)
+        assert ResultTables(disk_store).published() == sorted(expected)
+    for _ in range(3):
+        compact_results(disk_store, grace=NOW)
+    assert counts_of(plain_rows(disk_store)) == dict.fromkeys(expected, 2)
+    assert set(disk_store.list()) == wanted_files(disk_store)
+
+
+# ---- beside others
+
+
+def test_readers_writers_and_compactions_do_not_disturb_each_other(disk_store: Store) -> None:
+    first = publish_many(disk_store, 6)
+    is_over = time.monotonic() + 4
+
+    def write(name: str) -> int:
+        number = 0
+        while time.monotonic() < is_over:
+            publish(disk_store, f"{name}-{number}")
+            number += 1
+        return number
+
+    def read(_name: str) -> int:
+        asked = 0
+        while time.monotonic() < is_over:
+            seen = Counter(row[0] for row in Warehouse(disk_store).query(ROWS).rows)
+            assert set(seen.values()) == {2}
+            assert set(first) <= seen.keys()
+            assert ResultTables(disk_store).read("metrics", first[0]).num_rows == 2
+            asked += 1
+        return asked
+
+    def compact(_name: str) -> int:
+        merged = 0
+        while time.monotonic() < is_over:
+            merged += compact_results(disk_store, grace=timedelta(seconds=1)).merged
+        return merged
+
+    with ThreadPoolExecutor(6) as threads:
+        jobs = [threads.submit(job, name) for job in (write, read, compact) for name in ("a", "b")]
+        done = [job.result() for job in jobs]
+    assert min(done[:4]) > 1
+    assert sum(done[4:]) >= 6
+    for _ in range(3):
+        compact_results(disk_store, grace=NOW)
+    assert len(ResultTables(disk_store).published()) == 6 + done[0] + done[1]
+    assert set(counts_of(plain_rows(disk_store)).values()) == {2}
+
+
+def test_of_two_compactions_one_wins_and_the_other_throws_its_files_away(disk_store: Store) -> None:
+    publish_many(disk_store, 3)
+    before, catalog = state(disk_store), read_catalog(disk_store)
+    assert compact_results(disk_store).merged == 3
+    counted = wanted_files(disk_store)
+    assert merge_runs(catalog, lambda found: Merge(found, found.generation.number + 1), lambda _file: True) is None
+    assert {path for path in disk_store.list() if "merged" in path} == counted - set(paths(disk_store, "generations"))
+    assert state(disk_store) == before
+
+
+def test_a_compaction_whose_files_were_removed_cannot_win_any_more(disk_store: Store) -> None:
+    """It is asleep between writing its files and creating its generation, for longer than anybody waits."""
+    publish_many(disk_store, 3)
+    before = state(disk_store)
+
+    def sleep(found: object) -> Merge:
+        attempt = Merge(found, 1)  # type: ignore[arg-type]
+        run = attempt.run
+
+        def run_and_sleep(replaced: object) -> object:
+            merged = run(replaced)  # type: ignore[arg-type]
+            assert len(paths(disk_store, "merged")) == 5
+            assert compact_results(disk_store, grace=timedelta(hours=1)).waiting >= 5
+            assert compact_results(disk_store, grace=NOW).removed >= 5
+            return merged
+
+        attempt.run = run_and_sleep  # type: ignore[assignment,method-assign]
+        return attempt
+
+    assert merge_runs(read_catalog(disk_store), sleep, lambda _file: True) is None
+    assert state(disk_store) == before
+    for _ in range(2):
+        compact_results(disk_store, grace=NOW)
+    assert set(disk_store.list()) == wanted_files(disk_store)
+    assert state(disk_store) == before
+
+
+def test_orphans_are_removed_after_a_generation_that_no_sleeper_can_win(disk_store: Store) -> None:
+    publish_many(disk_store, 2)
+    for _ in range(2):
+        compact_results(disk_store, grace=NOW)
+    orphan = "tables/metrics/merged/00000002-0123456789ab-0000.parquet"
+    disk_store.write_bytes(orphan, b"of a compaction that is asleep, or dead")
+    number = read_catalog(disk_store).generation.number
+    assert compact_results(disk_store).waiting == 1
+    assert read_catalog(disk_store).generation.number == number
+    assert compact_results(disk_store, grace=NOW).removed >= 1
+    assert not disk_store.exists(orphan)
+    assert read_catalog(disk_store).generation.number == number + 1
+
+
+def test_a_reader_who_has_listed_the_files_finds_them_for_a_while(disk_store: Store) -> None:
+    publish_many(disk_store, 3)
+    catalog = read_catalog(disk_store)
+    compact_results(disk_store)
+    compact_results(disk_store)
+    assert [disk_store.exists(file.path) for file in catalog.files("metrics")] == [True] * 3
+    for _ in range(2):
+        compact_results(disk_store, grace=NOW)
+    assert len(paths(disk_store, "metrics/")) == 1
+
+
+def test_a_writer_that_slept_through_everything_changes_nothing(
+    disk_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its run was published by another process, compacted and collected between its look and its row."""
+    publish(disk_store, "other")
+    put_row = compaction_then_row(disk_store)
+    monkeypatch.setattr("coder_core.results.writing.RunWriter._put_row", put_row)
+    assert not publish(disk_store, "run", name="mine", manifest=b"mine")
+    monkeypatch.undo()
+    assert ResultTables(disk_store).read_manifest("run") == b"theirs"
+    assert ResultTables(disk_store).latest("theirs") == "run"
+    assert paths(disk_store, "tables/runs/run") == []
+    assert counts_of(plain_rows(disk_store))["run"] == 2 or compact_results(disk_store, grace=NOW)
+    compact_results(disk_store, grace=NOW)
+    assert counts_of(plain_rows(disk_store)) == {"run": 2, "other": 2}
+
+
+def compaction_then_row(store: Store) -> object:
+    from coder_core.results.writing import RunWriter
+
+    put_row = RunWriter._put_row
+
+    def sleep_and_put(writer: RunWriter, *arguments: object) -> bool:
+        RunWriter._put_row = put_row  # type: ignore[method-assign]
+        publish(store, "run", name="theirs", manifest=b"theirs")
+        for _ in range(2):
+            compact_results(store, grace=NOW)
+        return put_row(writer, *arguments)  # type: ignore[arg-type]
+
+    return sleep_and_put
+
+
+# ---- what is left alone
+
+
+def test_a_damaged_run_stays_as_it_is_and_is_named(disk_store: Store) -> None:
+    publish_many(disk_store, 4)
+    flip(disk_store, paths(disk_store, "metrics/flags-002")[0])
+    done = compact_results(disk_store, grace=NOW)
+    assert done.merged == 3
+    assert len(done.left) == 1
+    assert done.left[0].startswith("flags-002: ")
+    compact_results(disk_store, grace=NOW)
+    assert len(paths(disk_store, "/flags-002")) == 6
+    assert len(ResultTables(disk_store).published()) == 4
+
+
+@pytest.mark.parametrize("of", ["table", "column"])
+def test_what_a_newer_version_wrote_is_not_lost(disk_store: Store, of: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish_many(disk_store, 3)
+    if of == "column":
+        newer = TABLES["texts"]._replace(columns=TABLES["texts"].columns[:-1])
+        monkeypatch.setitem(TABLES, "texts", newer)
+    else:
+        monkeypatch.delitem(TABLES, "texts")
+    done = compact_results(disk_store, grace=NOW)
+    assert done.merged == 0
+    assert len(done.left) == 2  # the last one has nobody to be merged with
+    assert "does not know" in done.left[0]
+    monkeypatch.undo()
+    compact_results(disk_store, grace=NOW)
+    with monkeypatch.context() as patch:
+        patch.setitem(TABLES, "texts", TABLES["texts"]._replace(columns=TABLES["texts"].columns[:-1]))
+        for run_id in ("x", "y"):
+            publish(disk_store, run_id, texts=0)
+        assert compact_results(disk_store, grace=NOW).merged == 2
+    assert ResultTables(disk_store).read("texts", "flags-000").column("source").to_pylist() == ["file"] * 3
+
+
+# ---- other tools
+
+
+def test_other_tools_read_the_folders_of_a_compacted_store(disk_store: Store) -> None:
+    old_run(disk_store, "old-1")
+    publish_many(disk_store, 3)
+    for _ in range(2):
+        compact_results(disk_store, grace=NOW)
+    publish(disk_store, "young")
+    disk_store.write_bytes(
+        f"tables/metrics/unpublished.{'0' * 64}.parquet",
+        parquet_bytes(pa.table({"run_id": ["unpublished"], "value": [0.5]})),
+    )
+    folder = f"{disk_store.url()}/tables"
+    files = "read_parquet('{}/**/*.parquet', hive_partitioning = true, union_by_name = true)"
+    sql = (
+        f"SELECT run_id, count(*) FROM {files.format(f'{folder}/metrics')} "
+        f"WHERE run_id IN (SELECT run_id FROM {files.format(f'{folder}/runs')}) GROUP BY ALL"
+    )
+    expected = {"old-1": 1, "flags-000": 2, "flags-001": 2, "flags-002": 2, "young": 2}
+    assert dict(duckdb.sql(sql).fetchall()) == expected
+    found = ds.dataset(f"{folder}/metrics", format="parquet").to_table(columns=["run_id"]).column("run_id")
+    published = ds.dataset(f"{folder}/runs", format="parquet").to_table(columns=["run_id"]).column("run_id").to_pylist()
+    assert dict(Counter(run_id for run_id in found.to_pylist() if run_id in published)) == expected
+    assert sorted(published) == sorted(expected)

@@ -1,0 +1,150 @@
+"""What a question needs: what is left out must not change an answer."""
+
+import random
+from datetime import timedelta
+
+import duckdb
+import pytest
+
+from coder_core.errors import QueryError
+from coder_core.results.compaction import compact_results
+from coder_core.results.query_needs import Needs, query_needs
+from coder_core.results.reading import ResultTables
+from coder_core.results.schema import RUN_ID, TABLES, VIEWS
+from coder_core.results.warehouse import Warehouse
+from coder_core.storage.sql_guard import read_only_tree
+from coder_core.storage.store import Store
+from tests.coder_core.results.result_rows import START, old_run, publish, publish_many
+from tests.coder_core.results.sql_cases import hostile, sensible
+
+
+def needs_of(sql: str) -> Needs:
+    with duckdb.connect() as connection:
+        return query_needs(read_only_tree(connection, sql))
+
+
+X, XY = frozenset({"x"}), frozenset({"x", "y"})
+
+
+@pytest.mark.parametrize(
+    ("sql", "runs_of"),
+    [
+        ("SELECT value FROM metrics", {"metrics": None}),
+        ("SELECT value FROM metrics WHERE run_id = 'x'", {"metrics": X}),
+        ("SELECT value FROM Metrics WHERE 'x' = RUN_ID AND value > 1", {"metrics": X}),
+        ("SELECT value FROM metrics AS m WHERE m.run_id IN ('x', 'y')", {"metrics": XY}),
+        ("SELECT value FROM metrics WHERE run_id = 'x' OR value > 1", {"metrics": None}),
+        ("SELECT value FROM metrics WHERE NOT run_id = 'x'", {"metrics": None}),
+        ("SELECT value FROM metrics WHERE run_id = name", {"metrics": None}),
+        ("SELECT * FROM metrics JOIN runs USING (run_id) WHERE run_id = 'x'", {"metrics": X, "runs": X}),
+        (
+            "SELECT * FROM metrics m LEFT JOIN runs r ON m.run_id = r.run_id WHERE m.run_id = 'x'",
+            {"metrics": X, "runs": X},
+        ),
+        ("SELECT * FROM metrics m, runs r WHERE m.run_id = r.run_id AND r.run_id = 'x'", {"metrics": X, "runs": X}),
+        ("SELECT * FROM metrics m, runs r WHERE r.run_id = 'x'", {"metrics": None, "runs": X}),
+        ("SELECT * FROM metrics RIGHT JOIN runs USING (run_id) WHERE run_id = 'x'", {"metrics": None, "runs": None}),
+        ("SELECT * FROM metrics POSITIONAL JOIN runs WHERE metrics.run_id = 'x'", {"metrics": None, "runs": None}),
+        ("SELECT * FROM metrics TABLESAMPLE 10% WHERE run_id = 'x'", {"metrics": None}),
+        ("SELECT method AS run_id FROM metrics WHERE run_id = 'x'", {"metrics": None}),
+        ("SELECT * FROM (SELECT * FROM metrics) WHERE run_id = 'x'", {"metrics": None}),
+        ("SELECT * FROM metrics WHERE run_id = 'x' UNION SELECT * FROM metrics WHERE run_id = 'y'", {"metrics": XY}),
+        ("SELECT (SELECT max(value) FROM metrics WHERE run_id = 'x') FROM runs", {"metrics": X, "runs": None}),
+        ("DESCRIBE metrics", {}),
+        ("SUMMARIZE metrics", {"metrics": None}),
+        ("SELECT * FROM costs WHERE run_id = 'x'", {"runs": X, "generation": X}),
+        ("SELECT 1", {}),
+    ],
+)
+def test_a_table_is_cut_to_runs_where_no_other_row_can_be_kept(
+    sql: str, runs_of: dict[str, frozenset[str] | None]
+) -> None:
+    assert needs_of(sql).runs_of == runs_of
+
+
+def test_views_of_the_latest_runs_need_those_and_all_rows_of_runs() -> None:
+    needs = needs_of("SELECT * FROM latest_predictions JOIN metrics USING (run_id) WHERE metrics.run_id = 'x'")
+    assert needs.latest_of == {"predictions"}
+    assert needs.runs_of["runs"] is None
+
+
+@pytest.mark.parametrize(
+    ("sql", "columns"),
+    [
+        ("SELECT value FROM metrics", {"value"}),
+        ("SELECT avg(m.value) AS mean FROM metrics m GROUP BY method ORDER BY mean", {"value", "method", "m", "mean"}),
+        ("SELECT count(*) FROM metrics", set()),
+        ("SELECT n FROM metrics JOIN texts USING (class_id)", {"n", "class_id"}),
+        ("SELECT * FROM metrics", None),
+        ("SELECT m FROM metrics m", None),
+        ("SELECT metrics FROM metrics", None),
+        ("SELECT COLUMNS('v.*') FROM metrics", None),
+        ("SELECT value FROM metrics NATURAL JOIN runs", None),
+        ("FROM metrics PIVOT (avg(value) FOR metric IN ('top1'))", None),
+        ("SELECT value FROM latest_metrics", None),
+    ],
+)
+def test_columns_are_cut_where_every_one_is_named(sql: str, columns: set[str] | None) -> None:
+    assert needs_of(sql).columns == (None if columns is None else columns | {RUN_ID})
+
+
+def test_answers_are_those_of_all_rows_in_plain_tables(disk_store: Store) -> None:
+    """Random questions over old, merged and single runs, against DuckDB with every row of every run in a table."""
+    old_run(disk_store, "old-1")
+    publish_many(disk_store, 3)
+    compact_results(disk_store)
+    publish(disk_store, "young", (0.9, 0.1), name="young", started_at=START + timedelta(days=9))
+    reference = duckdb.connect()
+    results = ResultTables(disk_store)
+    for name in TABLES:
+        for at, run_id in enumerate(results.published()):
+            rows = results.read(name, run_id)
+            reference.register("given", rows)
+            verb = f"CREATE TABLE {name} AS" if at == 0 else f"INSERT INTO {name}"
+            reference.execute(f"{verb} SELECT '{run_id}' AS run_id, * FROM given")
+    for view in VIEWS.values():
+        reference.execute(f"CREATE VIEW {view.name} AS {view.sql}")
+    chance, warehouse, answered = random.Random(7), Warehouse(disk_store), 0
+    for _ in range(150):
+        sql = sensible(chance)
+        try:
+            expected = reference.execute(sql).fetchall()
+        except duckdb.Error:
+            with pytest.raises(QueryError):
+                warehouse.query(sql)
+            continue
+        answered += 1
+        assert sorted(map(rounded, warehouse.query(sql).rows)) == sorted(map(rounded, expected)), sql
+    assert answered > 100
+
+
+def rounded(row: tuple[object, ...]) -> str:
+    """Sums of floats depend on the order of rows in their last digits."""
+    return repr([round(value, 9) if isinstance(value, float) else value for value in row])
+
+
+def test_whatever_is_asked_is_understood_or_refused() -> None:
+    """Thousands of questions against the guard: syntax trees, or one error of DuckDB's or ours."""
+    understood = 0
+    with duckdb.connect() as connection:
+        for sql in hostile(seed=1, count=2_500):
+            try:
+                understood += bool(query_needs(read_only_tree(connection, sql)))
+            except (QueryError, duckdb.Error):
+                continue
+    assert understood > 300
+
+
+def test_whatever_is_asked_is_answered_or_refused_in_one_line(disk_store: Store) -> None:
+    publish_many(disk_store, 3)
+    warehouse, answered = Warehouse(disk_store), 0
+    for sql in hostile(seed=2, count=300):
+        try:
+            warehouse.query(sql)
+            answered += 1
+        except QueryError as error:
+            assert str(error).isprintable()
+            assert len(str(error)) < 1_500
+            assert "ended on this one" not in str(error), sql
+            assert "cannot be answered" not in str(error), sql
+    assert answered > 60
