@@ -19,6 +19,7 @@ from flows.cli_common import engine_option, explain_errors, set_option, store_op
 from flows.cli_explain import explain
 from flows.cli_predict import predict
 from flows.cli_prefect import prefect_ready
+from flows.cli_query import query, tables
 from flows.cli_serve import deploy, serve
 from flows.cli_store import store as store_group
 from flows.cli_texts import texts
@@ -79,39 +80,6 @@ def run(config: str, overrides: tuple[str, ...], store: str, engine: "EngineName
 
     print_summary(result, sys.stdout, program=_program_name())
     print_class_changes(result.name, result.run_id, store)
-
-
-@main.command()
-@click.argument("sql")
-@store_option
-@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
-@explain_errors
-def query(sql: str, store: str, form: str) -> None:
-    """Answer one SELECT over the result tables."""
-    from coder_core.results.render import to_csv, to_json, to_table
-    from coder_core.results.warehouse import Warehouse
-    from coder_core.storage.store import Store
-
-    render = {"table": to_table, "csv": to_csv, "json": to_json}[form]
-    click.echo(render(Warehouse(Store(store)).query(sql)).removesuffix("\n"))
-
-
-@main.command()
-@store_option
-@explain_errors
-def tables(store: str) -> None:
-    """List the result tables, their columns, and how many rows each has."""
-    from coder_core.storage.columns import TABLES
-
-    from coder_core.results.warehouse import Warehouse
-    from coder_core.storage.store import Store
-
-    warehouse = Warehouse(Store(store))
-    for name, columns in TABLES.items():
-        rows = warehouse.query(f'SELECT count(*) FROM "{name}"').rows[0][0]  # noqa: S608 - names of our own
-        click.echo(f"{name} ({rows} rows)")
-        for column in columns:
-            click.echo(f"  {column.name:20} {column.type:10} {column.description}")
 
 
 def _program_name() -> str:

@@ -52,14 +52,15 @@ def verify(store: str, repair: bool, as_json: bool) -> None:
 @store.command()
 @store_option
 @click.option("--dry-run", is_flag=True, help="Only say what would be merged.")
+@click.option("--grace", callback=parse_age, default="1h", help="How long replaced result files stay (1h).")
 @json_option
 @explain_errors
-def compact(store: str, dry_run: bool, as_json: bool) -> None:
-    """Merge the many small parts of the ledgers into few large ones; safe while runs are going."""
+def compact(store: str, dry_run: bool, grace: timedelta, as_json: bool) -> None:
+    """Merge many small files (parts of ledgers, tables of runs) into few large ones; safe while runs are going."""
     from coder_core.care.compaction import compact_store
     from coder_core.storage.store import Store
 
-    done = compact_store(Store(store), is_dry_run=dry_run)
+    done = compact_store(Store(store), is_dry_run=dry_run, grace=grace)
     click.echo(done.model_dump_json(indent=1) if as_json else str(done))
 
 

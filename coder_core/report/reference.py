@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from coder_core.atg.generator_spec import GeneratorSpec
 from coder_core.class_source.settings import ClassFile, ClassFolder, ClassQuery
 from coder_core.llm.llm_runtime import LlmRuntime
+from coder_core.results.schema import TABLES, VIEWS, Column
 from coder_core.specs import (
     EvalSpec,
     FeaturesDataset,
@@ -25,7 +26,6 @@ from coder_core.specs import (
     TextFeaturesFile,
     TextsSpec,
 )
-from coder_core.storage.columns import TABLES
 
 SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("The evaluation", "Top level of a config.", EvalSpec),
@@ -50,6 +50,12 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
 )
 
 
+_TABLES_REMARK = (
+    "Asked with `coder-eval query`; read by other tools as [store.md](store.md#reading-results-with-other-tools) says. "
+    "Times are UTC. A column that is younger than a run is null in the rows of that run."
+)
+
+
 def settings_markdown() -> str:
     """Every setting with its type, default and meaning."""
     lines = ["<!-- written by `make docs` -->", "# Every setting", ""]
@@ -59,13 +65,20 @@ def settings_markdown() -> str:
 
 
 def tables_markdown() -> str:
-    """Every column of every result table."""
-    lines = ["<!-- written by `make docs` -->", "# Result tables", ""]
-    for name, columns in TABLES.items():
-        lines += [f"## `{name}`", "", "| column | type | meaning |", "|---|---|---|"]
-        lines += [f"| {column.name} | {column.type} | {column.description} |" for column in columns]
+    """Every column of every result table, and every view with its SQL."""
+    lines = ["<!-- written by `make docs` -->", "# Result tables", "", _TABLES_REMARK, ""]
+    for table in TABLES.values():
+        lines += [f"## `{table.name}`", "", table.description, "", "| column | type | meaning |", "|---|---|---|"]
+        lines += [f"| {column.name} | {_type(column)} | {column.description} |" for column in table.columns]
         lines.append("")
+    lines += ["# Views", ""]
+    for view in VIEWS.values():
+        lines += [f"## `{view.name}`", "", view.description, "", "```sql", view.sql, "```", ""]
     return "\n".join(lines)
+
+
+def _type(column: Column) -> str:
+    return f"{column.type}, may be null" if column.optional else column.type
 
 
 def _settings_table(model: type[BaseModel]) -> Iterator[str]:

@@ -1,0 +1,47 @@
+"""The commands `coder-eval query` and `coder-eval tables`: what the result tables hold."""
+
+import sys
+from functools import partial
+
+import click
+
+from flows.cli_common import explain_errors, store_option
+
+MEMORY_HELP = "Most memory, in GB (a quarter of the machine's)."
+
+
+@click.command()
+@click.argument("sql")
+@store_option
+@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@click.option("--memory", type=click.FloatRange(min=0.1), envvar="CODER_QUERY_MEMORY", metavar="GB", help=MEMORY_HELP)
+@click.option("--seconds", type=click.FloatRange(min=0.1), envvar="CODER_QUERY_SECONDS", help="Most time (120).")
+@click.option("--rows", type=click.IntRange(min=1), envvar="CODER_QUERY_ROWS", help="Most rows printed (100000).")
+@explain_errors
+def query(sql: str, store: str, form: str, memory: float | None, seconds: float | None, rows: int | None) -> None:
+    """Answer one SELECT over the result tables."""
+    from coder_core.results.query_process import SPARE
+
+    SPARE.prepare()
+    from coder_core.results.query_limits import QueryLimits
+    from coder_core.results.render import to_csv, to_json, to_table
+    from coder_core.results.warehouse import Warehouse
+    from coder_core.storage.store import Store
+
+    asked = {"memory_bytes": memory and int(memory * 1e9), "seconds": seconds, "rows": rows}
+    limits = QueryLimits(**{name: value for name, value in asked.items() if value is not None})  # type: ignore[arg-type]
+    result = Warehouse(Store(store), limits).query(sql)
+    render = {"table": to_table, "csv": partial(to_csv, for_terminal=sys.stdout.isatty()), "json": to_json}[form]
+    click.echo(render(result).removesuffix("\n"))
+
+
+@click.command()
+@store_option
+@explain_errors
+def tables(store: str) -> None:
+    """List the result tables and views, their columns, and how many rows each table has."""
+    from coder_core.results.overview import overview
+    from coder_core.storage.store import Store
+
+    for line in overview(Store(store)):
+        click.echo(line)
