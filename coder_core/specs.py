@@ -62,8 +62,11 @@ def _resolved_path(location: str, info: ValidationInfo) -> str:
 
 CLASSES_MEANING = (
     "A list of classes kept outside the data set (kind `file`, `folder` or `query`): these compete, in this order; "
-    "images of others are left out, and a class without images may be there."
+    "images of others are an error (see `ignore_other_folders`), and a class without images may be there."
 )
+
+DatasetName = Annotated[str | None, Field(min_length=1, max_length=200)]
+NAME_MEANING = "What the data set is called in tables; default: named after its folder or file."
 
 CheckpointName = Annotated[str, Field(min_length=1), AfterValidator(_resolved_path)]
 """Like `InputPath`, but a bare name (no folder, no suffix) is a tag of published weights; `./name` is a folder."""
@@ -75,6 +78,7 @@ class FlagsDataset(Spec):
     kind: Literal["flags"] = Field(description="`flags`.")
     images_per_class: int = Field(default=30, ge=1, le=1000, strict=True, description="Photographs of each flag.")
     seed: int = Field(default=1, ge=0, strict=True, description="Decides pose, light, background and noise.")
+    name: DatasetName = Field(default=None, description=NAME_MEANING)
 
 
 class FolderDataset(Spec):
@@ -86,6 +90,13 @@ class FolderDataset(Spec):
         default=None, description="Folder names in label order; default: all folders, sorted."
     )
     classes: ClassSource | None = Field(default=None, description=CLASSES_MEANING)
+    ignore_other_folders: bool = Field(
+        default=False,
+        strict=True,
+        description="Leave out, and name, folders that no class is called like, and images that lie in no folder; "
+        "false: they are an error.",
+    )
+    name: DatasetName = Field(default=None, description=NAME_MEANING)
 
     @model_validator(mode="after")
     def _has_one_class_list(self) -> "FolderDataset":
@@ -101,6 +112,7 @@ class SplitDataset(Spec):
     path: InputPath = Field(description="The folder that the split's paths start from.")
     split_file: InputPath = Field(description="The JSON file: lists `train`, `val` and `test` of [path, label, name].")
     split: Literal["train", "val", "test"] = Field(description="Which of its lists.")
+    name: DatasetName = Field(default=None, description=NAME_MEANING)
 
 
 class FeaturesDataset(Spec):
@@ -115,9 +127,20 @@ class FeaturesDataset(Spec):
         default="class_names", description="Array in an .npz file, or the names themselves in label order."
     )
     classes: ClassSource | None = Field(default=None, description=CLASSES_MEANING)
+    ignore_other_folders: bool = Field(
+        default=False,
+        strict=True,
+        description="Leave out, and name, images of classes that `classes` does not list; false: they are an error.",
+    )
+    name: DatasetName = Field(default=None, description=NAME_MEANING)
 
 
 DatasetSpec = Annotated[FlagsDataset | FolderDataset | SplitDataset | FeaturesDataset, Field(discriminator="kind")]
+
+
+def _unnamed(dataset: DatasetSpec) -> DatasetSpec:
+    """The data set under no name: what it is called makes no other images of it."""
+    return dataset.model_copy(update={"name": None})
 
 
 class OpenClipEncoder(Spec):
@@ -347,9 +370,9 @@ class EvalSpec(Spec):
             raise ValueError("rerank.choose_threshold needs images to choose on: name them under `validation`")
         if self.few_shot is not None and self.few_shot.views and self.few_shot.pool.kind == "features":
             raise ValueError("few_shot.views: features cannot be cropped or flipped; augmented views need images")
-        if self.few_shot is not None and self.few_shot.pool == self.dataset:
+        if self.few_shot is not None and _unnamed(self.few_shot.pool) == _unnamed(self.dataset):
             raise ValueError("few_shot.pool is the same data set as `dataset`: methods would learn from test images")
-        if self.validation is not None and self.validation == self.dataset:
+        if self.validation is not None and _unnamed(self.validation) == _unnamed(self.dataset):
             raise ValueError("validation is the same data set as `dataset`: choices would be made on test images")
         if self.texts.pairs == "confused" and self.texts.generator is None:
             raise ValueError("texts.pairs is `confused`: only a texts.generator can be asked about pairs")

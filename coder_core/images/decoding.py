@@ -1,17 +1,60 @@
-"""From the bytes of an image file to RGB pixels, or to one line that says what is wrong with them."""
+"""From the bytes of an image file to RGB pixels, or to one line that says what is wrong with them.
 
+What is decided here, and stays so because vectors in stores depend on it:
+
+* Colour profiles are not applied, and CMYK is converted without one: open_clip's own preprocessing does neither, so the
+  models were trained on such pixels. A wide-gamut photograph looks a little pale.
+* An alpha channel is dropped, as open_clip's preprocessing drops it.
+* 16 bits are scaled to 8 by the full range. A camera's 12 bits in a 16-bit file come out 16 times too dark: whoever
+  writes such files must scale them.
+* Of an animation, of several pages and of several views (MPO) the first counts.
+"""
+
+import importlib.util
 import io
+import threading
+from contextlib import nullcontext
+from functools import cache
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError, features
+
+from coder_core.images.formats import FORMATS, SNIFFED_BYTES, name_content
+from coder_core.images.pillow_warnings import without_pillow_warnings
+
+__all__ = ["BrokenImageError", "decode_image", "decoder_identity"]
+
+MAX_BYTES = 600_000_000
+"""Larger files are refused unread: an image of `MAX_PIXELS` has 534 million bytes where nothing is compressed (16 bits
+per colour)."""
 
 MAX_PIXELS = 89_000_000
 """Larger images are refused as broken: a bomb must not take the machine. Pillow itself warns from 89.5 million."""
 
-IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""Pillow knows 36 more, one of which runs Ghostscript on what it is given."""
+MAX_ASPECT_RATIO = 100
+"""Encoders scale the short side to their input, so 20,000 x 1 pixels would become 4,480,000 x 224: 4 GB. With this
+limit the scaled image of an encoder of up to 900 pixels has no more than `MAX_PIXELS` either."""
+
+MAX_SLOW_PIXELS = 4_000_000
+"""Limit for the formats that Pillow decodes in Python: 4 million pixels take up to 5 s (PPM of 16 bits)."""
+
+MAX_SCANNED_PIXELS = 40 * MAX_PIXELS
+"""Limit for pixels times passes of a progressive JPEG, which may ask for thousands of passes in a few bytes each; real
+ones have about ten."""
+
+LARGE_PIXELS = 30_000_000
+"""Of larger images a process decodes one at a time. At `MAX_PIXELS` one takes up to 19 bytes per pixel while it is
+decoded (JPEG 2000: 1.6 GB; JPEG, PNG: 0.7 GB; measured, Pillow 13), and readers are many."""
+
+_one_large_image = threading.Lock()
+
+_HOLD_PIXELS_ONLY = ("BMP", "JPEG", "PNG", "PPM")
+"""Formats whose images let go of file and decoder when they are loaded."""
+
+_PYTHON_DECODERS = frozenset({"ppm", "ppm_plain", "bmp_rle"})
+_TILE_WIDTH, _TILE_LENGTH = 322, 323
+_START_OF_SCAN = b"\xff\xda"
 
 REASON_CHARACTERS = 200
 
@@ -31,32 +74,108 @@ def decode_image(content: bytes) -> Image.Image:
         channel is dropped, as open_clip's own preprocessing drops it.
 
     Raises:
-        BrokenImageError: Empty, truncated, not an image, larger than `MAX_PIXELS`, or of a range nobody can know.
+        BrokenImageError: Empty, truncated, not an image, of a range nobody can know, or past one of the limits above.
+            Sizes are checked before anything is decoded.
     """
     if not content:
         raise BrokenImageError("the file is empty")
+    if len(content) > MAX_BYTES:
+        raise BrokenImageError(too_many_bytes(len(content)))
     try:
-        return _decode(content)
+        with without_pillow_warnings():
+            return _decode(content)
     except (BrokenImageError, MemoryError):
         raise
     except UnidentifiedImageError as error:
-        raise BrokenImageError(f"not an image in a known format ({', '.join(FORMATS)})") from error
+        raise BrokenImageError(_why_unidentified(content)) from error
     except Exception as error:  # Pillow's parsers raise whatever damaged bytes lead them to
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BrokenImageError(reason[:REASON_CHARACTERS]) from error
 
 
+def decoder_identity() -> str:
+    """What decides whether a file can be decoded here at all: formats and limits.
+
+    A broken image is broken for this decoder only: where the extra `heif` is installed later, HEIC files are whole. So
+    whoever keeps a list of broken images must keep this text with it.
+    """
+    formats = ",".join(name for name in _formats() if name != "AVIF" or features.check("avif"))
+    return f"2;{formats};{MAX_BYTES};{MAX_PIXELS};{MAX_ASPECT_RATIO};{MAX_SLOW_PIXELS};{MAX_SCANNED_PIXELS}"
+
+
+def too_many_bytes(size: int) -> str:
+    """The reason for refusing a file by its size."""
+    return f"the file has {size} bytes, more than {MAX_BYTES}"
+
+
 def _decode(content: bytes) -> Image.Image:
-    image: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
-    if image.width * image.height > MAX_PIXELS:
-        raise BrokenImageError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS}")
-    image.load()
-    turn = _TURNS.get(_orientation(image))
+    image: Image.Image = Image.open(io.BytesIO(content), formats=_formats())
+    _check_size(image)
+    _check_cost(image, content)
+    with _one_large_image if image.width * image.height > LARGE_PIXELS else nullcontext():
+        image.load()
+        turn = _TURNS.get(_orientation(image))
+        image = _as_rgb(image)
+        return image if turn is None else image.transpose(turn)
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and image.format in _HOLD_PIXELS_ONLY:
+        return image  # converting would copy it
+    if image.mode == "LAB":
+        raise BrokenImageError("its colours are in the LAB space: save it as RGB")
     image = _eight_bits(image)
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")  # Pillow warns when a transparent palette becomes RGB at once
-    image = image.convert("RGB")
-    return image if turn is None else image.transpose(turn)
+    image.info.pop("transparency", None)  # dropped, whether it is a channel or a colour; Pillow warns of some of these
+    return image.convert("RGB")
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    if importlib.util.find_spec("pillow_heif") is None:
+        return FORMATS
+    from pillow_heif import register_heif_opener
+
+    register_heif_opener()
+    return (*FORMATS, "HEIF")
+
+
+def _check_size(image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise BrokenImageError(f"{width} x {height} pixels are more than {MAX_PIXELS}")
+    if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
+        raise BrokenImageError(f"{width} x {height} pixels: one side is more than {MAX_ASPECT_RATIO} times the other")
+
+
+def _check_cost(image: Image.Image, content: bytes) -> None:
+    """Refuse what a small file could make expensive: passes of a JPEG, tiles of a TIFF, decoders written in Python."""
+    pixels = image.width * image.height
+    passes = content.count(_START_OF_SCAN) if image.format in ("JPEG", "MPO") else 1
+    if passes * pixels > MAX_SCANNED_PIXELS:
+        raise BrokenImageError(f"{passes} passes over {pixels} pixels are more than {MAX_SCANNED_PIXELS}")
+    tags = getattr(image, "tag_v2", {})
+    tile = _number(tags.get(_TILE_WIDTH)) * _number(tags.get(_TILE_LENGTH))
+    if tile > MAX_PIXELS:
+        raise BrokenImageError(f"tiles of {tile} pixels are more than {MAX_PIXELS}")
+    decoders = {tile[0] for tile in getattr(image, "tile", ())}
+    if pixels > MAX_SLOW_PIXELS and decoders & _PYTHON_DECODERS:
+        raise BrokenImageError(f"{pixels} pixels as {image.format} of this kind are more than {MAX_SLOW_PIXELS}")
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _why_unidentified(content: bytes) -> str:
+    kind, is_taken = name_content(content[:SNIFFED_BYTES]) or ("", False)
+    if kind == "a HEIF image" and "HEIF" not in _formats():
+        return "HEIC and HEIF need the extra `heif`: pip install 'coder-eval[heif]'"
+    if kind == "an AVIF image" and not features.check("avif"):
+        return "AVIF needs Pillow 11.3 or newer with its AVIF codec"
+    if is_taken:
+        return f"{kind}, but damaged"
+    known = f" ({', '.join(FORMATS)})"
+    return f"not an image in a known format{f', but {kind}' if kind else known}"
 
 
 _TURNS = {

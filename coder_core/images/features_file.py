@@ -6,11 +6,13 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from coder_core.class_source.matching import match_labels
+from coder_core.class_source.matching import match_labels, no_such_class
 from coder_core.classes import ClassList
 from coder_core.errors import DatasetError, FeatureFileError
 from coder_core.locations import open_location
 from coder_core.specs import FeaturesDataset
+from coder_core.storage.ignored_files import IgnoredFiles
+from coder_core.storage.input_names import is_printable
 from coder_core.storage.input_tables import read_feature_file
 
 UNIT_TOLERANCE = 2e-3
@@ -18,12 +20,13 @@ UNIT_TOLERANCE = 2e-3
 
 
 class FeatureSet(NamedTuple):
-    """Features, labels and names of one file."""
+    """Features, labels and names of one file, and the images of it that were left out."""
 
     classes: ClassList
     image_ids: tuple[str, ...]
     features: Float[np.ndarray, "images dim"]
     label_ids: Int[np.ndarray, " images"]
+    ignored: IgnoredFiles
 
 
 def load_features(dataset: FeaturesDataset, listed: ClassList | None = None) -> FeatureSet:
@@ -31,7 +34,7 @@ def load_features(dataset: FeaturesDataset, listed: ClassList | None = None) -> 
 
     Args:
         dataset: Where it is.
-        listed: The class list, where it is kept outside the data set: images of other classes are left out.
+        listed: The class list, where it is kept outside the data set.
 
     Returns:
         L2-normalised float32 features; ids are row numbers where the file names none.
@@ -39,7 +42,8 @@ def load_features(dataset: FeaturesDataset, listed: ClassList | None = None) -> 
     Raises:
         FeatureFileError: A missing array, a wrong shape or type, NaN, a zero vector, a label out of range, or an image
             id that occurs twice.
-        DatasetError: A blank class name, none at all, or no image of a listed class.
+        DatasetError: A blank class name, none at all, images of a class that is not listed (unless
+            `ignore_other_folders` is set), or none of a listed one.
     """
     path, names = dataset.path, dataset.class_names
     _refuse_names_per_row(dataset)
@@ -51,27 +55,32 @@ def load_features(dataset: FeaturesDataset, listed: ClassList | None = None) -> 
     image_ids = tuple(f"{row:09d}" for row in range(len(features)))
     if dataset.image_ids:
         image_ids = _checked_ids(arrays[dataset.image_ids], len(features), f"{path}: {dataset.image_ids}")
-    found = FeatureSet(classes, image_ids, features, labels)
-    return found if listed is None else _of_listed_classes(found, listed, path)
+    found = FeatureSet(classes, image_ids, features, labels, IgnoredFiles())
+    return found if listed is None else _of_listed_classes(found, listed, dataset)
 
 
 def text_values(values: np.ndarray, place: str) -> tuple[str, ...]:
     """Check a vector of texts (or whole numbers, as text).
 
     Raises:
-        FeatureFileError: Not a vector, or something else than text in it.
+        FeatureFileError: Not a vector, something else than text in it, or text that is no UTF-8.
     """
     if values.ndim == 1 and values.dtype.kind in "SUOiu":
-        texts = values.tolist()
         try:
-            texts = [text.decode("utf-8") if isinstance(text, bytes) else text for text in texts]
-        except UnicodeDecodeError as error:
+            texts = [text.decode("utf-8") if isinstance(text, bytes) else text for text in values.tolist()]
+        except ValueError as error:  # no UTF-8; in an array of fixed-width text, a number that is no character
             raise FeatureFileError(f"not UTF-8 ({error}).", place, "Store texts, not bytes.") from error
         if all(isinstance(text, str | int) for text in texts):
-            return tuple(map(str, texts))
+            return tuple(_printable(str(text), place) for text in texts)
     raise FeatureFileError(
         f"expected a vector of texts, found shape {values.shape} of {values.dtype}.", place, "Store one text per row."
     )
+
+
+def _printable(text: str, place: str) -> str:
+    if not is_printable(text):
+        raise FeatureFileError(f"{text!a:.80} cannot be written as UTF-8.", place, "Correct it.")
+    return text
 
 
 def normalised_rows(values: np.ndarray, place: str) -> Float[np.ndarray, "rows dim"]:
@@ -101,19 +110,27 @@ def normalised_rows(values: np.ndarray, place: str) -> Float[np.ndarray, "rows d
     return matrix
 
 
-def _of_listed_classes(found: FeatureSet, listed: ClassList, place: str) -> FeatureSet:
+def _of_listed_classes(found: FeatureSet, listed: ClassList, dataset: FeaturesDataset) -> FeatureSet:
     """Count the labels in another class list, by the names that they had."""
-    label_of = match_labels(found.classes.names, listed, place)
-    new_ids = np.array([label_of.get(name, -1) for name in found.classes.names], dtype=np.int64)[found.label_ids]
+    names, place = found.classes.names, dataset.path
+    counts = Counter(names[label_id] for label_id in found.label_ids.tolist())
+    label_of = match_labels(sorted(counts), listed, place)
+    others = {name: count for name, count in sorted(counts.items()) if name not in label_of}
+    if others and not dataset.ignore_other_folders:
+        raise no_such_class(others, listed, what="class", setting="dataset.classes", place=place)
+    new_ids = np.array([label_of.get(name, -1) for name in names], dtype=np.int64)[found.label_ids]
+    for row in np.flatnonzero(new_ids < 0).tolist():
+        name = names[found.label_ids[row]]
+        found.ignored.add("class", f"{place}: {found.image_ids[row]}", f"its class {name!r} is not in dataset.classes")
     rows = np.flatnonzero(new_ids >= 0)
     if not len(rows):
         raise DatasetError(
-            f"no image is of a listed class; the first class of the file is {found.classes.names[0]!r}.",
+            f"no image is of a listed class; the first class of the file is {names[0]!r}.",
             place,
             "Name the file's classes in dataset.classes, by name or by id.",
         )
     image_ids = tuple(found.image_ids[row] for row in rows)
-    return FeatureSet(listed, image_ids, found.features[rows], new_ids[rows])
+    return FeatureSet(listed, image_ids, found.features[rows], new_ids[rows], found.ignored)
 
 
 def _refuse_names_per_row(dataset: FeaturesDataset) -> None:
@@ -140,7 +157,7 @@ def _checked_labels(values: np.ndarray, count: int, classes: ClassList, place: s
         raise FeatureFileError(
             f"expected {count} whole numbers, found shape {values.shape} of {values.dtype}.",
             place,
-            "Give one label id per image.",
+            "Give one label id per image (labels.astype(int)).",
         )
     bad = np.flatnonzero((values < 0) | (values >= len(classes)))
     if len(bad):

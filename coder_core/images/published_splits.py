@@ -1,25 +1,26 @@
 """The published few-shot splits (`split_zhou_<DataSet>.json`, made for CoOp): which image is train, val and test.
 
 Such a file is `{"train": [[path, label, class name], ...], "val": [...], "test": [...]}`, its paths below the folder
-of images. It is read as data: a path that leaves that folder, a label with two names, or an image in two splits is
-refused. Source: Zhou et al., IJCV 2022, and github.com/KaiyangZhou/CoOp.
+of images. It is read as data: a path that leaves that folder, a label with two names, an image with two labels or in
+two splits is refused. Source: Zhou et al., IJCV 2022, and github.com/KaiyangZhou/CoOp.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from coder_core.classes import ClassList
+from coder_core.classes import ClassList, display_name
 from coder_core.errors import DatasetError
+from coder_core.storage.bounded_json import MAX_JSON_BYTES, read_json
 
-__all__ = ["SPLITS", "PublishedSplit", "SplitItem", "parse_published_split"]
+__all__ = ["MAX_SPLIT_BYTES", "SPLITS", "PublishedSplit", "SplitItem", "parse_published_split"]
 
 SPLITS = ("train", "val", "test")
+MAX_SPLIT_BYTES = MAX_JSON_BYTES
 
 
 class SplitItem(NamedTuple):
-    """One image: its path below the image folder, and its label id."""
+    """One image: its path below the image folder, without `.` and doubled `/`, and its label id."""
 
     path: str
     label_id: int
@@ -37,11 +38,11 @@ class PublishedSplit(NamedTuple):
     items: Mapping[str, tuple[SplitItem, ...]]
 
 
-def parse_published_split(content: str, *, place: str) -> PublishedSplit:
+def parse_published_split(content: bytes, *, place: str) -> PublishedSplit:
     """Read a split file.
 
     Args:
-        content: The file's text.
+        content: The file: UTF-8, with or without a byte-order mark.
         place: Its name, for errors.
 
     Raises:
@@ -49,7 +50,8 @@ def parse_published_split(content: str, *, place: str) -> PublishedSplit:
     """
     document = _document(content, place)
     names: dict[int, str] = {}
-    seen: dict[str, str] = {}
+    split_of: dict[str, str] = {}
+    label_of: dict[str, int] = {}
     items: dict[str, tuple[SplitItem, ...]] = {}
     for split in SPLITS:
         found = []
@@ -58,8 +60,10 @@ def parse_published_split(content: str, *, place: str) -> PublishedSplit:
             item, name = _item(entry, where)
             if names.setdefault(item.label_id, name) != name:
                 raise _error(f"label {item.label_id} is {names[item.label_id]!r} and {name!r}", where)
-            if seen.setdefault(item.path, split) != split:
-                raise _error(f"{item.path!r} stands in {seen[item.path]} as well", where)
+            if split_of.setdefault(item.path, split) != split:
+                raise _error(f"{item.path!r} stands in {split_of[item.path]} as well", where)
+            if (label := label_of.setdefault(item.path, item.label_id)) != item.label_id:
+                raise _error(f"{item.path!r} has the labels {label} and {item.label_id}", where)
             found.append(item)
         items[split] = tuple(found)
     if sorted(names) != list(range(len(names))):
@@ -68,11 +72,8 @@ def parse_published_split(content: str, *, place: str) -> PublishedSplit:
     return PublishedSplit(ClassList(tuple(names[label] for label in sorted(names))), items)
 
 
-def _document(content: str, place: str) -> Mapping[str, Sequence[object]]:
-    try:
-        document = json.loads(content)
-    except ValueError as error:
-        raise _error(f"this is not JSON ({error})", place) from error
+def _document(content: bytes, place: str) -> Mapping[str, Sequence[object]]:
+    document = read_json(content, place, error_class=DatasetError)
     is_split = isinstance(document, dict) and all(isinstance(document.get(split), list) for split in SPLITS)
     if not is_split or not any(document[split] for split in SPLITS):
         raise _error("this holds no lists `train`, `val` and `test` of images", place)
@@ -83,11 +84,22 @@ def _item(entry: object, where: str) -> tuple[SplitItem, str]:
     match entry:
         case [str(path), int(label_id), str(name)] if label_id >= 0 and not isinstance(label_id, bool):
             parts = PurePosixPath(path).parts
-            if not parts or PurePosixPath(path).is_absolute() or ".." in parts or "\\" in path or "\0" in path:
-                raise _error(f"the path {path!r} leaves the image folder", where)
-            return SplitItem(path, label_id), name
+            if not parts or PurePosixPath(path).is_absolute() or ".." in parts or "\0" in path:
+                raise _error(f"the path {path!r:.200} leaves the image folder", where)
+            if "\\" in path:
+                raise _error(f"the path {path!r:.200} is written with backslashes", where)
+            if not display_name(name):
+                raise _error(f"the class name {name!r:.80} is blank", where)
+            return SplitItem("/".join(parts), label_id), name
         case _:
-            raise _error(f"expected [path, label, class name], found {entry!r:.80}", where)
+            raise _error(f"expected [path, label, class name], found {_shortened(entry)}", where)
+
+
+def _shortened(entry: object) -> str:
+    """The beginning of an entry; of a long one only its length, for nobody knows what its text would take."""
+    if isinstance(entry, list | dict) and len(entry) > 10:
+        return f"a {'list' if isinstance(entry, list) else 'mapping'} of {len(entry)}"
+    return f"{entry!r:.80}"
 
 
 def _error(problem: str, place: str) -> DatasetError:

@@ -1,14 +1,16 @@
-"""Where a data set's images come from: rendered flags, a folder of files, or a file of features.
+"""Where a data set's images come from: rendered flags, files in folders, a published split, or a file of features.
 
 Each source knows its identity without doing the expensive part, and then yields its images in batches: ids, labels, and
 one column that says where the picture is (`location`), what it is (`content`) or what its features are (`vector`).
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
-from typing import NamedTuple, Protocol
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -19,8 +21,13 @@ from coder_core.demo.images import flag_designs_hash, flag_names, render_flags
 from coder_core.demo.render import RENDERER_VERSION
 from coder_core.fingerprint import key_of
 from coder_core.images.features_file import load_features
-from coder_core.images.listing import FolderListing, list_folder, list_split
-from coder_core.specs import FeaturesDataset, FlagsDataset, FolderDataset, SplitDataset
+from coder_core.images.listing import FolderListing, list_folder
+from coder_core.images.split_listing import list_split
+from coder_core.specs import DatasetSpec, FeaturesDataset, FlagsDataset, FolderDataset, SplitDataset
+from coder_core.storage.addresses import redact
+from coder_core.storage.ignored_files import IgnoredFile
+
+__all__ = ["SOURCES", "IgnoredFile", "ImageBatch", "ImageSource", "identify_files", "open_source", "register_source"]
 
 
 class ImageBatch(NamedTuple):
@@ -28,25 +35,33 @@ class ImageBatch(NamedTuple):
 
     Attributes:
         image_ids: Unique within the data set.
-        label_ids: Their classes.
+        label_ids: Their classes; None where nobody has labelled them.
         column: Name of `values`: `location`, `content` or `vector`.
         values: URLs, bytes of image files, or features `(images, dim)`.
         tokens: Of URLs: a text each that changes when the file does.
+        reasons: Of URLs: why a file cannot be read, where the listing found that out, else None. Such an image is not
+            opened; it is a line of the quarantine like one that cannot be decoded. None where all can be read.
     """
 
     image_ids: Sequence[str]
-    label_ids: Int[np.ndarray, " images"]
+    label_ids: Int[np.ndarray, " images"] | None
     column: str
     values: Sequence[str] | Sequence[bytes] | Float[np.ndarray, "images dim"]
     tokens: Sequence[str] | None = None
+    reasons: Sequence[str | None] | None = None
 
 
 class ImageSource(Protocol):
     """A data set that can be read."""
 
     @property
+    def name(self) -> str:
+        """What the data set is called in tables."""
+        ...
+
+    @property
     def identity(self) -> str:
-        """sha256 of what decides the images and their order; labels that can be changed alone are no part of it."""
+        """sha256 of what decides the images, their ids and their order; labels that can change alone are no part."""
         ...
 
     @property
@@ -64,23 +79,70 @@ class ImageSource(Protocol):
         """Number of images."""
         ...
 
+    @property
+    def ignored(self) -> tuple[IgnoredFile, ...]:
+        """What was handed in beside the images, each with a reason; cut at some thousands."""
+        ...
+
+    @property
+    def ignored_count(self) -> int:
+        """How many there are, also of those that are not named."""
+        ...
+
     def batches(self, rows: int) -> Iterator[ImageBatch]:
         """All images, `rows` at a time."""
         ...
 
 
+Opened = TypeVar("Opened", bound=Callable[[Any, float], ImageSource])
+
+SOURCES: dict[str, Callable[[Any, float], ImageSource]] = {}
+"""`kind` of a data set's spec -> what opens it: `(spec, settle_seconds) -> ImageSource`."""
+
+
+def register_source(kind: str) -> Callable[[Opened], Opened]:
+    """Make a function the one that opens data sets of a kind."""
+
+    def register(opener: Opened) -> Opened:
+        SOURCES[kind] = opener
+        return opener
+
+    return register
+
+
+def open_source(dataset: DatasetSpec, *, settle_seconds: float = SETTLE_SECONDS) -> ImageSource:
+    """The source of a data set, with the classes that the data set has, or those of its `classes`.
+
+    Args:
+        dataset: What to open.
+        settle_seconds: How long a class list kept outside must not have changed.
+
+    Raises:
+        InputError: The folder or the class list is missing; or, as `DatasetError`, there is no image, or it contradicts
+            itself.
+        FeatureFileError: The features file cannot be used.
+        UnfinishedInputError: The class list is half written.
+    """
+    return SOURCES[dataset.kind](dataset, settle_seconds)
+
+
 class FlagsSource:
     """The demonstration's flags, rendered when asked for."""
 
+    ignored: tuple[IgnoredFile, ...] = ()
+    ignored_count = 0
+
     def __init__(self, dataset: FlagsDataset) -> None:
         self._dataset = dataset
+        self.name = dataset.name or "flags"
         self.classes = ClassList(flag_names())
         self.image_count = len(self.classes) * dataset.images_per_class
 
     @property
     def identity(self) -> str:
         """Design table, renderer, seed and number of photographs."""
-        return key_of([self._dataset, RENDERER_VERSION, flag_designs_hash()])
+        dataset = self._dataset
+        return key_of([dataset.kind, dataset.images_per_class, dataset.seed, RENDERER_VERSION, flag_designs_hash()])
 
     @property
     def labels_identity(self) -> str:
@@ -98,22 +160,24 @@ class FlagsSource:
 class FilesSource:
     """Image files, in class folders or as a published split lists them."""
 
-    def __init__(self, listing: FolderListing) -> None:
+    def __init__(self, listing: FolderListing, name: str) -> None:
         self._listing = listing
-        self.classes = self._listing.classes
-        self.image_count = len(self._listing.image_ids)
+        self.name = name
+        self.classes = listing.classes
+        self.image_count = len(listing.image_ids)
+        self.ignored = listing.ignored.entries
+        self.ignored_count = listing.ignored.count
 
     @cached_property
     def identity(self) -> str:
-        """Names, sizes and times (or ETags) of all files; a class without images changes nothing here."""
-        digest = hashlib.sha256()
-        for location, token in zip(self._listing.locations, self._listing.tokens, strict=True):
-            digest.update(key_of([location, token]).encode())
-        return digest.hexdigest()
+        """Ids, places, sizes and times (or ETags) of all files in order; a class without images changes nothing."""
+        listing = self._listing
+        reasons = [listing.reasons.get(row) for row in range(self.image_count)]
+        return identify_files(listing.image_ids, listing.locations, listing.tokens, reasons)
 
     @property
     def labels_identity(self) -> str:
-        """Paths and labels, and the names that the labels count in."""
+        """Files and labels, and the names that the labels count in."""
         return key_of([self.identity, self._listing.label_ids.tolist(), self.classes.names])
 
     def batches(self, rows: int) -> Iterator[ImageBatch]:
@@ -121,12 +185,14 @@ class FilesSource:
         listing = self._listing
         for start in range(0, self.image_count, rows):
             part = slice(start, start + rows)
+            reasons = [listing.reasons.get(row) for row in range(*part.indices(self.image_count))]
             yield ImageBatch(
                 listing.image_ids[part],
                 listing.label_ids[part],
                 "location",
                 listing.locations[part],
                 listing.tokens[part],
+                reasons if any(reasons) else None,
             )
 
 
@@ -135,8 +201,11 @@ class FeaturesSource:
 
     def __init__(self, dataset: FeaturesDataset, listed: ClassList | None = None) -> None:
         self._set = load_features(dataset, listed)
+        self.name = dataset.name or _name_of_features(dataset)
         self.classes = self._set.classes
         self.image_count = len(self._set.image_ids)
+        self.ignored = self._set.ignored.entries
+        self.ignored_count = self._set.ignored.count
 
     @cached_property
     def identity(self) -> str:
@@ -156,26 +225,46 @@ class FeaturesSource:
             yield ImageBatch(self._set.image_ids[part], self._set.label_ids[part], "vector", self._set.features[part])
 
 
-def open_source(
-    dataset: FlagsDataset | FolderDataset | SplitDataset | FeaturesDataset, *, settle_seconds: float = SETTLE_SECONDS
-) -> ImageSource:
-    """The source of a data set, with the classes that the data set has, or those of its `classes`.
+def identify_files(*columns: Sequence[str | None]) -> str:
+    """sha256 of columns of equal length, row by row: ids, places, tokens, reasons."""
+    digest = hashlib.sha256()
+    for row in zip(*columns, strict=True):
+        digest.update(json.dumps(row, separators=(",", ":")).encode("ascii"))
+    return digest.hexdigest()
 
-    Args:
-        dataset: What to open.
-        settle_seconds: How long a class list kept outside must not have changed.
 
-    Raises:
-        InputError: The folder or the class list is missing; or, as `DatasetError`, there is no image, or it contradicts
-            itself.
-        FeatureFileError: The features file cannot be used.
-        UnfinishedInputError: The class list is half written.
-    """
-    if isinstance(dataset, FlagsDataset):
-        return FlagsSource(dataset)
-    if isinstance(dataset, SplitDataset):
-        return FilesSource(list_split(dataset))
-    listed = read_class_source(dataset.classes, settle_seconds=settle_seconds) if dataset.classes else None
-    if isinstance(dataset, FolderDataset):
-        return FilesSource(list_folder(dataset, listed))
-    return FeaturesSource(dataset, listed)
+@register_source("flags")
+def _open_flags(dataset: FlagsDataset, _settle_seconds: float) -> FlagsSource:
+    return FlagsSource(dataset)
+
+
+@register_source("folder")
+def _open_folder(dataset: FolderDataset, settle_seconds: float) -> FilesSource:
+    listing = list_folder(dataset, _listed_classes(dataset, settle_seconds))
+    return FilesSource(listing, dataset.name or _base_name(dataset.path))
+
+
+@register_source("split")
+def _open_split(dataset: SplitDataset, _settle_seconds: float) -> FilesSource:
+    stem = PurePosixPath(_base_name(dataset.split_file)).stem.removeprefix("split_zhou_")
+    return FilesSource(list_split(dataset), dataset.name or f"{stem}-{dataset.split}")
+
+
+@register_source("features")
+def _open_features(dataset: FeaturesDataset, settle_seconds: float) -> FeaturesSource:
+    return FeaturesSource(dataset, _listed_classes(dataset, settle_seconds))
+
+
+def _listed_classes(dataset: FolderDataset | FeaturesDataset, settle_seconds: float) -> ClassList | None:
+    return read_class_source(dataset.classes, settle_seconds=settle_seconds) if dataset.classes else None
+
+
+def _name_of_features(dataset: FeaturesDataset) -> str:
+    stem = PurePosixPath(_base_name(dataset.path)).stem
+    return stem if dataset.features == "features" else f"{stem}-{dataset.features}"
+
+
+def _base_name(location: str) -> str:
+    """The last part of a path or URL, without what follows a `?` in a URL; a root has only itself."""
+    path = redact(location).partition("?")[0] if "://" in location else location
+    return path.rstrip("/").rpartition("/")[2] or location

@@ -43,13 +43,33 @@ def class_entries(table: pa.Table, place: str) -> list[ClassEntry]:
     Raises:
         InputError: There is no column `class_name`, or a name or an id is no text.
     """
+    refuse_repeated_columns(table, place)
     if NAME_COLUMN not in table.column_names:
         held = ", ".join(map(repr, table.column_names))
         raise InputError(f"there is no column {NAME_COLUMN!r}, but {held}.", place, "Name the column.")
-    names = table.column(NAME_COLUMN).to_pylist()
+    names = _values(table, NAME_COLUMN, place)
     has_ids = ID_COLUMN in table.column_names
-    ids = table.column(ID_COLUMN).to_pylist() if has_ids else [None] * len(names)
+    ids = _values(table, ID_COLUMN, place) if has_ids else [None] * len(names)
     return [_entry(name, found, row, place) for row, (name, found) in enumerate(zip(names, ids, strict=True))]
+
+
+def _values(table: pa.Table, column: str, place: str) -> list[object]:
+    try:
+        values: list[object] = table.column(column).to_pylist()
+    except (pa.ArrowException, ValueError) as error:  # a text that is no UTF-8, a time that no calendar has
+        raise InputError(f"the column {column!r} cannot be read ({error}).", place, "Write it as text.") from error
+    return values
+
+
+def refuse_repeated_columns(table: pa.Table, place: str) -> None:
+    """Refuse a table that has a column twice: which one is meant cannot be known.
+
+    Raises:
+        InputError: Names the column.
+    """
+    names = table.column_names
+    if repeated := next((name for name in names if names.count(name) > 1), None):
+        raise InputError(f"the column {repeated!r:.80} is there twice.", place, "Name each column once.")
 
 
 def _entry(name: object, stable_id: object, row: int, place: str) -> ClassEntry:

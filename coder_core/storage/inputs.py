@@ -1,23 +1,30 @@
 """Inputs: what a user gave, read from any path or fsspec URL.
 
-The same addresses as the store, another kind of error: the user can mend an input, and the message says how. Files that
-are hidden (`.DS_Store`, `._photo.jpg`) are nobody's data and are not listed.
+The same addresses as the store, another kind of error: the user can mend an input, and the message says how. Which files
+there are is found out in `input_walk` and `input_search`.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from coder_core.errors import InputError
-from coder_core.storage.addresses import Address, format_url, parse_address, redact
+from coder_core.storage.addresses import Address, parse_address, redact
 from coder_core.storage.refusals import explained
 
 _TOKEN_FIELDS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated", "created")
 """What file systems call the thing that changes when a file changes, most exact first."""
 
-
-_PATTERN_CHARACTERS = frozenset("*?[")
+_SPECIAL_FILES = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+}
 
 
 class InputFile(NamedTuple):
@@ -25,30 +32,62 @@ class InputFile(NamedTuple):
 
     Args:
         url: Where it is; `read_input` takes it.
-        name: Its path below the listed folder, with `/` between the parts.
+        name: Its path below the folder that was listed, with `/` between the parts; the name of a folder ends in `/`.
         size: In bytes.
-        token: A text that changes when the file does (modification time in ns, or the object's ETag).
+        token: A text that changes when the file does (`file_token`, or the object's ETag and size).
+        problem: Why it cannot be read (a link to nowhere, no permission, a pipe); None where nothing speaks against it.
     """
 
     url: str
     name: str
     size: int
     token: str
+    problem: str | None = None
 
 
-def read_input(url: str) -> bytes:
+def read_input(url: str, *, max_bytes: int | None = None) -> bytes:
     """Read a whole file.
 
+    Args:
+        url: Where it is.
+        max_bytes: A larger file, a pipe or a device is refused before anything of it is read; None takes everything.
+
     Raises:
-        InputError: When it is missing or cannot be read.
+        InputError: It is missing, cannot be read, or is larger than `max_bytes`.
     """
     address = parse_address(url)
     with explained(url, InputError):
-        return cast(bytes, address.open_filesystem().cat_file(address.path))
+        filesystem = address.open_filesystem()
+        if max_bytes is not None:
+            _refuse_large(address, filesystem, max_bytes, url)
+        content = cast(bytes, filesystem.cat_file(address.path))
+    if max_bytes is not None and len(content) > max_bytes:
+        raise _too_large(len(content), max_bytes, url)
+    return content
+
+
+def read_head(url: str, size: int) -> bytes | None:
+    """Read the first bytes of a file on this machine's disk; None where it lies elsewhere or cannot be read."""
+    address = parse_address(url)
+    if not address.is_local:
+        return None
+    try:
+        with Path(address.path).open("rb") as file:
+            return file.read(size)
+    except OSError:
+        return None
+
+
+@contextmanager
+def open_input(url: str) -> Iterator[BinaryIO]:
+    """Open a file to read parts of it; what the disk or the network refuses meanwhile is an InputError, too."""
+    address = parse_address(url)
+    with explained(url, InputError), address.open_filesystem().open(address.path, "rb") as file:
+        yield file
 
 
 def read_input_state(url: str) -> str:
-    """Tell what changes when a file is written to: its size and its modification time or ETag.
+    """Tell what changes when a file is written to: `file_token`, or the object's ETag and size.
 
     Raises:
         InputError: When it is missing or cannot be looked at.
@@ -56,104 +95,43 @@ def read_input_state(url: str) -> str:
     address = parse_address(url)
     with explained(url, InputError):
         if address.is_local:
-            status = Path(address.path).stat()
-            return f"{status.st_mtime_ns}-{status.st_size}"
-        return _token(address.open_filesystem().info(address.path))
+            return file_token(Path(address.path).stat())
+        return object_token(address.open_filesystem().info(address.path))
 
 
-def list_input(url: str, suffixes: Sequence[str]) -> list[InputFile]:
-    """List the files below a folder that end in one of the suffixes (in any case), sorted by name.
+def file_token(status: os.stat_result) -> str:
+    """Write down what changes when a file on a disk does: its size, its inode, when it was written and changed (ns).
 
-    Args:
-        url: A folder; or one file, which is then listed alone.
-        suffixes: E.g. `(".jpg", ".png")`; an empty suffix matches every file.
-
-    Raises:
-        InputError: When there is no such folder or it cannot be read.
+    Content that is replaced in place, renamed over or restored with its old time changes one of them at least. A copied
+    or touched file counts as another one, too: it is read again, and its content found to be known. Only what is
+    rewritten with the same size within one tick of the file system's clock (2 s on FAT, 1 s on some network disks)
+    cannot be told.
     """
-    address = parse_address(url)
-    with explained(url, InputError):
-        files = list(_walk_disk(Path(address.path)) if address.is_local else _walk_objects(address))
-    if not files:
-        raise InputError("There is no such folder, or it is empty.", redact(url), "Check the path.")
-    endings = tuple(suffix.lower() for suffix in suffixes)
-    chosen = [file for file in files if file.name.lower().endswith(endings) and not _is_hidden(file.name)]
-    return sorted(chosen, key=lambda file: file.name)
+    return f"{status.st_size}-{status.st_ino}-{status.st_mtime_ns}-{status.st_ctime_ns}"
 
 
-def find_inputs(url: str, suffixes: Sequence[str]) -> list[InputFile]:
-    """Find files by a path or URL: one file whatever its suffix, the files of a folder, or those of a pattern.
-
-    Args:
-        url: A file, a folder, or a pattern with `*`, `?` or `[...]` where there is no file of that very name.
-        suffixes: What files of folders and patterns must end in.
-
-    Returns:
-        Sorted by URL, each with its URL as name.
-
-    Raises:
-        InputError: There is no such file or folder, or none with such a suffix.
-    """
-    address = parse_address(url)
-    with explained(url, InputError):
-        filesystem = address.open_filesystem()
-        if filesystem.isfile(address.path):
-            found = [_found_file(address, address.path, filesystem.info(address.path))]
-        elif _PATTERN_CHARACTERS & set(address.path) and not filesystem.exists(address.path):
-            matches = filesystem.glob(address.path, detail=True).items()
-            found = [_found_file(address, path, info) for path, info in matches if info["type"] == "file"]
-            found = [
-                file for file in found if file.name.lower().endswith(tuple(suffixes)) and not _is_hidden(file.name)
-            ]
-        else:
-            found = [file._replace(name=file.url) for file in list_input(url, suffixes)]
-    if not found:
-        raise InputError(f"there is no file ending in {', '.join(suffixes)}.", redact(url), "Check the path.")
-    return sorted(found)
-
-
-def _found_file(address: Address, path: str, info: dict[str, Any]) -> InputFile:
-    url = format_url(address._replace(path=path.lstrip("/") if address.protocol == "memory" else path))
-    return InputFile(url, url, int(info.get("size") or 0), _token(info))
-
-
-def _walk_disk(root: Path) -> Iterator[InputFile]:
-    if root.is_file():
-        yield _disk_file(root, root.parent)
-        return
-    seen: set[tuple[int, int]] = set()
-    for folder, folders, names in os.walk(root, followlinks=True, onerror=_raise):
-        status = Path(folder).stat()  # data sets are full of linked folders, and a link may lead back up
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        folders.sort()
-        yield from (_disk_file(Path(folder, name), root) for name in names if Path(folder, name).is_file())
-
-
-def _raise(error: OSError) -> None:
-    raise error
-
-
-def _disk_file(path: Path, root: Path) -> InputFile:
-    status = path.stat()
-    return InputFile(str(path), path.relative_to(root).as_posix(), status.st_size, str(status.st_mtime_ns))
-
-
-def _walk_objects(address: Address) -> Iterator[InputFile]:
-    filesystem = address.open_filesystem()
-    root = filesystem._strip_protocol(address.path).rstrip("/")
-    for path, info in filesystem.find(address.path, detail=True).items():
-        name = path.rpartition("/")[2] if path == root else path.removeprefix(f"{root}/")
-        url = format_url(address._replace(path=path.lstrip("/") if address.protocol == "memory" else path))
-        yield InputFile(url, name, int(info.get("size") or 0), _token(info))
-
-
-def _token(info: dict[str, Any]) -> str:
+def object_token(info: dict[str, Any]) -> str:
+    """Write down what changes when an object does: its ETag, or what else its file system tells, and its size."""
     known = next((str(info[field]) for field in _TOKEN_FIELDS if info.get(field)), "")
     return f"{known.strip(chr(34))}-{info.get('size')}"
 
 
-def _is_hidden(name: str) -> bool:
-    return any(segment.startswith(".") for segment in name.split("/"))
+def special_file(mode: int) -> str | None:
+    """Name what is no regular file (`a named pipe`), by its mode; None for a file."""
+    return None if stat.S_ISREG(mode) else _SPECIAL_FILES.get(stat.S_IFMT(mode), "no file")
+
+
+def _refuse_large(address: Address, filesystem: Any, max_bytes: int, url: str) -> None:
+    if address.is_local:
+        status = Path(address.path).stat()
+        if kind := special_file(status.st_mode):
+            raise InputError(f"this is {kind} and not a file.", redact(url), "Name a file.")
+        size: int | None = status.st_size
+    else:
+        size = filesystem.info(address.path).get("size")
+    if size is not None and size > max_bytes:
+        raise _too_large(size, max_bytes, url)
+
+
+def _too_large(size: int, max_bytes: int, url: str) -> InputError:
+    return InputError(f"it has {size} bytes, more than {max_bytes}.", redact(url), "Name another file, or split it.")

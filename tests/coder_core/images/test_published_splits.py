@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from coder_core.errors import DatasetError
-from coder_core.images.listing import list_split
+from coder_core.images.split_listing import list_split
 from coder_core.images.published_splits import parse_published_split
 from coder_core.specs import SplitDataset
 from tests.fixtures_inputs import write_image_class
@@ -19,7 +19,7 @@ GOOD = {
 
 
 def test_lists_labels_and_names_are_those_of_the_file():
-    split = parse_published_split(json.dumps(GOOD), place="split.json")
+    split = parse_published_split(json.dumps(GOOD).encode(), place="split.json")
     assert split.classes.names == ("cat", "dog")
     assert split.items["train"] == (("cat/000.png", 0), ("dog/000.png", 1))
 
@@ -42,7 +42,7 @@ def test_lists_labels_and_names_are_those_of_the_file():
 )
 def test_what_is_no_split_is_refused(content, message):
     with pytest.raises(DatasetError, match=message):
-        parse_published_split(content, place="split.json")
+        parse_published_split(content.encode(), place="split.json")
 
 
 def test_the_images_of_one_list_are_a_data_set(tmp_path):

@@ -1,0 +1,63 @@
+"""Names of files and folders that are nobody's data, and names that cannot be written down.
+
+A NAS puts its own thumbnails beside the photographs, systems their waste baskets, editors their checkpoints. Taken for
+data, `@eaDir` would be a class and every thumbnail a second photograph.
+"""
+
+SERVICE_FOLDERS = frozenset(
+    name.casefold()
+    for name in (
+        # Synology, QNAP, other network disks
+        *("@eaDir", "@tmp", "@Recycle", "@Recently-Snapshot", ".@__thumb", ".@upload_cache", "#recycle", "#snapshot"),
+        *(".snapshot", ".zfs", ".recycle", ".wdmc"),
+        # Windows
+        *("$RECYCLE.BIN", "System Volume Information", "FOUND.000", "$AV_ASW", "$WinREAgent"),
+        # macOS
+        *(".Trash", ".Trashes", ".Spotlight-V100", ".fseventsd", ".TemporaryItems", ".DocumentRevisions-V100"),
+        *(".AppleDouble", ".AppleDB", ".AppleDesktop", "Network Trash Folder", "Temporary Items", "__MACOSX"),
+        # Linux, tools
+        *("lost+found", ".thumbnails", ".ipynb_checkpoints", "__pycache__", ".git", ".svn", ".hg", ".dvc"),
+    )
+)
+"""Folders that a network disk, an operating system or a tool keeps for itself, in any case."""
+
+_SHOUTED = frozenset({"RECYCLER", "RECYCLED"})
+"""Waste baskets of old Windows; in lower case these are words, and may be classes."""
+
+
+def is_service_folder(name: str) -> bool:
+    """Whether a folder of this name is kept by a network disk, an operating system or a tool for itself."""
+    return name.casefold() in SERVICE_FOLDERS or name in _SHOUTED
+
+
+def why_nobodys_data(name: str) -> str | None:
+    """Say why a path below a data set's root is no data, whatever it holds; None where nothing speaks against it.
+
+    Args:
+        name: A relative path with `/` between its parts; that of a folder ends in `/`.
+    """
+    if not is_printable(name):
+        return "the name is not UTF-8: rename it"
+    *folders, last = name.split("/")
+    for folder in folders:
+        if is_service_folder(folder):
+            return f"in {folder!r}, a folder that a disk, a system or a tool keeps for itself"
+    if any(part.startswith(".") for part in (*folders, last)):
+        return "hidden: its name, or that of a folder that it lies in, begins with a dot"
+    return "a part of its path is empty" if "" in folders else None
+
+
+def is_printable(name: str) -> bool:
+    """Whether a name can be written down: names on a disk are bytes, and not all of them are UTF-8."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def printable(name: str) -> str:
+    r"""Write a name so that it can be shown and stored: a byte that is not UTF-8 becomes `\xe9`."""
+    if is_printable(name):
+        return name
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
