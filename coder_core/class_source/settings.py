@@ -16,7 +16,7 @@ class ClassFile(Spec):
 
     kind: Literal["file"] = Field(description="`file`.")
     path: InputPath = Field(
-        description="`.csv`, `.tsv` and `.parquet`: column `class_name` and, optionally, `class_id`; `.json`, `.jsonl`, "
+        description="`.csv`, `.tsv`, `.parquet`: column `class_name` and, optionally, `class_id`; `.json`, `.jsonl`, "
         "`.yaml`: names, objects with `name` (and `id`), or a mapping of ids to names; `.txt`, `.names`, `.list` or no "
         "suffix: text, one class per line."
     )

@@ -112,9 +112,8 @@ def _entry(item: object, short_place: str, where: str) -> ClassEntry:
 def _mapped_entries(found: Mapping[str, Any], place: str) -> Iterator[ClassEntry]:
     """Ids to names, or names to numbers; keys that are numbers count in the order of numbers."""
     items = list(found.items())
-    if items and all(isinstance(number, int) and not isinstance(number, bool) for _, number in items):
-        items = [(str(number), name) for name, number in items]
-    elif items and not _are_numbers(found) and _are_numbers(found.values()):  # YAML: everything is text
+    are_integers = all(isinstance(number, int) and not isinstance(number, bool) for _, number in items)
+    if are_integers or (_are_numbers(found.values()) and not _are_numbers(found)):  # in YAML everything is text
         items = [(str(number), name) for name, number in items]
     if _are_numbers([key for key, _ in items]):
         items.sort(key=lambda item: int(item[0]))

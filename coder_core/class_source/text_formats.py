@@ -4,8 +4,8 @@ All are read so that a file which somebody is still writing is told from a finis
 a last line without a line end, a last row with too few fields or an open quote, is unfinished. A file cut exactly
 between two lines looks whole; only looking twice tells (`settling`).
 
-A line of a text file that begins with `# ` (or holds nothing but `#`) is a comment; `#1` is a class. Text that is a list
-of another format in disguise (JSON, a Python dictionary, HTML, columns with tabs) is refused: its brackets would become
+A line of a text file that begins with `# ` (or holds nothing but `#`) is a comment; `#1` is a class. Text that is
+something else in disguise (JSON, a Python dictionary, HTML, columns with tabs) is refused: its brackets would become
 classes.
 """
 

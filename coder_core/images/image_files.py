@@ -1,4 +1,4 @@
-"""Which of the files that a user gave are images: a row, a row that is known to be unreadable, or ignored with a reason.
+"""Which of the files that a user gave are images: a row, a row known to be unreadable, or ignored with a reason.
 
 Nothing vanishes. A file whose name says that it is an image is a row: where it cannot be read (a link to nowhere, no
 permission, a pipe, too many bytes) its row carries the reason, and it becomes a line of the table `quarantine` like an

@@ -26,7 +26,7 @@ _holders = 0
 @contextmanager
 def without_pillow_warnings() -> Iterator[None]:
     """Ignore warnings of Pillow's modules inside the block, in any number of threads at once."""
-    global _holders  # noqa: PLW0603
+    global _holders
     _silence_logs()
     with _lock:
         _holders += 1

@@ -53,7 +53,7 @@ def query_classes(sql: str, *, tables: Mapping[str, str], database: str | None) 
 
     Args:
         sql: The statement.
-        tables: Name -> `.csv`, `.tsv` or `.parquet` file; the columns of the former are text, and an empty field is null.
+        tables: Name -> `.csv`, `.tsv` or `.parquet` file; all columns of CSV and TSV are text, empty fields null.
         database: A DuckDB database file.
 
     Raises:

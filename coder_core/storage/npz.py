@@ -12,7 +12,7 @@ import re
 import struct
 import zipfile
 from collections.abc import Sequence
-from typing import BinaryIO, NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 
@@ -65,7 +65,7 @@ class ArrayHeader(NamedTuple):
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def read_arrays(file: BinaryIO, names: Sequence[str], place: str) -> dict[str, np.ndarray]:
+def read_arrays(file: IO[bytes], names: Sequence[str], place: str) -> dict[str, np.ndarray]:
     """Read named arrays of an open `.npz` archive.
 
     Args:
@@ -127,7 +127,7 @@ def _check_shape(dtype: np.dtype, shape: tuple[int, ...]) -> None:
         raise ValueError(f"it has shape {shape} of {dtype} and no value")
 
 
-def _why_no_archive(file: BinaryIO) -> str:
+def _why_no_archive(file: IO[bytes]) -> str:
     file.seek(0)
     is_bare = file.read(len(_MAGIC)) == _MAGIC
     return "This is one bare array (.npy) and not an .npz archive." if is_bare else "This is not an .npz archive."
@@ -175,15 +175,15 @@ def _check_member(member: zipfile.ZipInfo) -> None:
         )
 
 
-def _read_values(stream: "zipfile.ZipExtFile[bytes] | BinaryIO", header: ArrayHeader) -> np.ndarray:
+def _read_values(stream: IO[bytes], header: ArrayHeader) -> np.ndarray:
     array = np.empty(math.prod(header.shape), dtype=header.dtype)
-    view = memoryview(array.view(np.uint8)).cast("B") if header.data_bytes else memoryview(b"")
+    values = array.view(np.uint8)
     done = 0
     while done < header.data_bytes:
         chunk = stream.read(min(_CHUNK_BYTES, header.data_bytes - done))
         if not chunk:
             raise ValueError("its data end too early")
-        view[done : done + len(chunk)] = chunk
+        values[done : done + len(chunk)] = np.frombuffer(chunk, dtype=np.uint8)
         done += len(chunk)
     if stream.read(1):  # also makes zipfile compare the checksum
         raise ValueError("there is more behind its data")

@@ -13,7 +13,7 @@ from coder_core.errors import InputError
 
 MAX_YAML_BYTES = 64 * 2**20
 MAX_DEPTH = 32
-MAX_NODES = 5_000_000
+MAX_NODES = 1_000_000
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from coder_core.errors import DatasetError
-from coder_core.images.split_listing import list_split
 from coder_core.images.published_splits import parse_published_split
+from coder_core.images.split_listing import list_split
 from coder_core.specs import SplitDataset
 from tests.fixtures_inputs import write_image_class
 
