@@ -17,10 +17,14 @@ from coder_core.errors import FeatureFileError
 from coder_core.storage.addresses import redact
 from coder_core.storage.inputs import open_input
 from coder_core.storage.npz import MAX_ARRAY_BYTES, read_arrays
+from coder_core.storage.parquet_footer import ParquetFooter, read_footer
 from coder_core.storage.tables import is_list, vectors_from_arrow
 
 MAX_COLUMN_ROWS = 100_000_000
 """Rows that a Parquet file may declare: of one number per row, 100 million take 0.8 GB."""
+
+NOMINAL_BYTES = 4
+"""Taken for a value in memory, where the file says less: a float32."""
 
 
 def read_feature_file(url: str, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -56,12 +60,14 @@ def read_columns(url: str, columns: Sequence[str]) -> dict[str, np.ndarray]:
     place = redact(url)
     with open_input(url) as source:
         try:
+            footer = read_footer(source)
             file = _open_parquet(source)
             _check_columns(file, columns, place)
-            _check_size(file, columns, place)
+            _check_size(footer, columns, place)
             # A text that stands in a million rows is read as one text and a million numbers.
             texts = [name for name in columns if _is_text(file.schema_arrow.field(name).type)]
             table = _open_parquet(source, read_dictionary=texts).read(columns=list(columns))
+            table.validate(full=True)  # Arrow itself would read past the end of a damaged dictionary
         except FeatureFileError:
             raise
         except Exception as error:  # Arrow's parsers raise whatever damaged bytes lead them to
@@ -115,19 +121,15 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(plain) or pa.types.is_large_string(plain))
 
 
-def _check_size(file: pq.ParquetFile, columns: Sequence[str], place: str) -> None:
+def _check_size(footer: ParquetFooter, columns: Sequence[str], place: str) -> None:
     """Hold what the footer declares against the limits: a few bytes can stand for any number of equal values."""
-    metadata = file.metadata
-    if metadata.num_rows > MAX_COLUMN_ROWS:
+    if not 0 <= footer.rows <= MAX_COLUMN_ROWS:
         raise FeatureFileError(
-            f"It declares {metadata.num_rows} rows, more than {MAX_COLUMN_ROWS} (MAX_COLUMN_ROWS).", place, "Split it."
+            f"It declares {footer.rows} rows, more than {MAX_COLUMN_ROWS} (MAX_COLUMN_ROWS).", place, "Split it."
         )
-    total = 0
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        for chunk in (group.column(index) for index in range(group.num_columns)):
-            if any(f"{chunk.path_in_schema}.".startswith(f"{name}.") for name in columns):
-                total += max(8 * chunk.num_values, chunk.total_uncompressed_size)
+    total = sum(
+        max(NOMINAL_BYTES * values, unpacked) for path, values, unpacked in footer.columns if path[0] in columns
+    )
     if total > MAX_ARRAY_BYTES:
         raise FeatureFileError(
             f"The columns declare {total} bytes, more than {MAX_ARRAY_BYTES} (MAX_ARRAY_BYTES).", place, "Split it."
@@ -152,7 +154,4 @@ def _text_array(column: pa.ChunkedArray, place: str) -> np.ndarray:
     total = sum(pc.sum(pc.binary_length(chunk.dictionary).take(chunk.indices)).as_py() or 0 for chunk in column.chunks)
     if total > MAX_ARRAY_BYTES:
         raise FeatureFileError(f"The texts have {total} bytes, more than {MAX_ARRAY_BYTES}.", place, "Shorten them.")
-    try:
-        return np.array(column.to_pylist(), dtype=object)
-    except (UnicodeDecodeError, pa.ArrowException) as error:
-        raise FeatureFileError(f"a text is not UTF-8 ({error}).", place, "Store texts, not bytes.") from error
+    return np.array(column.to_pylist(), dtype=object)

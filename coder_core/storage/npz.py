@@ -23,7 +23,7 @@ MAX_ARRAY_BYTES = 8 * 2**30
 
 MAX_EXPANSION = 100
 """How many times its packed size a large array may have: numbers that a model computed shrink to a half at best."""
-SMALL_BYTES = 64 * 2**20
+SMALL_BYTES = 256 * 2**20
 """Below this an array may shrink as it likes, as sorted labels do."""
 
 MAX_EMPTY_ROWS = 1_000_000
