@@ -13,7 +13,7 @@ NOBODY = 65_534
 ODD_NAMES = (
     "photos [2024]",
     "a*b?.jpg",
-    "it's \"quoted\".jpg",
+    'it\'s "quoted".jpg',
     "two\nlines.jpg",
     "tab\there.jpg",
     "back\\slash.jpg",

@@ -19,6 +19,10 @@ NAME_COLUMN = "class_name"
 ID_COLUMN = "class_id"
 
 
+MAX_NAME_CHARACTERS = 1_000
+"""What is longer is no name but a page, a list, or a file of another kind."""
+
+
 class ClassEntry(NamedTuple):
     """One class as its source names it.
 
@@ -38,7 +42,7 @@ def build_class_list(entries: Sequence[ClassEntry], place: str) -> ClassList:
 
     Raises:
         InputError: There is no class, a name (in any spelling) or an id is there twice (both places are named), a name
-            is blank or no text that could be written, or some classes have an id and others none.
+            is blank, endless or no text that could be written, or some classes have an id and others none.
     """
     entries = [entry._replace(name=_clean(entry.name)) for entry in entries]
     if not entries:
@@ -47,7 +51,7 @@ def build_class_list(entries: Sequence[ClassEntry], place: str) -> ClassList:
             place,
             "Name one class at least; nothing was changed.",
         )
-    _refuse_blank(entries, place)
+    _refuse_no_names(entries, place)
     _refuse_repeated(((entry.name, entry.place) for entry in entries), "class", place)
     _refuse_spellings(entries, place)
     with_id = [entry for entry in entries if entry.stable_id is not None]
@@ -80,13 +84,16 @@ def _refuse_spellings(entries: Sequence[ClassEntry], place: str) -> None:
             )
 
 
-def _refuse_blank(entries: Sequence[ClassEntry], place: str) -> None:
+def _refuse_no_names(entries: Sequence[ClassEntry], place: str) -> None:
     for entry in entries:
         if not display_name(entry.name):
             raise InputError(
                 f"the class name {entry.name!r} is blank.", f"{place}, {entry.place}", "Give the class a name."
             )
         for text in (entry.name, entry.stable_id or ""):
+            if len(text) > MAX_NAME_CHARACTERS:
+                problem = f"{text!r:.80}... has {len(text)} characters, more than {MAX_NAME_CHARACTERS}."
+                raise InputError(problem, f"{place}, {entry.place}", "Give the class a name.")
             if not is_printable(text):
                 raise InputError(f"{text!a:.200} cannot be written as UTF-8.", f"{place}, {entry.place}", "Correct it.")
 

@@ -77,7 +77,7 @@ def _why_no_image(file: InputFile) -> str:
     suffix = file.name.rpartition("/")[2].rpartition(".")[1:]
     problem = f"the suffix {''.join(suffix)!r} is none of an image" if suffix[0] else "it has no suffix of an image"
     if file.problem:
-        return f"{problem}, and it is {file.problem}"
+        return f"{problem} ({file.problem})"
     head = read_head(file.url, SNIFFED_BYTES)
     kind, is_taken = name_content(head) or ("", False) if head else ("", False)
     return f"{problem}, but it holds {kind}: rename it" if is_taken else problem

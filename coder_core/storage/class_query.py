@@ -21,7 +21,7 @@ from coder_core.fingerprint import content_hash, key_of
 from coder_core.locations import open_location
 from coder_core.storage.addresses import parse_address, redact
 from coder_core.storage.class_tables import class_entries, decode_finished_parquet, refuse_repeated_columns
-from coder_core.storage.inputs import read_input, read_input_state
+from coder_core.storage.inputs import read_input, read_input_state, special_file
 from coder_core.storage.sql_guard import check_read_only
 
 PLACE = "dataset.classes.sql"
@@ -106,11 +106,13 @@ def _on_disk(url: str) -> Iterator[str]:
     """Where a database lies on this disk; one that lies elsewhere is copied for the time of the query."""
     address = parse_address(url)
     if address.is_local:
+        if kind := special_file(Path(address.path).stat().st_mode):
+            raise InputError(f"this is {kind} and not a file.", redact(url), "Name a database file.")
         yield address.path
         return
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "classes.duckdb")
-        copy.write_bytes(read_input(url))
+        copy.write_bytes(read_input(url, max_bytes=MAX_TABLE_BYTES))
         yield str(copy)
 
 

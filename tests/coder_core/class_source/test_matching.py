@@ -62,9 +62,7 @@ def test_every_name_is_found_as_its_own_class(names):
 
 def test_a_word_that_is_no_class_is_told_with_the_nearest():
     error = no_such_class({"aple pie": 3, "x": 1}, CLASSES, what="folder", setting="dataset.classes", place="p")
-    assert str(error).startswith(
-        "p: the folder 'aple pie' is not in dataset.classes (nor are 1 others); it has 3 images;"
-    )
+    assert str(error).startswith("p: the folder 'aple pie' (and 1 more) is not in dataset.classes; it has 3 images;")
     assert "the nearest name is 'apple pie'" in str(error)
     assert "nearest" not in str(no_such_class({"zzz": 3}, CLASSES, what="folder", setting="x", place="p"))
 

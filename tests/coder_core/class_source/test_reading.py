@@ -418,6 +418,9 @@ def test_a_query_over_half_a_file(tmp_path: Path, species: dict[str, str]) -> No
 
 
 def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.duckdb")
+    with pytest.raises(InputError, match="a named pipe and not a file"):
+        read(kind="query", sql="SELECT 'a' AS class_name", database=str(tmp_path / "pipe.duckdb"))
     (tmp_path / "text.duckdb").write_text("no database " * 1000)
     with pytest.raises(InputError, match=r"text\.duckdb"):
         read(kind="query", sql="SELECT 'a' AS class_name", database=str(tmp_path / "text.duckdb"))

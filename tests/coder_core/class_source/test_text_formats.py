@@ -137,6 +137,7 @@ def test_a_wrong_csv_is_told_apart_from_an_unfinished_one(content: bytes, told: 
         (b"class_id,class_name\n1,cat\n1,dog\n", r"class_id '1' is there twice: line 2 and line 3"),
         (b"class_id,class_name\n1,cat\n,dog\n", r"line 3: the class 'dog' has no class_id"),
         (b"class_id,class_name\n1,__\n", r"line 2: the class name '__' is blank"),
+        (b"class_name\n" + b"x" * 1_001 + b"\n", r"line 2: 'xxx.* has 1001 characters, more than 1000"),
         (b"class_name\nCat\ndog\ncat\n", r"classes 'Cat' and 'cat' differ in spelling only: line 2 and line 4"),
         (b"class_name\nred_kite\nRed-Kite\n", r"'red_kite' and 'Red-Kite' differ in spelling only"),
         ("class_name\ncaf\u00e9\ncafe\u0301\n".encode(), r"the class 'caf\u00e9' is there twice: line 2 and line 3"),

@@ -120,7 +120,7 @@ def test_what_is_an_image_by_name_and_cannot_be_read_is_a_row_with_a_reason(tmp_
         2: "a link to a file that is not there",
         3: "a named pipe, and no file",
     }
-    assert reasons(found, tmp_path) == {"cat/pipe": "it has no suffix of an image, and it is a named pipe, and no file"}
+    assert reasons(found, tmp_path) == {"cat/pipe": "it has no suffix of an image (a named pipe, and no file)"}
 
 
 def test_names_of_every_kind_are_classes_and_images(tmp_path):
@@ -176,7 +176,7 @@ def test_a_folder_that_no_class_is_called_like_is_an_error_or_ignored(tmp_path, 
     with pytest.raises(DatasetError) as caught:
         listed(tmp_path, **settings)
     assert caught.value.problem == (
-        f"the folder 'beef tartar' is not in dataset.{how} (nor are 1 others); it has 2 images; "
+        f"the folder 'beef tartar' (and 1 more) is not in dataset.{how}; it has 2 images; "
         "the nearest name is 'beef tartare'."
     )
     assert "ignore_other_folders" in caught.value.remedy
