@@ -256,6 +256,37 @@ def test_a_missing_folder_is_an_input_error(tmp_path):
     assert "absent" in caught.value.place
 
 
+@pytest.mark.slow
+def test_a_folder_in_a_bucket_is_a_folder(new_s3_bucket, s3_environment):
+    import boto3
+
+    client, bucket = boto3.client("s3", endpoint_url=s3_environment), new_s3_bucket()
+    keys = [
+        "cat/",
+        "cat/a*b?[1].jpg",
+        "cat/empty.png",
+        "cat/photo.txt",
+        "owl/",
+        "@eaDir/a.jpg",
+        "dog//x.jpg",
+        "dog/0.jfif",
+    ]
+    for key in keys:
+        client.put_object(
+            Bucket=bucket, Key=f"photos [2024]/{key}", Body=b"" if key[-1] == "/" or "empty" in key else b"x"
+        )
+    root = f"s3://{bucket}/photos [2024]"
+    found = listed(root)
+    assert found.image_ids == ("cat/a*b?[1].jpg", "cat/empty.png", "dog/0.jfif")
+    assert reasons(found, root) == {
+        "cat/": "the marker of a folder, and no file",
+        "owl/": "the marker of a folder, and no file",
+        "cat/photo.txt": "the suffix '.txt' is none of an image",
+        "@eaDir/a.jpg": "in '@eaDir', a folder that a disk, a system or a tool keeps for itself",
+        "dog//x.jpg": "a part of its path is empty",
+    }
+
+
 def test_every_suffix_is_written_in_small_letters_with_its_dot():
     assert all(suffix.startswith(".") and suffix == suffix.lower() for suffix in IMAGE_SUFFIXES)
 
