@@ -32,7 +32,7 @@ from torch import Tensor
 from coder_core.coder.pairs import CANDIDATES
 from coder_core.coder.reranking import FoldedPairs, fold_pairs, rerank
 from coder_core.texts.bank import ClassPair
-from coder_core.texts.layout import TextLayout
+from coder_core.texts.text_layout import TextLayout
 
 
 class Sizes(NamedTuple):

@@ -13,6 +13,7 @@ pytest_plugins = [
     "tests.fixtures_prefect",
     "tests.fixtures_deployment",
     "tests.fixtures_s3",
+    "tests.fixtures_folders",
 ]
 
 LONGEST_FIRST = ("service", "flows", "bench", "tasks")

@@ -56,9 +56,9 @@ def no_such_class(
     word, count = next(iter(others.items()))
     nearest = nearest_name(word, classes.names)
     meant = f"; the nearest name is {nearest!r}" if nearest else ""
-    more = f" (nor are {len(others) - 1} others)" if len(others) > 1 else ""
+    more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
     return DatasetError(
-        f"the {what} {word!r} is not in {setting}{more}; it has {count} images{meant}.",
+        f"the {what} {word!r}{more} is not in {setting}; it has {count} images{meant}.",
         place,
         "Rename it, add it to the list, or set dataset.ignore_other_folders: true.",
     )

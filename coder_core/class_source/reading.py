@@ -1,9 +1,13 @@
 """One door for every kind of class list: file, folder, query. What comes out has settled and is a valid list."""
 
+from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
+
 from coder_core.class_source.entries import ClassEntry, build_class_list
 from coder_core.class_source.settings import ClassFile, ClassFolder, ClassQuery
 from coder_core.class_source.settling import Look, settle
-from coder_core.class_source.text_formats import parse_csv, parse_lines
+from coder_core.class_source.structured_formats import parse_json_classes, parse_jsonl_classes, parse_yaml_classes
+from coder_core.class_source.text_formats import parse_csv, parse_lines, parse_tsv
 from coder_core.classes import ClassList
 from coder_core.errors import InputError
 from coder_core.fingerprint import content_hash, key_of
@@ -16,6 +20,20 @@ from coder_core.storage.inputs import InputFile, read_input, read_input_state
 
 SETTLE_SECONDS = 2.0
 """Where no runtime says how long: longer than an editor or a copy of a list of names takes."""
+
+MAX_LIST_BYTES = 64 * 2**20
+"""A million names have 20 MB."""
+
+PARSERS: Mapping[str, Callable[[bytes, str], list[ClassEntry]]] = {
+    **dict.fromkeys(("", ".txt", ".names", ".list", ".lst", ".labels"), parse_lines),
+    ".csv": parse_csv,
+    ".tsv": parse_tsv,
+    ".parquet": parse_parquet_classes,
+    ".json": parse_json_classes,
+    **dict.fromkeys((".jsonl", ".ndjson"), parse_jsonl_classes),
+    **dict.fromkeys((".yaml", ".yml"), parse_yaml_classes),
+}
+"""Suffix -> what reads a class list with it."""
 
 
 def read_class_source(
@@ -32,7 +50,8 @@ def read_class_source(
 
     Raises:
         UnfinishedInputError: It is half written, or did not stop changing.
-        InputError: It is missing, empty, not UTF-8, or names a class twice (both places are told).
+        InputError: It is missing, empty, not UTF-8, of a format that is not read, or names a class twice (both places
+            are told).
         QueryError: The SQL is wrong, or does more than read.
     """
     place = name_source(source)
@@ -58,13 +77,22 @@ def _look(source: ClassFile | ClassFolder | ClassQuery, place: str) -> Look[list
 
 
 def _look_at_file(source: ClassFile, place: str) -> Look[list[ClassEntry]]:
+    parse = _parser_of(source.path, place)
     location = open_location(source.path)
     before = read_input_state(location)
-    content = read_input(location)
+    content = read_input(location, max_bytes=MAX_LIST_BYTES)
     state = key_of([before, read_input_state(location), content_hash(content)])
-    suffix = source.path.rpartition("/")[2].rpartition(".")[2].lower()
-    parse = {"csv": parse_csv, "parquet": parse_parquet_classes}.get(suffix, parse_lines)
     return Look(state, parse(content, place))
+
+
+def _parser_of(path: str, place: str) -> Callable[[bytes, str], list[ClassEntry]]:
+    """Choose by suffix; content is never guessed at."""
+    file_name = (path.partition("?")[0] if "://" in path else path).rpartition("/")[2]
+    suffix = PurePosixPath(file_name).suffix.lower()
+    if suffix not in PARSERS:
+        known = ", ".join(sorted(filter(None, PARSERS)))
+        raise InputError(f"class lists with the suffix {suffix!r} are not read.", place, f"Save it as one of {known}.")
+    return PARSERS[suffix]
 
 
 def _look_at_folder(source: ClassFolder) -> Look[list[ClassEntry]]:

@@ -12,12 +12,13 @@ from coder_core.spec_base import InputPath, Spec
 
 
 class ClassFile(Spec):
-    """A text, CSV or Parquet file."""
+    """A text, CSV, TSV, JSON, JSON Lines, YAML or Parquet file."""
 
     kind: Literal["file"] = Field(description="`file`.")
     path: InputPath = Field(
-        description="`.csv` and `.parquet`: column `class_name` and, optionally, `class_id`; anything else: text, one "
-        "class per line."
+        description="`.csv`, `.tsv`, `.parquet`: column `class_name` and, optionally, `class_id`; `.json`, `.jsonl`, "
+        "`.yaml`: names, objects with `name` (and `id`), or a mapping of ids to names; `.txt`, `.names`, `.list` or no "
+        "suffix: text, one class per line."
     )
 
 
@@ -25,7 +26,10 @@ class ClassFolder(Spec):
     """A folder of class folders."""
 
     kind: Literal["folder"] = Field(description="`folder`.")
-    path: InputPath = Field(description="Every folder in it that holds a file is a class; sorted by name.")
+    path: InputPath = Field(
+        description="Every folder in it that holds a file is a class, hidden ones and those of a NAS or a system "
+        "apart; sorted by name."
+    )
 
 
 class ClassQuery(Spec):
@@ -38,7 +42,7 @@ class ClassQuery(Spec):
         description="One SELECT, read-only: column `class_name` and, optionally, `class_id`; sorted by name.",
     )
     tables: dict[str, InputPath] = Field(
-        default_factory=dict, description="Names that the SQL uses, each a `.csv` or `.parquet` file."
+        default_factory=dict, description="Names that the SQL uses, each a `.csv`, `.tsv` or `.parquet` file."
     )
     database: InputPath | None = Field(default=None, description="A DuckDB database file whose tables the SQL uses.")
 

@@ -1,30 +1,51 @@
-"""Class lists as text: one class per line, or CSV.
+"""Class lists as text: one class per line, CSV, or TSV.
 
-Both are read so that a file which somebody is still writing is told from a finished one, as far as the bytes show it:
-a last line without a line end, a last CSV row with too few fields or an open quote, is unfinished. A file cut exactly
+All are read so that a file which somebody is still writing is told from a finished one, as far as the bytes show it:
+a last line without a line end, a last row with too few fields or an open quote, is unfinished. A file cut exactly
 between two lines looks whole; only looking twice tells (`settling`).
+
+A line of a text file that begins with `# ` (or holds nothing but `#`) is a comment; `#1` is a class. Text that is
+something else in disguise (JSON, a Python dictionary, HTML, columns with tabs) is refused: its brackets would become
+classes.
 """
 
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from coder_core.class_source.entries import ID_COLUMN, NAME_COLUMN, ClassEntry
 from coder_core.errors import InputError, UnfinishedInputError
+from coder_core.storage.input_text import decode_text
 
 FINISH = "Wait for its writer; if it is finished, end its last line with a line end."
 
 
+class TextTable(NamedTuple):
+    """Rows of a CSV or TSV file, all as text.
+
+    Args:
+        columns: Names of the header, without white space around them.
+        rows: Fields without white space around them, each row with the line that it starts in.
+    """
+
+    columns: tuple[str, ...]
+    rows: list[tuple[int, list[str]]]
+
+
 def parse_lines(content: bytes, place: str) -> list[ClassEntry]:
-    """Read a text file: one class per line; blank lines, white space around a name and a byte-order mark do not count.
+    """Read a text file: one class per line; blank lines, comments and white space around a name do not count.
 
     Raises:
-        InputError: It is not UTF-8.
+        InputError: It is not UTF-8, or a list in another format.
         UnfinishedInputError: The last line has no line end.
     """
     lines = _read_lines(content, place)
+    _refuse_other_formats([line.strip() for line in lines if line.strip()], place)
     return [
-        ClassEntry(line.strip(), None, f"line {number}") for number, line in enumerate(lines, start=1) if line.strip()
+        ClassEntry(line.strip(), None, f"line {number}")
+        for number, line in enumerate(lines, start=1)
+        if line.strip() and not _is_comment(line.strip())
     ]
 
 
@@ -32,38 +53,89 @@ def parse_csv(content: bytes, place: str) -> list[ClassEntry]:
     """Read a CSV file with a header: column `class_name` and, optionally, `class_id`; others are not looked at.
 
     Raises:
-        InputError: It is not UTF-8, has no column `class_name`, or a row does not have the header's fields.
+        InputError: It is not UTF-8, has no column `class_name`, a column twice, or a row does not have the header's
+            fields.
         UnfinishedInputError: The last row has no line end, an open quote, or too few fields.
     """
-    rows = list(_read_rows(_read_lines(content, place), place))
+    return _entries(parse_table(content, place, separator=","), place)
+
+
+def parse_tsv(content: bytes, place: str) -> list[ClassEntry]:
+    """Read a TSV file like a CSV file, with tabs between the fields.
+
+    Raises:
+        InputError: As `parse_csv`.
+        UnfinishedInputError: As `parse_csv`.
+    """
+    return _entries(parse_table(content, place, separator="\t"), place)
+
+
+def parse_table(content: bytes, place: str, *, separator: str) -> TextTable:
+    """Read a table with a header; every field stays the text that it is: `007`, `NA` and `1e3` are no numbers here.
+
+    Raises:
+        InputError: It is not UTF-8, has a column twice, or a row does not have the header's fields.
+        UnfinishedInputError: The last row has no line end, an open quote, or too few fields.
+    """
+    rows = list(_read_rows(_read_lines(content, place), place, separator))
     if not rows:
-        return []
+        return TextTable((), [])
     (_, header), *body = rows
-    if NAME_COLUMN not in header:
-        found = ", ".join(repr(name) for name in header)
+    for name in header:
+        if header.count(name) > 1:
+            raise InputError(f"the column {name!r} is there twice.", place, "Name each column once.")
+    for number, row in body:
+        _check_width(row, header, place=place, line=number, is_last=number == body[-1][0])
+    return TextTable(tuple(header), body)
+
+
+def _entries(table: TextTable, place: str) -> list[ClassEntry]:
+    if not table.columns:
+        return []
+    if NAME_COLUMN not in table.columns:
+        found = ", ".join(f"{name!r:.80}" for name in table.columns[:20])
         raise InputError(
             f"there is no column {NAME_COLUMN!r}, but {found}.",
             place,
-            f"Name the column, e.g. {NAME_COLUMN},{ID_COLUMN}.",
+            f"Name the columns, e.g. {NAME_COLUMN},{ID_COLUMN}, and separate them as the suffix says.",
         )
-    for number, row in body:
-        _check_width(row, header, place=place, line=number, is_last=number == body[-1][0])
-    return [_entry(dict(zip(header, row, strict=True)), number) for number, row in body]
+    fields = [(line, dict(zip(table.columns, row, strict=True))) for line, row in table.rows]
+    return [ClassEntry(row[NAME_COLUMN], row.get(ID_COLUMN) or None, f"line {line}") for line, row in fields]
+
+
+def _is_comment(line: str) -> bool:
+    return line == "#" or line.startswith(("# ", "#\t"))
+
+
+def _refuse_other_formats(lines: Sequence[str], place: str) -> None:
+    if not lines:
+        return
+    first, last = lines[0], lines[-1]
+    other = None
+    if first[0] + last[-1] in ("[]", "{}", "()"):
+        other = "a list in brackets", "Save it as .json, or write one class per line."
+    elif first.lower().startswith(("<!doctype", "<html", "<?xml")):
+        other = "HTML or XML", "Write one class per line."
+    elif first.startswith("version https://git-lfs."):
+        other = "a git-LFS pointer", "Fetch the file itself (git lfs pull)."
+    elif all("\t" in line for line in lines):
+        other = "a table with tabs", f"Save it as .tsv with a header ({NAME_COLUMN}, {ID_COLUMN})."
+    elif first.split(",")[0] in (NAME_COLUMN, ID_COLUMN) and "," in first:
+        other = "a table with commas", "Save it as .csv."
+    if other:
+        raise InputError(f"this is not one class per line but {other[0]}.", place, other[1])
 
 
 def _read_lines(content: bytes, place: str) -> Sequence[str]:
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"this is not UTF-8 text ({error}).", place, "Save it as UTF-8.") from error
+    text = decode_text(content, place)
     if text and not text.endswith(("\n", "\r")):
         raise UnfinishedInputError("the last line has no line end: it may be half written.", place, FINISH)
     return io.StringIO(text, newline="").readlines()  # keeps line ends that stand inside a quoted field
 
 
-def _read_rows(lines: Sequence[str], place: str) -> Iterator[tuple[int, list[str]]]:
+def _read_rows(lines: Sequence[str], place: str, separator: str) -> Iterator[tuple[int, list[str]]]:
     """The rows that hold anything, each with the line it starts in."""
-    reader = csv.reader(lines, strict=True)
+    reader = csv.reader(lines, strict=True, delimiter=separator)
     number = 1
     try:
         for row in reader:
@@ -82,8 +154,4 @@ def _check_width(row: Sequence[str], header: Sequence[str], *, place: str, line:
     problem = f"the row has {len(row)} fields, the header {len(header)}."
     if is_last and len(row) < len(header):
         raise UnfinishedInputError(problem, f"{place}, line {line}", FINISH)
-    raise InputError(problem, f"{place}, line {line}", "Put names with a comma in quotes.")
-
-
-def _entry(fields: dict[str, str], line: int) -> ClassEntry:
-    return ClassEntry(fields[NAME_COLUMN], fields.get(ID_COLUMN) or None, f"line {line}")
+    raise InputError(problem, f"{place}, line {line}", "Put names with a separator in them in quotes.")

@@ -10,7 +10,6 @@ from coder_core.classes import ClassList, normalise_name
 from coder_core.errors import DatasetError
 from coder_core.images.image_files import ImageFiles, shown_location
 from coder_core.specs import FolderDataset
-from coder_core.storage.ignored_files import IgnoredFiles
 from coder_core.storage.inputs import InputFile
 
 
@@ -32,64 +31,43 @@ def label_by_folder(found: ImageFiles, dataset: FolderDataset, listed: ClassList
 
     Raises:
         DatasetError: An image lies in no class folder, or in one that no class is called like (and
-            `ignore_other_folders` is not set); two folders are one class, or one folder could be two.
+            `ignore_other_folders` is not set); two folders are one class, or one folder could be two; no image is left.
     """
-    ignored = found.ignored if dataset.ignore_other_folders else None
-    files = _inside_folders(found.files, dataset.path, ignored)
+    files = _inside_folders(found, dataset)
     counts = Counter(_folder(file) for file in files)
     named = None if dataset.class_names is None else _named_classes(dataset)
     classes = listed or named or _own_classes(sorted(counts), dataset.path)
-    label_of = match_labels(counts, classes, dataset.path)
+    label_of = match_labels(sorted(counts), classes, dataset.path)
+    others = {folder: count for folder, count in sorted(counts.items()) if folder not in label_of}
     setting = "dataset.classes" if listed else "dataset.class_names"
-    files = _of_classes(files, counts, label_of, _Wanted(classes, setting, dataset.path), ignored)
+    if others and not dataset.ignore_other_folders:
+        raise no_such_class(others, classes, what="folder", setting=setting, place=dataset.path)
+    for file in files if others else ():
+        if (folder := _folder(file)) in others:
+            found.ignored.add("folder", shown_location(file), f"its folder {folder!r} is not in {setting}")
+    if not label_of:
+        raise _nothing_left(others, setting, dataset.path)
     if named is not None:
         _refuse_absent(named, label_of, dataset.path)
+    files = [file for file in files if _folder(file) in label_of]
     return LabelledFiles(classes, files, [label_of[_folder(file)] for file in files])
-
-
-class _Wanted(NamedTuple):
-    classes: ClassList
-    setting: str
-    place: str
 
 
 def _folder(file: InputFile) -> str:
     return file.name.partition("/")[0]
 
 
-def _inside_folders(files: list[InputFile], place: str, ignored: IgnoredFiles | None) -> list[InputFile]:
-    outside = [file for file in files if "/" not in file.name]
-    if outside and ignored is None:
+def _inside_folders(found: ImageFiles, dataset: FolderDataset) -> list[InputFile]:
+    outside = [file for file in found.files if "/" not in file.name]
+    if outside and not dataset.ignore_other_folders:
         raise DatasetError(
-            f"the image {outside[0].name!r} lies in no class folder ({len(outside)} images do).",
-            place,
+            f"the image {outside[0].name!r} lies in no class folder ({len(outside)} in all).",
+            dataset.path,
             "Move it into one, or set dataset.ignore_other_folders: true.",
         )
-    for file in outside if ignored is not None else ():
-        ignored.add("outside", shown_location(file), "an image that lies in no class folder")
-    return [file for file in files if "/" in file.name] if outside else files
-
-
-def _of_classes(
-    files: list[InputFile],
-    counts: Mapping[str, int],
-    label_of: Mapping[str, int],
-    wanted: _Wanted,
-    ignored: IgnoredFiles | None,
-) -> list[InputFile]:
-    others = {folder: count for folder, count in sorted(counts.items()) if folder not in label_of}
-    if others and ignored is None:
-        raise no_such_class(others, wanted.classes, what="folder", setting=wanted.setting, place=wanted.place)
-    for file in files if ignored is not None else ():
-        if (folder := _folder(file)) not in label_of:
-            ignored.add("other folder", shown_location(file), f"the folder {folder!r} is not in {wanted.setting}")
-    chosen = [file for file in files if _folder(file) in label_of] if others else files
-    if not chosen:
-        first = f"; the first folder is {next(iter(others))!r}" if others else ""
-        raise DatasetError(
-            f"no folder is a listed class{first}.", wanted.place, f"Name folders in {wanted.setting}, by name or by id."
-        )
-    return chosen
+    for file in outside:
+        found.ignored.add("outside", shown_location(file), "an image that lies in no class folder")
+    return [file for file in found.files if "/" in file.name] if outside else found.files
 
 
 def _named_classes(dataset: FolderDataset) -> ClassList:
@@ -101,9 +79,11 @@ def _named_classes(dataset: FolderDataset) -> ClassList:
 
 def _own_classes(folders: Sequence[str], place: str) -> ClassList:
     """Folders as classes; a name is composed (a Mac writes decomposed ones) and has no white space around it."""
+    if not folders:
+        raise DatasetError("no image lies in a class folder.", place, "Give a folder of class folders.")
     known: dict[str, str] = {}
     for folder in folders:
-        if (first := known.setdefault(normalise_name(folder), folder)) != folder:
+        if (first := known.setdefault(normalise_name(folder) or folder, folder)) != folder:
             one, other = tell_apart(first, folder)
             raise DatasetError(
                 f"the folders {one} and {other} differ in spelling only.",
@@ -111,6 +91,11 @@ def _own_classes(folders: Sequence[str], place: str) -> ClassList:
                 "Merge them, or name both in dataset.class_names.",
             )
     return ClassList(tuple(unicodedata.normalize("NFC", folder).strip() for folder in folders))
+
+
+def _nothing_left(others: Mapping[str, int], setting: str, place: str) -> DatasetError:
+    first = f"; the first folder is {next(iter(others))!r}" if others else ""
+    return DatasetError(f"no folder is a listed class{first}.", place, f"Name folders in {setting}, by name or by id.")
 
 
 def _refuse_absent(classes: ClassList, label_of: Mapping[str, int], place: str) -> None:

@@ -131,12 +131,14 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 
 @cache
 def _formats() -> tuple[str, ...]:
+    Image.init()
+    formats = tuple(name for name in FORMATS if name in Image.OPEN)  # Pillow before 11.3 has no AVIF
     if importlib.util.find_spec("pillow_heif") is None:
-        return FORMATS
+        return formats
     from pillow_heif import register_heif_opener
 
     register_heif_opener()
-    return (*FORMATS, "HEIF")
+    return (*formats, "HEIF")
 
 
 def _check_size(image: Image.Image) -> None:

@@ -12,6 +12,7 @@ from coder_core.errors import DatasetError, FeatureFileError
 from coder_core.locations import open_location
 from coder_core.specs import FeaturesDataset
 from coder_core.storage.ignored_files import IgnoredFiles
+from coder_core.storage.input_names import is_printable
 from coder_core.storage.input_tables import read_feature_file
 
 UNIT_TOLERANCE = 2e-3
@@ -62,19 +63,24 @@ def text_values(values: np.ndarray, place: str) -> tuple[str, ...]:
     """Check a vector of texts (or whole numbers, as text).
 
     Raises:
-        FeatureFileError: Not a vector, or something else than text in it.
+        FeatureFileError: Not a vector, something else than text in it, or text that is no UTF-8.
     """
     if values.ndim == 1 and values.dtype.kind in "SUOiu":
-        texts = values.tolist()
         try:
-            texts = [text.decode("utf-8") if isinstance(text, bytes) else text for text in texts]
-        except UnicodeDecodeError as error:
+            texts = [text.decode("utf-8") if isinstance(text, bytes) else text for text in values.tolist()]
+        except ValueError as error:  # no UTF-8; in an array of fixed-width text, a number that is no character
             raise FeatureFileError(f"not UTF-8 ({error}).", place, "Store texts, not bytes.") from error
         if all(isinstance(text, str | int) for text in texts):
-            return tuple(map(str, texts))
+            return tuple(_printable(str(text), place) for text in texts)
     raise FeatureFileError(
         f"expected a vector of texts, found shape {values.shape} of {values.dtype}.", place, "Store one text per row."
     )
+
+
+def _printable(text: str, place: str) -> str:
+    if not is_printable(text):
+        raise FeatureFileError(f"{text!a:.80} cannot be written as UTF-8.", place, "Correct it.")
+    return text
 
 
 def normalised_rows(values: np.ndarray, place: str) -> Float[np.ndarray, "rows dim"]:
@@ -151,7 +157,7 @@ def _checked_labels(values: np.ndarray, count: int, classes: ClassList, place: s
         raise FeatureFileError(
             f"expected {count} whole numbers, found shape {values.shape} of {values.dtype}.",
             place,
-            "Give one label id per image.",
+            "Give one label id per image (labels.astype(int)).",
         )
     bad = np.flatnonzero((values < 0) | (values >= len(classes)))
     if len(bad):

@@ -1,4 +1,4 @@
-"""Which of the files that a user gave are images: a row, a row that is known to be unreadable, or ignored with a reason.
+"""Which of the files that a user gave are images: a row, a row known to be unreadable, or ignored with a reason.
 
 Nothing vanishes. A file whose name says that it is an image is a row: where it cannot be read (a link to nowhere, no
 permission, a pipe, too many bytes) its row carries the reason, and it becomes a line of the table `quarantine` like an
@@ -57,7 +57,7 @@ def shown_location(file: InputFile) -> str:
 def no_image(found: ImageFiles) -> str:
     """Say that there is no image, and what there is instead."""
     entries, count = found.ignored.entries, found.ignored.count
-    beside = f"; {count} files are ignored, {entries[0].location!r} for one: {entries[0].reason}" if entries else ""
+    beside = f"; ignored: {count}, {entries[0].location!r} for one ({entries[0].reason})" if entries else ""
     return f"there is no image{beside}."
 
 
@@ -77,7 +77,7 @@ def _why_no_image(file: InputFile) -> str:
     suffix = file.name.rpartition("/")[2].rpartition(".")[1:]
     problem = f"the suffix {''.join(suffix)!r} is none of an image" if suffix[0] else "it has no suffix of an image"
     if file.problem:
-        return f"{problem}, and it is {file.problem}"
+        return f"{problem} ({file.problem})"
     head = read_head(file.url, SNIFFED_BYTES)
     kind, is_taken = name_content(head) or ("", False) if head else ("", False)
     return f"{problem}, but it holds {kind}: rename it" if is_taken else problem

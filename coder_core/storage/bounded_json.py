@@ -97,8 +97,14 @@ def parse_json(text: str, *, max_depth: int = MAX_JSON_DEPTH) -> Any:
 
 
 def _ends_too_early(text: str, position: int) -> bool:
-    """Whether the parser stopped at the end of the text, or at the quote that opens its last, unclosed string."""
-    return position >= len(text.rstrip()) or (text[position] == '"' and not _STRING.match(text, position))
+    """Whether the parser stopped at the end of the text, or in its last string, which nothing closes."""
+    if position >= len(text.rstrip()):
+        return True
+    closed = 0
+    for string in _STRING.finditer(text):
+        closed = string.end()
+    opened = text.find('"', closed)
+    return 0 <= opened <= position
 
 
 def _refuse_depth(text: str, max_depth: int) -> None:

@@ -8,30 +8,36 @@ no access to disk, network, extensions or Python when the statement runs.
 import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import duckdb
 import pyarrow as pa
-from pyarrow import csv as pa_csv
 
 from coder_core.class_source.entries import ID_COLUMN, NAME_COLUMN, ClassEntry
+from coder_core.class_source.text_formats import parse_table
 from coder_core.errors import InputError, QueryError, UnfinishedInputError
 from coder_core.fingerprint import content_hash, key_of
 from coder_core.locations import open_location
 from coder_core.storage.addresses import parse_address, redact
-from coder_core.storage.class_tables import class_entries, decode_finished_parquet
-from coder_core.storage.inputs import read_input, read_input_state
+from coder_core.storage.class_tables import class_entries, decode_finished_parquet, refuse_repeated_columns
+from coder_core.storage.inputs import read_input, read_input_state, special_file
 from coder_core.storage.sql_guard import check_read_only
 
 PLACE = "dataset.classes.sql"
-_REMEDY = f"Write one SELECT of {NAME_COLUMN} and, optionally, {ID_COLUMN} over the named tables."
+_REMEDY = (
+    f"Write one SELECT of {NAME_COLUMN} and, optionally, {ID_COLUMN} over the named tables; columns of a CSV file are "
+    "text: CAST(column AS INTEGER)."
+)
 _CONFIG: dict[str, Any] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
     "python_enable_replacements": False,
     "temp_directory": "",
 }
+_SEPARATORS = {".csv": ",", ".tsv": "\t"}
+MAX_TABLE_BYTES = 512 * 2**20
+"""Named tables and databases are held in memory while the query runs."""
 _LOCK_DOWN = ("SET enable_external_access = false", "SET lock_configuration = true")
 
 
@@ -47,7 +53,7 @@ def query_classes(sql: str, *, tables: Mapping[str, str], database: str | None) 
 
     Args:
         sql: The statement.
-        tables: Name -> `.csv` or `.parquet` file.
+        tables: Name -> `.csv`, `.tsv` or `.parquet` file; all columns of CSV and TSV are text, empty fields null.
         database: A DuckDB database file.
 
     Raises:
@@ -59,7 +65,7 @@ def query_classes(sql: str, *, tables: Mapping[str, str], database: str | None) 
         connection = stack.enter_context(duckdb.connect(config=_CONFIG))
         states = []
         for name, url in tables.items():
-            content = read_input(open_location(url))
+            content = read_input(open_location(url), max_bytes=MAX_TABLE_BYTES)
             connection.register(name, _decode_table(content, url))
             states.append(content_hash(content))
         if database is not None:
@@ -100,23 +106,30 @@ def _on_disk(url: str) -> Iterator[str]:
     """Where a database lies on this disk; one that lies elsewhere is copied for the time of the query."""
     address = parse_address(url)
     if address.is_local:
+        if kind := special_file(Path(address.path).stat().st_mode):
+            raise InputError(f"this is {kind} and not a file.", redact(url), "Name a database file.")
         yield address.path
         return
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "classes.duckdb")
-        copy.write_bytes(read_input(url))
+        copy.write_bytes(read_input(url, max_bytes=MAX_TABLE_BYTES))
         yield str(copy)
 
 
 def _decode_table(content: bytes, url: str) -> pa.Table:
+    """Read a named table. Every column of a CSV or TSV file is text: `001` is no 1, `NA` no null, `no` no false."""
     place = redact(url)
-    if not url.lower().endswith(".csv"):
-        return decode_finished_parquet(content, place)
-    if content and not content.endswith((b"\n", b"\r")):
-        raise UnfinishedInputError(
-            "the last line has no line end: it may be half written.", place, "Wait for its writer."
-        )
-    try:
-        return pa_csv.read_csv(pa.BufferReader(content))
-    except pa.ArrowInvalid as error:
-        raise InputError(f"this is no CSV file ({error}).", place, "Give every row the header's fields.") from error
+    suffix = PurePosixPath(url.partition("?")[0] if "://" in url else url).suffix.lower()
+    if suffix == ".parquet":
+        table = decode_finished_parquet(content, place)
+        refuse_repeated_columns(table, place)
+        return table
+    if suffix not in _SEPARATORS:
+        known = ", ".join((*_SEPARATORS, ".parquet"))
+        raise InputError(f"tables with the suffix {suffix!r} are not read.", place, f"Save it as one of {known}.")
+    rows = parse_table(content, place, separator=_SEPARATORS[suffix])
+    columns = zip(*(row for _, row in rows.rows), strict=True) if rows.rows else ((),) * len(rows.columns)
+    return pa.table(
+        [pa.array([field or None for field in column], type=pa.string()) for column in columns],
+        names=list(rows.columns),
+    )

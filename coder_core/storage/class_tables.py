@@ -1,10 +1,16 @@
 """Class lists in tables: the columns `class_name` and `class_id` of a Parquet file, or of what a query returned."""
 
+import io
+
 import pyarrow as pa
 
 from coder_core.class_source.entries import ID_COLUMN, NAME_COLUMN, ClassEntry
 from coder_core.errors import InputError, StoreError, UnfinishedInputError
+from coder_core.storage.parquet_footer import read_footer
 from coder_core.storage.tables import decode_parquet
+
+MAX_DECLARED_BYTES = 2**30
+"""A class list, or a table that a query makes one from; a few bytes can declare any number of equal values."""
 
 PARQUET_MAGIC = b"PAR1"
 """The first and the last four bytes of a finished Parquet file (Apache Parquet, file format)."""
@@ -32,9 +38,17 @@ def decode_finished_parquet(content: bytes, place: str) -> pa.Table:
             "this Parquet file has no footer: it is half written.", place, "Wait for its writer."
         )
     try:
-        return decode_parquet(content, place)
+        footer = read_footer(io.BytesIO(content))
+        declared = sum(max(4 * values, unpacked) for _, values, unpacked in footer.columns)
+        if declared > MAX_DECLARED_BYTES:
+            raise InputError(f"it declares {declared} bytes, more than {MAX_DECLARED_BYTES}.", place, "Split it.")
+        table = decode_parquet(content, place)
+        table.validate(full=True)
     except StoreError as error:
         raise InputError(error.problem, place, "Write the file again.") from error
+    except (ValueError, pa.ArrowException) as error:
+        raise InputError(f"This Parquet file is damaged ({error}).", place, "Write the file again.") from error
+    return table
 
 
 def class_entries(table: pa.Table, place: str) -> list[ClassEntry]:
@@ -43,6 +57,7 @@ def class_entries(table: pa.Table, place: str) -> list[ClassEntry]:
     Raises:
         InputError: There is no column `class_name`, or a name or an id is no text.
     """
+    refuse_repeated_columns(table, place)
     if NAME_COLUMN not in table.column_names:
         held = ", ".join(map(repr, table.column_names))
         raise InputError(f"there is no column {NAME_COLUMN!r}, but {held}.", place, "Name the column.")
@@ -50,6 +65,17 @@ def class_entries(table: pa.Table, place: str) -> list[ClassEntry]:
     has_ids = ID_COLUMN in table.column_names
     ids = table.column(ID_COLUMN).to_pylist() if has_ids else [None] * len(names)
     return [_entry(name, found, row, place) for row, (name, found) in enumerate(zip(names, ids, strict=True))]
+
+
+def refuse_repeated_columns(table: pa.Table, place: str) -> None:
+    """Refuse a table that has a column twice: which one is meant cannot be known.
+
+    Raises:
+        InputError: Names the column.
+    """
+    names = table.column_names
+    if repeated := next((name for name in names if names.count(name) > 1), None):
+        raise InputError(f"the column {repeated!r:.80} is there twice.", place, "Name each column once.")
 
 
 def _entry(name: object, stable_id: object, row: int, place: str) -> ClassEntry:

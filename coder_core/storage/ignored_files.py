@@ -11,10 +11,10 @@ NAMED_OF_A_KIND = 1_000
 
 
 class IgnoredFile(NamedTuple):
-    """A file, or a folder (its location ends in `/`), that is no part of a data set.
+    r"""A file, or a folder (its location ends in `/`), that is no part of a data set.
 
     Args:
-        location: Path or URL; what is no UTF-8 in it is written as `\\xe9`.
+        location: Path or URL; what is no UTF-8 in it is written as `\xe9`.
         reason: One line.
     """
 

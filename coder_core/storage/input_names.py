@@ -38,13 +38,12 @@ def why_nobodys_data(name: str) -> str | None:
     """
     if not is_printable(name):
         return "the name is not UTF-8: rename it"
-    *folders, last = name.split("/")
-    for folder in folders:
+    for folder in name.split("/")[:-1]:
         if is_service_folder(folder):
             return f"in {folder!r}, a folder that a disk, a system or a tool keeps for itself"
-    if any(part.startswith(".") for part in (*folders, last)):
+    if name.startswith(".") or "/." in name:
         return "hidden: its name, or that of a folder that it lies in, begins with a dot"
-    return "a part of its path is empty" if "" in folders else None
+    return "a part of its path is empty" if name.startswith("/") or "//" in name else None
 
 
 def is_printable(name: str) -> bool:

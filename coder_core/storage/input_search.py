@@ -1,4 +1,4 @@
-"""Finding files by what a user typed: a file, a folder, or a pattern, in names that may hold `*`, `?` and `[` themselves.
+"""Finding files by what a user typed: a file, a folder, a pattern; names may hold `*`, `?` and `[` themselves.
 
 What is there under exactly this name is meant literally, part by part: in `photos [2024]/*.jpg` the folder `photos
 [2024]` is a folder and only the rest is a pattern.
@@ -52,6 +52,9 @@ def find_inputs(url: str) -> Search:
         return Search(url, walk_input(url), is_file=info is not None and info["type"] != "directory")
     root, pattern = _split_pattern(address)
     place = format_url(root)
+    with explained(place, InputError):
+        if not root.open_filesystem().isdir(root.path):
+            raise InputError("this is no folder.", redact(place), "Check the part before the pattern.")
     shows_hidden = any(part.startswith(".") for part in pattern)
     return Search(place, _matching(place, pattern, url), shows_hidden=shows_hidden)
 

@@ -1,7 +1,7 @@
 """Inputs: what a user gave, read from any path or fsspec URL.
 
-The same addresses as the store, another kind of error: the user can mend an input, and the message says how. Which files
-there are is found out in `input_walk` and `input_search`.
+The same addresses as the store, another kind of error: the user can mend an input, and the message says how. Which
+files there are is found out in `input_walk` and `input_search`.
 """
 
 import os

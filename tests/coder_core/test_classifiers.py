@@ -34,7 +34,7 @@ from coder_core.few_shot.text_metric import fit_metric
 from coder_core.methods import METHODS, VARIANTS, build_classifier
 from coder_core.texts.bank import ClassTexts, TextBank
 from coder_core.texts.domains import load_domains
-from coder_core.texts.layout import build_layout
+from coder_core.texts.text_layout import build_layout
 
 from .coder.text_cases import DIM, embed_texts, make_case, make_images
 from .slow_classifiers import slow_logits, slow_rerank

@@ -34,7 +34,7 @@ from coder_core.interruption import InterruptedWorkError, TimeLimitError, interr
 from coder_core.loops import each
 from coder_core.texts.bank import ClassTexts, TextBank
 from coder_core.texts.domains import load_domains
-from coder_core.texts.layout import TextLayout
+from coder_core.texts.text_layout import TextLayout
 
 from .coder.text_cases import make_case, make_images
 

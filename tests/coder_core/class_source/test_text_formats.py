@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coder_core.class_source.entries import build_class_list
-from coder_core.class_source.text_formats import parse_csv, parse_lines
+from coder_core.class_source.text_formats import parse_csv, parse_lines, parse_tsv
 from coder_core.errors import InputError, UnfinishedInputError
 
 HOSTILE = ["../../etc/passwd", "a'; DROP TABLE texts; --", "<b>x</b>", "bell\x07", "{{ event }}", "N/A", "#1", "1,5"]
@@ -25,6 +25,9 @@ def names(content: bytes) -> list[str]:
         ("zorro\u2028x\x0by\n".encode(), ["zorro\u2028x\x0by"]),
         (b"", []),
         (b"\n\n", []),
+        (b"# birds\n#\n#\tof Europe\nwren\n#1\n#owl\nC# minor\n", ["wren", "#1", "#owl", "C# minor"]),
+        (b"[x]\ny\n", ["[x]", "y"]),
+        (b"tench, Tinca tinca\ngoldfish\n", ["tench, Tinca tinca", "goldfish"]),
     ],
 )
 def test_lines(content: bytes, expected: list[str]) -> None:
@@ -33,6 +36,7 @@ def test_lines(content: bytes, expected: list[str]) -> None:
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs", "Zs", "Zl", "Zp", "Cc"]), min_size=1), max_size=5))
 def test_what_was_written_is_read(written: list[str]) -> None:
+    written = [name for name in written if name not in ("#", "\ufeff") and name[0] not in "[{("]
     assert names("".join(f"{name}\n" for name in written).encode()) == written
 
 
@@ -42,17 +46,48 @@ def test_hostile_names_are_data() -> None:
     assert [entry.name for entry in parse_csv("\n".join([*rows, ""]).encode(), "list.csv")] == HOSTILE
 
 
-@pytest.mark.parametrize("parse", [parse_lines, parse_csv])
+@pytest.mark.parametrize("parse", [parse_lines, parse_csv, parse_tsv])
 def test_a_last_line_without_an_end_is_unfinished(parse) -> None:
     with pytest.raises(UnfinishedInputError, match=r"list: the last line has no line end.*end its last line"):
         parse(b"class_name\ncat\ndo", "list")
 
 
-@pytest.mark.parametrize("parse", [parse_lines, parse_csv])
-@pytest.mark.parametrize("content", [b"caf\xe9\n", "cat\n".encode("utf-16"), b"\xff\xfe\n"])
-def test_what_is_not_utf_8_is_refused(parse, content: bytes) -> None:
-    with pytest.raises(InputError, match=r"list: this is not UTF-8 text .* Save it as UTF-8"):
+@pytest.mark.parametrize("parse", [parse_lines, parse_csv, parse_tsv])
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"caf\xe9\n", r"not UTF-8 text \(line 1, byte 0xe9; perhaps Windows-1252\)"),
+        ("cat\n".encode("utf-16"), "not UTF-8 text but UTF-16"),
+        (b"\xff\xfe\n", "UTF-16"),
+        (b"cat\0\n", "NUL"),
+    ],
+)
+def test_what_is_not_utf_8_is_refused(parse, content: bytes, told: str) -> None:
+    with pytest.raises(InputError, match=f"list: .*{told}.* Save it as UTF-8"):
         parse(content, "list")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b'["cat", "dog"]\n', "a list in brackets"),
+        (b'[\n"cat",\n"dog"\n]\n', "a list in brackets"),
+        (b"['cat', 'dog']\n", "a list in brackets"),
+        (b"{0: 'tench, Tinca tinca',\n 1: 'goldfish'}\n", "a list in brackets"),
+        (b"<!DOCTYPE html>\n<html>\n", "HTML"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "a git-LFS pointer"),
+        (b"n01440764\ttench\nn01443537\tgoldfish\n", "a table with tabs"),
+        (b"class_id,class_name\n1,cat\n", "a table with commas"),
+    ],
+)
+def test_a_list_in_another_format_is_no_list_of_lines(content: bytes, told: str) -> None:
+    with pytest.raises(InputError, match=f"list.txt: this is not one class per line but {told}"):
+        parse_lines(content, "list.txt")
+
+
+def test_tsv_is_csv_with_tabs() -> None:
+    found = parse_tsv(b'class_id\tclass_name\nn01\ttench, Tinca tinca\n007\t"NA"\n', "list.tsv")
+    assert [(entry.name, entry.stable_id) for entry in found] == [("tench, Tinca tinca", "n01"), ("NA", "007")]
 
 
 def test_csv_columns_in_any_order_beside_others() -> None:
@@ -81,6 +116,8 @@ def test_an_unfinished_last_row(content: bytes, place: str) -> None:
     ("content", "told"),
     [
         (b"name\ncat\n", r"no column 'class_name', but 'name'"),
+        (b"class_name;class_id\ncat;1\n", r"no column 'class_name', but 'class_name;class_id'.*separate them"),
+        (b"class_name,class_id,class_name\ncat,1,dog\n", r"the column 'class_name' is there twice"),
         (b"class_id,class_name\n2\n1,cat\n", r"line 2: the row has 1 fields, the header 2"),
         (b"class_name\ncat,fat\ndog\n", r"line 2: the row has 2 fields, the header 1.*quotes"),
         (b"class_name\ncat,fat\n", r"line 2: the row has 2 fields, the header 1.*quotes"),
@@ -100,8 +137,18 @@ def test_a_wrong_csv_is_told_apart_from_an_unfinished_one(content: bytes, told: 
         (b"class_id,class_name\n1,cat\n1,dog\n", r"class_id '1' is there twice: line 2 and line 3"),
         (b"class_id,class_name\n1,cat\n,dog\n", r"line 3: the class 'dog' has no class_id"),
         (b"class_id,class_name\n1,__\n", r"line 2: the class name '__' is blank"),
+        (b"class_name\n" + b"x" * 1_001 + b"\n", r"line 2: 'xxx.* has 1001 characters, more than 1000"),
+        (b"class_name\nCat\ndog\ncat\n", r"classes 'Cat' and 'cat' differ in spelling only: line 2 and line 4"),
+        (b"class_name\nred_kite\nRed-Kite\n", r"'red_kite' and 'Red-Kite' differ in spelling only"),
+        ("class_name\ncaf\u00e9\ncafe\u0301\n".encode(), r"the class 'caf\u00e9' is there twice: line 2 and line 3"),
+        ("class_name\nfile\n\ufb01le\n".encode(), r"'file' and '\\ufb01le' differ in spelling only"),
     ],
 )
 def test_what_is_no_class_list_is_refused(content: bytes, told: str) -> None:
     with pytest.raises(InputError, match=told):
         build_class_list(parse_csv(content, "list.csv"), "list.csv")
+
+
+def test_names_are_composed_and_without_marks_around_them() -> None:
+    entries = parse_lines("cat\n\ufeffcafe\u0301\u200b\n".encode(), "list.txt")
+    assert build_class_list(entries, "list.txt").names == ("cat", "caf\u00e9")

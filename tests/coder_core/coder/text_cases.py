@@ -8,8 +8,8 @@ import torch
 from coder_core.classes import ClassList
 from coder_core.texts.bank import ClassTexts, TextBank
 from coder_core.texts.domains import load_domains
-from coder_core.texts.layout import build_layout
 from coder_core.texts.sentences import build_texts
+from coder_core.texts.text_layout import build_layout
 
 DIM = 24
 

@@ -112,8 +112,13 @@ HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200)
 
 
 def test_heic_without_the_extra_names_the_extra(monkeypatch):
-    monkeypatch.setattr(decoding, "_formats", lambda: decoding.FORMATS)
-    assert reason(HEIC) == "HEIC and HEIF need the extra `heif`: pip install 'coder-eval[heif]'"
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    decoding._formats.cache_clear()
+    with contextlib.ExitStack() as stack:
+        stack.callback(decoding._formats.cache_clear)
+        assert "HEIF" not in decoder_identity()
+        found = reason(HEIC)
+    assert found == "HEIC and HEIF need the extra `heif`: pip install 'coder-eval[heif]'"
 
 
 def test_heic_with_the_extra_is_an_image():
