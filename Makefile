@@ -53,7 +53,7 @@ docs: $(VENV)/.installed ## Write the reference pages from the code
 	$(BIN)/python -m coder_core.report.reference docs
 
 micro-clip: $(VENV)/.installed ## Train the demonstration's encoder again (about an hour on two cores)
-	$(BIN)/python -m coder_core.demo.train_micro_clip
+	$(BIN)/python -m tools.micro_clip.train
 
 clean: ## Remove what the project made here, the store included
 	rm -rf $(VENV) store .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

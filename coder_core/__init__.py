@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from coder_core.pipeline.eval_result import EvalResult
     from coder_core.recipes.predict import Predicted
-    from coder_core.results.eval_result import EvalResult
     from coder_core.results.warehouse import Warehouse
 
 __all__ = ["evaluate", "open_warehouse", "predict"]

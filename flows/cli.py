@@ -19,13 +19,12 @@ from flows.cli_common import engine_option, explain_errors, set_option, store_op
 from flows.cli_explain import explain
 from flows.cli_predict import predict
 from flows.cli_prefect import prefect_ready
-from flows.cli_query import query, tables
 from flows.cli_serve import deploy, serve
 from flows.cli_store import store as store_group
 from flows.cli_texts import texts
 
 if TYPE_CHECKING:
-    from coder_core.results.eval_result import EvalResult
+    from coder_core.pipeline.eval_result import EvalResult
     from coder_core.specs import EvalSpec, Runtime
     from flows.engines import Engine, EngineName
 

@@ -1,6 +1,7 @@
 """The commands `coder-eval query` and `coder-eval tables`: what the result tables hold."""
 
 import sys
+from collections.abc import Callable
 from functools import partial
 
 import click
@@ -24,6 +25,7 @@ def query(sql: str, store: str, form: str, memory: float | None, seconds: float 
 
     SPARE.prepare()
     from coder_core.results.query_limits import QueryLimits
+    from coder_core.results.query_result import QueryResult
     from coder_core.results.render import to_csv, to_json, to_table
     from coder_core.results.warehouse import Warehouse
     from coder_core.storage.store import Store
@@ -31,8 +33,12 @@ def query(sql: str, store: str, form: str, memory: float | None, seconds: float 
     asked = {"memory_bytes": memory and int(memory * 1e9), "seconds": seconds, "rows": rows}
     limits = QueryLimits(**{name: value for name, value in asked.items() if value is not None})  # type: ignore[arg-type]
     result = Warehouse(Store(store), limits).query(sql)
-    render = {"table": to_table, "csv": partial(to_csv, for_terminal=sys.stdout.isatty()), "json": to_json}[form]
-    click.echo(render(result).removesuffix("\n"))
+    renderers: dict[str, Callable[[QueryResult], str]] = {
+        "table": to_table,
+        "csv": partial(to_csv, for_terminal=sys.stdout.isatty()),
+        "json": to_json,
+    }
+    click.echo(renderers[form](result).removesuffix("\n"))
 
 
 @click.command()

@@ -5,8 +5,8 @@ from typing import Any
 from prefect import flow
 
 from coder_core.config import DEMO_CONFIG, load_spec
+from coder_core.pipeline.eval_result import EvalResult
 from coder_core.recipes.evaluate import evaluate
-from coder_core.results.eval_result import EvalResult
 from coder_core.specs import Runtime
 from tasks.runner import prefect_runner
 

@@ -18,6 +18,7 @@ from coder_core.errors import CoderError
 from coder_core.evaluation.ablation_rows import summarise_draws
 from coder_core.pipeline.artifact_types import AblationArtifact, ImageEmbeddingsArtifact
 from coder_core.pipeline.context import Context
+from coder_core.pipeline.eval_result import EvalResult
 from coder_core.pipeline.step import Step
 from coder_core.recipes.compare import compare_with_previous
 from coder_core.report.ablation_plot import plot_ablation
@@ -26,7 +27,6 @@ from coder_core.report.markdown import embed_svg, escape_markdown, markdown_tabl
 from coder_core.report.run_plots import plot_accuracy, plot_few_shot, plot_step_times
 from coder_core.report.summary import generation_rows, metric_rows
 from coder_core.report.timeline import StepTime, list_step_times
-from coder_core.results.eval_result import EvalResult
 from coder_core.results.schema import AblationRow
 from coder_core.steps.ablation import AblateTexts, read_ablation
 from coder_core.steps.image_embeddings import EmbedImages

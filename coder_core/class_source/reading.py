@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 
+from coder_core.class_source.class_tables import parse_parquet_classes
 from coder_core.class_source.entries import ClassEntry, build_class_list
 from coder_core.class_source.settings import ClassFile, ClassFolder, ClassQuery
 from coder_core.class_source.settling import Look, settle
@@ -13,7 +14,6 @@ from coder_core.errors import InputError
 from coder_core.fingerprint import content_hash, key_of
 from coder_core.locations import open_location
 from coder_core.storage.addresses import redact
-from coder_core.storage.class_tables import parse_parquet_classes
 from coder_core.storage.input_names import is_printable, printable, why_nobodys_data
 from coder_core.storage.input_walk import EMPTY_FOLDER, FOLDER_MARKER, walk_input
 from coder_core.storage.inputs import InputFile, read_input, read_input_state
@@ -69,7 +69,7 @@ def _look(source: ClassFile | ClassFolder | ClassQuery, place: str) -> Look[list
         return _look_at_file(source, place)
     if isinstance(source, ClassFolder):
         return _look_at_folder(source)
-    from coder_core.storage.class_query import query_classes  # DuckDB is loaded where a query is asked
+    from coder_core.class_source.class_query import query_classes  # DuckDB is loaded where a query is asked
 
     found = query_classes(source.sql, tables=source.tables, database=source.database)
     entries = sorted(ClassEntry(row.name, row.stable_id, row.place) for row in found.rows)

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
+from coder_core.pipeline.run_manifest import MethodRecord
 from coder_core.pipeline.runner import Runner
 from coder_core.recipes.inputs import Inputs
-from coder_core.results.manifest import MethodRecord
 from coder_core.steps.classifiers import BuildClassifier
 from coder_core.steps.predictions import Predict
 

@@ -6,9 +6,9 @@ from coder_core.class_source.changes import compare_classes
 from coder_core.errors import ConfigError
 from coder_core.evaluation.class_shifts import MethodPredictions, find_class_shifts, score_added
 from coder_core.pipeline.context import Context
+from coder_core.pipeline.run_manifest import RunManifest
 from coder_core.recipes.published_runs import open_run
-from coder_core.report.class_changes import RunComparison
-from coder_core.results.manifest import RunManifest
+from coder_core.recipes.run_comparison import RunComparison
 from coder_core.results.reading import ResultTables
 from coder_core.steps.dataset import read_classes
 

@@ -1,9 +1,9 @@
 """The controls: CODER on texts that lost their meaning, or the class's name. What would ensembling alone give?"""
 
+from coder_core.pipeline.run_manifest import MethodRecord
 from coder_core.pipeline.runner import Runner
 from coder_core.recipes.classify import classify
 from coder_core.recipes.inputs import Inputs
-from coder_core.results.manifest import MethodRecord
 from coder_core.specs import EvalSpec
 from coder_core.steps.text_embeddings import EmbedTexts
 from coder_core.steps.texts import CONTROL_PREFIX, WriteControlTexts

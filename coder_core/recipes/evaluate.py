@@ -4,6 +4,8 @@ Handles travel between steps, never arrays; the store is the cache, so a second 
 """
 
 from coder_core.pipeline.artifact_types import AblationArtifact, CoderMatrixArtifact
+from coder_core.pipeline.eval_result import EvalResult
+from coder_core.pipeline.run_manifest import RunManifest
 from coder_core.pipeline.runner import Runner
 from coder_core.recipes.classify import classify
 from coder_core.recipes.controls import score_controls
@@ -12,8 +14,6 @@ from coder_core.recipes.inputs import Inputs
 from coder_core.recipes.publish import publish
 from coder_core.recipes.rerank import Reranked, rerank_uncertain
 from coder_core.recipes.texts import gather_texts, stage1_texts
-from coder_core.results.eval_result import EvalResult
-from coder_core.results.manifest import RunManifest
 from coder_core.specs import RERANK, EvalSpec
 from coder_core.steps.ablation import AblateTexts
 from coder_core.steps.coder_matrix import WriteMatrix

@@ -22,8 +22,8 @@ from coder_core.evaluation.predictions import Predictions
 from coder_core.loops import each
 from coder_core.pipeline.artifact_handle import ArtifactHandle
 from coder_core.pipeline.context import Context
-from coder_core.report.explanation import Decision, TextShare
-from coder_core.results.manifest import MethodRecord, RunManifest
+from coder_core.pipeline.run_manifest import MethodRecord, RunManifest
+from coder_core.recipes.decision import Decision, TextShare
 from coder_core.specs import RERANK
 from coder_core.steps.dataset import read_classes
 from coder_core.steps.predictions import COLUMNS, predictions_from_arrow

@@ -1,8 +1,8 @@
 """Few-shot, step by step: the pool of labelled images goes the way of the test images, then every draw is fitted."""
 
+from coder_core.pipeline.run_manifest import FewShotDraw, FewShotRecord
 from coder_core.pipeline.runner import Runner
 from coder_core.recipes.inputs import Inputs
-from coder_core.results.manifest import FewShotDraw, FewShotRecord
 from coder_core.specs import FewShotSpec
 from coder_core.steps.dataset import CheckSameClasses, LoadDataset
 from coder_core.steps.few_shot import FitFewShot, PredictFewShot, metric_input, plan_draws

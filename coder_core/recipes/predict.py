@@ -16,8 +16,8 @@ from coder_core.pipeline.artifact_types import (
     NamedPredictionsArtifact,
 )
 from coder_core.pipeline.output import ONE_PART
+from coder_core.pipeline.run_manifest import RunManifest
 from coder_core.pipeline.runner import Runner
-from coder_core.results.manifest import RunManifest
 from coder_core.steps.dataset import ListNewImages
 from coder_core.steps.image_embeddings import EmbedImages
 from coder_core.steps.named_predictions import ExportTable, NamePredictions

@@ -1,8 +1,8 @@
 """From predictions to results: every method is measured, and the run becomes visible as a whole."""
 
+from coder_core.pipeline.eval_result import EvalResult
+from coder_core.pipeline.run_manifest import RunManifest
 from coder_core.pipeline.runner import Runner
-from coder_core.results.eval_result import EvalResult
-from coder_core.results.manifest import RunManifest
 from coder_core.specs import EvalSpec
 from coder_core.steps.measurement import MeasureFewShot, MeasureMethod
 from coder_core.steps.publication import PublishRun

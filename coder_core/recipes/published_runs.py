@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from coder_core.errors import ConfigError, QueryError
-from coder_core.results.manifest import RunManifest, decode_run_manifest
+from coder_core.pipeline.run_manifest import RunManifest, decode_run_manifest
 from coder_core.results.reading import ResultTables
 from coder_core.storage.store import Store
 

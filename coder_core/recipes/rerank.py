@@ -13,11 +13,11 @@ from coder_core.pipeline.artifact_types import (
     RerankThreshold,
     TextBankArtifact,
 )
+from coder_core.pipeline.run_manifest import MethodRecord, RerankRecord
 from coder_core.pipeline.runner import Runner
 from coder_core.recipes.classify import classify
 from coder_core.recipes.inputs import Inputs
 from coder_core.recipes.texts import generate
-from coder_core.results.manifest import MethodRecord, RerankRecord
 from coder_core.specs import RERANK, DatasetSpec, EvalSpec
 from coder_core.steps.classifiers import BuildRerank
 from coder_core.steps.confused_pairs import CountConfusedPairs

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from coder_core.class_source.changes import ClassChange
 from coder_core.class_source.class_look import ClassLook
 from coder_core.evaluation.class_shifts import AddedClass, ClassShift
-from coder_core.pipeline.artifact_handle import Handle
+from coder_core.recipes.run_comparison import RunComparison
 from coder_core.results.query_result import QueryResult
 from coder_core.results.render import printable, to_table
 
@@ -14,28 +13,6 @@ NAMES_SHOWN = 20
 ROWS_SHOWN = 20
 ROWS_ON_PAGE = 200
 """Old classes that a terminal, and a page, is shown; `coder-eval compare --json` gives all."""
-
-
-class RunComparison(Handle):
-    """What changed between two runs, for one method.
-
-    Attributes:
-        before: The earlier run.
-        after: The later run.
-        method: Whose predictions.
-        change: Classes that were added, removed and renamed.
-        images: Images that both runs have.
-        shifts: Old classes, those that lost most to added ones first.
-        added: Added classes, in the order of the class list.
-    """
-
-    before: str
-    after: str
-    method: str
-    change: ClassChange
-    images: int
-    shifts: tuple[ClassShift, ...]
-    added: tuple[AddedClass, ...]
 
 
 def write_look(look: ClassLook) -> str:

@@ -1,47 +1,14 @@
 """One decision as a person reads it: the texts that made it, largest share first."""
 
 from collections.abc import Sequence
-from typing import IO, NamedTuple
+from typing import IO
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from coder_core.recipes.decision import Decision, TextShare
 from coder_core.results.render import printable
-
-
-class TextShare(NamedTuple):
-    """What one text adds to the margin: above 0 it speaks for the winner."""
-
-    share: float
-    cosine: float
-    kind: str
-    about: str
-    text: str
-
-
-class Decision(NamedTuple):
-    """One decision, explained.
-
-    Args:
-        image_id: The image.
-        method: Who decided.
-        winner: What it said.
-        rival: The class it is compared with.
-        margin: The winner's score minus the rival's: of logits; of cosines where one-to-one texts decided.
-        unit: `logits` or `cosines`.
-        shares: Largest first; they add up to the margin.
-        note: What else to know, e.g. what stage 1 said.
-    """
-
-    image_id: str
-    method: str
-    winner: str
-    rival: str
-    margin: float
-    unit: str
-    shares: tuple[TextShare, ...]
-    note: str
 
 
 def print_decision(decision: Decision, stream: IO[str], *, top: int) -> None:

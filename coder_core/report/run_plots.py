@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
+from coder_core.pipeline.eval_result import EvalResult
 from coder_core.report.svg import to_svg
 from coder_core.report.timeline import StepTime
-from coder_core.results.eval_result import EvalResult
 from coder_core.results.render import printable
 from coder_core.results.schema import FewShotSummaryRow
 

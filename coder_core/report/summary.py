@@ -11,7 +11,7 @@ from rich.text import Text
 
 from coder_core.atg.generation_report import GenerationReport
 from coder_core.evaluation.predictions import HONEST
-from coder_core.results.eval_result import EvalResult
+from coder_core.pipeline.eval_result import EvalResult
 from coder_core.results.schema import ComparisonRow, MetricRow
 
 CONTROL = "control_"

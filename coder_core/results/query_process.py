@@ -15,7 +15,6 @@ from multiprocessing.connection import Pipe
 from pathlib import Path
 from typing import Any
 
-import coder_core
 from coder_core.errors import QueryError
 from coder_core.results.query_messages import decode_answer, encode
 
@@ -33,7 +32,7 @@ class QueryProcess:
         self._connection, theirs = Pipe()
         with theirs:
             environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-            package_root = str(Path(coder_core.__file__).parent.parent)
+            package_root = str(Path(__file__).parents[2])
             environment["PYTHONPATH"] = os.pathsep.join([package_root, *(entry for entry in sys.path if entry)])
             self._process = subprocess.Popen(  # noqa: S603 (our own program)
                 [sys.executable, "-P", "-c", _PROGRAM, str(theirs.fileno())],

@@ -18,8 +18,8 @@ from coder_core.errors import UnfinishedInputError
 from coder_core.fingerprint import key_of
 from coder_core.images.sources import open_source
 from coder_core.pipeline.context import Context
+from coder_core.pipeline.run_manifest import decode_run_manifest
 from coder_core.pipeline.step import Step
-from coder_core.results.manifest import decode_run_manifest
 from coder_core.results.reading import ResultTables
 from coder_core.specs import EvalSpec, Runtime
 from coder_core.steps.dataset import read_classes

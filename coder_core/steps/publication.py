@@ -17,9 +17,9 @@ from coder_core.encoders.registry import find_family
 from coder_core.fingerprint import NotIdentity, canonical_json, key_of
 from coder_core.pipeline.artifact_types import MeasurementArtifact
 from coder_core.pipeline.context import Context
+from coder_core.pipeline.eval_result import EvalResult
+from coder_core.pipeline.run_manifest import RunManifest, encode_run_manifest
 from coder_core.pipeline.step import Step, StepRecord
-from coder_core.results.eval_result import EvalResult
-from coder_core.results.manifest import RunManifest, encode_run_manifest
 from coder_core.results.schema import (
     ClassComparisonRow,
     ClassMetricRow,

@@ -7,8 +7,8 @@ from coder_core.classes import ClassList
 from coder_core.evaluation.predictions import Predictions
 from coder_core.pipeline.artifact_types import FewShotPredictionsArtifact, TextsArtifact
 from coder_core.pipeline.context import Context
+from coder_core.pipeline.run_manifest import MethodRecord, RerankRecord, RunManifest
 from coder_core.pipeline.step import StepRecord
-from coder_core.results.manifest import MethodRecord, RerankRecord, RunManifest
 from coder_core.results.schema import (
     AblationRow,
     ArtifactRow,

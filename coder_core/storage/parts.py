@@ -7,6 +7,7 @@ cached by name: a refresh lists the folder and reads the key column of new parts
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,7 +35,9 @@ class Hit(NamedTuple):
     rows: Int[np.ndarray, " hits"]
 
 
-class _Known(NamedTuple):
+@dataclass(frozen=True)
+@dataclass(frozen=True)
+class _Known:
     """What is known at one moment; replaced as a whole, so that readers need no lock.
 
     Args:

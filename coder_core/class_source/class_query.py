@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 import duckdb
 import pyarrow as pa
 
+from coder_core.class_source.class_tables import class_entries, decode_finished_parquet, refuse_repeated_columns
 from coder_core.class_source.entries import ID_COLUMN, NAME_COLUMN, ClassEntry
 from coder_core.class_source.text_formats import parse_table
 from coder_core.errors import InputError, QueryError, UnfinishedInputError
 from coder_core.fingerprint import content_hash, key_of
 from coder_core.locations import open_location
 from coder_core.storage.addresses import parse_address, redact
-from coder_core.storage.class_tables import class_entries, decode_finished_parquet, refuse_repeated_columns
 from coder_core.storage.inputs import read_input, read_input_state, special_file
 from coder_core.storage.sql_guard import check_read_only
 
