@@ -36,7 +36,6 @@ class Hit(NamedTuple):
 
 
 @dataclass(frozen=True)
-@dataclass(frozen=True)
 class _Known:
     """What is known at one moment; replaced as a whole, so that readers need no lock.
 
