@@ -42,11 +42,12 @@ from tests.coder_core.results.result_rows import (
 HOSTILE = 'O\'Brien "the" ;--\n\x1b[31m\u202e'
 
 
-@pytest.fixture
-def warehouse(disk_store: Store) -> Warehouse:
-    """Two published runs and one that is not."""
-    publish_runs(disk_store)
-    return Warehouse(disk_store)
+@pytest.fixture(scope="module")
+def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
+    """Two published runs and one that is not; for tests that change nothing."""
+    store = Store(str(tmp_path_factory.mktemp("warehouse")))
+    publish_runs(store)
+    return Warehouse(store)
 
 
 def publish_runs(store: Store) -> None:
@@ -464,7 +465,7 @@ def test_costs_say_what_is_known(disk_store: Store) -> None:
 ENDLESS = {
     "recursive": "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t",
     "levenshtein": "SELECT levenshtein(repeat('ab', 400000), repeat('ba', 400000))",
-    "one long list": "SELECT list_sort(range(60000000))[1], list_sort(range(60000000))[2], list_sort(range(60000000))[3]",
+    "one long list": "SELECT list_sort(range(90000000))[1], list_sort(range(90000000))[2]",
     "rows for ever": "SELECT lpad('x', 9, 'y') FROM range(1000000000000) WHERE range < 0",
 }
 
@@ -609,9 +610,10 @@ def test_a_spare_engine_is_kept_for_a_while_only(warehouse: Warehouse, monkeypat
 
 def test_an_answer_holds_plain_values_only(warehouse: Warehouse) -> None:
     sql = (
-        "SELECT 1.5::DECIMAL(4, 1), DATE '2026-01-02', TIME '03:04', INTERVAL 1 DAY, UUID '00000000-0000-0000-0000-000000000001', "
-        "'x'::BLOB, {'a': [1, NULL]}, MAP {'k': 1}, 170141183460469231731687303715884105727::HUGEINT, 'nan'::DOUBLE IS NULL, "
-        "TIMESTAMPTZ '2026-01-02 03:04:05+00', true, NULL, 'ä'::VARCHAR, [[1], []]"
+        "SELECT 1.5::DECIMAL(4, 1), DATE '2026-01-02', TIME '03:04', INTERVAL 1 DAY, "
+        "UUID '00000000-0000-0000-0000-000000000001', 'x'::BLOB, {'a': [1, NULL]}, MAP {'k': 1}, "
+        "170141183460469231731687303715884105727::HUGEINT, TIMESTAMPTZ '2026-01-02 03:04:05+00', "
+        "true, NULL, 'ä'::VARCHAR, [[1], []]"
     )
     (row,) = warehouse.query(sql).rows
     kinds = [type(value).__name__ for value in row]
