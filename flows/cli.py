@@ -96,7 +96,7 @@ def query(sql: str, store: str, form: str, memory: float | None, seconds: float 
     limits = QueryLimits(**{name: value for name, value in asked.items() if value is not None})  # type: ignore[arg-type]
     result = Warehouse(Store(store), limits).query(sql)
     render = {"table": to_table, "csv": partial(to_csv, for_terminal=sys.stdout.isatty()), "json": to_json}[form]
-    click.echo(render(result).removesuffix("\n"))
+    click.echo(render(result).removesuffix("\n"), color=True)  # or click would take pieces out of what it holds
 
 
 @main.command()
