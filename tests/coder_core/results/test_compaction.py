@@ -186,15 +186,16 @@ def compaction_then_row(store: Store) -> object:
 
 
 def test_a_damaged_run_stays_as_it_is_and_is_named(disk_store: Store) -> None:
-    publish_many(disk_store, 4)
-    flip(disk_store, paths(disk_store, "metrics/flags-002")[0])
+    publish_many(disk_store, 10)
+    harmed = [f"flags-00{number}" for number in range(1, 8)]
+    for run_id in harmed:
+        flip(disk_store, paths(disk_store, f"metrics/{run_id}")[0])
     done = compact_results(disk_store, grace=NOW)
     assert done.merged == 3
-    assert len(done.left) == 1
-    assert done.left[0].startswith("flags-002: ")
+    assert [told.partition(": ")[0] for told in done.left] == harmed
     compact_results(disk_store, grace=NOW)
     assert len(paths(disk_store, "/flags-002")) == 6
-    assert len(ResultTables(disk_store).published()) == 4
+    assert len(ResultTables(disk_store).published()) == 10
 
 
 @pytest.mark.parametrize("of", ["table", "column"])
