@@ -35,6 +35,12 @@ FewShotMethodName = Literal[
     "gda",
     "metric_cache",
     "text_discriminant",
+    "hard_cut_lda",
+    "proker",
+    "task_discriminant",
+    "text_bayes",
+    "neighbour_distribution",
+    "text_pool",
 ]
 """Keys of `few_shot.few_shot_methods.FEW_SHOT_METHODS`."""
 
