@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from coder_core.storage.warehouse import Warehouse
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import Artifact
 from prefect.client.schemas.sorting import ArtifactSort
 
+from coder_core.results.warehouse import Warehouse
 from coder_core.specs import Runtime
 from coder_core.storage.store import Store
 

@@ -13,13 +13,13 @@ import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.states import Failed, Running, Scheduled
-from tasks.classes import EVENT, is_answer, is_run_under_way
 
 from coder_core.class_source import announcements
 from coder_core.errors import InputError, QueryError
 from coder_core.specs import Runtime
 from flows.coder_eval import coder_eval
 from flows.watch_classes import watch_classes
+from tasks.class_events import EVENT, is_answer, is_run_under_way
 from tests.fixtures_inputs import NAMES, World, write_image_class
 
 from .conftest import Query, newest_artifacts

@@ -5,7 +5,8 @@ import re
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tasks.artifacts import artifact_key
+
+from tasks.step_pages import artifact_key
 
 NAMES = st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 """As `EvalSpec.name` allows."""
