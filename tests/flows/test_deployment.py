@@ -104,7 +104,7 @@ def test_a_run_of_a_worker_logs_json_lines_with_its_run_id(deployed: Deployed, c
     own = [record for record in records if record.get("flow_run_id") == flow_run_id]
     (row,) = query(deployed.store, f"SELECT run_id FROM runs WHERE run_id LIKE '%{flow_run_id[-8:]}'")
     assert {record["run_id"] for record in own if "task_run_name" in record} == {row["run_id"]}
-    assert {"check-store", "publish-results"} <= {record.get("task_run_name") for record in own}
+    assert {"check-store", "publish-run"} <= {record.get("task_run_name") for record in own}
     assert own[-1]["message"].endswith("Completed()")
 
 

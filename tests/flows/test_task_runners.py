@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from coder_core.steps.answers import read_answers
 
 from bench.store_identity import find_differences, read_content
-from coder_core import steps
 from coder_core.errors import FeatureFileError
+from coder_core.pipeline.context import Context
+from coder_core.report.named_predictions import read_named
 from coder_core.specs import Runtime
+from coder_core.steps import dataset
 from coder_core.storage.manifest import FOLDER
 from coder_core.storage.store import Store
 from flows.coder_eval import coder_eval
@@ -36,7 +37,7 @@ PAIRS = [(one, other) for one in NAMES for other in NAMES if one != other]
 def small_parts() -> Iterator[None]:
     """Listings in parts of three images, so that twenty are several shards."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(steps.dataset, "LISTING_ROWS", 3)
+        patch.setattr(dataset, "LISTING_ROWS", 3)
         yield
 
 
@@ -62,8 +63,8 @@ def on_threads(photos: World) -> Runtime:
 
 
 def answered(photos: World, runtime: Runtime) -> list[tuple[str, object]]:
-    answers = predict("photos", [str(photos.folder / "images")], "coder_rerank", None, runtime)
-    return [(row.image, row.top5) for row in read_answers(answers, runtime)]
+    predicted = predict("photos", [str(photos.folder / "images")], "coder_rerank", None, None, runtime)
+    return [(row.image, row.top5) for row in read_named(Context.open(runtime), predicted.table)]
 
 
 def worker_processes() -> list[str]:

@@ -38,7 +38,12 @@ def config(photos: World, request: pytest.FixtureRequest) -> str:
     """A config with a class list beside it; its name is the test's, so that its events are its own."""
     settings = {
         "name": request.node.originalname.replace("_", "-"),
-        "dataset": {"kind": "folder", "path": "images", "classes": {"kind": "file", "path": "classes.txt"}},
+        "dataset": {
+            "kind": "folder",
+            "path": "images",
+            "classes": {"kind": "file", "path": "classes.txt"},
+            "ignore_other_folders": True,
+        },
         "encoder": photos.settings["encoder"],
         "texts": {"domain": "bird"},
         "methods": ["clip"],
