@@ -113,6 +113,8 @@ def user_environment(home: Path, port: str) -> dict[str, str]:
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
         "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "2",
         "PREFECT_WORKER_QUERY_SECONDS": "2",
+        # A run that comes before the slot of the last one is free again asks so often; 30 s is for real runs.
+        "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "2",
         "CODER_STORE": str(home / "store"),
     }
 
