@@ -85,8 +85,8 @@ def count_tokens(text: str) -> int:
 
 def count_message_tokens(messages: Sequence[Mapping[str, str]], *, is_structured: bool) -> int:
     """Count the tokens of a conversation roughly."""
-    told = sum(count_tokens(message["content"]) + TOKENS_PER_MESSAGE for message in messages)
-    return told + (SCHEMA_TOKENS if is_structured else 0)
+    words = sum(count_tokens(message["content"]) + TOKENS_PER_MESSAGE for message in messages)
+    return words + (SCHEMA_TOKENS if is_structured else 0)
 
 
 def worst_cost_usd(request: CompletionRequest, price: Price, *, max_tokens: int, is_batch: bool = False) -> float:
@@ -113,7 +113,7 @@ class Reservation:
 
 
 class Budget:
-    """Dollars of one purchase, for one event loop.
+    """Dollars of one set of questions, for one event loop.
 
     Args:
         max_cost_usd: The limit; None for none.
