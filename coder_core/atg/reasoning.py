@@ -44,7 +44,6 @@ _FENCE = re.compile(
     rf"^[ \t]*(```|~~~)[ \t]*{_THOUGHT}\b[^\n]*\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)",
     re.IGNORECASE | re.DOTALL | re.MULTILINE,
 )
-_COMMENT = re.compile(r"<!--.{0,20000}?-->", re.DOTALL)
 _CHANNEL = re.compile(
     r"<\|channel\|>\s*(\w*)[^<]{0,200}(?:<\|constrain\|>[^<]{0,200})?<\|message\|>"
     r"(.*?)(?=<\|(?:end|return|call|start|channel)\|>|\Z)",
@@ -63,6 +62,8 @@ _REASONING_HEADLINE = re.compile(
 _ANSWER_HEADLINE = re.compile(
     rf"^(?:here (?:is|are) |my |the |so |this is )*{_ANSWER}(?: (?:list|is))?\s*:*$", re.IGNORECASE
 )
+_MAY_THINK = re.compile(r"think|thought|reason|analysis|scratch|monologue", re.IGNORECASE)
+_MAY_BE_MARKED = re.compile(r"[<◁`]|&lt;|\[/?[tr]|analysis|commentary", re.IGNORECASE)
 _NAME = re.compile(rf"^_*{_THOUGHT}_*$", re.IGNORECASE)
 _SOLILOQUY = re.compile(
     r"^(?:(?:okay|ok|hmm+|wait|alright|so|now|first|also|but|maybe|perhaps|actually)[,.]? )?"
@@ -79,7 +80,9 @@ def without_reasoning(answer: str) -> str | Problem:
     Returns:
         The answer's own text; or a problem when the text ends before the thinking does.
     """
-    text = _final_channel(_COMMENT.sub("", answer))
+    if not _MAY_BE_MARKED.search(answer):
+        return _below_headline(answer)
+    text = _final_channel(_without_comments(answer))
     if text is None or any(fence[0].rstrip()[-3:] != fence[1] for fence in _FENCE.finditer(text)):
         return _UNFINISHED
     outside = _outside_marks(_FENCE.sub("", text))
@@ -107,6 +110,16 @@ def is_soliloquy(text: str) -> bool:
 
 
 _UNFINISHED = Problem(Fault.CUT_OFF, "the model was still thinking when its answer ended.")
+
+
+def _without_comments(text: str) -> str:
+    """Take HTML comments out; one that never closes is text."""
+    start, *pieces = text.split("<!--")
+    kept = [start]
+    for piece in pieces:
+        _, closing, rest = piece.partition("-->")
+        kept.append(rest if closing else f"<!--{piece}")
+    return "".join(kept)
 
 
 def _final_channel(text: str) -> str | None:
@@ -151,6 +164,8 @@ def _inside_answer_marks(text: str) -> str:
 
 def _below_headline(text: str) -> str:
     """What stands below the last "Answer:", where thoughts have a headline above it."""
+    if not _MAY_THINK.search(text):
+        return text
     lines = text.splitlines()
     bare = [line.strip(" \t#*_>") for line in lines]
     thoughts = [at for at, line in enumerate(bare) if is_reasoning_headline(line)]
