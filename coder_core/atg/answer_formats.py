@@ -39,7 +39,7 @@ _LINK = re.compile(r"!?\[([^\[\]]{0,200})\]\([^()]{0,500}\)")
 _HTML = re.compile(
     r"</?(?:a|b|br|code|div|em|i|li|mark|ol|p|small|span|strong|sub|sup|u|ul)(?:\s[^<>]{0,200})?/?>", re.IGNORECASE
 )
-_ANSWER_LABEL = re.compile(r"^(?:A|Answer)\s*:\s+", re.IGNORECASE)
+_ANSWER_LABEL = re.compile(r"^(?:A|(?:Final )?(?:Answer|Response|Output))\s*:\s+", re.IGNORECASE)
 _QUOTES = {
     "'": "'",
     '"': '"',

@@ -211,6 +211,7 @@ async def _watched(work: Coroutine[Any, Any, None]) -> bool:
                 task.cancel()
             await asyncio.wait({task})
     if watcher.done() and not watcher.cancelled():
+        _ = task.cancelled() or task.exception()  # what the work ended with is not what ended it
         watcher.result()
     if not is_terminated:
         task.result()
