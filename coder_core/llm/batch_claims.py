@@ -22,7 +22,8 @@ __all__ = ["CLAIM_SECONDS", "Claim"]
 
 CLAIM_SECONDS = 900.0
 """When a holder counts as dead that has not been heard of: longer than the longest call that it waits for."""
-FOLDER = "batch_claims"
+FOLDER = "batches/claims"
+"""Below the folder of the batches, which care of the store knows and leaves alone."""
 
 
 class _Holder(BaseModel):

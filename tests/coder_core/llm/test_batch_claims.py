@@ -76,8 +76,8 @@ def test_a_process_of_this_machine_that_died_is_taken_over_at_once(store: Store)
 
 
 def test_a_damaged_claim_binds_nobody(store: Store) -> None:
-    store.write_bytes("batch_claims/x/000001.json", b"{")
-    store.write_bytes("batch_claims/x/notes.txt", b"")
+    store.write_bytes("batches/claims/x/000001.json", b"{")
+    store.write_bytes("batches/claims/x/notes.txt", b"")
     assert Claim(store, "x").acquire()
 
 
