@@ -111,12 +111,16 @@ async def _ask_all(
         await _let_finish(client, workers, runtime.grace_seconds)
         raise
     finally:
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
+        await _send_home(workers)
         writer.close()
         await asyncio.wait({writing})
         writer.flush()
+
+
+async def _send_home(workers: list[asyncio.Task[None]]) -> None:
+    for worker in workers:
+        worker.cancel()
+    await asyncio.gather(*workers, return_exceptions=True)
 
 
 async def _let_finish(client: ChatClient, workers: list[asyncio.Task[None]], grace_seconds: float) -> None:

@@ -130,7 +130,7 @@ class Budget:
     async def reserve(self, worst_usd: float) -> AsyncIterator[Reservation]:
         """Set the worst case of one call aside while it is under way.
 
-        Nothing is waited for when the block ends: whoever has an answer in hand cannot be interrupted before it is kept.
+        Nothing is waited for when the block ends: so nobody is interrupted between an answer and its keeping.
 
         Raises:
             BudgetSpentError: It does not fit, and no other call is under way that might make room.
