@@ -1,9 +1,10 @@
 """Asking call by call, many calls at a time: the fast way.
 
 Workers take questions from one list, and none takes the next before its last answer is in the store: so a kill -9 costs
-no more than the calls that were under way. Whatever else ends a run (the budget, a server that refuses for good,
-Ctrl-C, SIGTERM, a cancelled run), what has arrived is written before it ends, and what is under way, and paid for, is
-waited for a few seconds more.
+no more than the calls that were under way. Only above `MOST_STRICT_CALLS` at a time, where a server of 50 ms would wait
+for the disk, some answers may be on their way there. Whatever else ends a run (the budget, a server that refuses for
+good, Ctrl-C, SIGTERM, a cancelled run), what has arrived is written before it ends, and what is under way, and paid
+for, is waited for a few seconds more.
 """
 
 import asyncio
@@ -24,6 +25,8 @@ __all__ = ["CompletionWriter", "DirectCompletions"]
 
 COMPACT_PARTS = 512
 """So many parts of a few answers each are merged at the end; fewer are left to `CompletionLedger.compact`."""
+MOST_STRICT_CALLS = 32
+"""The default number of calls at a time; of every further one an answer may be under way to the store."""
 LINGER_SECONDS = 0.002
 """How long a first answer waits for company: nothing beside its own call, and a fifth more answers a second."""
 _REFUSALS = frozenset({Fault.FATAL, Fault.UNREACHABLE, Fault.UNAVAILABLE})
@@ -62,7 +65,7 @@ class DirectCompletions:
         limit = None if runtime.max_cost_usd is None else max(0.0, runtime.max_cost_usd - self.spent_usd)
         from coder_core.llm.endpoint import open_endpoint  # openai is loaded where it is asked
 
-        writer = CompletionWriter(self.ledger)
+        writer = CompletionWriter(self.ledger, most_waiting=max(0, runtime.concurrency - MOST_STRICT_CALLS))
         async with open_endpoint(runtime) as endpoint:
             client = ChatClient(
                 endpoint,
@@ -145,7 +148,7 @@ async def _work(
         progress.advance(1)
         if outcome.completion is not None:
             writer.add(outcome.completion)
-        await writer.wait_until_written()
+        await writer.wait_for_room()
 
 
 class CompletionWriter:
@@ -156,13 +159,16 @@ class CompletionWriter:
 
     Args:
         ledger: Where they go.
+        most_waiting: How many answers may be on their way to the store before somebody waits for it.
 
     Attributes:
         parts: How many times something was appended.
     """
 
-    def __init__(self, ledger: CompletionLedger) -> None:
+    def __init__(self, ledger: CompletionLedger, *, most_waiting: int = 0) -> None:
         self.parts = 0
+        self._most_waiting = most_waiting
+        self._unwritten = 0
         self._ledger = ledger
         self._rows: deque[Completion | FailedCompletion] = deque()
         self._is_closing = False
@@ -174,12 +180,13 @@ class CompletionWriter:
     def add(self, row: Completion | FailedCompletion) -> None:
         """Hand an answer over; it is written soon."""
         self._rows.append(row)
+        self._unwritten += 1
         self._has_rows.set()
 
-    async def wait_until_written(self) -> None:
-        """Wait until everything that was added by now is in the store."""
+    async def wait_for_room(self) -> None:
+        """Wait until what was added by now is in the store, unless `most_waiting` answers or fewer are not."""
         part = self._next_part if self._has_rows.is_set() else self._this_part
-        if part is not None:
+        if part is not None and self._unwritten > self._most_waiting:
             await part.wait()
 
     async def run(self) -> None:
@@ -194,7 +201,8 @@ class CompletionWriter:
                 await asyncio.sleep(LINGER_SECONDS)
             self._has_rows.clear()
             self._this_part, self._next_part = self._next_part, asyncio.Event()
-            await asyncio.to_thread(self.flush)
+            written = await asyncio.to_thread(self.flush)
+            self._unwritten -= written  # not in one: answers are added meanwhile
             self._this_part.set()
 
     def close(self) -> None:
@@ -202,8 +210,8 @@ class CompletionWriter:
         self._is_closing = True
         self._has_rows.set()
 
-    def flush(self) -> None:
-        """Write what is left, now and here; safe from any thread."""
+    def flush(self) -> int:
+        """Write what is left, now and here, and return how many rows that were; safe from any thread."""
         with self._lock:
             rows = [self._rows.popleft() for _ in range(len(self._rows))]
             if bad := [row for row in rows if isinstance(row, FailedCompletion)]:
@@ -211,3 +219,4 @@ class CompletionWriter:
             if good := [row for row in rows if isinstance(row, Completion)]:
                 self._ledger.append(good)
             self.parts += bool(bad) + bool(good)
+            return len(rows)

@@ -123,14 +123,14 @@ def test_nobody_goes_on_before_the_answer_is_in_the_store() -> None:
     async def put(writer: CompletionWriter, numbers: range) -> None:
         for number in numbers:
             writer.add(completion(number))
-            await writer.wait_until_written()
+            await writer.wait_for_room()
             assert ledger.usable([ask(number)])
 
     async def run() -> None:
         writer = CompletionWriter(ledger)
         writing = asyncio.create_task(writer.run())
         await asyncio.gather(*(put(writer, range(start, start + 5)) for start in range(0, 100, 5)))
-        await writer.wait_until_written()  # nothing left to wait for
+        await writer.wait_for_room()  # nothing left to wait for
         writer.close()
         await writing
 
