@@ -15,10 +15,12 @@ from coder_core.llm.completions import Completions
 from coder_core.llm.faults import Problem
 from coder_core.texts.kinds import TextKind
 
-__all__ = ["FailedText", "GenerationReport", "KindCount", "merge_reports", "write_report"]
+__all__ = ["ClassWithoutTexts", "FailedText", "GenerationReport", "KindCount", "merge_reports", "write_report"]
 
-FAILURES_SHOWN = 20
-"""How many failures a printed report lists before it counts the rest."""
+REASONS_SHOWN = 20
+"""How many reasons for failures a printed report lists before it counts the rest."""
+NAMES_SHOWN = 3
+"""How many classes it names for each."""
 
 
 class _Row(BaseModel):
@@ -46,12 +48,21 @@ class FailedText(_Row):
     reason: str
 
 
+class ClassWithoutTexts(_Row):
+    """A class that lacks all texts of some kinds."""
+
+    class_id: int
+    class_name: str
+    kinds: tuple[TextKind, ...]
+
+
 class GenerationReport(_Row):
     """What a generation did.
 
     Attributes:
         counts: Per kind; a question is generated, reused or failed.
         failed: What has no texts, and why.
+        classes_told_apart: Ids of the classes that have texts of the kind `one_to_one`, sorted.
         calls: HTTP calls made.
         bad_answers: Answers that came and were of no use.
         prompt_tokens: Tokens of the questions that were answered.
@@ -66,6 +77,7 @@ class GenerationReport(_Row):
 
     counts: tuple[KindCount, ...]
     failed: tuple[FailedText, ...] = ()
+    classes_told_apart: tuple[int, ...] = ()
     calls: int = 0
     bad_answers: int = 0
     prompt_tokens: int = 0
@@ -87,6 +99,27 @@ class GenerationReport(_Row):
         """Questions whose answers were held."""
         return sum(count.reused for count in self.counts)
 
+    @property
+    def has_failures(self) -> bool:
+        """Whether a question has no answer, or the generation ended early: a command should exit with an error."""
+        return bool(self.failed) or self.stopped is not None
+
+    @property
+    def classes_without_texts(self) -> tuple[ClassWithoutTexts, ...]:
+        """The classes that lack all texts of some kinds that were asked for, by id; an empty answer is an answer."""
+        names: dict[int, str] = {}
+        kinds: dict[int, dict[TextKind, None]] = {}
+        for text in self.failed:
+            for class_id, name in ((text.class_id, text.class_name), (text.rival_id, text.rival_name)):
+                is_lacking = text.kind is not TextKind.ONE_TO_ONE or class_id not in self.classes_told_apart
+                if class_id is not None and name is not None and is_lacking:
+                    names[class_id] = name
+                    kinds.setdefault(class_id, {})[text.kind] = None
+        return tuple(
+            ClassWithoutTexts(class_id=class_id, class_name=names[class_id], kinds=tuple(kinds[class_id]))
+            for class_id in sorted(kinds)
+        )
+
     def __str__(self) -> str:
         price = f"${self.cost_usd:.4f}" if self.is_priced else "price unknown, counted as $0"
         lines = [
@@ -96,11 +129,15 @@ class GenerationReport(_Row):
         ]
         if self.stopped:
             lines.append(f"Stopped early: {self.stopped}")
-        for text in self.failed[:FAILURES_SHOWN]:
-            rival = f" / {text.rival_name}" if text.rival_name is not None else ""
-            lines.append(f"  {text.kind.value} of {text.class_name}{rival}: {text.fault}: {text.reason}")
-        if len(self.failed) > FAILURES_SHOWN:
-            lines.append(f"  and {len(self.failed) - FAILURES_SHOWN} more.")
+        reasons: dict[tuple[str, str, str], list[str]] = {}
+        for text in self.failed:
+            name = text.class_name if text.rival_name is None else f"{text.class_name} / {text.rival_name}"
+            reasons.setdefault((text.kind.value, text.fault, text.reason), []).append(name)
+        for (kind, fault, reason), names in list(reasons.items())[:REASONS_SHOWN]:
+            more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+            lines.append(f"  {kind} of {', '.join(names[:NAMES_SHOWN])}{more}: {fault}: {reason}")
+        if len(reasons) > REASONS_SHOWN:
+            lines.append(f"  and {len(reasons) - REASONS_SHOWN} other reasons.")
         return "\n".join(lines)
 
 
@@ -116,18 +153,22 @@ def write_report(
     """Count what became of every question of a plan."""
     counts: Counter[tuple[TextKind, str]] = Counter()
     failed = [_failed(classes, TextKind.ONE_TO_ONE, pair, problem) for pair, problem in plan.unaskable]
+    told_apart: set[int] = set()
     for question in plan.questions:
         known = found[question.request.key]
         end = "generated" if question.request.key in account.generated else "reused"
         if isinstance(known, Problem):
             end = "failed"
             failed.append(_failed(classes, question.kind, question.class_ids, known))
+        elif question.kind is TextKind.ONE_TO_ONE:
+            told_apart.update(question.class_ids)
         counts[question.kind, end] += 1
     counts[TextKind.ONE_TO_ONE, "failed"] += len(plan.unaskable)
     keys = {request.key for request in plan.requests}
     return GenerationReport(
         counts=_kind_counts(counts),
         failed=tuple(failed),
+        classes_told_apart=tuple(sorted(told_apart)),
         analogues_dropped=analogues_dropped,
         further_questions=len((account.generated | account.reused) - keys),
         stopped=str(account.stop) if account.stop else None,
@@ -146,6 +187,7 @@ def merge_reports(reports: Sequence[GenerationReport]) -> GenerationReport:
     return GenerationReport(
         counts=_kind_counts(counts),
         failed=tuple(text for report in reports for text in report.failed),
+        classes_told_apart=tuple(sorted({class_id for report in reports for class_id in report.classes_told_apart})),
         stopped=stops[0] if stops else None,
         **added | {"is_priced": all(report.is_priced for report in reports)},
     )

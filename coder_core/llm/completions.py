@@ -7,12 +7,17 @@ them.
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+import signal
+import threading
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from coder_core.errors import ConfigError
+from coder_core.interruption import check_interruption, interruptible
 from coder_core.llm.chat_replies import Answer, Usage
 from coder_core.llm.chat_requests import CompletionRequest, RequestRecord
 from coder_core.llm.completion_ledger import Completion, CompletionLedger, FailedCompletion, now
@@ -29,6 +34,10 @@ __all__ = [
     "run_here",
     "split_held",
 ]
+
+
+LOOK_SECONDS = 0.2
+"""Pause between two looks at whether the work is still wanted."""
 
 
 class Outcome(NamedTuple):
@@ -67,9 +76,9 @@ def judge_answer(
         is_batch: Whether it came through the Batch API.
 
     Returns:
-        The row, None when the server sent no completion at all; and the problem, None when the answer may be kept.
+        The row, None when nothing says that the reply was paid for; and the problem, None when the answer may be kept.
     """
-    if answer.problem and answer.problem.fault is Fault.NOT_A_COMPLETION:
+    if answer.problem and answer.problem.fault is Fault.NOT_A_COMPLETION and answer.usage is None:
         return None, answer.problem
     usage = answer.usage or _estimated_usage(asked, answer.text, is_structured=is_structured)
     completion = Completion(
@@ -165,12 +174,69 @@ class CompletionSource(Protocol):
 
 
 def run_here(work: Coroutine[Any, Any, None]) -> None:
-    """Run asynchronous work to its end, also where an event loop is running already (a notebook)."""
-    if not _is_inside_event_loop():
-        asyncio.run(work)
+    """Run asynchronous work to its end, also where an event loop is running already (a notebook).
+
+    Ctrl-C, SIGTERM, the end of the run that this belongs to and its time limit cancel the work, wherever it waits.
+
+    Raises:
+        InterruptedWorkError: The run has ended.
+        TimeLimitError: The time is up.
+    """
+    if _is_inside_event_loop():
+        # The block is left before the thread is waited for: so Ctrl-C in a notebook reaches the thread.
+        with ThreadPoolExecutor(1) as thread, interruptible():
+            thread.submit(copy_context().run, asyncio.run, _watched(work)).result()
         return
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, work).result()
+    if asyncio.run(_watched(work)):
+        signal.raise_signal(signal.SIGTERM)
+
+
+async def _watched(work: Coroutine[Any, Any, None]) -> bool:
+    """Run work until somebody wants it to stop; returns whether that was SIGTERM."""
+    task = asyncio.ensure_future(work)
+    watcher = asyncio.ensure_future(_watch())
+    is_terminated = False
+
+    def terminate() -> None:
+        nonlocal is_terminated
+        is_terminated = True
+        task.cancel()
+
+    with _on_sigterm(terminate):
+        try:
+            await asyncio.wait({task, watcher}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            watcher.cancel()
+            if not task.done():
+                task.cancel()
+            await asyncio.wait({task})
+    if watcher.done() and not watcher.cancelled():
+        _ = task.cancelled() or task.exception()  # what the work ended with is not what ended it
+        watcher.result()
+    if not is_terminated:
+        task.result()
+    return is_terminated
+
+
+async def _watch() -> None:
+    while True:
+        check_interruption()
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+@contextmanager
+def _on_sigterm(terminate: Callable[[], None]) -> Iterator[None]:
+    """Let SIGTERM end the work in order, where nobody else has taken care of it."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
 
 
 def find_checked_price(model: str, runtime: LlmRuntime) -> Price | None:
