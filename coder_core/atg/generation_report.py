@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from coder_core.atg.parsing import Phrases
 from coder_core.atg.questions import Plan
 from coder_core.classes import ClassList
-from coder_core.llm.completions import Completions
+from coder_core.llm.completions import Completions, Spent
 from coder_core.llm.faults import Problem
 from coder_core.texts.kinds import TextKind
 
@@ -28,12 +28,15 @@ class _Row(BaseModel):
 
 
 class KindCount(_Row):
-    """How many questions of one kind ended how."""
+    """How many questions of one kind ended how, and what their answers took, good and bad."""
 
     kind: TextKind
     generated: int = 0
     reused: int = 0
     failed: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
 
 
 class FailedText(_Row):
@@ -65,9 +68,6 @@ class GenerationReport(_Row):
         classes_told_apart: Ids of the classes that have texts of the kind `one_to_one`, sorted.
         calls: HTTP calls made.
         bad_answers: Answers that came and were of no use.
-        prompt_tokens: Tokens of the questions that were answered.
-        completion_tokens: Tokens of the answers, bad ones included.
-        cost_usd: Their price; 0 when none is known.
         is_priced: Whether a price is known.
         analogues_dropped: Analogues that were too similar to another class.
         further_questions: Questions asked again for dropped analogues, held or not.
@@ -80,9 +80,6 @@ class GenerationReport(_Row):
     classes_told_apart: tuple[int, ...] = ()
     calls: int = 0
     bad_answers: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost_usd: float = 0.0
     is_priced: bool = True
     analogues_dropped: int = 0
     further_questions: int = 0
@@ -98,6 +95,21 @@ class GenerationReport(_Row):
     def reused(self) -> int:
         """Questions whose answers were held."""
         return sum(count.reused for count in self.counts)
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens of the questions that were answered."""
+        return sum(count.prompt_tokens for count in self.counts)
+
+    @property
+    def completion_tokens(self) -> int:
+        """Tokens of the answers, bad ones included."""
+        return sum(count.completion_tokens for count in self.counts)
+
+    @property
+    def cost_usd(self) -> float:
+        """Their price; 0 when none is known."""
+        return sum(count.cost_usd for count in self.counts)
 
     @property
     def has_failures(self) -> bool:
@@ -166,7 +178,7 @@ def write_report(
     counts[TextKind.ONE_TO_ONE, "failed"] += len(plan.unaskable)
     keys = {request.key for request in plan.requests}
     return GenerationReport(
-        counts=_kind_counts(counts),
+        counts=_kind_counts(counts, account.spent),
         failed=tuple(failed),
         classes_told_apart=tuple(sorted(told_apart)),
         analogues_dropped=analogues_dropped,
@@ -180,12 +192,15 @@ def write_report(
 def merge_reports(reports: Sequence[GenerationReport]) -> GenerationReport:
     """Add up the reports of chunks."""
     counts: Counter[tuple[TextKind, str]] = Counter()
+    spent: dict[str, Spent] = {}
     for count in (count for report in reports for count in report.counts):
         counts.update({(count.kind, end): getattr(count, end) for end in _ENDS})
+        used = Spent(count.prompt_tokens, count.completion_tokens, count.cost_usd)
+        spent[count.kind] = spent.get(count.kind, Spent()).plus(used)
     stops = [report.stopped for report in reports if report.stopped]
     added = {name: sum(getattr(report, name) for report in reports) for name in (*_SUMS, *_ACCOUNT)}
     return GenerationReport(
-        counts=_kind_counts(counts),
+        counts=_kind_counts(counts, spent),
         failed=tuple(text for report in reports for text in report.failed),
         classes_told_apart=tuple(sorted({class_id for report in reports for class_id in report.classes_told_apart})),
         stopped=stops[0] if stops else None,
@@ -194,14 +209,17 @@ def merge_reports(reports: Sequence[GenerationReport]) -> GenerationReport:
 
 
 _ENDS = ("generated", "reused", "failed")
-_ACCOUNT = ("calls", "bad_answers", "prompt_tokens", "completion_tokens", "cost_usd", "is_priced")
+_ACCOUNT = ("calls", "bad_answers", "is_priced")
 """What a report takes over from the account of the account."""
 _SUMS = ("analogues_dropped", "further_questions", "seconds")
 
 
-def _kind_counts(counts: Counter[tuple[TextKind, str]]) -> tuple[KindCount, ...]:
-    kinds = [kind for kind in TextKind if any(counts[kind, end] for end in _ENDS)]
-    return tuple(KindCount(kind=kind, **{end: counts[kind, end] for end in _ENDS}) for kind in kinds)
+def _kind_counts(counts: Counter[tuple[TextKind, str]], spent: Mapping[str, Spent]) -> tuple[KindCount, ...]:
+    kinds = [kind for kind in TextKind if kind in spent or any(counts[kind, end] for end in _ENDS)]
+    return tuple(
+        KindCount(kind=kind, **{end: counts[kind, end] for end in _ENDS}, **spent.get(kind, Spent())._asdict())
+        for kind in kinds
+    )
 
 
 def _failed(classes: ClassList, kind: TextKind, class_ids: tuple[int, ...], problem: Problem) -> FailedText:

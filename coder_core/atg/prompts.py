@@ -8,13 +8,13 @@ question. A user's own sets merge over the shipped ones, kind by kind and key by
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
-from importlib import resources
+from functools import cached_property, lru_cache
 from typing import Annotated, Any
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from coder_core import packaged
 from coder_core.atg.answer_formats import Block, write_json_answer
 from coder_core.errors import ConfigError
 from coder_core.fingerprint import key_of
@@ -214,10 +214,13 @@ def domain_noun(domain: str) -> str:
     return _nouns().get(domain, "")
 
 
-@cache
 def _read_file() -> dict[str, Any]:
-    text = resources.files("coder_core.atg").joinpath("prompts.yaml").read_text(encoding="utf-8")
-    loaded: dict[str, Any] = yaml.safe_load(text)
+    return _parse_file(packaged.read_packaged("atg/prompts.yaml"))
+
+
+@lru_cache(maxsize=1)
+def _parse_file(content: bytes) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(content)
     return loaded
 
 

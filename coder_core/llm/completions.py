@@ -29,6 +29,7 @@ __all__ = [
     "CompletionSource",
     "Completions",
     "Outcome",
+    "Spent",
     "find_checked_price",
     "judge_answer",
     "run_here",
@@ -101,6 +102,22 @@ def judge_answer(
 _UNREAD = Problem(Fault.UNREAD, "a batch of an earlier run asked this; whoever asks it again will find the answer.")
 
 
+class Spent(NamedTuple):
+    """Tokens of questions that were answered, well or badly, tokens of the answers, and their price in US dollars."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+
+    def plus(self, other: "Spent") -> "Spent":
+        """Both together."""
+        return Spent(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cost_usd + other.cost_usd,
+        )
+
+
 @dataclass
 class Completions:
     """The account of what was asked.
@@ -111,9 +128,7 @@ class Completions:
         problems: Key -> why there is no answer.
         calls: HTTP calls made.
         bad_answers: Answers that came and were of no use.
-        prompt_tokens: Tokens of all questions that were answered, well or badly.
-        completion_tokens: Tokens of all answers, good and bad.
-        cost_usd: Their price; 0 when none is known.
+        spent: Kind of question -> what that took; the price is 0 when none is known.
         is_priced: Whether a price is known.
         stop: Why it ended early; None when it did not.
     """
@@ -123,11 +138,14 @@ class Completions:
     problems: dict[str, Problem] = field(default_factory=dict)
     calls: int = 0
     bad_answers: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost_usd: float = 0.0
+    spent: dict[str, Spent] = field(default_factory=dict)
     is_priced: bool = True
     stop: Problem | None = None
+
+    @property
+    def cost_usd(self) -> float:
+        """The price of everything."""
+        return sum(spent.cost_usd for spent in self.spent.values())
 
     def add(self, key: str, outcome: Outcome) -> None:
         """Count one question's outcome."""
@@ -139,9 +157,8 @@ class Completions:
             self.problems[key] = outcome.problem
         paid = [failure.completion for failure in outcome.failures]
         for completion in paid if outcome.completion is None else [*paid, outcome.completion]:
-            self.prompt_tokens += completion.prompt_tokens
-            self.completion_tokens += completion.completion_tokens
-            self.cost_usd += completion.cost_usd
+            used = Spent(completion.prompt_tokens, completion.completion_tokens, completion.cost_usd)
+            self._spend(completion.record.kind, used)
 
     def include(self, other: "Completions") -> None:
         """Add another account, e.g. of the next round."""
@@ -150,11 +167,13 @@ class Completions:
         self.problems |= other.problems
         self.calls += other.calls
         self.bad_answers += other.bad_answers
-        self.prompt_tokens += other.prompt_tokens
-        self.completion_tokens += other.completion_tokens
-        self.cost_usd += other.cost_usd
+        for kind, used in other.spent.items():
+            self._spend(kind, used)
         self.is_priced &= other.is_priced
         self.stop = self.stop or other.stop
+
+    def _spend(self, kind: str, used: Spent) -> None:
+        self.spent[kind] = self.spent.get(kind, Spent()).plus(used)
 
 
 class CompletionSource(Protocol):

@@ -19,7 +19,7 @@ from coder_core.llm.completions import Completions, find_checked_price, run_here
 from coder_core.llm.faults import Fault, LlmError, Problem
 from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.llm.pricing import Budget, Price
-from coder_core.report.progress import Progress, track
+from coder_core.progress import Progress, track
 
 __all__ = ["CompletionWriter", "DirectCompletions"]
 
