@@ -9,12 +9,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from coder_core.care.store_format import FORMAT_FILE
 from coder_core.results.layout import parse_generation, parse_merged, parse_run_file
 from coder_core.results.schema import RUNS
 from coder_core.storage.file_infos import StoredFile
 from coder_core.storage.local_files import is_temporary
 from coder_core.storage.manifest import FOLDER as ARTIFACTS
-from coder_core.storage.manifest import MANIFEST
+from coder_core.storage.manifest import LATEST, MANIFEST
 from coder_core.storage.set_aside import FOLDER as DAMAGED
 from coder_core.storage.store import PROBE_PREFIX
 
@@ -37,12 +38,19 @@ class Role(StrEnum):
     MERGED = "merged"
     BATCH = "batch"
     ANNOUNCEMENT = "announcement"
+    NOTE = "note"
     DAMAGED = "damaged"
     TEMPORARY = "temporary"
     FOREIGN = "foreign"
 
 
-_WHOLE_FOLDERS = {DAMAGED: Role.DAMAGED, BATCHES: Role.BATCH, ANNOUNCEMENTS: Role.ANNOUNCEMENT}
+_WHOLE_FOLDERS = {
+    DAMAGED: Role.DAMAGED,
+    BATCHES: Role.BATCH,
+    ANNOUNCEMENTS: Role.ANNOUNCEMENT,
+    LATEST: Role.NOTE,
+}
+"""Whose files need no care: a note says which artifact a step made last, and explains at most why another is made."""
 
 
 class Layout(NamedTuple):
@@ -92,6 +100,8 @@ def read_role(path: str) -> tuple[Role, str]:
     folder, separator, _ = path.partition("/")
     if separator and folder in _WHOLE_FOLDERS:
         return _WHOLE_FOLDERS[folder], ""
+    if path == FORMAT_FILE:
+        return Role.NOTE, ""
     if match := _ARTIFACT_FILE.fullmatch(path):
         return Role.ARTIFACT, match["group"]
     if match := _LEDGER_PART.fullmatch(path):

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from coder_core.storage.care.repairing import repair_store
-from coder_core.storage.care.verifying import verify_store
 from coder_core.storage.warehouse import Warehouse
 
 from coder_core import steps
+from coder_core.care.repairing import repair_store
+from coder_core.care.verifying import verify_store
 from coder_core.errors import StoreError
 from coder_core.specs import EvalSpec, Runtime
 from coder_core.storage import artifacts as artifacts_module
