@@ -60,7 +60,8 @@ def test_auto_takes_the_server_that_answers(home: Path, answering: str, monkeypa
     assert choose_engine("inline", THREADS).name == "inline"
 
 
-def test_a_cluster_needs_prefect(home: Path) -> None:
+@pytest.mark.usefixtures("home")
+def test_a_cluster_needs_prefect() -> None:
     assert choose_engine("auto", DASK) == choose_engine("prefect", DASK) == Engine("prefect", None, "")
     with pytest.raises(ConfigError, match=r"--engine: task_runner 'dask' needs Prefect.*Use --engine prefect"):
         choose_engine("inline", DASK)
