@@ -71,7 +71,7 @@ def test_runtime_settings_win_over_the_environment_of_the_worker(
 
 
 def test_a_scheduled_run_is_made_and_picked_up(deployed: Deployed, config: str) -> None:
-    """SQLAlchemy 2.1 stops the scheduler silently, and the newest FastAPI the server (architecture.md, section 5)."""
+    """SQLAlchemy 2.1 stops the scheduler silently, and the newest FastAPI the server."""
     from prefect.client.schemas.actions import DeploymentScheduleCreate
     from prefect.client.schemas.schedules import IntervalSchedule
 
