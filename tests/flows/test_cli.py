@@ -18,6 +18,7 @@ import yaml
 from coder_core.results.schema import TABLES, QuarantineRow, RunRow
 from coder_core.results.writing import RunWriter
 from coder_core.storage.store import Store
+from tests.fixtures_deployment import processes_of
 from tests.fixtures_inputs import World, rewrite_features
 from tests.fixtures_prefect import QUIET
 
@@ -225,3 +226,26 @@ def test_prefect_starts_a_temporary_server_where_it_is_asked_for(config: str, tm
     assert "coder" in done.stdout
     assert "Finished in state Completed()" in done.stderr
     assert "Stopping temporary server" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (
+            {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "1"},
+            "RuntimeError: Timed out while attempting to connect",
+        ),
+        ({"PREFECT_SERVER_EPHEMERAL_ENABLED": "false"}, "ValueError: No Prefect API URL provided"),
+    ],
+)
+def test_a_temporary_server_that_does_not_start_is_told_in_one_line(
+    config: str, tmp_path: Path, settings: dict[str, str], told: str
+) -> None:
+    home, store = str(tmp_path / "prefect"), str(tmp_path / "store")
+    done = coder_eval("run", config, "--engine", "prefect", "--store", store, PREFECT_HOME=home, **settings)
+    assert done.returncode == 7
+    line = last_error(done)
+    assert f"--engine prefect: Prefect's temporary server does not start ({told}" in line
+    assert line.endswith("`prefect server start` shows what a server says.")
+    assert processes_of(Path(home)) == []
