@@ -83,8 +83,8 @@ def _run_flow(config: str, overrides: tuple[str, ...], store: str) -> "ClassLook
     from coder_core.config import load_runtime, load_spec
 
     load_spec(config, overrides)  # a wrong config is told before anything is started
-    require_server("Start one, or use --dry-run, or run the evaluation yourself: coder-eval run.")
-    with prefect_ready():
+    server = require_server("Start one, or use --dry-run, or run the evaluation yourself: coder-eval run.")
+    with prefect_ready(server):
         from flows.watch_classes import watch_classes
 
         return watch_classes(_from_anywhere(config), list(overrides), load_runtime(store=store))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from coder_core.errors import ConfigError, ServiceError
+from flows.engines import find_server
 from tasks.json_logs import log_environment
 
 PREFECT_DEFAULTS = {
@@ -51,8 +52,8 @@ def _silence_farewell() -> None:
     logging.getLogger("prefect").setLevel(logging.WARNING)
 
 
-def require_server(remedy: str) -> None:
-    """Refuse to go on where no server is named.
+def require_server(remedy: str) -> str:
+    """The server that is named by the environment, by `serve` in this folder, or by the active profile.
 
     Args:
         remedy: What else the user can do.
@@ -60,8 +61,10 @@ def require_server(remedy: str) -> None:
     Raises:
         ConfigError: None is named.
     """
-    if _server_url() is None:
+    server = find_server()
+    if server is None:
         raise ConfigError("no Prefect server is named, so nobody would hear of a change.", "PREFECT_API_URL", remedy)
+    return server
 
 
 def _server_url() -> str | None:

@@ -9,6 +9,7 @@ import pytest
 
 from coder_core.errors import ConfigError
 from coder_core.specs import Runtime
+from flows.cli_prefect import require_server
 from flows.engines import Engine, choose_engine, find_server
 from service.served_api import STANDING
 
@@ -78,6 +79,13 @@ def test_the_environment_wins_over_serve_and_serve_over_the_profile(
     assert find_server() == answering
     monkeypatch.setenv("PREFECT_API_URL", "http://environment/api")
     assert find_server() == "http://environment/api"
+
+
+def test_what_needs_a_server_takes_the_one_of_serve_or_says_that_there_is_none(home: Path, answering: str) -> None:
+    with pytest.raises(ConfigError, match=r"PREFECT_API_URL: no Prefect server is named.*Start one\."):
+        require_server("Start one.")
+    (home / STANDING).write_text(json.dumps({"api_url": answering}))
+    assert require_server("Start one.") == answering
 
 
 @pytest.mark.parametrize(

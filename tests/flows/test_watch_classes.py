@@ -1,6 +1,9 @@
 """The watcher under a real Prefect server: what it emits, and when it keeps quiet."""
 
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -134,6 +137,31 @@ def test_half_a_list_is_not_announced(
     watch_classes(config, None, runtime)
     (event,) = events(1)
     assert event["payload"]["added"] == [*NAMES, "golden eagle"]
+
+
+def test_as_typed(
+    photos: World,
+    config: str,
+    runtime: Runtime,
+    prefect_server: str,
+    events: Callable[[int], list[dict[str, Any]]],
+) -> None:
+    def typed(*options: str) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "flows.cli", "classes", "watch", config, "--store", runtime.store, *options]
+        environment = {**os.environ, "PREFECT_API_URL": prefect_server, "CODER_SETTLE_SECONDS": "0.02"}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+    look = typed("--dry-run", "--json")
+    assert (look.returncode, look.stderr) == (0, "")
+    assert json.loads(look.stdout)["added"] == list(NAMES)
+    assert events(0) == []
+    told = typed()
+    assert told.returncode == 0, told.stderr
+    assert all(name in told.stdout for name in NAMES)
+    assert len(events(1)) == 1
+    with (photos.folder / "classes.txt").open("a") as file:
+        file.write("golden ea")
+    assert typed("--dry-run").returncode == 3
 
 
 @pytest.mark.parametrize(
