@@ -68,7 +68,7 @@ def wait_until(found: Callable[[], Any]) -> Any:
     while time.monotonic() < deadline:
         if (answer := found()) is not None:
             return answer
-        time.sleep(0.5)
+        time.sleep(0.2)
     raise TimeoutError(f"nothing after {PATIENCE_SECONDS} s")
 
 

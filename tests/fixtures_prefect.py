@@ -13,6 +13,9 @@ QUIET = {
 }
 
 
+PROMPT = {"PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "0.2"}
+"""The server of tests stores events soon (Prefect: within 5 s): tests read them."""
+
 _homes: list[str] = []
 
 
@@ -22,7 +25,7 @@ def pytest_configure() -> None:
     Nothing leaves this machine, and no server of the user's, named in a profile or by `serve`, is asked for anything.
     """
     _homes.append(tempfile.mkdtemp(prefix="prefect-home-"))
-    os.environ.update(QUIET, PREFECT_HOME=_homes[0])
+    os.environ.update(QUIET | PROMPT, PREFECT_HOME=_homes[0])
     for name in ("PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH"):
         os.environ.pop(name, None)
 
