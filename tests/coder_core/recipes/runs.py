@@ -1,164 +1,189 @@
-"""All steps in order, without a workflow engine, in a store of their own."""
+"""Whole evaluations in this process, without a workflow engine, and short ways to ask what they left in the store."""
 
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import permutations
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import pytest
-from coder_core.steps.controls import ControlEvidence
-from coder_core.steps.gate import Gate
-from coder_core.steps.rerank import RerankInputs
-from coder_core.steps.rerank_tables import RerankEvidence
-from coder_core.steps.results import EvalResult, Evidence
-from coder_core.steps.workplace import Product
+import numpy as np
+import yaml
+from PIL import Image
 
-from coder_core import steps
-from coder_core.specs import RERANK, EvalSpec, Runtime
-from coder_core.steps.dataset import DatasetHandle
-from coder_core.steps.predictions import PredictionInputs
-from coder_core.storage.artifacts import Artifact
-from coder_core.texts.kinds import TextKind
+from coder_core.demo.flag_images import render_pattern
+from coder_core.demo.patterns import flag_designs
+from coder_core.embedding import ledgers
+from coder_core.encoders import registry
+from coder_core.evaluation.predictions import Predictions
+from coder_core.packaged import read_packaged
+from coder_core.pipeline.artifact_types import PredictionsArtifact
+from coder_core.pipeline.context import Context
+from coder_core.pipeline.eval_result import EvalResult
+from coder_core.pipeline.run_manifest import RunManifest
+from coder_core.pipeline.runner import inline_runner
+from coder_core.pipeline.step import StepRecord
+from coder_core.recipes.evaluate import evaluate
+from coder_core.recipes.published_runs import open_run
+from coder_core.results.warehouse import Warehouse
+from coder_core.specs import EvalSpec, Runtime
+from coder_core.steps.predictions import read_predictions
+from coder_core.storage.store import Store
+from tests.fixtures_inputs import NAMES, World, rewrite_features, write_world
+
+ALL_PAIRS = tuple(permutations(NAMES, 2))
+FLAGS = ("France", "Ireland", "Italy", "Ivory Coast", "Netherlands", "Russia")
+"""Flags of three stripes: the model takes one for another, and texts tell them apart. Sorted, as their folders are."""
+FLAG_PIXELS = 12
+"""So small that the model is often wrong."""
+FIRST_STAGE = ("clip", "clip_ensemble", "vcd", "coder")
+VARIANTS = (
+    "coder_top_m",
+    "coder_softmax",
+    "coder_euclidean",
+    "coder_mahalanobis",
+    "coder_shrunk",
+    "coder_second_round",
+)
+CONTROLS = ("waffle", "shuffled", "repeated_names", "nameless")
 
 
-class Outcome(NamedTuple):
-    """What the steps made, in order."""
+class Run(NamedTuple):
+    """A published run: what came back, and what it was made of, as the store has it."""
 
-    evidence: Evidence
     result: EvalResult
+    manifest: RunManifest
+
+    def records(self, beginning: str) -> list[StepRecord]:
+        """What the steps did whose names begin so, in order."""
+        found = [record for record in self.result.records if record.step.startswith(beginning)]
+        assert found, f"no step is called {beginning}...: {[record.step for record in self.result.records]}"
+        return found
+
+    def record(self, step: str) -> StepRecord:
+        """What the one step of a name did."""
+        (found,) = [record for record in self.result.records if record.step == step]
+        return found
+
+    @property
+    def computed(self) -> dict[str, int]:
+        """Step -> rows computed, for every step that made something in this run."""
+        return {record.step: record.computed for record in self.result.records if record.computed}
+
+    @property
+    def predictions(self) -> dict[str, PredictionsArtifact]:
+        """Method -> its predictions, in the order of the tables."""
+        return {record.method: record.predictions for record in self.manifest.methods}
 
 
-def run_steps(spec: EvalSpec, runtime: Runtime, run_id: str = "run-1") -> Outcome:
-    """All steps in order, in this process and without a workflow engine."""
-    dataset = steps.dataset.load_dataset(spec.dataset, runtime)
-    encoder = steps.encoding.open_encoder(spec.encoder)
-    bank = steps.text_bank.assemble_bank(dataset.classes, spec.texts, encoder, runtime).artifact
-    texts = steps.texts.write_texts(dataset.classes, bank, spec.texts, steps.texts.kinds_needed(spec), runtime)
-    text_embeddings = steps.text_embeddings.embed_texts(texts.artifact, encoder, runtime)
-    images = dataset.images.artifact
-    shards = steps.image_embeddings.plan_embedding(images, encoder, runtime)
-    reports = [steps.image_embeddings.embed_image_shard(shard, images, encoder, runtime) for shard in shards]
-    embedded = steps.image_embeddings.finish_image_embeddings(images, encoder, reports, runtime)
-    matrix = None
-    if spec.matrix.write:
-        pair = (embedded.artifact, text_embeddings.artifact)
-        shards = steps.coder_matrix.plan_matrix(*pair, runtime)
-        written = [steps.coder_matrix.write_matrix_shard(shard, *pair, encoder, runtime) for shard in shards]
-        matrix = steps.coder_matrix.finish_matrix(*pair, written, runtime)
-    inputs = PredictionInputs(
-        texts=texts.artifact,
-        text_embeddings=text_embeddings.artifact,
-        image_embeddings=embedded.artifact,
-        encoder=encoder,
-        logit_scale=spec.logit_scale,
-    )
-    predictions = run_predictions(inputs, spec.stage1_methods, runtime)
-    rerank = None
-    if RERANK in spec.methods:
-        rerank = run_rerank(spec, dataset, predictions["coder"], inputs, runtime)
-        predictions[RERANK] = rerank.predictions
-    evidence = Evidence(
-        run_id=run_id,
-        started_at=datetime.now(UTC),
-        dataset=dataset,
-        encoder=encoder,
-        texts=texts,
-        text_embeddings=text_embeddings,
-        image_embeddings=embedded,
-        matrix=matrix,
-        predictions=predictions,
-        rerank=rerank,
-        controls=run_controls(spec, dataset, bank, inputs, runtime),
-        ablation=run_ablation(spec, dataset, inputs, rerank, runtime),
-        few_shot=run_few_shot(spec, dataset, inputs, runtime),
-    )
-    return Outcome(evidence, steps.results.publish_results(spec, evidence, runtime))
+def run_spec(spec: EvalSpec, runtime: Runtime, run_id: str = "run-1") -> Run:
+    """Evaluate, and read the run back."""
+    with inline_runner(runtime, run_id=run_id) as run:
+        result = evaluate(spec, run)
+    return Run(result, open_run(Store(runtime.store), run_id))
 
 
-def run_predictions(inputs: PredictionInputs, methods: tuple[str, ...], runtime: Runtime) -> dict[str, Product]:
-    """Classify the images."""
-    shards = steps.predictions.plan_predictions(inputs, methods, runtime)
-    predicted = [steps.predictions.predict_shard(shard, inputs, methods, runtime) for shard in shards]
-    return steps.predictions.finish_predictions(inputs, methods, predicted, runtime)
+def rows(runtime: Runtime, sql: str) -> list[tuple[Any, ...]]:
+    """Ask the result tables."""
+    return Warehouse(Store(runtime.store)).query(sql).rows
 
 
-def run_few_shot(
-    spec: EvalSpec, dataset: DatasetHandle, seen: PredictionInputs, runtime: Runtime
-) -> tuple[Product, ...]:
-    """Fit, select and ask the few-shot methods, cell by cell."""
-    if spec.few_shot is None:
-        return ()
-    pool = steps.dataset.load_dataset(spec.few_shot.pool, runtime)
-    steps.dataset.check_same_classes(dataset.classes, pool.classes, runtime, what="few_shot.pool")
-    images = pool.images.artifact
-    shards = steps.image_embeddings.plan_embedding(images, seen.encoder, runtime)
-    reports = [steps.image_embeddings.embed_image_shard(shard, images, seen.encoder, runtime) for shard in shards]
-    embedded = steps.image_embeddings.finish_image_embeddings(images, seen.encoder, reports, runtime)
-    inputs = steps.few_shot.FewShotInputs(
-        seen=seen,
-        pool=embedded.artifact,
-        pool_images=images,
-        pool_labels=pool.labels,
-        class_count=int(seen.texts.summary["class_count"]),
-    )
-    cells = steps.few_shot.plan_cells(spec.few_shot)
-    return tuple(steps.few_shot.predict_cell(cell, inputs, spec.few_shot, runtime) for cell in cells)
+def predicted(runtime: Runtime, run_id: str = "run-1") -> list[tuple[object, ...]]:
+    """What every method said, in words of ids."""
+    sql = f"SELECT method, image_id, predicted, top5, probability FROM predictions WHERE run_id = '{run_id}'"
+    return sorted(rows(runtime, sql), key=repr)
 
 
-def run_ablation(
-    spec: EvalSpec, dataset: DatasetHandle, seen: PredictionInputs, rerank: RerankEvidence | None, runtime: Runtime
-) -> Product | None:
-    """Score subsets of the texts."""
-    if spec.ablation is None:
-        return None
-    return steps.ablation.ablate_texts(spec, seen, rerank, dataset.labels, runtime)
+def contents(run: Run, runtime: Runtime) -> dict[str, tuple[str, str]]:
+    """Method -> key and content of its predictions."""
+    context = Context.open(runtime)
+    return {
+        method: (artifact.key, repr(context.read(artifact).to_pylist()))
+        for method, artifact in run.predictions.items()
+    }
 
 
-def run_controls(
-    spec: EvalSpec, dataset: DatasetHandle, bank: Artifact, seen: PredictionInputs, runtime: Runtime
-) -> dict[str, ControlEvidence]:
-    """Score the controls."""
-    found = {}
-    for control in spec.controls:
-        settings = (dataset.classes, bank, spec.texts, spec.draw_seed)
-        texts = steps.controls.write_control_texts(control, *settings, runtime)
-        vectors = steps.text_embeddings.embed_texts(texts.artifact, seen.encoder, runtime)
-        inputs = seen.model_copy(update={"texts": texts.artifact, "text_embeddings": vectors.artifact})
-        predictions = run_predictions(inputs, ("coder",), runtime)["coder"]
-        found[f"control_{control}"] = ControlEvidence(texts=texts, text_embeddings=vectors, predictions=predictions)
-    return found
+def said(run: Run, runtime: Runtime, method: str) -> Predictions:
+    """The stored predictions of a method."""
+    return read_predictions(Context.open(runtime), run.predictions[method], method)
 
 
-def run_rerank(
-    spec: EvalSpec, dataset: DatasetHandle, stage1: Product, seen: PredictionInputs, runtime: Runtime
-) -> RerankEvidence:
-    """Look at uncertain images again, with the pairs that the bank holds."""
-    confused = steps.confused_pairs.count_confused_pairs(stage1.artifact, spec.rerank, runtime)
-    bank = steps.text_bank.assemble_bank(dataset.classes, spec.texts, seen.encoder, runtime).artifact
-    kinds = (TextKind.ONE_TO_ONE,)
-    texts = steps.texts.write_texts(dataset.classes, bank, spec.texts, kinds, runtime, step="write_pair_texts")
-    text_embeddings = steps.text_embeddings.embed_texts(texts.artifact, seen.encoder, runtime, step="embed_pair_texts")
-    inputs = RerankInputs(
-        stage1=stage1.artifact,
-        image_embeddings=seen.image_embeddings,
-        texts=texts.artifact,
-        text_embeddings=text_embeddings.artifact,
-        encoder=seen.encoder,
-        threshold=spec.rerank.threshold,
-        candidates=spec.rerank.candidates,
-        labels=dataset.labels if spec.protocol == "reference" else None,
-    )
-    shards = steps.rerank.plan_rerank(inputs, runtime)
-    reports = [steps.rerank.rerank_shard(shard, inputs, runtime) for shard in shards]
-    return RerankEvidence(
-        confused=confused,
-        texts=texts,
-        text_embeddings=text_embeddings,
-        gate=Gate(threshold=spec.rerank.threshold, source="constant"),
-        predictions=steps.rerank.finish_rerank(inputs, reports, runtime),
-    )
+def permute_labels(world: World) -> None:
+    """Other labels for the same features."""
+    with np.load(world.folder / "images.npz") as file:
+        labels = file["labels"]
+    rewrite_features(world, labels=np.random.default_rng(1).permutation(labels))
 
 
-@pytest.fixture
-def runtime(tmp_path: Path) -> Runtime:
-    """A store of its own."""
-    return Runtime(store=str(tmp_path / "store"), device="cpu")
+def paired_world(folder: Path, pairs: Sequence[tuple[str, str]] = ALL_PAIRS, **changes: Any) -> World:
+    """Features, and a bank that tells pairs of classes apart; most images are uncertain."""
+    world = write_world(folder, pairs=pairs)
+    settings = {"methods": ["clip", "coder", "coder_rerank"], "matrix": {"write": False}, "rerank": {"threshold": 0.9}}
+    return World(world.folder, {**world.settings, **settings, **changes})
+
+
+def write_flag_images(folder: Path, images_per_class: int, seed: int) -> str:
+    """Class folders of rendered photographs of some flags that resemble each other."""
+    designs = flag_designs()
+    for label_id, name in enumerate(FLAGS):
+        (folder / name).mkdir(parents=True)
+        for number in range(images_per_class):
+            pixels = render_pattern(designs[name], np.random.default_rng([seed, label_id, number]), size=FLAG_PIXELS)
+            Image.fromarray(pixels).save(folder / name / f"{number:03d}.png")
+    return str(folder)
+
+
+def write_flags(folder: Path, **changes: Any) -> World:
+    """Photographs of flags, their texts, and the packaged model, which knows what it sees."""
+    bank = yaml.safe_load(read_packaged("demo/flag_texts.yaml"))
+    bank["classes"] = [entry for entry in bank["classes"] if entry["name"] in FLAGS]
+    bank["one_to_one"] = [entry for entry in bank["one_to_one"] if {entry["class"], entry["rival"]} <= set(FLAGS)]
+    folder.mkdir(parents=True)
+    (folder / "bank.yaml").write_text(yaml.safe_dump(bank))
+    settings = {
+        "name": "flags",
+        "dataset": {"kind": "folder", "path": write_flag_images(folder / "images", 4, seed=1)},
+        "encoder": {"kind": "open_clip", "checkpoint": "demo:micro-clip"},
+        "texts": {"bank": str(folder / "bank.yaml"), "domain": "flag"},
+        "methods": list(FIRST_STAGE),
+    }
+    return World(folder, {**settings, **changes})
+
+
+class Passes:
+    """Counts forward passes and what went through them."""
+
+    def __init__(self) -> None:
+        self.texts: list[int] = []
+        self.images: list[int] = []
+
+
+@contextmanager
+def counted_passes() -> Iterator[Passes]:
+    """Count every forward pass of every model in the block; a model is wrapped and not replaced."""
+    counted, load = Passes(), registry._load
+
+    class Counting:
+        def __init__(self, model: Any) -> None:
+            self._model = model
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._model, name)
+
+        def encode_texts(self, tokens: Any, places: np.ndarray) -> np.ndarray:
+            counted.texts.append(len(places))
+            return np.asarray(self._model.encode_texts(tokens, places))
+
+        def encode_images(self, prepared: Sequence[Any]) -> np.ndarray:
+            counted.images.append(len(prepared))
+            return np.asarray(self._model.encode_images(prepared))
+
+    registry._load = lambda encoder, device: Counting(load(encoder, device))  # type: ignore[assignment]
+    try:
+        yield counted
+    finally:
+        registry._load = load
+
+
+def forget_ledgers() -> None:
+    """Let the next step open its ledgers as a new process would."""
+    ledgers._open.cache_clear()

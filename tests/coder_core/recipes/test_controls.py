@@ -1,73 +1,79 @@
 """Controls and statistics in the store: who stands in the tables, and what the numbers are counted from."""
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import yaml
-from coder_core.baselines.controls import build_control
 
+from coder_core.baselines.control_texts import build_control
 from coder_core.classes import ClassList
 from coder_core.errors import ConfigError, TextBankError
 from coder_core.specs import ControlName, Runtime
-from coder_core.steps import result_tables
+from coder_core.steps import measurement
 from coder_core.texts.bank_file import parse_text_bank
 from coder_core.texts.domains import load_domains
-from tests.fixtures_inputs import DIM, NAMES, World, write_image_class
+from tests.fixtures_inputs import DIM, NAMES, World, write_world
 
-from .conftest import run_steps
-from .test_rerank_steps import permute_labels, predictions_of, rows
-
-pytestmark = pytest.mark.slow
-
-CONTROLS = ("waffle", "shuffled", "repeated_names", "nameless")
+from .conftest import Finished
+from .runs import CONTROLS, contents, permute_labels, rows, run_spec
 
 
-def controlled(photos: World, **changes: object) -> World:
-    settings = {**photos.settings, "methods": ["clip", "coder"], "controls": list(CONTROLS), **changes}
-    return World(photos.folder, settings)
-
-
-def test_controls_stand_beside_coder_in_every_table(photos: World, runtime: Runtime) -> None:
-    run_steps(controlled(photos).spec(), runtime)
-    methods = {"clip", "coder", *(f"control_{name}" for name in CONTROLS)}
-    for table in ("metrics", "predictions", "class_metrics"):
-        assert {row[0] for row in rows(runtime, f"SELECT DISTINCT method FROM {table}")} == methods
-    for table in ("comparisons", "class_comparisons"):
-        assert {row[0] for row in rows(runtime, f"SELECT DISTINCT method FROM {table}")} == methods - {"clip"}
-
-
-def with_control_texts(world: World) -> World:
+def with_controls(world: World, **changes: object) -> World:
     """The world with controls, whose texts get features in a file of their own."""
     classes = ClassList(NAMES)
     bank = parse_text_bank((world.folder / "bank.yaml").read_text(), place="bank", classes=classes)
     domain = load_domains()["bird"]
-    tables = [build_control(control, classes, bank, domain=domain, seed=0) for control in CONTROLS]
+    tables = [build_control(control, classes, bank, domain=domain, seed=seed) for control in CONTROLS for seed in (0, 7)]
     texts = sorted({text for table in tables for text in table.unique_texts()})
     features = np.random.default_rng(0).standard_normal((len(texts), DIM))
+    with np.load(world.folder / "texts.npz") as file:
+        known = dict(zip(file["texts"].tolist(), file["features"], strict=True))
+    features = np.stack([known.get(text, row) for text, row in zip(texts, features, strict=True)])
     np.savez(world.folder / "controls.npz", texts=np.array(texts), features=features)
     files = [{"path": str(world.folder / name)} for name in ("texts.npz", "controls.npz")]
-    return controlled(world, encoder={"kind": "precomputed", "texts": files}, ablation={"draws": 2})
+    settings = {"encoder": {"kind": "precomputed", "texts": files}, "methods": ["clip", "coder"]}
+    return World(
+        world.folder,
+        {**world.settings, **settings, "controls": list(CONTROLS), "matrix": {"write": False}, **changes},
+    )
+
+
+def test_every_control_that_there_is_is_tested() -> None:
+    assert set(CONTROLS) == set(get_args(ControlName))
+
+
+def test_controls_stand_beside_coder_in_every_table(flags_run: Finished) -> None:
+    runtime = flags_run.runtime
+    methods = {*flags_run.world.settings["methods"], *(f"control_{name}" for name in CONTROLS)}
+    for table in ("metrics", "predictions", "class_metrics"):
+        assert {row[0] for row in rows(runtime, f"SELECT DISTINCT method FROM {table}")} == methods
+    for table in ("comparisons", "class_comparisons"):
+        assert {row[0] for row in rows(runtime, f"SELECT DISTINCT method FROM {table}")} == methods - {"clip"}
+    (best,) = rows(runtime, "SELECT best_method FROM runs")[0]
+    assert not best.startswith("control_"), "a control is no method that one would choose"
 
 
 def test_nothing_that_is_said_depends_on_labels(world: World, runtime: Runtime) -> None:
     methods = ["clip", "vcd", "coder", "coder_second_round"]
-    spoken = World(world.folder, {**with_control_texts(world).settings, "methods": methods})
-    before = predictions_of(spoken, runtime, "run-1")
+    tested = with_controls(world, methods=methods, ablation={"draws": 1, "texts_per_class": [1]})
+    before = contents(run_spec(tested.spec(), runtime), runtime)
     assert list(before) == [*methods, *(f"control_{control}" for control in CONTROLS)]
     assert len({key for key, _ in before.values()}) == len(before), "every control has predictions of its own"
     permute_labels(world)
-    assert predictions_of(spoken, Runtime(store=f"{runtime.store}-2"), "run-1") == before
+    other = Runtime(store=f"{runtime.store}-2", device="cpu")
+    assert contents(run_spec(tested.spec(), other), other) == before
 
 
-def test_texts_of_controls_are_counted_once_and_listed(photos: World, runtime: Runtime) -> None:
-    plain = run_steps(controlled(photos, controls=[]).spec(), Runtime(store=f"{runtime.store}-2")).result
-    first = run_steps(controlled(photos).spec(), runtime, "run-1")
-    own = sum(control.text_embeddings.computed for control in first.evidence.controls.values())
-    assert first.result.texts_embedded == plain.texts_embedded + own
+def test_texts_of_controls_are_counted_once_and_listed(tmp_path: Path, world: World, runtime: Runtime) -> None:
+    tested = with_controls(world)
+    plain = run_spec(tested.spec(controls=[]), Runtime(store=f"{runtime.store}-2", device="cpu")).result
+    first = run_spec(tested.spec(), runtime)
+    own = sum(record.computed for record in first.records("embed_texts_control_"))
+    assert first.result.texts_embedded == plain.texts_embedded + own > plain.texts_embedded
     assert first.result.texts_reused == 0, "names stand in several controls and count once"
-    assert first.result.texts_embedded > plain.texts_embedded
-    second = run_steps(controlled(photos).spec(), runtime, "run-2").result
+    second = run_spec(tested.spec(), runtime, "run-2").result
     assert (second.texts_embedded, second.texts_reused) == (0, first.result.texts_embedded)
     for control in CONTROLS:
         sql = f"SELECT rows, computed FROM timings WHERE step = 'write_texts_control_{control}' ORDER BY run_id"
@@ -76,26 +82,30 @@ def test_texts_of_controls_are_counted_once_and_listed(photos: World, runtime: R
         assert computed == written
 
 
-def test_a_second_run_writes_no_control_again(photos: World, runtime: Runtime) -> None:
-    run_steps(controlled(photos).spec(), runtime, "run-1")
-    again = run_steps(controlled(photos).spec(), runtime, "run-2").evidence
-    assert all(product.computed == 0 for product in again.all_predictions.values())
-    other = run_steps(controlled(photos, draw_seed=7).spec(), runtime, "run-3").evidence.all_predictions
-    assert other["control_waffle"].computed == 20, "another seed draws other words"
-    assert other["control_nameless"].computed == 20, "the seed is part of every control's key"
+def test_a_second_run_writes_no_control_again(world: World, runtime: Runtime) -> None:
+    tested = with_controls(world)
+    run_spec(tested.spec(), runtime, "run-1")
+    assert run_spec(tested.spec(), runtime, "run-2").computed == {}
+    other = run_spec(tested.spec(draw_seed=7), runtime, "run-3").computed
+    assert other["predict_control_waffle"] == 120, "another seed draws other words"
+    assert other["predict_control_nameless"] == 120, "the seed is part of every control's key"
+    assert "predict_coder" not in other, "and of nothing else"
 
 
-def test_calibration_and_differences_are_counted_from_the_predictions(world: World, runtime: Runtime) -> None:
-    run_steps(world.spec(methods=("clip", "coder")), runtime)
-    said = rows(runtime, "SELECT probability, is_correct FROM predictions WHERE method = 'coder'")
-    confidence, is_correct = (np.array(column, dtype=np.float64) for column in zip(*said, strict=True))
+def test_calibration_is_counted_from_the_predictions(features_run: Finished) -> None:
+    found = rows(features_run.runtime, "SELECT probability, is_correct FROM predictions WHERE method = 'coder'")
+    confidence, is_correct = (np.array(column, dtype=np.float64) for column in zip(*found, strict=True))
     bins = np.ceil(confidence * 15)
     error = sum(
         abs(is_correct[bins == number].mean() - confidence[bins == number].mean()) * (bins == number).mean()
         for number in np.unique(bins)
     )
     sql = "SELECT value FROM metrics WHERE method = 'coder' AND metric = 'expected_calibration_error'"
-    assert rows(runtime, sql)[0][0] == pytest.approx(error, abs=1e-6)
+    assert rows(features_run.runtime, sql)[0][0] == pytest.approx(error, abs=1e-6)
+
+
+def test_differences_by_class_and_confusions_are_counted_from_the_predictions(features_run: Finished) -> None:
+    runtime = features_run.runtime
     counted = rows(
         runtime,
         "SELECT label_name, count(*) FILTER (own.is_correct AND NOT clip.is_correct),"
@@ -103,36 +113,35 @@ def test_calibration_and_differences_are_counted_from_the_predictions(world: Wor
         " JOIN predictions clip USING (run_id, image_id, label_name)"
         " WHERE own.method = 'coder' AND clip.method = 'clip' GROUP BY 1 ORDER BY 1",
     )
-    told = "SELECT class_name, gained, lost FROM class_comparisons WHERE method = 'coder' ORDER BY 1"
-    assert rows(runtime, told) == counted
+    reported = "SELECT class_name, gained, lost FROM class_comparisons WHERE method = 'coder' ORDER BY 1"
+    assert rows(runtime, reported) == counted
     counted = rows(
         runtime,
         "SELECT label_name, predicted_name, count(*) FROM predictions"
         " WHERE method = 'coder' AND NOT is_correct GROUP BY ALL ORDER BY ALL",
     )
-    told = (
+    reported = (
         "SELECT class_name, predicted_name, n FROM confusion_comparisons WHERE method = 'coder' AND n > 0 ORDER BY ALL"
     )
-    assert rows(runtime, told) == counted
+    assert rows(runtime, reported) == counted != []
 
 
 @pytest.mark.parametrize("control", CONTROLS)
 def test_a_control_of_texts_that_describe_nothing_is_refused(
-    photos: World, runtime: Runtime, control: ControlName
+    world: World, runtime: Runtime, control: ControlName
 ) -> None:
+    tested = with_controls(world, controls=[control])
     bank = {"format": "coder-text-bank/1", "classes": [{"name": name} for name in NAMES]}
-    (photos.folder / "bank.yaml").write_text(yaml.safe_dump(bank))
+    (world.folder / "bank.yaml").write_text(yaml.safe_dump(bank))
     with pytest.raises(TextBankError, match=f"control {control}.*Describe the classes first"):
-        run_steps(controlled(photos, controls=[control]).spec(), runtime)
+        run_spec(tested.spec(), runtime)
 
 
-def test_one_class_has_no_other_to_shuffle_with(tmp_path: Path, photos: World, runtime: Runtime) -> None:
-    write_image_class(tmp_path / "one", NAMES[0], 3)
-    bank = {"format": "coder-text-bank/1", "classes": [{"name": NAMES[0], "attributes": ["a mark"]}]}
-    (photos.folder / "bank.yaml").write_text(yaml.safe_dump(bank))
-    dataset = {"kind": "folder", "path": str(tmp_path / "one")}
+def test_one_class_has_no_other_to_shuffle_with(tmp_path: Path, runtime: Runtime) -> None:
+    world = write_world(tmp_path / "one", NAMES[:1], images_per_class=3)
+    settings = {"methods": ["clip", "coder"], "controls": ["shuffled"], "matrix": {"write": False}}
     with pytest.raises(ConfigError, match="1 class has no other"):
-        run_steps(controlled(photos, controls=["shuffled"], dataset=dataset).spec(), runtime)
+        run_spec(world.spec(**settings), runtime)
 
 
 def test_another_baseline_turns_the_differences_around(world: World, runtime: Runtime) -> None:
@@ -140,7 +149,7 @@ def test_another_baseline_turns_the_differences_around(world: World, runtime: Ru
     columns = "difference, ci_low, gained, lost, p_value"
     found = {}
     for baseline, method in (("clip", "coder"), ("coder", "clip")):
-        run_steps(world.spec(methods=methods, baseline=baseline), runtime, baseline)
+        run_spec(world.spec(methods=methods, baseline=baseline), runtime, baseline)
         everyone = f"SELECT DISTINCT method, baseline FROM comparisons WHERE run_id = '{baseline}'"
         assert set(rows(runtime, everyone)) == {(name, baseline) for name in methods if name != baseline}
         sql = f"SELECT {columns} FROM comparisons WHERE run_id = '{baseline}' AND method = '{method}' ORDER BY metric"
@@ -154,12 +163,13 @@ def test_another_baseline_turns_the_differences_around(world: World, runtime: Ru
 def test_of_very_many_confusions_the_most_frequent_are_kept(
     world: World, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run_steps(world.spec(methods=("clip", "coder")), runtime, "whole")
-    monkeypatch.setattr(result_tables, "CONFUSIONS_COMPARED", 3)
-    run_steps(world.spec(methods=("clip", "coder")), runtime, "cut")
+    run_spec(world.spec(methods=("clip", "coder")), runtime, "whole")
+    monkeypatch.setattr(measurement, "CONFUSIONS_COMPARED", 3)
+    other = runtime.model_copy(update={"store": f"{runtime.store}-2"})
+    run_spec(world.spec(methods=("clip", "coder")), other, "cut")
     columns = "class_id, predicted, n_baseline, n, p_value, p_holm"
-    sql = f"SELECT {columns} FROM confusion_comparisons WHERE run_id = '{{}}' ORDER BY n_baseline + n DESC"
-    whole, cut = (rows(runtime, sql.format(run_id)) for run_id in ("whole", "cut"))
+    sql = f"SELECT {columns} FROM confusion_comparisons ORDER BY n_baseline + n DESC"
+    whole, cut = rows(runtime, sql), rows(other, sql)
     assert len(whole) > 3
     assert [row[2] + row[3] for row in cut] == [row[2] + row[3] for row in whole[:3]]
     assert set(cut) <= set(whole), "the correction still counts all pairs"
