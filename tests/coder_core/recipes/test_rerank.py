@@ -1,36 +1,21 @@
 """The rerank in the store: against a loop over images, its counts, its two protocols, and what it refuses."""
 
-from collections.abc import Sequence
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
-from coder_core.storage.warehouse import Warehouse
 
-from coder_core import steps
+from coder_core.errors import ConfigError, DatasetError, LabelLeakError
 from coder_core.specs import Runtime
-from coder_core.storage.store import Store
 from coder_core.texts.domains import load_domains
 from tests.fixtures_inputs import NAMES, World, rewrite_features, write_world
 
-from .conftest import run_steps
+from .runs import contents, paired_world, permute_labels, rows, run_spec
 
-pytestmark = pytest.mark.slow
-
-ALL_PAIRS = tuple(permutations(NAMES, 2))
 METHODS = ("clip", "coder", "coder_rerank")
-WIDE = {"threshold": 0.9}
-
-
-def paired_world(folder: Path, pairs: Sequence[tuple[str, str]] = ALL_PAIRS) -> World:
-    world = write_world(folder, pairs=pairs)
-    return World(world.folder, {**world.settings, "methods": METHODS, "matrix": {"write": False}, "rerank": WIDE})
-
-
-def rows(runtime: Runtime, sql: str) -> list[tuple[object, ...]]:
-    return Warehouse(Store(runtime.store)).query(sql).rows
 
 
 def loop_over_images(world: World, candidates: list[list[int]]) -> list[int]:
@@ -66,7 +51,7 @@ def decisions(runtime: Runtime, method: str) -> list[int]:
 
 def test_rerank_decides_as_a_loop_over_images(tmp_path: Path, runtime: Runtime) -> None:
     world = paired_world(tmp_path / "world")
-    run_steps(world.spec(rerank={"threshold": 2.0}), runtime)
+    run_spec(world.spec(rerank={"threshold": 2.0}), runtime)
     sql = "SELECT top5 FROM predictions WHERE method = 'coder' ORDER BY image_id"
     looped = loop_over_images(world, [row[0] for row in rows(runtime, sql)])
     assert decisions(runtime, "coder_rerank") == looped
@@ -74,9 +59,11 @@ def test_rerank_decides_as_a_loop_over_images(tmp_path: Path, runtime: Runtime) 
 
 
 def test_only_uncertain_images_are_looked_at_again(tmp_path: Path, runtime: Runtime) -> None:
-    run_steps(paired_world(tmp_path / "all").spec(rerank={"threshold": 2.0}), Runtime(store=f"{runtime.store}-2"))
-    run_steps(paired_world(tmp_path / "some").spec(), runtime)
-    everything = decisions(Runtime(store=f"{runtime.store}-2"), "coder_rerank")
+    other = Runtime(store=f"{runtime.store}-2", device="cpu")
+    world = paired_world(tmp_path / "world")
+    run_spec(world.spec(rerank={"threshold": 2.0}), other)
+    run_spec(world.spec(), runtime)
+    everything = decisions(other, "coder_rerank")
     stage1, some = (decisions(runtime, method) for method in ("coder", "coder_rerank"))
     assert all(new in (old, again) for new, old, again in zip(some, stage1, everything, strict=True))
     (gated, changed), *_ = rows(runtime, "SELECT gated, changed FROM reranks")
@@ -85,7 +72,7 @@ def test_only_uncertain_images_are_looked_at_again(tmp_path: Path, runtime: Runt
 
 @pytest.mark.parametrize(("threshold", "gated"), [(0.0, 0), (2.0, 120)])
 def test_no_image_gated_and_all_gated(tmp_path: Path, runtime: Runtime, threshold: float, gated: int) -> None:
-    run_steps(paired_world(tmp_path / "world").spec(rerank={"threshold": threshold}), runtime)
+    run_spec(paired_world(tmp_path / "world").spec(rerank={"threshold": threshold}), runtime)
     sql = "SELECT images, gated, pairs_wanted FROM reranks"
     assert rows(runtime, sql) == [(120, gated, gated * 6)], "four classes have six pairs"
     same = "SELECT count(DISTINCT predicted) FROM predictions WHERE method <> 'clip' GROUP BY image_id"
@@ -96,7 +83,7 @@ def test_no_image_gated_and_all_gated(tmp_path: Path, runtime: Runtime, threshol
 def test_pairs_without_texts_and_with_one_direction_are_counted(tmp_path: Path, runtime: Runtime) -> None:
     one_way = ((NAMES[0], NAMES[1]),)
     both = ((NAMES[1], NAMES[2]), (NAMES[2], NAMES[1]))
-    run_steps(paired_world(tmp_path / "world", (*one_way, *both)).spec(rerank={"threshold": 2.0}), runtime)
+    run_spec(paired_world(tmp_path / "world", (*one_way, *both)).spec(rerank={"threshold": 2.0}), runtime)
     sql = "SELECT pairs_wanted, pairs_missing, pairs_one_sided, images_incomplete FROM reranks"
     assert rows(runtime, sql) == [(720, 480, 120, 120)]
     listed = "SELECT class_name, rival_name, images, texts > 0, rival_texts > 0 FROM confused_pairs WHERE texts > 0"
@@ -113,7 +100,7 @@ def test_pairs_without_texts_and_with_one_direction_are_counted(tmp_path: Path, 
 
 
 def test_a_bank_without_pairs_leaves_stage_1_as_it_is(tmp_path: Path, runtime: Runtime) -> None:
-    run_steps(paired_world(tmp_path / "world", ()).spec(rerank={"threshold": 2.0}), runtime)
+    run_spec(paired_world(tmp_path / "world", ()).spec(rerank={"threshold": 2.0}), runtime)
     assert rows(runtime, "SELECT changed, pairs_missing = pairs_wanted FROM reranks") == [(0, True)]
     same = "SELECT count(DISTINCT predicted) FROM predictions WHERE method <> 'clip' GROUP BY image_id"
     assert set(rows(runtime, same)) == {(1,)}
@@ -121,36 +108,21 @@ def test_a_bank_without_pairs_leaves_stage_1_as_it_is(tmp_path: Path, runtime: R
 
 def test_a_second_run_looks_at_nothing_again(tmp_path: Path, runtime: Runtime) -> None:
     world = paired_world(tmp_path / "world")
-    first = run_steps(world.spec(), runtime, "run-1").evidence.predictions["coder_rerank"]
-    second = run_steps(world.spec(), runtime, "run-2").evidence.predictions["coder_rerank"]
-    assert (first.computed, first.reused) == (120, 0)
-    assert (second.computed, second.reused) == (0, 120)
-    assert first.artifact == second.artifact
-
-
-def predictions_of(world: World, runtime: Runtime, run_id: str) -> dict[str, tuple[str, bytes]]:
-    """Method -> key and content of its predictions."""
-    evidence = run_steps(world.spec(), runtime, run_id).evidence
-    artifacts = steps.workplace.open_store(runtime)
-    found = {}
-    for method, product in evidence.all_predictions.items():
-        table = artifacts.read(product.artifact)
-        found[method] = (product.artifact.key, repr(table.to_pylist()).encode())
-    return found
-
-
-def permute_labels(world: World) -> None:
-    with np.load(world.folder / "images.npz") as file:
-        labels = file["labels"]
-    rewrite_features(world, labels=np.random.default_rng(1).permutation(labels))
+    first, second = (run_spec(world.spec(), runtime, run_id) for run_id in ("run-1", "run-2"))
+    counts = [
+        (record.computed, record.reused) for record in (run.record("predict_coder_rerank") for run in (first, second))
+    ]
+    assert counts == [(120, 0), (0, 120)]
+    assert first.predictions == second.predictions
+    assert second.computed == {}
 
 
 def test_permuted_labels_leave_every_prediction_as_it_is(tmp_path: Path, runtime: Runtime) -> None:
     world = paired_world(tmp_path / "world")
-    before = predictions_of(world, runtime, "run-1")
+    before = contents(run_spec(world.spec(), runtime, "run-1"), runtime)
     permute_labels(world)
-    other_store = Runtime(store=f"{runtime.store}-2")
-    assert predictions_of(world, other_store, "run-2") == before
+    other_store = Runtime(store=f"{runtime.store}-2", device="cpu")
+    assert contents(run_spec(world.spec(), other_store, "run-2"), other_store) == before
     (accuracy,) = rows(other_store, "SELECT avg(CAST(is_correct AS INT)) FROM predictions WHERE method = 'coder'")[0]
     assert accuracy < 0.5, "the labels were read, and only by the metrics"
 
@@ -160,10 +132,11 @@ def test_under_the_reference_protocol_labels_steer_and_every_row_says_so(tmp_pat
     world = write_world(tmp_path / "world", names, pairs=tuple(permutations(names, 2)))
     settings = {**world.settings, "methods": METHODS, "matrix": {"write": False}, "rerank": {"threshold": 2.0}}
     honest, released = (World(world.folder, {**settings, "protocol": name}) for name in ("honest", "reference"))
-    honestly = predictions_of(honest, runtime, "honest")
-    before = predictions_of(released, runtime, "released")
+    honestly = contents(run_spec(honest.spec(), runtime, "honest"), runtime)
+    before = contents(run_spec(released.spec(), runtime, "released"), runtime)
     permute_labels(world)
-    after = predictions_of(released, Runtime(store=f"{runtime.store}-2"), "run-2")
+    other = Runtime(store=f"{runtime.store}-2", device="cpu")
+    after = contents(run_spec(released.spec(), other, "run-2"), other)
     assert {m: before[m] for m in ("clip", "coder")} == {m: honestly[m] for m in ("clip", "coder")}
     assert len({honestly["coder_rerank"], before["coder_rerank"], after["coder_rerank"]}) == 3
     gated = dict(rows(runtime, "SELECT protocol, gated FROM reranks"))
@@ -177,7 +150,7 @@ def test_under_the_reference_protocol_labels_steer_and_every_row_says_so(tmp_pat
 
 def test_one_class_has_no_rival(tmp_path: Path, runtime: Runtime) -> None:
     world = write_world(tmp_path / "world", NAMES[:1])
-    run_steps(world.spec(methods=METHODS, matrix={"write": False}, rerank={"threshold": 2.0}), runtime)
+    run_spec(world.spec(methods=METHODS, matrix={"write": False}, rerank={"threshold": 2.0}), runtime)
     assert rows(runtime, "SELECT gated, pairs_wanted FROM reranks") == [(0, 0)]
     assert set(decisions(runtime, "coder_rerank")) == {0}
 
@@ -193,12 +166,60 @@ def test_classes_with_identical_texts_tie_and_the_lower_id_wins(tmp_path: Path, 
     np.savez(world.folder / "texts.npz", texts=[text for text, _ in kept], features=[row for _, row in kept])
     bank = (world.folder / "bank.yaml").read_text()
     classes = [{**entry, "name": NAMES[3]} for entry in yaml.safe_load(bank)["classes"] if entry["name"] == NAMES[0]]
-    told = yaml.safe_load(bank)
+    edited = yaml.safe_load(bank)
     twin = yaml.safe_load(yaml.safe_dump(classes[0]).replace(NAMES[0], NAMES[3]))
-    told["classes"] = [*(entry for entry in told["classes"] if entry["name"] != NAMES[3]), twin]
-    (world.folder / "bank.yaml").write_text(yaml.safe_dump(told))
-    run_steps(world.spec(methods=METHODS, matrix={"write": False}, rerank={"threshold": 2.0}), runtime)
+    edited["classes"] = [*(entry for entry in edited["classes"] if entry["name"] != NAMES[3]), twin]
+    (world.folder / "bank.yaml").write_text(yaml.safe_dump(edited))
+    run_spec(world.spec(methods=METHODS, matrix={"write": False}, rerank={"threshold": 2.0}), runtime)
     for method in METHODS:
-        said = decisions(runtime, method)
-        assert 3 not in said
-        assert 0 in said
+        predicted = decisions(runtime, method)
+        assert 3 not in predicted
+        assert 0 in predicted
+
+
+def validated_world(folder: Path, **validation: Any) -> World:
+    """A world whose threshold is chosen on other images."""
+    other = write_world(folder / "validation", **{"images_per_class": 10, "first_image": 500, **validation})
+    world = paired_world(folder / "world")
+    chosen = {"validation": other.settings["dataset"], "rerank": {"choose_threshold": True, "threshold": 0.9}}
+    return World(world.folder, {**world.settings, **chosen})
+
+
+def test_a_threshold_is_chosen_on_other_images_and_the_whole_search_is_in_the_tables(
+    tmp_path: Path, runtime: Runtime
+) -> None:
+    world = validated_world(tmp_path)
+    chosen = run_spec(world.spec(), runtime).manifest.rerank
+    assert chosen is not None
+    search = rows(runtime, "SELECT threshold, images_gated, top1 FROM threshold_search ORDER BY 1")
+    best = max(top1 for _, _, top1 in search)
+    assert chosen.threshold.threshold == min(threshold for threshold, _, top1 in search if top1 == best)
+    assert rows(runtime, "SELECT threshold, threshold_source FROM reranks") == [
+        (chosen.threshold.threshold, "validation")
+    ]
+    fixed = {"validation": None, "rerank": {"threshold": chosen.threshold.threshold}}
+    again = run_spec(world.spec(**fixed), runtime, "run-2")
+    assert "predict_coder_rerank" not in again.computed, "where a threshold comes from does not decide"
+    (gated,) = rows(runtime, "SELECT gated FROM reranks WHERE run_id = 'run-2'")[0]
+    assert gated == rows(runtime, "SELECT gated FROM reranks WHERE run_id = 'run-1'")[0][0]
+
+
+def test_validation_images_must_not_be_test_images(tmp_path: Path, runtime: Runtime) -> None:
+    world = validated_world(tmp_path)
+    with np.load(world.folder / "images.npz") as file, np.load(tmp_path / "validation" / "images.npz") as other:
+        leaked = np.vstack([file["features"][:2], other["features"][2:]])
+    rewrite_features(World(tmp_path / "validation", {}), features=leaked)
+    with pytest.raises(LabelLeakError, match=r"validation: 2 validation images are test images as well"):
+        run_spec(world.spec(), runtime)
+    assert rows(runtime, "SELECT count(*) FROM runs") == [(0,)]
+
+
+def test_validation_classes_must_be_the_same_in_order(tmp_path: Path, runtime: Runtime) -> None:
+    world = validated_world(tmp_path, names=NAMES[::-1])
+    with pytest.raises(DatasetError, match=r"validation: its class list is another one \(class 0 is 'wren' instead"):
+        run_spec(world.spec(), runtime)
+
+
+def test_a_rerank_needs_what_it_looks_at_again(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="looks again at what coder has said"):
+        paired_world(tmp_path / "world").spec(methods=["clip", "coder_rerank"])
