@@ -1,27 +1,30 @@
 """What two stores must have in common when the same evaluation ran in both, however disturbed one of them was."""
 
+import re
 from typing import Any
 
-from coder_core.storage.columns import TABLES
-from coder_core.storage.warehouse import Warehouse
-
+from coder_core.results.schema import TABLES
+from coder_core.results.warehouse import Warehouse
 from coder_core.storage.ledger import Ledger
 from coder_core.storage.store import Store
 
 ONES_OWN = {"run_id", "started_at", "finished_at", "seconds"}
 """What is another in every run, disturbed or not."""
-COUNTS = {"texts_embedded", "texts_reused", "images_embedded", "images_reused", "computed"}
+COUNTS = {"texts_embedded", "texts_reused", "images_embedded", "images_reused", "computed", "device"}
 """How much of the work an interrupted run had done before."""
+_OWN_NAME = re.compile(r"\.[0-9a-f]{64}\.|\.\d{8}T\d{12}\.")
+"""Result files are named by the hash of their bytes, and some of them tell the time."""
 
 
 def result_rows(root: str, run_id: str, *, without: frozenset[str] = frozenset()) -> dict[str, list[tuple[Any, ...]]]:
     """All rows of all result tables of a run, but for what names the run or tells the time."""
     warehouse = Warehouse(Store(root))
     rows = {}
-    for table, columns in TABLES.items():
-        names = ", ".join(f'"{column.name}"' for column in columns if column.name not in ONES_OWN | without)
-        found = warehouse.query(f"SELECT {names} FROM {table} WHERE run_id = '{run_id}'").rows
-        rows[table] = sorted(found, key=repr)
+    for name, table in TABLES.items():
+        names = ", ".join(f'"{column.name}"' for column in table.columns if column.name not in ONES_OWN | without)
+        found = warehouse.query(f"SELECT {names} FROM {name} WHERE run_id = '{run_id}'").rows
+        rows[name] = sorted(found, key=repr)
+    assert rows["runs"], f"{run_id} is not published"
     return rows
 
 
@@ -37,5 +40,6 @@ def ledger_rows(root: str) -> dict[str, list[str]]:
 
 
 def file_names(root: str) -> list[str]:
-    """Every file but the records of runs, which are named by the hash of a row that tells the time."""
-    return [path for path in Store(root).list() if not (path.startswith("tables/runs/") and path.endswith(".json"))]
+    """Every file as often as it is there, results without what only their run knows."""
+    paths = Store(root).list()
+    return sorted(_OWN_NAME.sub(".", path) if path.startswith(("tables/", "publications/")) else path for path in paths)

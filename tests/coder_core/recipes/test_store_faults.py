@@ -9,23 +9,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from coder_core.storage.care.repairing import repair_store
-from coder_core.storage.care.verifying import verify_store
-from coder_core.storage.warehouse import Warehouse
 
-from coder_core import steps
+from coder_core.care.repairing import repair_store
+from coder_core.care.verifying import verify_store
 from coder_core.errors import StoreError
+from coder_core.pipeline import runner as runner_module
+from coder_core.results.warehouse import Warehouse
 from coder_core.specs import EvalSpec, Runtime
+from coder_core.steps import publication
 from coder_core.storage import artifacts as artifacts_module
 from coder_core.storage.refusals import DamagedFileError, UnexpectedContentError
 from coder_core.storage.store import Store
 from tests.faulty_filesystem import Faults, disturbed
 from tests.fixtures_inputs import World, write_world
 
-from .conftest import run_steps
+from .runs import run_spec
 from .store_snapshot import COUNTS, file_names, ledger_rows, result_rows
-
-pytestmark = pytest.mark.slow
 
 METHODS = ("clip", "coder")
 COUNTED = frozenset(COUNTS)
@@ -53,11 +52,19 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     folder = tmp_path_factory.mktemp("undisturbed")
     world = write_world(folder / "world", images_per_class=6)
     one = Runtime(store=str(folder / "one"), device="cpu")
-    run_steps(world.spec(methods=METHODS), one, "run-1")
+    run_spec(world.spec(methods=METHODS), one, "run-1")
     two = Runtime(store=str(shutil.copytree(one.store, folder / "two")), device="cpu")
-    run_steps(world.spec(methods=METHODS, logit_scale=50.0), two, "run-2")
+    run_spec(world.spec(methods=METHODS, logit_scale=50.0), two, "run-2")
     rows, again = result_rows(one.store, "run-1", without=COUNTED), result_rows(two.store, "run-2", without=COUNTED)
     return Undisturbed(world, Path(one.store), rows, again)
+
+
+@pytest.fixture(autouse=True)
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The waits before further tries of a step, which are not waited for."""
+    found: list[float] = []
+    monkeypatch.setattr(runner_module, "_wait", found.append)
+    return found
 
 
 @pytest.fixture
@@ -70,7 +77,7 @@ def test_a_store_that_fails_every_tenth_write_ends_with_the_same_rows(
     undisturbed: Undisturbed, faulty: Runtime
 ) -> None:
     with disturbed(Faults(every=10)) as faults:
-        run_steps(undisturbed.spec(), faulty)
+        run_spec(undisturbed.spec(), faulty)
     assert faults.failures >= 3
     assert result_rows(faulty.store, "run-1", without=COUNTED) == undisturbed.rows
     assert ledger_rows(faulty.store) == ledger_rows(str(undisturbed.one_run))
@@ -81,11 +88,11 @@ def test_a_store_that_fails_every_tenth_write_ends_with_the_same_rows(
 def test_a_read_only_store_is_refused_at_the_door_and_can_still_be_read(
     undisturbed: Undisturbed, faulty: Runtime
 ) -> None:
-    run_steps(undisturbed.spec(), faulty)
+    run_spec(undisturbed.spec(), faulty)
     store = Store(faulty.store)
     with disturbed(Faults(is_read_only=True)) as faults:
         with pytest.raises(StoreError, match=r"The store cannot be written.*choose another store root") as error:
-            steps.workplace.open_store(faulty).store.check_writable()
+            run_spec(undisturbed.spec(), faulty, "run-2")
         assert faults.writes == 1, "what will not pass is not tried again"
         assert verify_store(store).findings == ()
         assert Warehouse(store).query("SELECT count(*) FROM runs").rows == [(1,)]
@@ -101,11 +108,11 @@ def test_a_store_that_fills_up_shows_nothing_half_and_the_rerun_finishes(
         disturbed(Faults(space_bytes=int(share * needed))),
         pytest.raises(StoreError, match="Free some space") as error,
     ):
-        run_steps(undisturbed.spec(), faulty)
+        run_spec(undisturbed.spec(), faulty)
     assert faulty.store in error.value.place
     assert Warehouse(Store(faulty.store)).query("SELECT count(*) FROM runs").rows == [(0,)]
     assert verify_store(Store(faulty.store)).damage == []
-    run_steps(undisturbed.spec(), faulty)
+    run_spec(undisturbed.spec(), faulty)
     assert result_rows(faulty.store, "run-1", without=COUNTED) == undisturbed.rows
     assert ledger_rows(faulty.store) == ledger_rows(str(undisturbed.one_run))
 
@@ -122,10 +129,16 @@ DAMAGES = [
     Damage("artifacts/classes/", "manifest.json", True),
     Damage("artifacts/text_bank/", "manifest.json", True),
     Damage("artifacts/texts/", ".parquet", True),
+    Damage("artifacts/text_embeddings/", ".parquet", True),
     Damage("artifacts/image_embeddings/", ".parquet", True),
     Damage("artifacts/image_embeddings/", "manifest.json", True),
+    Damage("artifacts/images/", "manifest.json", True),
     Damage("artifacts/labels/", ".parquet", True),
+    Damage("artifacts/ignored/", ".parquet", True),
     Damage("artifacts/images/", ".parquet", False),
+    Damage("artifacts/classifier/", ".parquet", False),
+    Damage("artifacts/predictions/", ".parquet", False),
+    Damage("artifacts/measurement/", ".parquet", False),
     Damage("artifacts/coder_matrix/", ".parquet", False),
     Damage("ledgers/text_embeddings/", ".parquet", True),
     Damage("ledgers/image_embeddings/", ".parquet", True),
@@ -161,7 +174,7 @@ def test_a_damaged_file_is_named_and_the_plain_rerun_makes_it_again(
         [finding] = repair_store(store).damage
         assert finding.path == path
         assert "moved to damaged/" in finding.remedy
-        run_steps(undisturbed.spec(), runtime, "run-3")
+        run_spec(undisturbed.spec(), runtime, "run-3")
     assert verify_store(store).damage == []
     assert harm(sound) in [store.read_bytes(copy) for copy in store.list("damaged")]
     assert ledger_rows(runtime.store) == before
@@ -173,7 +186,7 @@ def run_until_it_ends(spec: EvalSpec, runtime: Runtime) -> list[StoreError]:
     errors = []
     for _ in range(3):
         try:
-            run_steps(spec, runtime, "run-2")
+            run_spec(spec, runtime, "run-2")
         except StoreError as error:
             errors.append(error)
         else:
@@ -198,7 +211,7 @@ def test_a_damaged_result_is_named_withdrawn_and_published_again(
     assert "run-1 was withdrawn" in finding.remedy
     assert Warehouse(store).query("SELECT count(*) FROM runs").rows == [(0,)]
     assert verify_store(store).damage == []
-    second = run_steps(undisturbed.spec(), runtime, "run-2").result
+    second = run_spec(undisturbed.spec(), runtime, "run-2").result
     assert (second.images_embedded, second.texts_embedded) == (0, 0), "everything it is made from is still there"
     assert result_rows(runtime.store, "run-2", without=COUNTED) == undisturbed.rows
 
@@ -213,9 +226,9 @@ def test_no_key_and_no_order_depends_on_the_clock(
         def now(cls, tz: object = None) -> datetime:  # noqa: ARG003
             return datetime(2030, 1, 1, tzinfo=UTC) - timedelta(hours=next(clock))
 
-    monkeypatch.setattr(artifacts_module, "datetime", BackwardsClock)
-    monkeypatch.setattr(steps.results, "datetime", BackwardsClock)
-    run_steps(undisturbed.spec(), runtime)
+    for module in (artifacts_module, publication, runner_module):
+        monkeypatch.setattr(module, "datetime", BackwardsClock)
+    run_spec(undisturbed.spec(), runtime)
     assert next(clock) > 10
     assert file_names(runtime.store) == file_names(str(undisturbed.one_run))
     assert result_rows(runtime.store, "run-1", without=COUNTED) == undisturbed.rows
