@@ -38,7 +38,8 @@ def query(sql: str, store: str, form: str, memory: float | None, seconds: float 
         "csv": partial(to_csv, for_terminal=sys.stdout.isatty()),
         "json": to_json,
     }
-    click.echo(renderers[form](result).removesuffix("\n"))
+    answer = renderers[form](result).removesuffix("\n")
+    click.echo(answer, color=True)  # or click would take pieces out of what it holds
 
 
 @click.command()

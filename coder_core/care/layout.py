@@ -14,7 +14,7 @@ from coder_core.results.schema import RUNS
 from coder_core.storage.file_infos import StoredFile
 from coder_core.storage.local_files import is_temporary
 from coder_core.storage.manifest import FOLDER as ARTIFACTS
-from coder_core.storage.manifest import MANIFEST
+from coder_core.storage.manifest import LATEST, MANIFEST
 from coder_core.storage.set_aside import FOLDER as DAMAGED
 from coder_core.storage.store import PROBE_PREFIX
 
@@ -37,12 +37,19 @@ class Role(StrEnum):
     MERGED = "merged"
     BATCH = "batch"
     ANNOUNCEMENT = "announcement"
+    NOTE = "note"
     DAMAGED = "damaged"
     TEMPORARY = "temporary"
     FOREIGN = "foreign"
 
 
-_WHOLE_FOLDERS = {DAMAGED: Role.DAMAGED, BATCHES: Role.BATCH, ANNOUNCEMENTS: Role.ANNOUNCEMENT}
+_WHOLE_FOLDERS = {
+    DAMAGED: Role.DAMAGED,
+    BATCHES: Role.BATCH,
+    ANNOUNCEMENTS: Role.ANNOUNCEMENT,
+    LATEST: Role.NOTE,
+}
+"""Whose files need no care: a note says which artifact a step made last, and explains at most why another is made."""
 
 
 class Layout(NamedTuple):

@@ -6,6 +6,8 @@ in one of its tables takes the whole run out of sight, its row first: evaluating
 it was made from is still there. Of a merged file, only the runs whose rows are lost are withdrawn (`withdrawal`).
 """
 
+from collections.abc import Sequence
+
 from coder_core.care.findings import Finding, Verification
 from coder_core.care.layout import Role, read_role
 from coder_core.care.verifying import verify_store
@@ -33,7 +35,7 @@ def repair_store(store: Store) -> Verification:
     """
     found = verify_store(store)
     merged = [finding.path for finding in found.damage if _is_merged(finding.path)]
-    remedy = _tell(withdraw_damaged(store, merged)) if merged else ""
+    remedy = _describe(withdraw_damaged(store, merged)) if merged else ""
     repaired = [
         _repair(store, finding, remedy) if finding.severity == "damage" else finding for finding in found.findings
     ]
@@ -90,15 +92,20 @@ def _mend_generation(store: Store, finding: Finding) -> str:
     return f"It was written again from its sound line; the damaged one is in {target}."
 
 
-def _tell(done: Withdrawal) -> str:
+def _describe(done: Withdrawal) -> str:
     """Say in one line what became of the runs in damaged merged files."""
-    told = []
+    sentences = []
     if done.withdrawn:
         names = ", ".join(done.withdrawn[:NAMES_SHOWN]) + (", ..." if len(done.withdrawn) > NAMES_SHOWN else "")
-        told.append(f"{len(done.withdrawn)} runs were withdrawn ({names}): {AGAIN} under other run ids.")
+        sentences.append(f"{_runs(done.withdrawn)} withdrawn ({names}): {AGAIN} under another run id.")
     if done.restored:
-        told.append(f"{len(done.restored)} runs were merged again from files of their own.")
-    if not done.withdrawn and not done.restored:
-        told.append("No run is affected.")
-    moved = f" Moved to {FOLDER}/: {len(done.moved)} files." if done.moved else ""
-    return " ".join(told) + moved
+        sentences.append(f"{_runs(done.restored)} merged again from files of their own.")
+    if not sentences:
+        sentences.append("No run is affected.")
+    if done.moved:
+        sentences.append(f"Moved to {FOLDER}/: {', '.join(done.moved)}.")
+    return " ".join(sentences)
+
+
+def _runs(run_ids: Sequence[str]) -> str:
+    return f"{len(run_ids)} run was" if len(run_ids) == 1 else f"{len(run_ids)} runs were"

@@ -28,6 +28,9 @@ VIEWS_VERSION = 1
 READ_DELAYS = (0.2, 1.0, 5.0)
 """Seconds before each further try to read an image: a store under load resets a connection now and then."""
 
+UNREAD = "it cannot be read: "
+"""How the problem of an image begins whose bytes did not come: another time they may."""
+
 READ_AHEAD = 64
 """Images that are read ahead, and prepared ahead beside a batch."""
 
@@ -229,7 +232,7 @@ def _read_image(item: ImageItem) -> _Read:
     try:
         content = item.source if isinstance(item.source, bytes) else _read_patiently(item.source)
     except InputError as error:
-        return _Read(item, b"", None, f"it cannot be read: {error.problem}")
+        return _Read(item, b"", None, f"{UNREAD}{error.problem}")
     return _Read(item, content, content_hash(content), None)
 
 

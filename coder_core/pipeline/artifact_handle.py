@@ -4,6 +4,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
+from coder_core.fingerprint import Json
 from coder_core.storage.manifest import Artifact, Manifest
 
 
@@ -28,7 +29,7 @@ class ArtifactHandle(Handle):
     key: str
     rows: int = 0
 
-    def identity(self) -> str:
+    def identity(self) -> Json:
         """The key: two artifacts of one key are equal."""
         return self.key
 

@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from coder_core.fingerprint import Json
 from coder_core.pipeline.artifact_handle import ArtifactHandle, Handle
 from coder_core.results.schema import ThresholdRow
 
@@ -83,6 +84,12 @@ class ImageEmbeddingsArtifact(ArtifactHandle):
     kind: ClassVar[str] = "image_embeddings"
 
     quarantined: int
+    unread: str | None = None
+    """sha256 of the ids of images that the store behind the listing did not give; a later run asks for them again."""
+
+    def identity(self) -> Json:
+        """The key, and which images are missing for no fault of theirs."""
+        return self.key if self.unread is None else [self.key, self.unread]
 
     @property
     def usable(self) -> int:

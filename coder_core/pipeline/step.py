@@ -107,7 +107,8 @@ class Step(BaseModel, Generic[Result]):
         """Everything that decides what the step makes, as it stands in the manifest."""
         counted = {name: getattr(self, name) for name in self._counted_fields()}
         inputs = {path: key for name, value in counted.items() for path, key in _artifacts_in(value, name)}
-        spec = {name: plain_json(value, name) for name, value in counted.items() if name not in inputs}
+        plain = {name: plain_json(value, name) for name, value in counted.items()}
+        spec = {name: value for name, value in plain.items() if name not in inputs or inputs[name] != value}
         return ArtifactPayload(kind=self._kind(), step_version=self.version, spec=spec, inputs=inputs)
 
     def run(self, context: Context) -> Result:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from coder_core.errors import StoreError
 from coder_core.results.schema import RUN_ID, Column, ColumnType, RowClass, table_of
+from coder_core.storage.refusals import UnexpectedContentError
 
 _ARROW_TYPES: dict[ColumnType, pa.DataType] = {
     "VARCHAR": pa.string(),
@@ -81,14 +82,22 @@ def with_run(row_class: RowClass | str, table: pa.Table, run_id: str) -> pa.Tabl
     """Bring rows of one run to the schema of the file: `run_id` first, a column that is missing is null.
 
     Raises:
-        StoreError: A column has another type.
+        UnexpectedContentError: A column has another type.
     """
     schema = arrow_schema(row_class)
     arrays = [pa.repeat(pa.scalar(run_id, pa.string()), len(table))]
-    for field in list(schema)[1:]:
-        is_there = field.name in table.column_names
-        arrays.append(table.column(field.name).cast(field.type) if is_there else pa.nulls(len(table), field.type))
+    arrays += [_cast(table, field, table_of(row_class).name) for field in list(schema)[1:]]
     return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _cast(table: pa.Table, field: pa.Field, name: str) -> pa.Array | pa.ChunkedArray:
+    if field.name not in table.column_names:
+        return pa.nulls(len(table), field.type)
+    try:
+        return table.column(field.name).cast(field.type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        problem = f"A {table.column(field.name).type} does not become a {field.type} ({error})."
+        raise UnexpectedContentError(problem, f"table {name}, column {field.name}") from error
 
 
 def _array(row_class: RowClass, column: Column, values: list[Any]) -> pa.Array:

@@ -15,7 +15,7 @@ A run that is damaged, or was written by a newer version, stays as it is and is 
 """
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -35,7 +35,6 @@ from coder_core.results.generations import (
 from coder_core.results.layout import (
     PUBLICATIONS,
     TABLES_FOLDER,
-    generation_path,
     parse_generation,
     parse_merged,
     parse_run_file,
@@ -109,11 +108,8 @@ def compact_results(store: Store, *, grace: timedelta = GRACE, is_dry_run: bool 
     now = datetime.now(UTC) if is_dry_run else min(datetime.now(UTC), store.check_writable() or NO_TIME)
     listed = [*store.list_files(TABLES_FOLDER), *store.list_files(PUBLICATIONS)]
     left: dict[str, str] = {}
-    merged = 0
-    if not is_dry_run:
-        merged = _merge(store, left)
-    elif len(singles := read_catalog(store).singles) >= LEAST_RUNS:
-        merged = len(singles)
+    singles = len(read_catalog(store).singles)
+    merged = (singles if singles >= LEAST_RUNS else 0) if is_dry_run else _merge(store, left)
     leftovers = find_leftovers(store, listed, now - grace)
     removed = len(leftovers.superseded) + len(leftovers.orphans)
     if not is_dry_run:
@@ -157,7 +153,7 @@ def merge_runs(
     return None
 
 
-def find_leftovers(store: Store, listed: Iterable[StoredFile], settled_at: datetime) -> Leftovers:
+def find_leftovers(store: Store, listed: Sequence[StoredFile], settled_at: datetime) -> Leftovers:
     """Find the files that do not count any more.
 
     Args:
@@ -166,47 +162,73 @@ def find_leftovers(store: Store, listed: Iterable[StoredFile], settled_at: datet
         settled_at: A generation that was written before this is past its grace.
     """
     generations = dict(_read_generations(store, listed))
-    newest = newest_generation(store)
-    written = {number: file for file in listed if (number := parse_generation(file.path)) is not None}
-    settled = max((number for number in generations if _is_older(written.get(number), settled_at)), default=0)
-    gone_runs = generations[settled].by_run.keys() & newest.by_run.keys() if settled else set()
-    counted = newest.paths.union(*(generations[number].paths for number in generations if number >= settled))
-    replaced = frozenset[str]().union(*(generations[number].paths for number in generations if number < settled))
-    leftovers = Leftovers([], [], [])
+    old = [generations[number] for number in _old_generations(listed, settled_at) if number in generations]
+    state = _State(newest_generation(store), tuple(generations.values()), old[-1] if old else Generation(0), settled_at)
+    found: dict[str, list[str]] = {"superseded": [], "orphans": [], "waiting": []}
     for file in listed:
+        if kind := state.kind(file):
+            found[kind].append(file.path)
+    return Leftovers(**found)
+
+
+class _State(NamedTuple):
+    """The generations that there are.
+
+    Args:
+        newest: That counts.
+        all: Those that were listed.
+        settled: The newest one that is past its grace; with number 0 where there is none.
+        settled_at: What was written before this is past its grace.
+    """
+
+    newest: Generation
+    all: tuple[Generation, ...]
+    settled: Generation
+    settled_at: datetime
+
+    def kind(self, file: StoredFile) -> str | None:
+        """Tell what a file is that does not count any more; None for one that counts, or is not ours to judge."""
         if own := parse_run_file(file.path):
-            if own.run_id in newest.by_run:
-                (leftovers.superseded if own.run_id in gone_runs else leftovers.waiting).append(file.path)
-        elif parse_merged(file.path) and file.path not in counted:
-            is_old = _is_older(file, settled_at)
-            kind = leftovers.superseded if file.path in replaced else leftovers.orphans
-            (kind if is_old else leftovers.waiting).append(file.path)
-        elif parse_merged(file.path) and file.path not in newest.paths:
-            leftovers.waiting.append(file.path)
-    leftovers.superseded.extend(generation_path(number) for number in sorted(generations) if number < settled)
-    return leftovers
+            if own.run_id not in self.newest.by_run:
+                return None
+            return "superseded" if own.run_id in self.settled.by_run else "waiting"
+        if (number := parse_generation(file.path)) is not None:
+            return "superseded" if number < self.settled.number else None
+        if not parse_merged(file.path) or file.path in self.newest.paths:
+            return None
+        naming = [generation.number for generation in self.all if file.path in generation.paths]
+        if (max(naming, default=0) >= self.settled.number and naming) or not _is_older(file, self.settled_at):
+            return "waiting"
+        return "superseded" if naming else "orphans"
 
 
 def _merge(store: Store, left: dict[str, str]) -> int:
-    for _ in range(ROUNDS):
+    """Merge what can be merged, and note the runs that cannot; returns how many were."""
+    conflicts = 0
+    while conflicts < ROUNDS:
         catalog = read_catalog(store)
         if len(catalog.singles.keys() - left.keys()) < LEAST_RUNS:
             return 0
-        number, unknown = catalog.generation.number + 1, _unknown_files(catalog)
         try:
-            merged = merge_runs(
-                catalog,
-                lambda found: Merge(found, number, left_out=left),  # noqa: B023 (called at once)
-                lambda file: file.bytes < SMALL_MERGED_BYTES and file.path not in unknown,  # noqa: B023
-            )
+            merged = _merge_singles(catalog, left)
         except UnusableRunError as error:
             left[error.run_id] = f"{error.run_id}: {error}"
-        except NotInStoreError:
             continue
-        else:
-            if merged is not None:
-                return len(merged.runs)
+        except NotInStoreError:
+            merged = None
+        if merged is not None:
+            return len(merged.runs)
+        conflicts += 1
     return 0
+
+
+def _merge_singles(catalog: Catalog, left: Collection[str]) -> Merged | None:
+    unknown = _unknown_files(catalog)
+    return merge_runs(
+        catalog,
+        lambda found: Merge(found, found.generation.number + 1, left_out=left),
+        lambda file: file.bytes < SMALL_MERGED_BYTES and file.path not in unknown,
+    )
 
 
 def _unknown_files(catalog: Catalog) -> set[str]:
@@ -242,7 +264,11 @@ def _fence(store: Store, listed: Iterable[StoredFile]) -> bool:
     return commit_generation(store, Generation(newest.number + 1, newest.runs, newest.files))
 
 
-def _read_generations(store: Store, listed: Iterable[StoredFile]) -> Iterable[tuple[int, Generation]]:
+def _old_generations(listed: Iterable[StoredFile], settled_at: datetime) -> list[int]:
+    return list_generations(file.path for file in listed if _is_older(file, settled_at))
+
+
+def _read_generations(store: Store, listed: Iterable[StoredFile]) -> Iterator[tuple[int, Generation]]:
     for number in list_generations(file.path for file in listed):
         try:
             yield number, read_generation(store, number)
@@ -250,5 +276,5 @@ def _read_generations(store: Store, listed: Iterable[StoredFile]) -> Iterable[tu
             continue
 
 
-def _is_older(file: StoredFile | None, time: datetime) -> bool:
-    return file is not None and file.modified_at is not None and file.modified_at <= time
+def _is_older(file: StoredFile, time: datetime) -> bool:
+    return file.modified_at is not None and file.modified_at <= time

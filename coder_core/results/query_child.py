@@ -101,14 +101,14 @@ class _Answer:
             problem = f"The answer is larger than {self._limits.answer_bytes / 1e6:,.0f} MB."
             raise QueryError(problem, "SQL", "Ask for fewer rows or shorter columns.")
 
-    def _given_files(self) -> Iterator[GivenFile]:
+    def _given_files(self) -> Iterator[list[GivenFile]]:
         while True:
             kind, *details = decode_question(self._connection.recv_bytes())
             if kind == "go":
                 return
             if kind == "stop":
                 raise QueryError("The files cannot be given.", "SQL")
-            yield from (GivenFile(*file) for file in details[0])
+            yield [GivenFile(*file) for file in details[0]]
 
     def _read_piece(self, path: str, position: int, size: int) -> bytes:
         with self._lock:

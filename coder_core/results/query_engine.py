@@ -68,28 +68,31 @@ class QueryEngine:
         except RecursionError as error:
             raise QueryError("The query is nested too deeply.", "SQL", "Split it with WITH.") from error
 
-    def give(self, files: Iterable[GivenFile], needs: Needs, read_piece: ReadPiece) -> None:
+    def give(self, batches: Iterable[Sequence[GivenFile]], needs: Needs, read_piece: ReadPiece) -> None:
         """Make the tables and views; the names that the question does not use are left out where that shows nowhere.
+
+        Args:
+            batches: The files; many small ones of a table are read as they come.
+            needs: Of the question.
+            read_piece: Reads pieces of large files.
 
         Raises:
             duckdb.Error: A file cannot be read.
         """
-        of_table: dict[str, list[GivenFile]] = defaultdict(list)
-        for file in files:
-            of_table[file.table].append(file)
-        many = {table for table, own in of_table.items() if sum(file.is_whole for file in own) >= MANY_FILES}
-        for name in sorted(many):
-            self._copy([file for file in of_table[name] if file.is_whole], TABLES[name], needs)
-        given = {
-            file.path: file for own in of_table.values() for file in own if not (file.is_whole and file.table in many)
-        }
+        given: dict[str, GivenFile] = {}
+        copies: dict[str, list[Any]] = defaultdict(list)
+        for batch in batches:
+            rest = self._read_small(batch, needs, copies)
+            given.update((file.path, file) for file in rest)
+        for name, rows in sorted(copies.items()):
+            self._copy(name, rows)
         self._connection.register_filesystem(GivenFiles(given, read_piece))
         for statement in _LOCK_DOWN:
             self._connection.execute(statement)
         for table in TABLES.values():
-            if not needs.is_certain or table.name in self._used_tables(needs):
+            if not needs.is_certain or table.name in needs.all_tables:
                 own = [file for file in given.values() if file.table == table.name]
-                self._connection.execute(_view_sql(table, own, has_copy=table.name in many))
+                self._connection.execute(_view_sql(table, own, has_copy=table.name in copies))
         for view in VIEWS.values():
             if not needs.is_certain or view.name in needs.views:
                 self._connection.execute(f'CREATE VIEW "{view.name}" AS {view.sql}')
@@ -108,18 +111,28 @@ class QueryEngine:
         while rows := self._connection.fetchmany(FETCHED_ROWS):
             yield rows
 
-    def _copy(self, files: Sequence[GivenFile], table: Table, needs: Needs) -> None:
-        from coder_core.results.small_files import read_small_files
+    def _read_small(
+        self, files: Sequence[GivenFile], needs: Needs, copies: dict[str, list[Any]]
+    ) -> Iterator[GivenFile]:
+        """Read the small files of tables that have many, and yield the others."""
+        of_table: dict[str, list[GivenFile]] = defaultdict(list)
+        for file in files:
+            of_table[file.table if file.is_whole else ""].append(file)
+        for name, own in of_table.items():
+            if name and len(own) >= MANY_FILES:
+                from coder_core.results.small_files import read_small_files
 
-        rows = read_small_files(files, table, needs.columns)
-        self._connection.register("given_rows", rows)
+                copies[name].append(read_small_files(own, TABLES[name], needs.columns))
+            else:
+                yield from own
+
+    def _copy(self, name: str, rows: Sequence[Any]) -> None:
+        from coder_core.results.small_files import joined
+
+        self._connection.register("given_rows", joined(rows))
         self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_PARTS}")
-        self._connection.execute(f'CREATE TABLE {_PARTS}."{table.name}" AS SELECT * FROM given_rows')  # noqa: S608
+        self._connection.execute(f'CREATE TABLE {_PARTS}."{name}" AS SELECT * FROM given_rows')  # noqa: S608 (all ours)
         self._connection.unregister("given_rows")
-
-    def _used_tables(self, needs: Needs) -> frozenset[str]:
-        behind_views = {table for view in needs.views for table in VIEWS[view].reads}
-        return needs.tables | behind_views
 
 
 def _view_sql(table: Table, files: Sequence[GivenFile], *, has_copy: bool) -> str:

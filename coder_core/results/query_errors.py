@@ -27,11 +27,11 @@ def explain_sql_error(message: str, sql: str) -> tuple[str, str, str]:
     """
     pointer = _POINTER.search(message)
     place, token = _place(pointer, sql) if pointer else ("SQL", "")
-    told = message[: pointer.start()] if pointer else message
-    problem = " ".join(_CANDIDATES.sub("", _KIND.sub("", told.strip())).split())
+    text = message[: pointer.start()] if pointer else message
+    problem = " ".join(_CANDIDATES.sub("", _KIND.sub("", text.strip())).split())
     problem = problem if len(problem) <= SHOWN_CHARACTERS else f"{problem[:SHOWN_CHARACTERS]}…"
     problem = problem.rstrip("!.") + (f" (at {token})." if token and token not in problem else ".")
-    return problem, place, _remedy(told, sql)
+    return problem, place, _remedy(text, sql)
 
 
 def _place(pointer: "re.Match[str]", sql: str) -> tuple[str, str]:
@@ -48,13 +48,13 @@ def _place(pointer: "re.Match[str]", sql: str) -> tuple[str, str]:
     return f"SQL, line {number}, character {at + len(begun) + 1}", token
 
 
-def _remedy(told: str, sql: str) -> str:
-    if (unknown := _UNKNOWN_COLUMN.search(told)) and (columns := _named_columns(sql)):
+def _remedy(text: str, sql: str) -> str:
+    if (unknown := _UNKNOWN_COLUMN.search(text)) and (columns := _named_columns(sql)):
         return f"{_meant(unknown[1], columns)}The columns are: {', '.join(columns)}."
     tables = [*TABLES, *VIEWS]
-    if unknown := _UNKNOWN_TABLE.search(told):
+    if unknown := _UNKNOWN_TABLE.search(text):
         return f"{_meant(unknown[1], tables)}The tables are: {', '.join(tables)}."
-    if found := _CANDIDATES.search(told):
+    if found := _CANDIDATES.search(text):
         return f"{' '.join(found[0].split()).rstrip('.?')}?"
     return f"The tables are: {', '.join(tables)}."
 

@@ -17,6 +17,8 @@ RunIds = frozenset[str] | None
 """Runs; None is all of them."""
 _PLAIN_JOINS = {("JOIN", kind, form) for kind in ("INNER", "LEFT") for form in ("REGULAR", "CROSS")}
 """Others (by position, by the nearest time, outer to the right) change their answer when rows are left out before."""
+_NOWHERE = 2**64 - 1
+"""The place in the text of what DuckDB puts into a syntax tree by itself."""
 LATEST = "latest_"
 """Views whose names begin so show the latest run of each evaluation only."""
 
@@ -39,6 +41,11 @@ class Needs(NamedTuple):
     tables: frozenset[str]
     views: frozenset[str]
     is_certain: bool
+
+    @property
+    def all_tables(self) -> frozenset[str]:
+        """Result tables that it names, or that views which it names read."""
+        return self.tables | {table for view in self.views for table in VIEWS[view].reads}
 
 
 class _Source(NamedTuple):
@@ -222,6 +229,8 @@ def _columns(nodes: list[dict[str, Any]]) -> frozenset[str] | None:
     found = {RUN_ID}
     for node in nodes:
         kind = _kind(node)
+        if kind == "STAR" and node.get("query_location") == _NOWHERE:
+            continue  # ORDER BY ALL: by the columns of the answer
         if kind in {"STAR", "PIVOT", "SHOW_REF"} or node.get("ref_type") == "NATURAL":
             return None
         if kind == "COLUMN_REF":

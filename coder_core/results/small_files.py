@@ -1,6 +1,6 @@
 """Many small files as one table: Arrow opens each in a fifth of a millisecond, and reads the columns asked for only."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +22,11 @@ def read_small_files(files: Iterable[GivenFile], table: Table, columns: Collecti
     wanted = [field.name for field in fields]
     rows = pa.concat_tables([_read(file, wanted) for file in files], promote_options="permissive")
     return pa.table({field.name: _column(rows, field) for field in fields})
+
+
+def joined(tables: Sequence[pa.Table]) -> pa.Table:
+    """Put tables of the same columns together, in one piece: DuckDB takes a thousand small ones twice as slowly."""
+    return pa.concat_tables(tables).combine_chunks()
 
 
 def _column(rows: pa.Table, field: pa.Field) -> pa.ChunkedArray:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from coder_core.encoders.base import IdentifiedEncoder
+from coder_core.errors import DatasetError
 from coder_core.evaluation.predictions import Predictions
 from coder_core.pipeline.artifact_types import (
     FewShotChoice,
@@ -275,8 +276,10 @@ def _embed_views(context: Context, step: FitFewShot, keys: dict[str, str]) -> "F
     lacking = [name for name, key in keys.items() if missing & {view_key(key, view) for view in range(step.views)}]
     items = (ImageItem(name, source, step.views) for name, source in _sources(context, step.pool_images, lacking))
     embedded = embed_images(context, step.encoder, items)
-    for _ in context.each(embedded, "embedding views", total=len(lacking), unit="images"):
-        pass
+    for image in context.each(embedded, "embedding views", total=len(lacking), unit="images"):
+        if image.problem is not None:
+            remedy = "Give the file back, or run again: the images of the pool are looked at anew."
+            raise DatasetError(f"its views have no vector: {image.problem}.", str(image.item.place), remedy)
     return ledger.read(wanted).reshape(len(keys), step.views, -1)
 
 

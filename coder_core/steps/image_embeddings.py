@@ -7,10 +7,14 @@ A broken image is left out, counted and listed with its reason, and the run goes
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from pydantic import Field
+
+from coder_core.embedding.images import UNREAD
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.encoders.registry import find_family
 from coder_core.errors import DatasetError, FeatureFileError
-from coder_core.fingerprint import content_hash
+from coder_core.fingerprint import content_hash, key_of
+from coder_core.images.decoding import decoder_identity
 from coder_core.pipeline.artifact_types import ImageEmbeddingsArtifact, ImagesArtifact
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.output import Output
@@ -41,6 +45,7 @@ class EmbedImages(ShardedStep[ImageEmbeddingsArtifact]):
 
     images: ImagesArtifact
     encoder: IdentifiedEncoder
+    decoder: str = Field(default_factory=decoder_identity)
 
     @property
     def source(self) -> ImagesArtifact:
@@ -52,8 +57,8 @@ class EmbedImages(ShardedStep[ImageEmbeddingsArtifact]):
         return int(artifact.usable)
 
     def is_intact(self, artifact: ImageEmbeddingsArtifact, context: Context) -> bool:
-        """Whether the ledger still holds every vector: a damaged part of it is moved aside."""
-        return self._holds(context, context.read(artifact, ["key", "problem"]))
+        """Whether every image could be read, and the ledger still holds every vector: a damaged part is moved aside."""
+        return artifact.unread is None and self._holds(context, context.read(artifact, ["key", "problem"]))
 
     @classmethod
     def make_shard(cls, steps: Sequence[Self], shard: Shard, context: Context, outputs: Sequence[Output]) -> None:
@@ -70,7 +75,7 @@ class EmbedImages(ShardedStep[ImageEmbeddingsArtifact]):
             output.count(computed)
 
     def join(self, context: Context, output: Output) -> ImageEmbeddingsArtifact:
-        """Count what was left out."""
+        """Count what was left out, and name what may be there another time."""
         problems: list[dict[str, Any]] = []
         rows = 0
         for record in context.each(output.records(), "joining", total=len(output.records()), unit="parts"):
@@ -83,12 +88,16 @@ class EmbedImages(ShardedStep[ImageEmbeddingsArtifact]):
                 problems[0]["image_id"],
                 "Check the data set.",
             )
-        return output.finish(ImageEmbeddingsArtifact, quarantined=len(problems))
+        unread = [row["image_id"] for row in problems if row["problem"].startswith(UNREAD)]
+        return output.finish(
+            ImageEmbeddingsArtifact, quarantined=len(problems), unread=key_of(unread) if unread else None
+        )
 
     def _has_part(self, name: str, context: Context, output: Output) -> bool:
         if output.found_part(name) is None:
             return False
-        return self._holds(context, output.read_part(name, ["key", "problem"]))
+        part = output.read_part(name, ["key", "problem"])
+        return not _has_unread(part) and self._holds(context, part)
 
     def _holds(self, context: Context, embedded: "pa.Table") -> bool:
         import pyarrow.compute as pc
@@ -97,6 +106,12 @@ class EmbedImages(ShardedStep[ImageEmbeddingsArtifact]):
 
         keys = embedded.filter(pc.is_null(embedded.column("problem"))).column("key").to_pylist()
         return not open_ledger(context, "image_embeddings", self.encoder).missing(keys)
+
+
+def _has_unread(part: "pa.Table") -> bool:
+    import pyarrow.compute as pc
+
+    return bool(pc.any(pc.starts_with(part.column("problem"), UNREAD)).as_py())
 
 
 def read_quarantine(context: Context, embeddings: ImageEmbeddingsArtifact) -> list[dict[str, str]]:

@@ -157,7 +157,8 @@ class ArtifactStore:
             return f"{slot} has made none yet"
         fields = differences(last.payload, payload)
         made = f"{payload.kind} {last.key[:12]} of {last.created_at:%Y-%m-%d %H:%M} UTC"
-        return f"{'; '.join(fields) or 'nothing differs'} (compared with {made})"
+        changed = "; ".join(fields) or "nothing differs: what it made is gone, damaged or incomplete"
+        return f"{changed} (compared with {made})"
 
     def note_latest(self, artifact: Artifact, slot: str) -> None:
         """Note that a step has just made an artifact; of two notes at once either may stay."""

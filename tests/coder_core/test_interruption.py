@@ -3,16 +3,9 @@
 import contextvars
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
-from unittest.mock import Mock
 
 import pytest
-from PIL import Image
-from tasks.policy import is_worth_retrying
 
-from coder_core.encoders.open_clip_encoder import OpenClip
 from coder_core.interruption import (
     InterruptedWorkError,
     TimeLimitError,
@@ -20,7 +13,7 @@ from coder_core.interruption import (
     interruptible,
     time_limit,
 )
-from coder_core.specs import OpenClipEncoder
+from coder_core.pipeline.traits import is_worth_retrying
 
 
 def test_nothing_stops_outside_and_after_a_block_that_ended_well() -> None:
@@ -77,17 +70,6 @@ def interrupted_context() -> contextvars.Context:
         return found[0]
 
 
-def test_a_model_stops_between_two_batches(tiny_clip: Path) -> None:
-    encoder = OpenClip(OpenClipEncoder(kind="open_clip", checkpoint=str(tiny_clip)), device="cpu", batch_size=1)
-    image = encoder.prepare_image(Image.new("RGB", (8, 8)))
-    assert len(encoder.encode_images([image])) == 1
-    stopped = interrupted_context()
-    with pytest.raises(InterruptedWorkError):
-        stopped.run(encoder.encode_images, [image])
-    with pytest.raises(InterruptedWorkError):
-        stopped.run(encoder.encode_texts, ["a wren"])
-
-
 def test_work_ends_at_its_next_batch_once_its_time_is_up() -> None:
     with time_limit(60.0):
         check_interruption()
@@ -99,8 +81,5 @@ def test_work_ends_at_its_next_batch_once_its_time_is_up() -> None:
 
 
 def test_work_that_ran_out_of_time_is_tried_again() -> None:
-    def state(error: Exception) -> Any:
-        return SimpleNamespace(result=Mock(side_effect=error))
-
-    assert is_worth_retrying(None, None, state(TimeLimitError("its time is up.")))
-    assert not is_worth_retrying(None, None, state(InterruptedWorkError("stopped.")))
+    assert is_worth_retrying(TimeLimitError("its time is up."))
+    assert not is_worth_retrying(InterruptedWorkError("stopped."))

@@ -32,9 +32,11 @@ from coder_core.few_shot.examples import Support
 from coder_core.few_shot.few_shot_methods import Planned
 from coder_core.interruption import InterruptedWorkError, TimeLimitError, interruptible, time_limit
 from coder_core.loops import each
+from coder_core.results.schema import AblationRow
 from coder_core.texts.bank import ClassTexts, TextBank
 from coder_core.texts.domains import load_domains
 from coder_core.texts.text_layout import TextLayout
+from tests.rows import rows_of
 
 from .coder.text_cases import make_case, make_images
 
@@ -55,7 +57,7 @@ PAIR_LAYOUT = TextLayout(3, 6, {}, {pair: np.array([place]) for place, pair in e
 TOP_IDS, GATED = torch.from_numpy(TOP), torch.ones(4, dtype=torch.bool)
 SUPPORT = Support(make_images(6, seed=2), torch.tensor([0, 0, 1, 1, 2, 2]), 3)
 POOL = pool.Pool(tuple("abcdef"), SUPPORT.embeddings, SUPPORT.label_ids.numpy(), 3)
-ROW = ablation_rows.AblationRow("class_name", None, 0, 0.0, 4, 0.5, 0.1, 0.9, 1.0, 0.5)
+ROW = rows_of(AblationRow)("class_name", None, 0, 0.0, 4, 0.5, 0.1, 0.9, 1.0, 0.5)
 COMPARED = comparisons.compare(PREDICTIONS, OTHERS, LABELS, CLASSES)
 
 FOLDED = heuristic.fold_classifier(TEXTS, LAYOUT)

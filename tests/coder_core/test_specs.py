@@ -3,12 +3,14 @@
 import typing
 
 import pytest
-from coder_core.atg.settings import GeneratorSpec, LlmRuntime
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
+from coder_core.atg.generator_spec import GeneratorSpec
 from coder_core.fingerprint import key_of
+from coder_core.llm.llm_runtime import LlmRuntime
+from coder_core.method_texts import kinds_of_method
 from coder_core.methods import METHODS, VARIANTS
 from coder_core.spec_base import Spec
 from coder_core.specs import DEFAULT_STORE, NEEDS_BANK, RERANK, EvalSpec, MethodName, Runtime
@@ -41,7 +43,7 @@ def test_method_names_are_those_of_the_methods():
 
 def test_methods_that_need_a_bank_are_those_that_read_descriptive_texts():
     known = {**METHODS, **VARIANTS}
-    describing = {name for name, method in known.items() if set(method.kinds) & set(DESCRIPTIVE_KINDS)}
+    describing = {name for name in known if set(kinds_of_method(name)) & set(DESCRIPTIVE_KINDS)}
     assert describing | {RERANK} == NEEDS_BANK
 
 

@@ -369,7 +369,7 @@ def test_a_damaged_merged_file_takes_only_runs_that_lose_rows_out_of_sight(
     [finding] = verify_store(disk_store).damage
     assert finding.path == path
     repaired = repair_store(disk_store)
-    assert "1 runs were withdrawn (run-3)" in repaired.damage[0].remedy
+    assert "1 run was withdrawn (run-3)" in repaired.damage[0].remedy
     results = ResultTables(disk_store)
     assert results.published() == ["run-0", "run-1", "run-2", "run-4", "run-5"]
     assert {name: results.row_counts()[name] for name in ("runs", "texts")} == {"runs": 5, "texts": 8_000}

@@ -7,11 +7,11 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
-from coder_core.storage.care.collection import collect_garbage
-from coder_core.storage.care.layout import Role, read_role
-from coder_core.storage.care.repairing import repair_store
-from coder_core.storage.care.verifying import verify_store
 
+from coder_core.care.collection import collect_garbage
+from coder_core.care.layout import Role, read_role
+from coder_core.care.repairing import repair_store
+from coder_core.care.verifying import verify_store
 from coder_core.class_source.announcements import EXPIRY, GRACE, Announcements, Claim, is_due
 from coder_core.errors import StoreError
 from coder_core.storage.store import Store

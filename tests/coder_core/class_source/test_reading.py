@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import TypeAdapter
 
+from coder_core.class_source import class_tables
 from coder_core.class_source.class_tables import parse_parquet_classes
 from coder_core.class_source.entries import build_class_list
 from coder_core.class_source.reading import read_class_source
@@ -21,7 +22,6 @@ from coder_core.class_source.settings import ClassSource
 from coder_core.class_source.settling import LOOKS, Look, settle
 from coder_core.classes import ClassList
 from coder_core.errors import InputError, QueryError, UnfinishedInputError
-from coder_core.storage import class_tables
 from tests.damage import damaged
 
 SETTLE = 0.02

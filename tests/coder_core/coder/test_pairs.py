@@ -9,10 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coder_core.coder import pairs
-from coder_core.coder.pairs import BudgetRow, count_pairs, pair_keys, select_pairs, tabulate_budget
+from coder_core.coder.pairs import count_pairs, pair_keys, select_pairs, tabulate_budget
 from coder_core.errors import ConfigError
+from coder_core.results.schema import PairBudgetRow
+from tests.rows import rows_of
 
 CLASSES = 8
+budget_row = rows_of(PairBudgetRow)
 
 
 @st.composite
@@ -62,7 +65,7 @@ def test_a_budget_buys_what_sets_of_pairs_say(case, steps):
         touched = sum(not bought.isdisjoint(image) for image in images)
         complete = sum(bought.issuperset(image) for image in images if image)
         share = settled / uses if uses else 0
-        expected.append(BudgetRow(len(bought), settled, share, touched, complete, len(images)))
+        expected.append(budget_row(len(bought), settled, share, touched, complete, len(images)))
     assert tabulate_budget(counts, top_ids, gated, steps=steps, candidates=candidates) == expected
 
 
@@ -72,10 +75,10 @@ def test_three_images_by_hand():
     assert counts.class_ids.tolist() == [[1, 3], [0, 1], [0, 3], [1, 2], [2, 3]]
     assert counts.counts.tolist() == [2, 1, 1, 1, 1]
     assert tabulate_budget(counts, top_ids, torch.tensor([True, True, False]), steps=[0, 1, 3, 9]) == [
-        BudgetRow(0, 0, 0.0, 0, 0, 2),
-        BudgetRow(1, 2, 2 / 6, 2, 0, 2),
-        BudgetRow(3, 4, 4 / 6, 2, 1, 2),
-        BudgetRow(5, 6, 1.0, 2, 2, 2),
+        budget_row(0, 0, 0.0, 0, 0, 2),
+        budget_row(1, 2, 2 / 6, 2, 0, 2),
+        budget_row(3, 4, 4 / 6, 2, 1, 2),
+        budget_row(5, 6, 1.0, 2, 2, 2),
     ]
 
 
@@ -97,7 +100,7 @@ def test_nothing_gated_and_one_class_make_no_pairs():
     assert len(count_pairs(torch.tensor([[0, 1], [1, 0]]), torch.tensor([False, False]))) == 0
     one = count_pairs(torch.tensor([[0], [0]]), torch.tensor([True, True]))
     assert len(one) == 0
-    assert tabulate_budget(one, torch.tensor([[0]]), torch.tensor([True]), steps=[5]) == [BudgetRow(0, 0, 0, 0, 0, 1)]
+    assert tabulate_budget(one, torch.tensor([[0]]), torch.tensor([True]), steps=[5]) == [budget_row(0, 0, 0, 0, 0, 1)]
 
 
 def test_keys_sort_as_pairs_and_ignore_the_order():

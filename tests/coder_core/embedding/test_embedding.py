@@ -180,13 +180,13 @@ def test_ten_views_of_every_image_fill_passes_across_images(
     assert found[5].keys == tuple(view_key(content_hash(picture(5)), view) for view in range(10))
 
 
+@pytest.mark.usefixtures("model")
 def test_an_image_is_handed_on_only_when_its_vector_is_in_the_ledger(
-    context: Context, encoder: IdentifiedEncoder, model: FakeEncoder, monkeypatch: pytest.MonkeyPatch
+    context: Context, encoder: IdentifiedEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("coder_core.embedding.ledgers.PART_ROWS", 20)
     for image in embed_images(context, encoder, items(90)):
-        fresh = open_ledger.__wrapped__ if hasattr(open_ledger, "__wrapped__") else open_ledger
-        assert fresh(context, "image_embeddings", encoder).missing(list(image.keys)) == []
+        assert open_ledger(context, "image_embeddings", encoder).missing(list(image.keys)) == []
     assert len(context.artifacts.store.list("ledgers/image_embeddings")) == 4  # 24 + 24 + 24 + 18
     assert PART_ROWS == 32_768
 

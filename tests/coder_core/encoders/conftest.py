@@ -2,10 +2,11 @@
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import open_clip
 import pytest
 import torch
@@ -68,8 +69,32 @@ def spec_of(checkpoint: Path | str, architecture: str | None = None) -> OpenClip
     return OpenClipEncoder(kind="open_clip", checkpoint=str(checkpoint), architecture=architecture)
 
 
-def load(checkpoint: Path | str, architecture: str | None = None, **settings: Any) -> OpenClip:
-    return OpenClip(spec_of(checkpoint, architecture), device="cpu", **settings)
+class InPasses:
+    """An encoder that is given any number of inputs: cut into passes, longest texts first."""
+
+    def __init__(self, encoder: Any, *, batch_size: int) -> None:
+        self.encoder, self.batch_size = encoder, batch_size
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.encoder, name)
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        found = np.zeros((len(texts), DIM), dtype=np.float32)
+        tokens = self.encoder.tokenize(texts) if texts else None
+        order = np.argsort(-self.encoder.text_lengths(tokens), kind="stable") if texts else np.arange(0)
+        for start in range(0, len(order), self.batch_size):
+            rows = order[start : start + self.batch_size]
+            found[rows] = self.encoder.encode_texts(tokens, rows)
+        return found
+
+    def encode_images(self, images: Sequence[Any]) -> np.ndarray:
+        starts = range(0, len(images), self.batch_size)
+        passes = [self.encoder.encode_images(images[start : start + self.batch_size]) for start in starts]
+        return np.concatenate([np.zeros((0, DIM), dtype=np.float32), *passes])
+
+
+def load(checkpoint: Path | str, architecture: str | None = None, *, batch_size: int = 256) -> InPasses:
+    return InPasses(OpenClip(spec_of(checkpoint, architecture), device="cpu"), batch_size=batch_size)
 
 
 @pytest.fixture(scope="session")

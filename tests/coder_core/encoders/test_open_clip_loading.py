@@ -51,7 +51,7 @@ class Bomb:
 def test_the_identity_says_dim_and_name(folder):
     found = identity(folder)
     assert (found.dim, found.label) == (DIM, "model")
-    assert load(folder).dim == found.dim
+    assert load(folder).encode_texts(["wren"]).shape == (1, found.dim)
 
 
 def test_the_identity_is_content_and_not_place(folder, tmp_path):

@@ -13,17 +13,17 @@ from coder_core.errors import DatasetError
 from coder_core.evaluation.breakdown import confusions, per_class
 from coder_core.evaluation.comparisons import compare, correct_comparisons, holm, mcnemar_p, paired_interval
 from coder_core.evaluation.metrics import evaluate
-from coder_core.evaluation.paired_breakdown import (
-    ClassComparison,
-    ConfusionComparison,
-    compare_classes,
-    compare_confusions,
-)
+from coder_core.evaluation.paired_breakdown import compare_classes, compare_confusions
+from coder_core.results.schema import ClassComparisonRow, ConfusionComparisonRow
+from tests.rows import rows_of
 
 CLASSES = ClassList(("a", "b", "c"))
 TRUTH = [0, 0, 0, 0, 1, 1, 2]
 CLIP = [[1, 0, 2], [1, 0, 2], [0, 1, 2], [2, 0, 1], [1, 0, 2], [0, 1, 2], [2, 0, 1]]
 CODER = [[0, 1, 2], [2, 1, 0], [0, 1, 2], [0, 1, 2], [1, 0, 2], [1, 0, 2], [1, 0, 2]]
+SAME = {"method": "coder", "baseline": "coder", "protocol": "honest"}
+class_row = rows_of(ClassComparisonRow, **SAME)
+confusion_row = rows_of(ConfusionComparisonRow, **SAME)
 ROWS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=25)
 
 
@@ -126,30 +126,30 @@ def test_holm_corrects_upwards_and_knows_no_order(p_values, order):
 
 def test_metrics_and_protocols_are_families_of_their_own(predictions_of, labels_of):
     rows = compare(predictions_of(CLIP, "clip"), predictions_of(CODER), labels_of(TRUTH), CLASSES)
-    vcd = [row._replace(method="vcd", p_value=row.p_value and 0.01) for row in rows]
-    released = [row._replace(protocol="reference") for row in rows]
+    vcd = [replace(row, method="vcd", p_value=row.p_value and 0.01) for row in rows]
+    released = [replace(row, protocol="reference") for row in rows]
     corrected = correct_comparisons([*rows, *vcd, *released])
     assert [row.p_holm for row in corrected if row.metric == "top1"] == pytest.approx([0.625, 0.02, 0.625])
     assert [row.p_holm for row in corrected if row.metric == "mean_per_class_accuracy"] == [None] * 3
-    assert [row._replace(p_holm=None) for row in corrected] == [*rows, *vcd, *released]
+    assert [replace(row, p_holm=None) for row in corrected] == [*rows, *vcd, *released]
 
 
 def test_classes_by_hand(predictions_of, labels_of):
     rows = compare_classes(predictions_of(CLIP), predictions_of(CODER), labels_of(TRUTH), CLASSES)
     assert rows == [
-        ClassComparison(0, "a", 4, 1 / 4, 3 / 4, 2, 0, 0.5, 1.0),
-        ClassComparison(1, "b", 2, 1 / 2, 1.0, 1, 0, 1.0, 1.0),
-        ClassComparison(2, "c", 1, 1.0, 0.0, 0, 1, 1.0, 1.0),
+        class_row(0, "a", 4, 1 / 4, 3 / 4, 2, 0, 0.5, 1.0),
+        class_row(1, "b", 2, 1 / 2, 1.0, 1, 0, 1.0, 1.0),
+        class_row(2, "c", 1, 1.0, 0.0, 0, 1, 1.0, 1.0),
     ]
 
 
 def test_confusions_by_hand(predictions_of, labels_of):
     rows = compare_confusions(predictions_of(CLIP), predictions_of(CODER), labels_of(TRUTH), CLASSES)
     assert rows == [
-        ConfusionComparison(0, 1, "a", "b", 2, 0, 2, 0, 0.5, 1.0),
-        ConfusionComparison(0, 2, "a", "c", 1, 1, 1, 1, 1.0, 1.0),
-        ConfusionComparison(1, 0, "b", "a", 1, 0, 1, 0, 1.0, 1.0),
-        ConfusionComparison(2, 1, "c", "b", 0, 1, 0, 1, 1.0, 1.0),
+        confusion_row(0, "a", 1, "b", 2, 0, 2, 0, 0.5, 1.0),
+        confusion_row(0, "a", 2, "c", 1, 1, 1, 1, 1.0, 1.0),
+        confusion_row(1, "b", 0, "a", 1, 0, 1, 0, 1.0, 1.0),
+        confusion_row(2, "c", 1, "b", 0, 1, 0, 1, 1.0, 1.0),
     ]
 
 
@@ -163,7 +163,7 @@ def test_breakdowns_agree_with_those_of_one_method(predictions_of, labels_of, ro
         assert (row.n, row.recall) == (by_class[row.class_id].n, by_class[row.class_id].recall)
     compared = compare_confusions(clip, coder, labels, CLASSES)
     for each, name in ((clip, "n_baseline"), (coder, "n")):
-        expected = {(row.true_id, row.predicted_id): row.n for row in confusions(each, labels, CLASSES)}
-        found = {(row.true_id, row.predicted_id): getattr(row, name) for row in compared}
+        expected = {(row.class_id, row.predicted): row.count for row in confusions(each, labels, CLASSES)}
+        found = {(row.class_id, row.predicted): getattr(row, name) for row in compared}
         assert {pair: n for pair, n in found.items() if n} == expected
     assert all(row.n - row.n_baseline == row.introduced - row.resolved for row in compared)

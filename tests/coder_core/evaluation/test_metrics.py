@@ -28,7 +28,7 @@ def test_four_classes_by_hand(predictions_of, labels_of):
     ]
     assert [row.value for row in rows] == [3 / 5, 1.0, (2 / 4 + 1 / 1) / 2]
     assert all(0 <= row.ci_low <= row.value <= row.ci_high <= 1 for row in rows)
-    assert rows[0][4:6] == pytest.approx(wilson_interval(3, 5))
+    assert (rows[0].ci_low, rows[0].ci_high) == pytest.approx(wilson_interval(3, 5))
 
 
 def test_top5_looks_at_five_places():

@@ -19,9 +19,13 @@ from coder_core.evaluation.labels import LabelTable
 from coder_core.evaluation.metrics import evaluate
 from coder_core.evaluation.predicting import build_predictions, rerank_predictions
 from coder_core.evaluation.predictions import count_reranked
-from coder_core.evaluation.threshold import GATE_ALL, THRESHOLD_GRID, ThresholdRow, choose_threshold
+from coder_core.evaluation.threshold import GATE_ALL, THRESHOLD_GRID, choose_threshold
 from coder_core.reference_protocol import REFERENCE_THRESHOLDS, rerank_as_released
+from coder_core.results.schema import ThresholdRow
 from coder_core.texts.text_layout import TextLayout
+from tests.rows import rows_of
+
+threshold_row = rows_of(ThresholdRow)
 
 CLASSES, DIM, IMAGES = 8, 12, 120
 NAMES = ClassList(tuple(f"class {class_id}" for class_id in range(CLASSES)))
@@ -102,7 +106,7 @@ def test_the_threshold_is_the_best_of_the_grid_on_validation():
     for threshold in THRESHOLD_GRID:
         tried = rerank_predictions(STAGE1, EMBEDDINGS, FOLDED, threshold=threshold)
         gated = int(tried.details["gated"].sum())
-        expected.append(ThresholdRow(threshold, gated, float(np.mean(tried.top_ids[:, 0] == TRUTH))))
+        expected.append(threshold_row(threshold, gated, float(np.mean(tried.top_ids[:, 0] == TRUTH))))
     assert list(choice.rows) == expected
     assert choice.threshold == max(expected, key=lambda row: (row.top1, -row.threshold)).threshold
     assert (choice.split, choice.n) == ("validation", IMAGES)

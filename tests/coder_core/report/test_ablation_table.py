@@ -2,14 +2,15 @@
 
 import io
 
-from coder_core.evaluation.ablation_rows import AblationRow
 from coder_core.report.ablation_table import print_ablation
+from coder_core.results.schema import AblationRow
+from tests.rows import rows_of
 
 KINDS = "class_name+attribute+analogous_class+synonym+one_to_one"
 
 
 def row(kinds: str, number: int | None, draw: int, top1: float) -> AblationRow:
-    return AblationRow(kinds, number, draw, 2.0, 10, top1, 0.0, 1.0, 1.0, top1)
+    return rows_of(AblationRow)(kinds, number, draw, 2.0, 10, top1, 0.0, 1.0, 1.0, top1)
 
 
 def test_numbers_ascend_all_comes_last_and_no_kind_is_cut_off() -> None:

@@ -1,15 +1,20 @@
 """The summary of a run as it stands on a page of 120 columns."""
 
 import io
+from itertools import permutations
 from pathlib import Path
 
-from coder_core.steps.results import EvalResult
-
+from coder_core.pipeline.eval_result import EvalResult
+from coder_core.pipeline.runner import inline_runner
+from coder_core.recipes.evaluate import evaluate
 from coder_core.report.summary import FILE_WIDTH, print_summary
-from coder_core.specs import Runtime
-from tests.coder_core.steps.conftest import run_steps
-from tests.coder_core.steps.test_rerank_steps import paired_world
-from tests.fixtures_inputs import World
+from coder_core.specs import EvalSpec, Runtime
+from tests.fixtures_inputs import NAMES, World, write_world
+
+
+def run(spec: EvalSpec, store: Path) -> EvalResult:
+    with inline_runner(Runtime(store=str(store), device="cpu")) as runner:
+        return evaluate(spec, runner)
 
 
 def printed(result: EvalResult) -> list[str]:
@@ -19,8 +24,9 @@ def printed(result: EvalResult) -> list[str]:
 
 
 def test_tables_fit_the_page_whatever_the_methods_are_called(tmp_path: Path) -> None:
-    spec = paired_world(tmp_path / "world").spec(protocol="reference")
-    lines = printed(run_steps(spec, Runtime(store=str(tmp_path / "store"), device="cpu")).result)
+    world = write_world(tmp_path / "world", pairs=tuple(permutations(NAMES, 2)))
+    spec = world.spec(methods=["clip", "coder", "coder_rerank"], rerank={"threshold": 0.9}, protocol="reference")
+    lines = printed(run(spec, tmp_path / "store"))
     tables = [line for line in lines if line.startswith(("│", "┃", "┏", "└", "├"))]
     assert max(map(len, tables)) <= FILE_WIDTH
     (marked,) = [line for line in tables if "reference protocol" in line]
@@ -29,7 +35,7 @@ def test_tables_fit_the_page_whatever_the_methods_are_called(tmp_path: Path) -> 
 
 def test_controls_stand_apart_and_are_explained(photos: World, tmp_path: Path) -> None:
     spec = photos.spec(methods=["clip", "coder"], controls=["waffle", "repeated_names"])
-    result = run_steps(spec, Runtime(store=str(tmp_path / "store"), device="cpu")).result
+    result = run(spec, tmp_path / "store")
     lines = printed(result)
     top1 = {metric.method: metric.value for metric in result.metrics if metric.metric == "top1"}
     assert list(top1) == ["clip", "coder", "control_waffle", "control_repeated_names"]
@@ -44,5 +50,5 @@ def test_controls_stand_apart_and_are_explained(photos: World, tmp_path: Path) -
 
 def test_what_is_typed_next_is_never_about_a_control(photos: World, tmp_path: Path) -> None:
     spec = photos.spec(methods=["clip"], controls=["nameless"])
-    lines = printed(run_steps(spec, Runtime(store=str(tmp_path / "store"), device="cpu")).result)
+    lines = printed(run(spec, tmp_path / "store"))
     assert any("method = 'clip'" in line for line in lines[lines.index("Next:") :])

@@ -50,35 +50,58 @@ STATEMENTS = (
 
 def sensible(chance: random.Random) -> str:
     """A question that has an answer: conditions on runs, joins, groups, common table expressions, set operations."""
-    kind = chance.randrange(10)
-    if kind == 0:
-        return (
-            f"{sensible(chance)} UNION ALL {sensible(chance)}" if chance.random() < 0.5 else "SELECT 1 AS a, 'x' AS b"
-        )
-    if kind == 1:
-        return f"WITH metrics AS (SELECT run_id, value FROM metrics) SELECT count(value), sum(value) FROM metrics{where(chance, '')}"
-    if kind == 2:
-        return f"SELECT count(*), max(name) FROM (SELECT * FROM runs{where(chance, '')}) AS s{where(chance, 's.')}"
-    if kind == 3:
-        return f"SELECT count(m.n), sum(m.value) FROM metrics AS m, runs AS r WHERE m.run_id = r.run_id AND {condition(chance, 'r.')}"
-    if kind == 4:
-        inner = f"SELECT max(value) FROM metrics AS x WHERE x.run_id = r.run_id AND {condition(chance, 'x.')}"
-        return f"SELECT r.run_id, ({inner}) AS best FROM runs AS r{where(chance, 'r.')} ORDER BY ALL"
-    if kind in {5, 6}:
-        join = chance.choice(["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "SEMI JOIN", "ANTI JOIN"])
-        on = chance.choice(["USING (run_id)", "ON m.run_id = r.run_id", "ON m.run_id = r.run_id AND r.name = 'flags'"])
-        alias = "" if "USING" in on and "SEMI" not in join and "ANTI" not in join else "m."
-        columns = "count(*), count(m.value), sum(m.value)"
-        return f"SELECT {columns} FROM metrics AS m {join} runs AS r {on}{where(chance, chance.choice([alias, 'm.']))}"
-    if kind == 7:
-        return f"SELECT * FROM (SELECT m FROM metrics AS m{where(chance, 'm.')}) ORDER BY ALL LIMIT 3"
-    if kind == 8:
-        return f"SELECT run_id, name, value FROM latest_metrics{where(chance, '')} ORDER BY ALL"
+    return chance.choice(
+        [union, expression, subquery, listed_join, correlated, join, join, whole_row, view, groups, rows]
+    )(chance)
+
+
+def union(chance: random.Random) -> str:
+    return f"{sensible(chance)} UNION ALL {sensible(chance)}" if chance.random() < 0.5 else "SELECT 1 AS a, 'x' AS b"
+
+
+def expression(chance: random.Random) -> str:
+    inner = "WITH metrics AS (SELECT run_id, value FROM metrics)"
+    return f"{inner} SELECT count(value), sum(value) FROM metrics{where(chance, '')}"
+
+
+def subquery(chance: random.Random) -> str:
+    return f"SELECT count(*), max(name) FROM (SELECT * FROM runs{where(chance, '')}) AS s{where(chance, 's.')}"
+
+
+def listed_join(chance: random.Random) -> str:
+    tables = "metrics AS m, runs AS r WHERE m.run_id = r.run_id"
+    return f"SELECT count(m.n), sum(m.value) FROM {tables} AND {condition(chance, 'r.')}"
+
+
+def correlated(chance: random.Random) -> str:
+    inner = f"SELECT max(value) FROM metrics AS x WHERE x.run_id = r.run_id AND {condition(chance, 'x.')}"
+    return f"SELECT r.run_id, ({inner}) AS best FROM runs AS r{where(chance, 'r.')} ORDER BY ALL"
+
+
+def join(chance: random.Random) -> str:
+    kind = chance.choice(["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "SEMI JOIN", "ANTI JOIN"])
+    on = chance.choice(["USING (run_id)", "ON m.run_id = r.run_id", "ON m.run_id = r.run_id AND r.name = 'flags'"])
+    prefix = chance.choice(["", "m."]) if "USING" in on else "m."
+    tables = f"metrics AS m {kind} runs AS r {on}"
+    return f"SELECT count(*), count(m.value), sum(m.value) FROM {tables}{where(chance, prefix)}"
+
+
+def whole_row(chance: random.Random) -> str:
+    return f"SELECT * FROM (SELECT m FROM metrics AS m{where(chance, 'm.')}) ORDER BY ALL LIMIT 3"
+
+
+def view(chance: random.Random) -> str:
+    return f"SELECT run_id, name, value FROM latest_metrics{where(chance, '')} ORDER BY ALL"
+
+
+def groups(chance: random.Random) -> str:
     table = chance.choice(list(TABLES))
     column = chance.choice(TABLES[table])
-    if chance.random() < 0.3:
-        return f"SELECT * FROM {table}{where(chance, '')} ORDER BY ALL LIMIT 5"
     return f"SELECT {column} AS c, count(*) FROM {table}{where(chance, '')} GROUP BY ALL ORDER BY ALL"
+
+
+def rows(chance: random.Random) -> str:
+    return f"SELECT * FROM {chance.choice(list(TABLES))}{where(chance, '')} ORDER BY ALL LIMIT 5"
 
 
 def where(chance: random.Random, prefix: str) -> str:

@@ -1,15 +1,7 @@
 """Compaction of results: every published run is visible exactly once, whatever happens at any moment."""
 
-import io
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import timedelta
 
 import duckdb
@@ -25,64 +17,28 @@ from coder_core.results.merging import Merge
 from coder_core.results.reading import ResultTables
 from coder_core.results.schema import TABLES
 from coder_core.results.warehouse import Warehouse
-from coder_core.storage.store import PROBE_PREFIX, Store
-from tests.coder_core.results.killing_filesystem import Death, dying, restore, snapshot
+from coder_core.storage.store import Store
 from tests.coder_core.results.result_rows import flip, old_run, parquet_bytes, paths, publish, publish_many
+from tests.coder_core.results.store_state import ROWS, counts_of, plain_rows, state, wanted_files
 
 NOW = timedelta(0)
-ROWS = "SELECT run_id, method, value FROM metrics ORDER BY ALL"
-
-
-def state(store: Store) -> dict[str, object]:
-    """All that a reader can see."""
-    results = ResultTables(store)
-    run_ids = results.published()
-    return {
-        "runs": run_ids,
-        "counts": results.row_counts(),
-        "rows": {
-            (name, run_id): results.read(name, run_id) for name in ("metrics", "texts", "runs") for run_id in run_ids
-        },
-        "manifests": [results.read_manifest(run_id) for run_id in run_ids],
-        "latest": results.latest("flags"),
-    }
-
-
-def plain_rows(store: Store, table: str = "metrics") -> list[tuple[str, float]]:
-    """What a tool reads that takes every Parquet file of a table's folder, and leaves out runs without a row."""
-    run_ids = set(plain_table(store, "runs").column("run_id").to_pylist())
-    found = plain_table(store, table)
-    rows = zip(found.column("run_id").to_pylist(), found.column("value").to_pylist(), strict=True)
-    return sorted(row for row in rows if row[0] in run_ids)
-
-
-def plain_table(store: Store, table: str) -> pa.Table:
-    tables = []
-    for path in paths(store, f"tables/{table}/"):
-        rows = pq.read_table(io.BytesIO(store.read_bytes(path))) if path.endswith(".parquet") else None
-        if rows is not None and "run_id=" in path:  # of 0.1: hive partitions
-            rows = rows.append_column("run_id", pa.repeat(path.split("run_id=")[1].split("/")[0], len(rows)))
-        tables += [rows] if rows is not None else []
-    return pa.concat_tables(tables, promote_options="default")
 
 
 def test_runs_move_into_few_files_and_nothing_else_changes(store: Store) -> None:
-    run_ids = publish_many(store, 4)
+    publish_many(store, 3)
     before, rows = state(store), Warehouse(store).query(ROWS).rows
     planned = compact_results(store, is_dry_run=True)
-    assert (planned.merged, planned.removed, state(store)) == (4, 0, before)
+    assert (planned.merged, planned.removed, planned.waiting) == (3, 0, 0)
     done = compact_results(store)
-    assert (done.runs, done.merged, done.files, done.removed, done.waiting) == (4, 4, 5, 0, 24)
+    assert (done.runs, done.merged, done.files, done.removed, done.waiting) == (3, 3, 5, 0, 18)
     assert state(store) == before
-    assert Warehouse(store).query(ROWS).rows == rows
     time.sleep(1.1)  # S3 tells times by the second
-    assert compact_results(store, grace=NOW).removed == 24
+    assert compact_results(store, grace=NOW).removed == 18
     assert len(store.list()) == 6
     assert state(store) == before
     assert Warehouse(store).query(ROWS).rows == rows
     assert plain_rows(store) == sorted((row[0], row[2]) for row in rows)
     assert compact_results(store, grace=NOW).removed == 0
-    assert [row[0] for row in rows] == [run_id for run_id in run_ids for _ in range(2)]
 
 
 def test_what_is_new_joins_what_is_merged_already(disk_store: Store) -> None:
@@ -129,130 +85,7 @@ def test_large_tables_become_several_files_of_which_a_question_opens_those_it_ne
     assert sum(path in large for path in paths(disk_store, "texts/merged/")) > 2  # what is large is not merged again
 
 
-# ---- killed at any moment
-
-
-@contextmanager
-def killing_store(*, generations: int) -> Iterator[tuple[Store, dict[str, bytes]]]:
-    """A store in memory on which processes die: runs that were compacted so many times, and three that were not."""
-    restore({})
-    store = Store("killing://disk/store")
-    for number in range(generations):
-        publish_many(store, 2, name=f"set-{number}")
-        compact_results(store, grace=NOW if number == 0 else timedelta(hours=1))
-    publish_many(store, 3)
-    old_run(store, "old")
-    yield store, snapshot()
-    restore({})
-
-
-@pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("generations", [0, 2])
-def test_killed_at_any_operation_nothing_is_lost_and_nothing_is_seen_twice(generations: int, is_after: bool) -> None:
-    with killing_store(generations=generations) as (store, files):
-        runs = ResultTables(store).published()
-        rows, plain = Warehouse(store).query(ROWS).rows, dict.fromkeys(runs, 2) | {"old": 1}
-        counts = ResultTables(store).row_counts()
-        for at in range(1, 200):
-            restore(files)
-            with dying(Death(at, is_after=is_after)) as death:
-                compact_results(store, grace=NOW)
-            assert ResultTables(store).published() == runs
-            assert ResultTables(store).row_counts() == counts
-            assert Warehouse(store).query(ROWS).rows == rows
-            assert ResultTables(store).read_manifest("flags-001") == b'{"run": "flags-001"}'
-            assert counts_of(plain_rows(store)).keys() == plain.keys()
-            for _ in range(3):
-                compact_results(store, grace=NOW)
-            assert Warehouse(store).query(ROWS).rows == rows
-            assert counts_of(plain_rows(store)) == plain
-            left = set(store.list()) - wanted_files(store)
-            assert not [path for path in left if not path.startswith(PROBE_PREFIX)]
-            if death.operations < at:
-                return
-        raise AssertionError("the compaction never ended")
-
-
-def counts_of(rows: list[tuple[str, float]]) -> dict[str, int]:
-    return dict(Counter(run_id for run_id, _ in rows))
-
-
-def wanted_files(store: Store) -> set[str]:
-    generation = read_catalog(store).generation
-    return {*generation.paths, f"publications/generations/{generation.number:08d}.json"}
-
-
-COMPACT_FOR_EVER = """
-import sys
-from datetime import timedelta
-from coder_core.results.compaction import compact_results
-from coder_core.storage.store import Store
-print("ready", flush=True)
-while True:
-    compact_results(Store(sys.argv[1]), grace=timedelta(milliseconds=300))
-"""
-
-
-@pytest.mark.slow
-def test_kill_9_while_runs_are_published_loses_no_run(disk_store: Store) -> None:
-    expected: list[str] = []
-    for number in range(4):
-        command = [sys.executable, "-c", COMPACT_FOR_EVER, disk_store.root]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
-            assert process.stdout is not None
-            process.stdout.readline()
-            for at in range(6):
-                expected.append(f"run-{number}-{at}")
-                publish(disk_store, expected[-1])
-                assert ResultTables(disk_store).is_published(expected[0])
-            time.sleep(0.05 * number)
-            os.kill(process.pid, signal.SIGKILL)
-        assert ResultTables(disk_store).published() == sorted(expected)
-    for _ in range(3):
-        compact_results(disk_store, grace=NOW)
-    assert counts_of(plain_rows(disk_store)) == dict.fromkeys(expected, 2)
-    assert set(disk_store.list()) == wanted_files(disk_store)
-
-
 # ---- beside others
-
-
-def test_readers_writers_and_compactions_do_not_disturb_each_other(disk_store: Store) -> None:
-    first = publish_many(disk_store, 6)
-    is_over = time.monotonic() + 4
-
-    def write(name: str) -> int:
-        number = 0
-        while time.monotonic() < is_over:
-            publish(disk_store, f"{name}-{number}")
-            number += 1
-        return number
-
-    def read(_name: str) -> int:
-        asked = 0
-        while time.monotonic() < is_over:
-            seen = Counter(row[0] for row in Warehouse(disk_store).query(ROWS).rows)
-            assert set(seen.values()) == {2}
-            assert set(first) <= seen.keys()
-            assert ResultTables(disk_store).read("metrics", first[0]).num_rows == 2
-            asked += 1
-        return asked
-
-    def compact(_name: str) -> int:
-        merged = 0
-        while time.monotonic() < is_over:
-            merged += compact_results(disk_store, grace=timedelta(seconds=1)).merged
-        return merged
-
-    with ThreadPoolExecutor(6) as threads:
-        jobs = [threads.submit(job, name) for job in (write, read, compact) for name in ("a", "b")]
-        done = [job.result() for job in jobs]
-    assert min(done[:4]) > 1
-    assert sum(done[4:]) >= 6
-    for _ in range(3):
-        compact_results(disk_store, grace=NOW)
-    assert len(ResultTables(disk_store).published()) == 6 + done[0] + done[1]
-    assert set(counts_of(plain_rows(disk_store)).values()) == {2}
 
 
 def test_of_two_compactions_one_wins_and_the_other_throws_its_files_away(disk_store: Store) -> None:
@@ -353,15 +186,16 @@ def compaction_then_row(store: Store) -> object:
 
 
 def test_a_damaged_run_stays_as_it_is_and_is_named(disk_store: Store) -> None:
-    publish_many(disk_store, 4)
-    flip(disk_store, paths(disk_store, "metrics/flags-002")[0])
+    publish_many(disk_store, 10)
+    harmed = [f"flags-00{number}" for number in range(1, 8)]
+    for run_id in harmed:
+        flip(disk_store, paths(disk_store, f"metrics/{run_id}")[0])
     done = compact_results(disk_store, grace=NOW)
     assert done.merged == 3
-    assert len(done.left) == 1
-    assert done.left[0].startswith("flags-002: ")
+    assert [told.partition(": ")[0] for told in done.left] == harmed
     compact_results(disk_store, grace=NOW)
     assert len(paths(disk_store, "/flags-002")) == 6
-    assert len(ResultTables(disk_store).published()) == 4
+    assert len(ResultTables(disk_store).published()) == 10
 
 
 @pytest.mark.parametrize("of", ["table", "column"])

@@ -74,6 +74,8 @@ def test_views_of_the_latest_runs_need_those_and_all_rows_of_runs() -> None:
         ("SELECT value FROM metrics", {"value"}),
         ("SELECT avg(m.value) AS mean FROM metrics m GROUP BY method ORDER BY mean", {"value", "method", "m", "mean"}),
         ("SELECT count(*) FROM metrics", set()),
+        ("SELECT n AS runs FROM metrics GROUP BY ALL ORDER BY ALL", {"n"}),
+        ("SELECT n FROM metrics ORDER BY COLUMNS(*)", None),
         ("SELECT n FROM metrics JOIN texts USING (class_id)", {"n", "class_id"}),
         ("SELECT * FROM metrics", None),
         ("SELECT m FROM metrics m", None),
@@ -105,7 +107,7 @@ def test_answers_are_those_of_all_rows_in_plain_tables(disk_store: Store) -> Non
     for view in VIEWS.values():
         reference.execute(f"CREATE VIEW {view.name} AS {view.sql}")
     chance, warehouse, answered = random.Random(7), Warehouse(disk_store), 0
-    for _ in range(150):
+    for _ in range(120):
         sql = sensible(chance)
         try:
             expected = reference.execute(sql).fetchall()
@@ -115,7 +117,7 @@ def test_answers_are_those_of_all_rows_in_plain_tables(disk_store: Store) -> Non
             continue
         answered += 1
         assert sorted(map(rounded, warehouse.query(sql).rows)) == sorted(map(rounded, expected)), sql
-    assert answered > 100
+    assert answered > 80
 
 
 def rounded(row: tuple[object, ...]) -> str:
@@ -127,24 +129,29 @@ def test_whatever_is_asked_is_understood_or_refused() -> None:
     """Thousands of questions against the guard: syntax trees, or one error of DuckDB's or ours."""
     understood = 0
     with duckdb.connect() as connection:
-        for sql in hostile(seed=1, count=2_500):
+        for sql in hostile(seed=1, count=2_000):
             try:
                 understood += bool(query_needs(read_only_tree(connection, sql)))
             except (QueryError, duckdb.Error):
                 continue
-    assert understood > 300
+    assert understood > 250
 
 
 def test_whatever_is_asked_is_answered_or_refused_in_one_line(disk_store: Store) -> None:
     publish_many(disk_store, 3)
-    warehouse, answered = Warehouse(disk_store), 0
-    for sql in hostile(seed=2, count=300):
-        try:
-            warehouse.query(sql)
-            answered += 1
-        except QueryError as error:
-            assert str(error).isprintable()
-            assert len(str(error)) < 1_500
-            assert "ended on this one" not in str(error), sql
-            assert "cannot be answered" not in str(error), sql
-    assert answered > 60
+    refusals = [refusal(Warehouse(disk_store), sql) for sql in hostile(seed=2, count=200)]
+    assert refusals.count("") > 40
+    for told in refusals:
+        assert told.isprintable()
+        assert len(told) < 1_500
+        assert "ended on this one" not in told
+        assert "cannot be answered" not in told
+
+
+def refusal(warehouse: Warehouse, sql: str) -> str:
+    """What is said instead of an answer; nothing where there is one."""
+    try:
+        warehouse.query(sql)
+    except QueryError as error:
+        return str(error)
+    return ""

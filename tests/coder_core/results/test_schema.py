@@ -16,7 +16,8 @@ OF_THE_FIRST_VERSION = {
     "predictions": "method image_id label label_name predicted predicted_name probability is_correct top5 protocol",
     "class_metrics": "method class_id class_name n recall precision protocol",
     "confusions": "method class_id class_name predicted predicted_name count protocol",
-    "class_comparisons": "method baseline class_id class_name n recall_baseline recall gained lost p_value p_holm protocol",
+    "class_comparisons": "method baseline class_id class_name n recall_baseline recall gained lost p_value p_holm "
+    "protocol",
     "confusion_comparisons": "method baseline class_id class_name predicted predicted_name n_baseline n resolved "
     "introduced p_value p_holm protocol",
     "texts": "text_id class_id class_name kind rival_name text phrase source",

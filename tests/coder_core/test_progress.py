@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
+from coder_core import progress
 from coder_core.progress import LOG_EVERY_SECONDS, track
-from coder_core.report import progress
 
 
 @pytest.fixture

@@ -1,0 +1,40 @@
+"""What to compute, and where and how fast: two kinds of settings that must not be mixed.
+
+`EvalSpec` decides the numbers: every field of it is part of the identity of some result. `Runtime` decides where they
+are computed and how fast: no field of it ever enters a key, so the same evaluation on another machine finds the same
+artifacts.
+"""
+
+from coder_core.specs.datasets import DatasetSpec, FeaturesDataset, FlagsDataset, FolderDataset, SplitDataset
+from coder_core.specs.encoders import EncoderSpec, OpenClipEncoder, PrecomputedEncoder, TextFeaturesFile
+from coder_core.specs.evaluation import AblationSpec, EvalSpec, MatrixSpec, RerankSpec
+from coder_core.specs.few_shot import FewShotSpec
+from coder_core.specs.method_names import NEEDS_BANK, RERANK, ControlName, FewShotMethodName, MethodName, Protocol
+from coder_core.specs.runtime import DEFAULT_STORE, Runtime
+from coder_core.specs.texts import TextsSpec
+
+__all__ = [
+    "DEFAULT_STORE",
+    "NEEDS_BANK",
+    "RERANK",
+    "AblationSpec",
+    "ControlName",
+    "DatasetSpec",
+    "EncoderSpec",
+    "EvalSpec",
+    "FeaturesDataset",
+    "FewShotMethodName",
+    "FewShotSpec",
+    "FlagsDataset",
+    "FolderDataset",
+    "MatrixSpec",
+    "MethodName",
+    "OpenClipEncoder",
+    "PrecomputedEncoder",
+    "Protocol",
+    "RerankSpec",
+    "Runtime",
+    "SplitDataset",
+    "TextFeaturesFile",
+    "TextsSpec",
+]

@@ -1,0 +1,87 @@
+"""What there is to classify."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from coder_core.class_source.settings import ClassSource
+from coder_core.spec_base import InputPath, Spec
+
+CLASSES_MEANING = (
+    "A list of classes kept outside the data set (kind `file`, `folder` or `query`): these compete, in this order; "
+    "images of others are an error (see `ignore_other_folders`), and a class without images may be there."
+)
+
+DatasetName = Annotated[str | None, Field(min_length=1, max_length=200)]
+NAME_MEANING = "What the data set is called in tables; default: named after its folder or file."
+
+
+class FlagsDataset(Spec):
+    """The embedded demonstration: photographs of national flags, rendered by this project."""
+
+    kind: Literal["flags"] = Field(description="`flags`.")
+    images_per_class: int = Field(default=30, ge=1, le=1000, strict=True, description="Photographs of each flag.")
+    seed: int = Field(default=1, ge=0, strict=True, description="Decides pose, light, background and noise.")
+    name: DatasetName = Field(default=None, description=NAME_MEANING)
+
+
+class FolderDataset(Spec):
+    """A folder of class folders of image files."""
+
+    kind: Literal["folder"] = Field(description="`folder`.")
+    path: InputPath = Field(description="Root folder: one folder per class, images inside (any depth).")
+    class_names: tuple[str, ...] | None = Field(
+        default=None, description="Folder names in label order; default: all folders, sorted."
+    )
+    classes: ClassSource | None = Field(default=None, description=CLASSES_MEANING)
+    ignore_other_folders: bool = Field(
+        default=False,
+        strict=True,
+        description="Leave out, and name, folders that no class is called like, and images that lie in no folder; "
+        "false: they are an error.",
+    )
+    name: DatasetName = Field(default=None, description=NAME_MEANING)
+
+    @model_validator(mode="after")
+    def _has_one_class_list(self) -> "FolderDataset":
+        if self.classes is not None and self.class_names is not None:
+            raise ValueError("class_names and classes both name the classes: drop one of them")
+        return self
+
+
+class SplitDataset(Spec):
+    """Image files and a published few-shot split of them (`split_zhou_<DataSet>.json`)."""
+
+    kind: Literal["split"] = Field(description="`split`.")
+    path: InputPath = Field(description="The folder that the split's paths start from.")
+    split_file: InputPath = Field(description="The JSON file: lists `train`, `val` and `test` of [path, label, name].")
+    split: Literal["train", "val", "test"] = Field(description="Which of its lists.")
+    name: DatasetName = Field(default=None, description=NAME_MEANING)
+
+
+class FeaturesDataset(Spec):
+    """Image features that another tool computed, in an `.npz` or Parquet file."""
+
+    kind: Literal["features"] = Field(description="`features`.")
+    path: InputPath = Field(description="The file.")
+    features: str = Field(default="features", description="Array or column of image features, (images, dim).")
+    labels: str = Field(default="labels", description="Array or column of label ids, (images,).")
+    image_ids: str | None = Field(default=None, description="Array or column of image ids; default: row numbers.")
+    class_names: str | tuple[str, ...] = Field(
+        default="class_names", description="Array in an .npz file, or the names themselves in label order."
+    )
+    classes: ClassSource | None = Field(default=None, description=CLASSES_MEANING)
+    ignore_other_folders: bool = Field(
+        default=False,
+        strict=True,
+        description="Leave out, and name, images of classes that `classes` does not list; false: they are an error.",
+    )
+    name: DatasetName = Field(default=None, description=NAME_MEANING)
+
+
+DatasetSpec = Annotated[FlagsDataset | FolderDataset | SplitDataset | FeaturesDataset, Field(discriminator="kind")]
+
+
+def unnamed(dataset: DatasetSpec) -> DatasetSpec:
+    """The data set under no name: what it is called makes no other images of it."""
+    return dataset.model_copy(update={"name": None})
