@@ -1,10 +1,9 @@
 """What two stores must have in common when the same evaluation ran in both, however disturbed one of them was."""
 
 import re
-from typing import Any
 
+from coder_core.results.reading import ResultTables
 from coder_core.results.schema import TABLES
-from coder_core.results.warehouse import Warehouse
 from coder_core.storage.ledger import Ledger
 from coder_core.storage.store import Store
 
@@ -16,14 +15,14 @@ _OWN_NAME = re.compile(r"\.[0-9a-f]{64}\.|\.\d{8}T\d{12}\.")
 """Result files are named by the hash of their bytes, and some of them tell the time."""
 
 
-def result_rows(root: str, run_id: str, *, without: frozenset[str] = frozenset()) -> dict[str, list[tuple[Any, ...]]]:
-    """All rows of all result tables of a run, but for what names the run or tells the time."""
-    warehouse = Warehouse(Store(root))
+def result_rows(root: str, run_id: str, *, without: frozenset[str] = frozenset()) -> dict[str, list[str]]:
+    """All rows of all result tables of a run as text, but for what names the run or tells the time."""
+    results = ResultTables(Store(root))
     rows = {}
-    for name, table in TABLES.items():
-        names = ", ".join(f'"{column.name}"' for column in table.columns if column.name not in ONES_OWN | without)
-        found = warehouse.query(f"SELECT {names} FROM {name} WHERE run_id = '{run_id}'").rows
-        rows[name] = sorted(found, key=repr)
+    for name in TABLES:
+        table = results.read(name, run_id)
+        columns = [column for column in table.column_names if column not in ONES_OWN | without]
+        rows[name] = sorted(map(repr, table.select(columns).to_pylist()))
     assert rows["runs"], f"{run_id} is not published"
     return rows
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from coder_core.embedding import images as embedding
+from coder_core.errors import InputError
 from coder_core.pipeline.artifact_types import ImageEmbeddingsArtifact
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.runner import InlineRunner
@@ -116,3 +117,25 @@ def test_a_broken_file_is_tried_again_and_a_sound_one_is_not(
     after = Embedded(photos, runtime)
     assert (after.record.computed, after.artifact.quarantined) == (1, 1)
     assert sorted(read) == ["goldcrest/000.png", "wren/000.png"], "a decoder may have learnt something"
+
+
+def test_an_image_that_the_network_did_not_give_is_asked_for_again(
+    photos: World, images: Path, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_input = embedding.read_input
+
+    def refuse(location: str) -> bytes:
+        if location.endswith("wren/000.png"):
+            raise InputError("connection reset", location)
+        return read_input(location)
+
+    monkeypatch.setattr(embedding, "READ_DELAYS", ())
+    with monkeypatch.context() as network:
+        network.setattr(embedding, "read_input", refuse)
+        before = Embedded(photos, runtime)
+    assert before.artifact.quarantined == 1
+    after = Embedded(photos, runtime)
+    assert after.artifact.quarantined == 0
+    assert (after.record.computed, after.record.reused) == (1, 19)
+    assert after.keys["wren/000.png"] is not None
+    assert before.artifact.identity() != after.artifact.identity(), "predictions without it are not those with it"
