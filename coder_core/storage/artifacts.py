@@ -228,6 +228,12 @@ class ArtifactWriter:
         """The record of a part that is there, e.g. from an interrupted run, or None."""
         return self._records[name] if self.has_part(name) else None
 
+    def discard_part(self, name: str) -> None:
+        """Remove a part that is to be made anew, after the manifest that may name it."""
+        self.store.delete(manifest_path(self.payload.kind, self.key))
+        self.store.delete(self._path(name))
+        self._records.pop(name, None)
+
     def records(self, names: Sequence[str]) -> list[PartRecord]:
         """The records of parts that this writer wrote, found or adopted."""
         return [self._records[name] for name in names]
