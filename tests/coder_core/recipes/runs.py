@@ -97,8 +97,7 @@ def contents(run: Run, runtime: Runtime) -> dict[str, tuple[str, str]]:
     """Method -> key and content of its predictions."""
     context = Context.open(runtime)
     return {
-        method: (artifact.key, repr(context.read(artifact).to_pylist()))
-        for method, artifact in run.predictions.items()
+        method: (artifact.key, repr(context.read(artifact).to_pylist())) for method, artifact in run.predictions.items()
     }
 
 

@@ -25,7 +25,9 @@ def with_controls(world: World, **changes: object) -> World:
     classes = ClassList(NAMES)
     bank = parse_text_bank((world.folder / "bank.yaml").read_text(), place="bank", classes=classes)
     domain = load_domains()["bird"]
-    tables = [build_control(control, classes, bank, domain=domain, seed=seed) for control in CONTROLS for seed in (0, 7)]
+    tables = [
+        build_control(control, classes, bank, domain=domain, seed=seed) for control in CONTROLS for seed in (0, 7)
+    ]
     texts = sorted({text for table in tables for text in table.unique_texts()})
     features = np.random.default_rng(0).standard_normal((len(texts), DIM))
     with np.load(world.folder / "texts.npz") as file:
