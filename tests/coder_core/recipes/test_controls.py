@@ -68,7 +68,7 @@ def test_nothing_that_is_said_depends_on_labels(world: World, runtime: Runtime) 
     assert contents(run_spec(tested.spec(), other), other) == before
 
 
-def test_texts_of_controls_are_counted_once_and_listed(tmp_path: Path, world: World, runtime: Runtime) -> None:
+def test_texts_of_controls_are_counted_once_and_listed(world: World, runtime: Runtime) -> None:
     tested = with_controls(world)
     plain = run_spec(tested.spec(controls=[]), Runtime(store=f"{runtime.store}-2", device="cpu")).result
     first = run_spec(tested.spec(), runtime)

@@ -120,7 +120,7 @@ def test_a_broken_file_is_tried_again_and_a_sound_one_is_not(
 
 
 def test_an_image_that_the_network_did_not_give_is_asked_for_again(
-    photos: World, images: Path, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+    photos: World, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read_input = embedding.read_input
 
