@@ -108,20 +108,22 @@ def rewrite_features(world: World, **arrays: np.ndarray) -> None:
     np.savez(world.folder / "images.npz", **{**kept, **arrays})
 
 
-def write_image_class(root: Path, name: str, count: int) -> None:
-    """Write a class folder of small images, each of its own colours."""
+def write_image_class(root: Path, name: str, count: int, *, first_image: int = 0) -> None:
+    """Write a class folder of small images, each of its own colours; other numbers are other images."""
     folder = root / name
     folder.mkdir(parents=True, exist_ok=True)
-    for number in range(count):
+    for number in range(first_image, first_image + count):
         generator = np.random.default_rng(zlib.crc32(f"{name} {number}".encode()))
         pixels = generator.integers(0, 256, (PIXELS, PIXELS + 4, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{number:03d}.png")
 
 
-def write_photos(folder: Path, checkpoint: Path, names: Sequence[str] = NAMES, *, images_per_class: int = 5) -> World:
+def write_photos(
+    folder: Path, checkpoint: Path, names: Sequence[str] = NAMES, *, images_per_class: int = 5, first_image: int = 0
+) -> World:
     """Write a bank and class folders of images, to be embedded by a model."""
     for name in names:
-        write_image_class(folder / "images", name, images_per_class)
+        write_image_class(folder / "images", name, images_per_class, first_image=first_image)
     write_bank(folder / "bank.yaml", names)
     settings = {
         "name": "photos",
@@ -132,7 +134,7 @@ def write_photos(folder: Path, checkpoint: Path, names: Sequence[str] = NAMES, *
     return World(folder, settings)
 
 
-def write_tiny_clip(folder: Path) -> Path:
+def write_tiny_clip(folder: Path, *, seed: int = 0) -> Path:
     """Write a random CLIP of one layer per tower, in open_clip's layout."""
     import torch
     from safetensors.torch import save_file
@@ -140,7 +142,7 @@ def write_tiny_clip(folder: Path) -> Path:
     from coder_core.encoders.text_tower import build_clip
 
     with torch.random.fork_rng():
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         model = build_clip(TINY_CLIP)
     save_file(model.state_dict(), folder / "open_clip_model.safetensors")
     preprocess = {

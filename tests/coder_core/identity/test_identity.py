@@ -1,0 +1,223 @@
+"""The store is the cache: whatever decides a result is in a key, and nothing else is.
+
+Small evaluations really run. Then every field of a spec, every packaged file, every array of every input file and every
+step version is changed, one at a time: a key must change, of a step that reads it. Fields of `Runtime` change none.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import Any
+
+import numpy as np
+import pytest
+
+import coder_core.steps
+from coder_core import packaged
+from coder_core.pipeline.step import ArtifactStep, Step
+from coder_core.specs import Runtime
+from coder_core.steps.publication import PublishRun
+
+from .field_cases import ALL_CASES, EXEMPT, Case, changed, walk_fields
+from .worlds import WORLDS, Files, Keys, Settings, keys_of, moved, steps_of
+
+PACKAGED = {
+    "texts/domains.yaml": ("features", "WriteTexts"),
+    "atg/prompts.yaml": ("generated", "GenerateTexts"),
+    "demo/designs.yaml": ("flags", "ListImages"),
+}
+PACKAGED_EXEMPT = {
+    "demo/flags.yaml": "a config: its fields are walked",
+    "demo/flag_texts.yaml": "named in a config as `demo:flag-texts`, so a bank like any other",
+    "demo/micro_clip/open_clip_config.json": "named in a config as `demo:micro-clip`, so a checkpoint like any other",
+    "demo/micro_clip/open_clip_model.safetensors": "the same",
+    "demo/micro_clip/training.json": "an account of how the weights were made; nothing reads it",
+    "llm/prices.yaml": "decides what is said about money, never a text",
+}
+RUNTIME: dict[str, Any] = {
+    "store": "another",
+    "device": "auto",
+    "batch_size": 3,
+    "shard_images": 2,
+    "workers": 1,
+    "gpu_slots": 3,
+    "classes_per_task": 2,
+    "llm": {"base_url": "http://127.0.0.1:9/v1"},
+    "settle_seconds": 0.0,
+    "matrix_part_mb": 1,
+}
+RUNTIME_ELSEWHERE = {"task_runner", "task_runner_address"}
+"""What an inline runner does not read; tests/flows/test_runners_agree.py compares whole tables."""
+
+Run = Callable[..., list[Step[Any]]]
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path) -> dict[str, Files]:
+    root = tmp_path_factory.mktemp("worlds")
+    return {name: write(root / name, tiny_clip) for name, write in WORLDS.items()}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Runs settings in a store that all tests share, each settings once."""
+    store = tmp_path_factory.mktemp("store")
+    found: dict[str, list[Step[Any]]] = {}
+    with pytest.MonkeyPatch.context() as monkeypatch:
+
+        def run(settings: Settings, *, again: bool = False, **runtime: Any) -> list[Step[Any]]:
+            name = json.dumps([settings, runtime], sort_keys=True)
+            if again or name not in found:
+                given = {"store": str(store), "device": "cpu", "settle_seconds": 0.0, **runtime}
+                found[name] = steps_of(settings, Runtime(**given), monkeypatch)
+            return found[name]
+
+        yield run
+
+
+def test_every_field_of_a_spec_has_a_case_or_a_reason() -> None:
+    cases = {case.field for case in ALL_CASES if " " not in case.field}
+    assert cases | EXEMPT.keys() == walk_fields()
+    assert not cases & EXEMPT.keys()
+
+
+@pytest.mark.parametrize("case", ALL_CASES, ids=lambda case: case.field)
+def test_a_field_moves_the_key_of_the_step_that_reads_it(case: Case, worlds: dict[str, Files], run: Run) -> None:
+    files = worlds[case.world]
+    before = keys_of(run(changed(files, case.start)))
+    assert case.moves in moved(before, keys_of(run(changed(files, case.start, case.change))))
+
+
+@pytest.mark.parametrize("world", ["features", "photos", "split", "flags"])
+def test_what_only_names_a_thing_moves_no_artifact(world: str, worlds: dict[str, Files], run: Run) -> None:
+    before = artifact_keys(run(worlds[world].settings))
+    renamed = changed(worlds[world], {"name": "another-name", "dataset.name": "Another name"})
+    assert moved(before, artifact_keys(run(renamed))) == set()
+
+
+def test_files_elsewhere_are_the_same_files(worlds: dict[str, Files], run: Run, tmp_path: Path) -> None:
+    files = worlds["features"]
+    shutil.copytree(files.folder, tmp_path / "moved")
+    there = json.loads(json.dumps(files.settings).replace(str(files.folder), str(tmp_path / "moved")))
+    assert moved(artifact_keys(run(files.settings)), artifact_keys(run(there))) == set()
+
+
+@pytest.mark.parametrize("world", ["features", "photos"])
+@pytest.mark.parametrize("field", sorted(Runtime.model_fields.keys() - RUNTIME_ELSEWHERE))
+def test_no_field_of_the_runtime_moves_a_key(
+    field: str, world: str, worlds: dict[str, Files], run: Run, tmp_path: Path
+) -> None:
+    value = str(tmp_path / "store") if field == "store" else RUNTIME[field]
+    settings = worlds[world].settings
+    assert moved(keys_of(run(settings)), keys_of(run(settings, again=True, **{field: value}))) == set()
+
+
+def test_every_packaged_file_has_a_case_or_a_reason() -> None:
+    root = Path(coder_core.steps.__file__).parents[1]
+    code = {".py", ".pyc", ".typed"}
+    shipped = {
+        path.relative_to(root).as_posix() for path in root.rglob("*.*") if path.is_file() and path.suffix not in code
+    }
+    assert shipped == PACKAGED.keys() | PACKAGED_EXEMPT.keys()
+
+
+@pytest.mark.parametrize("name", PACKAGED)
+def test_an_edited_packaged_file_moves_the_key_of_the_step_that_reads_it(
+    name: str, worlds: dict[str, Files], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, step = PACKAGED[name]
+    before, read = keys_of(run(worlds[world].settings)), packaged.read_packaged
+    monkeypatch.setattr(packaged, "read_packaged", lambda asked: read(asked) + b"\n# edited" * (asked == name))
+    found = moved(before, keys_of(run(worlds[world].settings, again=True)))
+    assert step in found
+    others = {other for other_name, (_, other) in PACKAGED.items() if other_name != name}
+    assert not others & found
+
+
+ARRAYS = {
+    "images.npz": {"features": "ListImages", "labels": "ListLabels", "image_ids": "ListImages"},
+    "texts.npz": {"texts": "EmbedTexts", "features": "EmbedTexts"},
+    "pool/images.npz": {"features": "FitFewShot", "labels": "FitFewShot", "image_ids": "FitFewShot"},
+    "validation/images.npz": {"features": "ChooseThreshold", "labels": "ChooseThreshold"},
+}
+
+
+@pytest.mark.parametrize(("file", "array"), [(file, array) for file, arrays in ARRAYS.items() for array in arrays])
+def test_every_array_of_an_input_moves_the_key_of_the_step_that_reads_it(
+    file: str, array: str, worlds: dict[str, Files], run: Run, tmp_path: Path
+) -> None:
+    files = worlds["features"]
+    before = keys_of(run(files.settings))
+    shutil.copytree(files.folder, tmp_path / "edited")
+    _edit(tmp_path / "edited" / file, array)
+    there = json.loads(json.dumps(files.settings).replace(str(files.folder), str(tmp_path / "edited")))
+    assert ARRAYS[file][array] in moved(before, keys_of(run(there)))
+
+
+@pytest.mark.parametrize(
+    ("world", "file", "step"),
+    [
+        ("photos", "test/bank.yaml", "KeepBank"),
+        ("photos", "test/images/wren/000.png", "ListImages"),
+        ("photos", "pool/images/wren/010.png", "FitFewShot"),
+        ("split", "images/wren/002.png", "ListImages"),
+    ],
+)
+def test_every_input_file_moves_the_key_of_the_step_that_reads_it(
+    world: str, file: str, step: str, worlds: dict[str, Files], run: Run, tmp_path: Path
+) -> None:
+    files = worlds[world]
+    before = keys_of(run(files.settings))
+    shutil.copytree(files.folder, tmp_path / "edited")
+    edited = tmp_path / "edited" / file
+    edited.write_bytes(edited.read_bytes().replace(b"mark", b"sign") + b"\n")
+    there = json.loads(json.dumps(files.settings).replace(str(files.folder), str(tmp_path / "edited")))
+    assert step in moved(before, keys_of(run(there)))
+
+
+def test_every_step_counts_its_version(worlds: dict[str, Files], run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: dict[type[Step[Any]], Step[Any]] = {}
+    for files in worlds.values():
+        found |= {type(step): step for step in run(files.settings)}
+    found.pop(PublishRun)
+    for kind, step in found.items():
+        before = step.key
+        monkeypatch.setattr(kind, "version", kind.version + 1)
+        assert step.key != before, kind
+    elsewhere = {"PredictAsReleased", "NamePredictions"}  # under `protocol: reference`; in the recipe of `predict`
+    assert {kind.__name__ for kind in artifact_steps()} - {kind.__name__ for kind in found} == elsewhere
+
+
+def artifact_steps() -> set[type[Step[Any]]]:
+    """Every step of the package that makes an artifact."""
+    for module in iter_modules(coder_core.steps.__path__):
+        import_module(f"coder_core.steps.{module.name}")
+    return {kind for kind in _subclasses(ArtifactStep) if kind.__module__.startswith("coder_core.steps")}
+
+
+def artifact_keys(steps: list[Step[Any]]) -> Keys:
+    """Keys of the steps whose results are kept under them."""
+    return keys_of(step for step in steps if isinstance(step, ArtifactStep))
+
+
+def _subclasses(kind: type[Any]) -> Iterator[type[Any]]:
+    for subclass in kind.__subclasses__():
+        yield from _subclasses(subclass)
+        if "[" not in subclass.__name__ and subclass.__name__ != "ShardedStep":
+            yield subclass
+
+
+def _edit(path: Path, array: str) -> None:
+    """Change one value of one array."""
+    with np.load(path) as found:
+        arrays = dict(found)
+    values = arrays[array].copy()
+    if values.dtype.kind in "US":
+        last = values[-1]
+        values = np.array([*values[:-1].tolist(), f"{last}?"]) if array == "image_ids" else values[::-1]
+    else:
+        values[[0, -1]] = values[[-1, 0]]
+    np.savez(path, **{**arrays, array: values})
