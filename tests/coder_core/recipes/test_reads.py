@@ -103,10 +103,10 @@ def test_every_draw_reads_vectors_and_only_the_first_reads_keys(draws: Draws, co
     start_counting()
     more = run_spec(draws.spec(1 + DRAWS), counted, "run-2")
     assert [record.computed > 0 for record in more.records("fit_few_shot")] == [False] + [True] * DRAWS
+    assert listings(counted, "ledgers/image_embeddings") == 2, "test images and pool ask once each what is there"
     parts = opens(counted, "ledgers/image_embeddings")
     assert len(parts) == PARTS + 1
     assert set(parts.values()) == {1 + DRAWS}, "keys once; vectors once by every fit, or by every prediction"
-    assert listings(counted, "ledgers/image_embeddings") == 2, "test images and pool ask once each what is there"
 
 
 def test_a_repeated_run_opens_each_part_of_a_ledger_once(draws: Draws, counted: Runtime) -> None:
