@@ -1,15 +1,20 @@
 """Stores of their own, and two finished evaluations that tests only read."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from coder_core.pipeline.context import Context
 from coder_core.specs import Runtime
-from tests.fixtures_inputs import World
+from tests.coder_core.atg.llm_server import LlmServer, serving
+from tests.fixtures_inputs import World, write_image_class
 
 from .runs import CONTROLS, FIRST_STAGE, VARIANTS, Run, paired_world, run_spec, write_flag_images, write_flags
+
+LLM_KEY = "sk-test-that-must-not-be-shown"
+GENERATED_NAMES = ("red kite", "blue tit", "wren")
 
 
 class Finished(NamedTuple):
@@ -65,3 +70,26 @@ def flags_run(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     (images / "Italy" / "notes.txt").write_text("no image either")
     runtime = Runtime(store=str(folder / "store"), device="cpu")
     return Finished(world, runtime, run_spec(world.spec(), runtime, "flags-20260101T000000-a"))
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LlmServer]:
+    """A language model on loopback that takes one key."""
+    monkeypatch.setenv("OPENAI_API_KEY", LLM_KEY)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    with serving(LlmServer(key=LLM_KEY)) as started:
+        yield started
+
+
+@pytest.fixture
+def settings(tmp_path: Path, tiny_clip: Path) -> dict[str, Any]:
+    """Three classes of images, a tiny CLIP, and a language model that writes the texts."""
+    for name in GENERATED_NAMES:
+        write_image_class(tmp_path / "images", name, 2)
+    return {
+        "name": "generated",
+        "dataset": {"kind": "folder", "path": str(tmp_path / "images")},
+        "encoder": {"kind": "open_clip", "checkpoint": str(tiny_clip)},
+        # A tiny random CLIP finds everything alike: no analogue may be dropped for that.
+        "texts": {"generator": {"model": "test-model", "max_similarity": 1.0}},
+    }

@@ -15,6 +15,7 @@ from coder_core.demo.patterns import flag_designs
 from coder_core.embedding import ledgers
 from coder_core.encoders import registry
 from coder_core.evaluation.predictions import Predictions
+from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.packaged import read_packaged
 from coder_core.pipeline.artifact_types import PredictionsArtifact
 from coder_core.pipeline.context import Context
@@ -28,6 +29,7 @@ from coder_core.results.warehouse import Warehouse
 from coder_core.specs import EvalSpec, Runtime
 from coder_core.steps.predictions import read_predictions
 from coder_core.storage.store import Store
+from tests.coder_core.atg.llm_server import LlmServer
 from tests.fixtures_inputs import NAMES, World, rewrite_features, write_world
 
 ALL_PAIRS = tuple(permutations(NAMES, 2))
@@ -146,6 +148,13 @@ def write_flags(folder: Path, **changes: Any) -> World:
         "methods": list(FIRST_STAGE),
     }
     return World(folder, {**settings, **changes})
+
+
+def llm_runtime(server: LlmServer, folder: Path, **llm: Any) -> Runtime:
+    """Settings for a language model on loopback: short pauses, chunks of two classes."""
+    settings = {"max_attempts": 2, "backoff_seconds": 0.01, **llm}
+    asked = LlmRuntime(base_url=server.url, **settings)
+    return Runtime(store=str(folder / "store"), device="cpu", classes_per_task=2, llm=asked)
 
 
 class Passes:

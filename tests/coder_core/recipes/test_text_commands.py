@@ -1,7 +1,5 @@
 """The bank from every source, against a real HTTP server: nothing bought twice, edits survive, no half a bank."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,59 +8,29 @@ from click.testing import CliRunner
 
 from coder_core.config import validate_spec
 from coder_core.llm.faults import LlmError
-from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.runner import InlineRunner
 from coder_core.recipes.text_commands import TextBankCommands
-from coder_core.specs import EvalSpec, Runtime
+from coder_core.specs import EvalSpec
 from coder_core.steps.dataset import LoadDataset
 from coder_core.steps.text_generation import CheckGeneration, PlanGeneration
 from coder_core.texts.bank import source_of
 from flows.cli import main
-from tests.coder_core.atg.llm_server import LlmServer, serving
 from tests.fixtures_inputs import write_image_class
 
-from .runs import rows, run_spec
+from .conftest import GENERATED_NAMES as NAMES
+from .conftest import LLM_KEY as KEY
+from .runs import llm_runtime, rows, run_spec
 
-KEY = "sk-test-that-must-not-be-shown"
-NAMES = ("red kite", "blue tit", "wren")
 OWN = {"garden": {"class_name": "a {class} in a garden", "attribute": "{class} in a garden, {attribute}"}}
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LlmServer]:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-    with serving(LlmServer(key=KEY)) as started:
-        yield started
-
-
-@pytest.fixture
-def settings(tmp_path: Path, tiny_clip: Path) -> dict[str, Any]:
-    """Three classes of images, a tiny CLIP, and a language model that writes the texts."""
-    for name in NAMES:
-        write_image_class(tmp_path / "images", name, 2)
-    return {
-        "name": "generated",
-        "dataset": {"kind": "folder", "path": str(tmp_path / "images")},
-        "encoder": {"kind": "open_clip", "checkpoint": str(tiny_clip)},
-        # A tiny random CLIP finds everything alike: no analogue may be dropped for that.
-        "texts": {"generator": {"model": "test-model", "max_similarity": 1.0}},
-    }
 
 
 def spec_of(settings: dict[str, Any], **texts: object) -> EvalSpec:
     return validate_spec({**settings, "texts": {**settings["texts"], **texts}}, place="test", base=".")
 
 
-def runtime_of(server: LlmServer, tmp_path: Path, **llm: Any) -> Runtime:
-    settings = {"max_attempts": 2, "backoff_seconds": 0.01, **llm}
-    llm_runtime = LlmRuntime(base_url=server.url, **settings)
-    return Runtime(store=str(tmp_path / "store"), device="cpu", classes_per_task=2, llm=llm_runtime)
-
-
 def test_texts_are_bought_once_and_a_new_class_costs_only_its_own(server, settings, tmp_path) -> None:
-    runtime = runtime_of(server, tmp_path)
+    runtime = llm_runtime(server, tmp_path)
     first = TextBankCommands(spec_of(settings), runtime).generate(is_batch=False)
     assert (first.generated, first.reused, len(first.failed)) == (6, 0, 0)
     calls = len(server.calls)
@@ -76,7 +44,7 @@ def test_texts_are_bought_once_and_a_new_class_costs_only_its_own(server, settin
 
 
 def test_an_evaluation_buys_once_also_about_the_pairs_that_it_confuses(server, settings, tmp_path) -> None:
-    runtime = runtime_of(server, tmp_path)
+    runtime = llm_runtime(server, tmp_path)
     spec = spec_of({**settings, "methods": ["clip", "coder", "coder_rerank"], "rerank": {"threshold": 2.0}})
     spec = spec.model_copy(update={"texts": spec.texts.model_copy(update={"pairs": "confused"})})
     first = run_spec(spec, runtime, "run-1")
@@ -98,7 +66,7 @@ def test_an_evaluation_buys_once_also_about_the_pairs_that_it_confuses(server, s
 
 
 def test_generated_texts_reach_the_bank_with_their_source(server, settings, tmp_path) -> None:
-    commands = TextBankCommands(spec_of(settings), runtime_of(server, tmp_path))
+    commands = TextBankCommands(spec_of(settings), llm_runtime(server, tmp_path))
     commands.generate(is_batch=False)
     texts = commands.bank.classes[commands.classes.ids_of("wren")[0]]
     assert "attribute 0 of wren 0" in texts.attributes
@@ -106,7 +74,7 @@ def test_generated_texts_reach_the_bank_with_their_source(server, settings, tmp_
 
 
 def test_a_persons_edits_survive_regeneration(server, settings, tmp_path) -> None:
-    runtime = runtime_of(server, tmp_path)
+    runtime = llm_runtime(server, tmp_path)
     commands = TextBankCommands(spec_of(settings), runtime)
     commands.generate(is_batch=False)
     commands.export(tmp_path / "bank.yaml")
@@ -122,7 +90,7 @@ def test_a_persons_edits_survive_regeneration(server, settings, tmp_path) -> Non
 
 
 def test_sentences_of_ones_own_and_a_second_data_set_cost_no_call(server, settings, tmp_path) -> None:
-    runtime = runtime_of(server, tmp_path)
+    runtime = llm_runtime(server, tmp_path)
     TextBankCommands(spec_of(settings), runtime).generate(is_batch=False)
     calls = len(server.calls)
     for name in NAMES[:2]:
@@ -137,25 +105,25 @@ def test_sentences_of_ones_own_and_a_second_data_set_cost_no_call(server, settin
 
 def test_a_spent_budget_stops_cleanly_and_keeps_what_was_bought(server, settings, tmp_path) -> None:
     price = {"test-model": {"input_usd_per_million": 1000.0, "output_usd_per_million": 1000.0}}
-    runtime = runtime_of(server, tmp_path, max_cost_usd=1.9, prices=price, concurrency=1)
+    runtime = llm_runtime(server, tmp_path, max_cost_usd=1.9, prices=price, concurrency=1)
     report = TextBankCommands(spec_of(settings), runtime).generate(is_batch=False)
     assert report.stopped
     assert 0 < report.generated < 6
     assert report.cost_usd <= 1.9
     with pytest.raises(LlmError, match="What was bought is kept"):
         Context.open(runtime).do(CheckGeneration(evaluation="generated", reports=(report,)))
-    rest = TextBankCommands(spec_of(settings), runtime_of(server, tmp_path)).generate(is_batch=False)
+    rest = TextBankCommands(spec_of(settings), llm_runtime(server, tmp_path)).generate(is_batch=False)
     assert (rest.generated, rest.reused) == (6 - report.generated, report.generated)
 
 
 def test_an_evaluation_with_half_a_bank_is_no_evaluation(server, settings, tmp_path) -> None:
     price = {"test-model": {"input_usd_per_million": 1000.0, "output_usd_per_million": 1000.0}}
-    runtime = runtime_of(server, tmp_path, max_cost_usd=1.9, prices=price, concurrency=1)
+    runtime = llm_runtime(server, tmp_path, max_cost_usd=1.9, prices=price, concurrency=1)
     with pytest.raises(LlmError, match="What was bought is kept"):
         run_spec(spec_of(settings), runtime)
     assert rows(runtime, "SELECT count(*) FROM runs") == [(0,)]
     bought = sum(server.good.values())
-    run_spec(spec_of(settings), runtime_of(server, tmp_path))
+    run_spec(spec_of(settings), llm_runtime(server, tmp_path))
     assert 0 < bought < 6
     assert max(server.good.values()) == 1
 
@@ -178,7 +146,7 @@ def test_the_command_line_estimates_buys_and_shows(server, settings, tmp_path, m
 
 
 def test_the_key_is_nowhere_in_the_store(server, settings, tmp_path) -> None:
-    runtime = runtime_of(server, tmp_path)
+    runtime = llm_runtime(server, tmp_path)
     run_spec(spec_of(settings), runtime)
     TextBankCommands(spec_of(settings), runtime).export(tmp_path / "bank.yaml")
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
