@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from coder_core.care.store_format import FORMAT_FILE
 from coder_core.results.layout import parse_generation, parse_merged, parse_run_file
 from coder_core.results.schema import RUNS
 from coder_core.storage.file_infos import StoredFile
@@ -99,6 +100,8 @@ def read_role(path: str) -> tuple[Role, str]:
     folder, separator, _ = path.partition("/")
     if separator and folder in _WHOLE_FOLDERS:
         return _WHOLE_FOLDERS[folder], ""
+    if path == FORMAT_FILE:
+        return Role.NOTE, ""
     if match := _ARTIFACT_FILE.fullmatch(path):
         return Role.ARTIFACT, match["group"]
     if match := _LEDGER_PART.fullmatch(path):

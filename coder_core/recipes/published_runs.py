@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from coder_core.errors import ConfigError, QueryError
 from coder_core.pipeline.run_manifest import RunManifest, decode_run_manifest
 from coder_core.results.reading import ResultTables
+from coder_core.storage.addresses import redact
 from coder_core.storage.store import Store
 
 if TYPE_CHECKING:
@@ -38,10 +39,10 @@ def find_run(store: Store, run: str) -> str:
     tables = ResultTables(store)
     if tables.is_published(run):
         return run
-    found = tables.latest(run)
+    found = tables.latest(run) or (tables.latest() if run == LATEST else None)
     if found is None:
-        latest = ", ".join(tables.published()[-RUNS_SHOWN:]) or "none yet"
-        raise QueryError(f"there is no run {run!r}.", store.url(""), f"Latest runs: {latest}.")
+        newest = ", ".join(tables.newest()[:RUNS_SHOWN]) or "none yet"
+        raise QueryError(f"there is no run {run!r}.", redact(store.url("")), f"Latest runs: {newest}.")
     return found
 
 

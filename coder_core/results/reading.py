@@ -70,17 +70,21 @@ class ResultTables:
             raise StoreError(problem, self.store.url(), "Run the evaluation again.")
         return manifest
 
-    def latest(self, name: str, *, other_than: str = "") -> str | None:
-        """Return the published run of an evaluation that was started last; None where there is none.
+    def latest(self, name: str | None = None, *, other_than: str = "") -> str | None:
+        """Return the published run of an evaluation, or of all, that was started last; None where there is none.
 
         Args:
-            name: The evaluation, as its config names it.
+            name: The evaluation, as its config names it; None for any.
             other_than: A run that does not count.
         """
+        found = [run for run in self.newest(name) if run != other_than]
+        return found[0] if found else None
 
-        def find(catalog: Catalog) -> str | None:
-            candidates = [run for run in _started(catalog, name) if run[1] != other_than]
-            return max(candidates)[1] if candidates else None
+    def newest(self, name: str | None = None) -> tuple[str, ...]:
+        """List the published runs of an evaluation, or of all, those first that were started last."""
+
+        def find(catalog: Catalog) -> tuple[str, ...]:
+            return tuple(run_id for _, run_id in sorted(_started(catalog, name), reverse=True))
 
         return _ask_again(partial(read_catalog, self.store), find)
 
@@ -93,7 +97,7 @@ class ResultTables:
         def look() -> Catalog:
             catalog = read_catalog_of(self.store, run_id)
             if not catalog.is_published(run_id):
-                latest = ", ".join(self.published()[-RUNS_SHOWN:]) or "none yet"
+                latest = ", ".join(self.newest()[:RUNS_SHOWN]) or "none yet"
                 problem = f"There is no published run {run_id!r}."
                 raise StoreError(problem, self.store.url(), f"Published runs: {latest}.")
             return catalog
@@ -123,18 +127,18 @@ def _read_file(store: Store, file: TableFile, run_id: str) -> pa.Table:
     return table if file.run_id else table.filter(pc.equal(table.column(RUN_ID), run_id))
 
 
-def _started(catalog: Catalog, name: str) -> Iterable[tuple[str, str]]:
+def _started(catalog: Catalog, name: str | None) -> Iterable[tuple[str, str]]:
     """Yield time and id of the runs of an evaluation; rows are read only where no other file says whose they are."""
-    yield from ((run.started_at, run.run_id) for run in catalog.generation.runs if run.name == name)
+    yield from ((run.started_at, run.run_id) for run in catalog.generation.runs if name in (None, run.name))
     unnamed = []
     for run_id, single in catalog.singles.items():
         if (record := single.only_record) is None:
             unnamed.append(run_id)
-        elif record.name_digits == name_digits(name):
+        elif name is None or record.name_digits == name_digits(name):
             yield record.started_at, run_id
     for run_id in unnamed:
         (row,) = _read_run(catalog, RUNS, run_id).select(["name", "started_at"]).to_pylist()
-        if row["name"] == name:
+        if name in (None, row["name"]):
             yield time_digits(row["started_at"]), run_id
 
 

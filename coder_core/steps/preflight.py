@@ -1,18 +1,23 @@
 """Checks before the work: what would fail later fails now."""
 
+import logging
 from typing import ClassVar
 
+from coder_core.care.store_format import note_format
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.encoders.registry import identify_encoder
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.step import Step
 from coder_core.pipeline.traits import PREFLIGHT, Traits
 from coder_core.specs import EncoderSpec
+from coder_core.storage.addresses import redact
 from coder_core.storage.exports import check_export
+
+logger = logging.getLogger(__name__)
 
 
 class CheckStore(Step[None]):
-    """Fail now rather than after the work when the store cannot be written.
+    """Fail now rather than after the work when the store cannot be written, and say once where it is an older one.
 
     Raises:
         StoreError: With the reason and the remedy.
@@ -22,8 +27,11 @@ class CheckStore(Step[None]):
     loop_free: ClassVar[str] = "writes one small file"
 
     def run(self, context: Context) -> None:
-        """Write and delete a small file."""
+        """Write and delete a small file; note the format of the store."""
         context.artifacts.store.check_writable()
+        older = note_format(context.artifacts.store)
+        if older is not None:
+            logger.warning("%s: %s", redact(context.runtime.store), older)
 
 
 class CheckExport(Step[None]):

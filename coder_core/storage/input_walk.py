@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from coder_core.errors import InputError
+from coder_core.loops import each
 from coder_core.storage.addresses import Address, format_url, parse_address, redact
 from coder_core.storage.inputs import InputFile, file_token, object_token, special_file
 from coder_core.storage.refusals import explained
@@ -42,7 +43,7 @@ def walk_input(url: str) -> Iterator[InputFile]:
         if first is None:
             raise InputError("There is no such folder, or it is empty.", redact(url), "Check the path.")
         yield first
-        yield from entries
+        yield from each(entries, every=100)
 
 
 def _walk_disk(root: str) -> Iterator[InputFile]:

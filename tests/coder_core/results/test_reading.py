@@ -23,9 +23,10 @@ def test_an_empty_store_has_no_runs(store: Store) -> None:
 
 
 def test_a_run_that_is_not_there_is_answered_with_the_latest_ones(disk_store: Store) -> None:
-    publish_many(disk_store, 5)
+    for run_id, day in {"zebra": 1, "b": 4, "a": 3, "c": 2}.items():
+        publish(disk_store, run_id, started_at=START + timedelta(days=day))
     for ask in (ResultTables(disk_store).read_manifest, lambda run_id: ResultTables(disk_store).read("texts", run_id)):
-        with pytest.raises(StoreError, match="flags-002, flags-003, flags-004"):
+        with pytest.raises(StoreError, match="Published runs: b, a, c"):
             ask("flags-9")
 
 
@@ -50,6 +51,9 @@ def test_the_latest_run_is_the_one_that_was_started_last(disk_store: Store, is_c
     assert results.latest("flags", other_than="d") == "b"
     assert results.latest("flags-2") == "flags-z"
     assert results.latest("flag") is None
+    assert results.latest() == "flags-z"
+    assert results.newest() == ("flags-z", "d", "b", "c", "a")
+    assert results.newest("flags-2") == ("flags-z",)
 
 
 def test_the_latest_run_is_found_without_reading_the_rows(disk_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
