@@ -200,7 +200,7 @@ def test_runs_are_compared_by_a_method_of_both(photos: World, runtime: Runtime) 
     context = Context.open(runtime)
     with pytest.raises(ConfigError, match="they have no method in common"):
         compare_runs(context, "run-1", "run-2")
-    with pytest.raises(QueryError, match=r"there is no run 'run-3'.*Latest runs: run-1, run-2"):
+    with pytest.raises(QueryError, match=r"there is no run 'run-3'.*Latest runs: run-2, run-1"):
         compare_runs(context, "run-1", "run-3")
     assert compare_with_previous(context, "photos", "run-2") is None, "the classes are the same"
     with pytest.raises(ConfigError, match=r"'coder' is not a method of both\. Methods of both: clip"):
