@@ -54,8 +54,12 @@ class ArtifactStore:
         Raises:
             DamagedFileError: When its manifest is damaged; it has been moved aside, so that a second look finds None.
         """
-        manifest = checked_manifest(self.store, payload.kind, artifact_key(payload))
+        manifest = self.find_manifest(payload)
         return manifest.handle() if manifest else None
+
+    def find_manifest(self, payload: ArtifactPayload) -> Manifest | None:
+        """Return the record of the finished artifact of a payload, or None; raises as `find` does."""
+        return checked_manifest(self.store, payload.kind, artifact_key(payload))
 
     def open(self, kind: str, key: str) -> Artifact:
         """Return the finished artifact of a kind and key.

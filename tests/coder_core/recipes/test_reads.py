@@ -114,6 +114,8 @@ def test_a_repeated_run_opens_each_part_of_a_ledger_once(draws: Draws, counted: 
     start_counting()
     assert run_spec(draws.spec(2), counted, "run-2").computed == {}
     assert set(opens(counted, "ledgers").values()) == {1}
+    manifests = opens(counted, "artifacts/classifier") | opens(counted, "artifacts/few_shot_fits")
+    assert {count for path, count in manifests.items() if path.endswith("manifest.json")} == {1}
     said = {path: count for path, count in opens(counted, "artifacts/predictions").items() if "/part-" in path}
     assert set(said.values()) == {1}, "for the table of predictions; measurements are found"
 
