@@ -1,9 +1,11 @@
 """Stores of their own, and two finished evaluations that tests only read."""
 
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import fsspec
 import pytest
 
 from coder_core.pipeline.context import Context
@@ -31,9 +33,12 @@ class Finished(NamedTuple):
 
 
 @pytest.fixture
-def runtime(tmp_path: Path) -> Runtime:
-    """A store of its own."""
-    return Runtime(store=str(tmp_path / "store"), device="cpu")
+def runtime() -> Iterator[Runtime]:
+    """A store of its own, in memory: a disk is waited for at every write, and `any_store` tries one."""
+    root = f"memory://{uuid.uuid4().hex}"
+    yield Runtime(store=root, device="cpu")
+    for folder in fsspec.filesystem("memory").glob(f"{root}*"):
+        fsspec.filesystem("memory").rm(folder, recursive=True)
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +48,7 @@ def features_run(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     methods = (*FIRST_STAGE, "coder_top_m", "coder_rerank")
     ablation = {"draws": 3, "texts_per_class": [1, 2]}
     world = paired_world(folder / "world", methods=methods, ablation=ablation, matrix={"write": True})
-    runtime = Runtime(store=str(folder / "store"), device="cpu")
+    runtime = Runtime(store="memory://features-run", device="cpu")
     return Finished(world, runtime, run_spec(world.spec(), runtime))
 
 

@@ -108,6 +108,14 @@ def said(run: Run, runtime: Runtime, method: str) -> Predictions:
     return read_predictions(Context.open(runtime), run.predictions[method], method)
 
 
+def copy_store(source: Runtime, target: Runtime, *, without: str = "nothing") -> None:
+    """Copy every file of a store, but those below a folder."""
+    files, copies = Store(source.store), Store(target.store)
+    for path in files.list():
+        if not path.startswith(without):
+            copies.write_bytes(path, files.read_bytes(path))
+
+
 def permute_labels(world: World) -> None:
     """Other labels for the same features."""
     with np.load(world.folder / "images.npz") as file:

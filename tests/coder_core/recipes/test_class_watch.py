@@ -24,9 +24,9 @@ FIRST, SECOND = ("photos-20260101T000000-a", "photos-20260102T000000-a")
 
 
 @pytest.fixture
-def runtime(tmp_path: Path) -> Runtime:
+def runtime(runtime: Runtime) -> Runtime:
     """A store of its own; lists are taken for finished at once."""
-    return Runtime(store=str(tmp_path / "store"), device="cpu", settle_seconds=0.02)
+    return runtime.model_copy(update={"settle_seconds": 0.02})
 
 
 def listed(world: World, names: tuple[str, ...], **changes: Any) -> EvalSpec:

@@ -18,7 +18,10 @@ from .runs import llm_runtime, paired_world, run_spec
 from .test_text_commands import spec_of
 
 NOT_YET = {
-    **{("generation", name): "publication does not write what generation cost" for name in GenerationRow.__annotations__}
+    **{
+        ("generation", name): "publication does not write what generation cost"
+        for name in GenerationRow.__annotations__
+    }
 }
 """Columns that nobody writes yet, and why. This list only gets shorter."""
 

@@ -47,7 +47,12 @@ def join_other_kind(step: Predict, _context: Any, _output: Any) -> ClassifierArt
     [
         (BuildClassifier, "make", make_other_kind, "BuildClassifier: it returned a TextsArtifact and declares Class"),
         (BuildClassifier, "make", make_other_key, "BuildClassifier: it returned the artifact 000000000000 and was to"),
-        (Predict, "join", join_other_kind, "Predict: it returned a ClassifierArtifact and declares PredictionsArtifact"),
+        (
+            Predict,
+            "join",
+            join_other_kind,
+            "Predict: it returned a ClassifierArtifact and declares PredictionsArtifact",
+        ),
         (RefuseTestImages, "run", lambda *_: "fine", "RefuseTestImages: it returned a str and declares NoneType"),
         (ChooseThreshold, "run", lambda *_: 0.5, "ChooseThreshold: it returned a float and declares RerankThreshold"),
     ],

@@ -1,6 +1,5 @@
 """The whole recipe on every kind of store, run again, grown and turned around."""
 
-import shutil
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ from coder_core.storage.tables import vectors_from_arrow
 from tests.fixtures_inputs import NAMES, World, rewrite_features, write_world
 
 from .conftest import Finished
-from .runs import permute_labels, predicted, rows, run_spec, said
+from .runs import copy_store, permute_labels, predicted, rows, run_spec, said
 
 
 @pytest.fixture(params=["folder", "memory", pytest.param("s3", marks=pytest.mark.slow)])
@@ -116,8 +115,7 @@ def test_the_matrix_is_written_in_pieces_of_bounded_size(
     features_run: Finished, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = features_run.run.manifest.matrix
-    shutil.copytree(features_run.runtime.store, runtime.store)
-    shutil.rmtree(Path(runtime.store) / "artifacts" / "coder_matrix")
+    copy_store(features_run.runtime, runtime, without="artifacts/coder_matrix")
     monkeypatch.setattr(coder_matrix, "MEBIBYTE", 2**10)  # one "megabyte" is one kilobyte
     small = runtime.model_copy(update={"matrix_part_mb": 2})
     pieces = run_spec(features_run.world.spec(), small, "run-2").manifest.matrix
@@ -129,9 +127,9 @@ def test_the_matrix_is_written_in_pieces_of_bounded_size(
     assert Context.open(small).read(pieces).equals(features_run.context.read(pieces))
 
 
-def test_no_runtime_setting_changes_a_key(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_runtime_setting_changes_a_key(world: World, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dataset, "LISTING_ROWS", 32)
-    one = Runtime(store=str(tmp_path / "one"))
+    one = Runtime(store=f"{runtime.store}-one")
     settings = {
         "batch_size": 3,
         "shard_images": 40,
@@ -144,7 +142,7 @@ def test_no_runtime_setting_changes_a_key(world: World, tmp_path: Path, monkeypa
         "task_runner_address": "tcp://there:8786",
     }
     llm = LlmRuntime(concurrency=3)
-    other = Runtime(store=str(tmp_path / "other"), device="cpu", llm=llm, **settings)
+    other = Runtime(store=f"{runtime.store}-other", device="cpu", llm=llm, **settings)
     assert all(getattr(one, name) != getattr(other, name) for name in Runtime.model_fields)
     first, second = run_spec(world.spec(), one), run_spec(world.spec(), other)
     made = [[(r.step, r.kind, r.key, r.rows) for r in run.result.records] for run in (first, second)]
@@ -162,8 +160,8 @@ def test_permuted_labels_leave_every_prediction_as_it_is(world: World, runtime: 
     assert [metric.value for metric in before.result.metrics] != [metric.value for metric in after.result.metrics]
 
 
-def test_the_order_of_images_and_classes_does_not_matter(world: World, tmp_path: Path) -> None:
-    straight, turned = (Runtime(store=str(tmp_path / name), device="cpu") for name in ("straight", "turned"))
+def test_the_order_of_images_and_classes_does_not_matter(world: World, runtime: Runtime) -> None:
+    straight, turned = (Runtime(store=f"{runtime.store}-{name}", device="cpu") for name in ("straight", "turned"))
     run_spec(world.spec(), straight)
     with np.load(world.folder / "images.npz") as arrays:
         features, labels = arrays["features"][::-1], arrays["labels"][::-1]

@@ -1,4 +1,4 @@
-"""A store of version 0.1: opened and read, its embeddings reused, the rest made anew, nothing lost and nothing rewritten.
+"""A store of version 0.1: opened and read, its embeddings reused, the rest made anew; nothing is lost or rewritten.
 
 The old layout is written here by hand, file by file, and not by code of ours.
 """
@@ -7,7 +7,6 @@ import hashlib
 import json
 import logging
 from datetime import datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -102,9 +101,7 @@ def write_old_store(world: World, root: str) -> Store:
         store, "images", {}, {"source": "a" * 64}, table=pa.table({"image_id": image_ids}), version=2
     )
     listed = pa.table({"image_id": image_ids, "key": image_keys, "problem": pa.nulls(len(labels), pa.string())})
-    embedded = write_artifact(
-        store, "image_embeddings", {}, {"encoder": encoder.key, "images": images}, table=listed
-    )
+    embedded = write_artifact(store, "image_embeddings", {}, {"encoder": encoder.key, "images": images}, table=listed)
     predicted = [0, 1, 2, 3] * (len(labels) // 4)
     own = {
         "method": ["coder"] * len(labels),
@@ -149,9 +146,9 @@ def upgraded(tmp_path_factory: pytest.TempPathFactory) -> Upgraded:
     folder = tmp_path_factory.mktemp("upgraded")
     world = write_world(folder / "world", images_per_class=6)
     world = World(world.folder, {**world.settings, "methods": ["clip", "coder"]})
-    store = write_old_store(world, str(folder / "store"))
+    store = write_old_store(world, f"memory://{folder.name}")
     before = contents(store)
-    runtime = Runtime(store=str(folder / "store"), device="cpu")
+    runtime = Runtime(store=f"memory://{folder.name}", device="cpu")
     return Upgraded(store, runtime, world, before, run_spec(world.spec(), runtime, NEW))
 
 
@@ -168,16 +165,15 @@ def test_what_was_embedded_is_embedded_no_more(upgraded: Upgraded) -> None:
     assert (result.texts_reused, result.images_reused) == (upgraded.run.manifest.texts.unique_texts, 24)
 
 
-def test_artifacts_are_made_anew_under_keys_of_their_own(upgraded: Upgraded, tmp_path: Path) -> None:
+def test_artifacts_are_made_anew_under_keys_of_their_own(upgraded: Upgraded, runtime: Runtime) -> None:
     """As in a store that holds nothing: no old artifact was taken for a new one."""
-    fresh = Runtime(store=str(tmp_path / "store"), device="cpu")
-    alone = run_spec(upgraded.world.spec(), fresh, NEW)
+    alone = run_spec(upgraded.world.spec(), runtime, NEW)
     old = {path.split("/")[2] for path in upgraded.before if path.startswith("artifacts/")}
     made = {record.key for record in upgraded.run.result.records if record.key}
     assert not made & old
     assert made == {record.key for record in alone.result.records if record.key}
     sql = "SELECT method, image_id, predicted, probability FROM predictions WHERE run_id = '{}' ORDER BY ALL"
-    assert rows(upgraded.runtime, sql.format(NEW)) == rows(fresh, sql.format(NEW))
+    assert rows(upgraded.runtime, sql.format(NEW)) == rows(runtime, sql.format(NEW))
 
 
 def test_its_runs_are_read_beside_new_ones(upgraded: Upgraded) -> None:
@@ -204,21 +200,21 @@ def test_what_needs_a_manifest_says_in_one_line_that_there_is_none(upgraded: Upg
         assert len(str(error.value).splitlines()) == 1
 
 
-def test_a_watcher_of_an_old_store_is_told_to_evaluate_once(upgraded: Upgraded, tmp_path: Path) -> None:
-    store = write_old_store(upgraded.world, str(tmp_path / "store"))
+def test_a_watcher_of_an_old_store_is_told_to_evaluate_once(upgraded: Upgraded, runtime: Runtime) -> None:
+    write_old_store(upgraded.world, runtime.store)
     look = LookAtClasses(spec=upgraded.world.spec())
-    with pytest.raises(StoreError, match="wrote no manifests.*Run the evaluation again"):
-        Context.open(Runtime(store=store.url(), device="cpu", settle_seconds=0.02)).do(look)
-    runtime = upgraded.runtime.model_copy(update={"settle_seconds": 0.02})
-    assert not Context.open(runtime).do(look).has_changed
+    with pytest.raises(StoreError, match=r"wrote no manifests.*Run the evaluation again"):
+        Context.open(runtime.model_copy(update={"settle_seconds": 0.02})).do(look)
+    settled = upgraded.runtime.model_copy(update={"settle_seconds": 0.02})
+    assert not Context.open(settled).do(look).has_changed
 
 
 def test_one_line_of_the_log_says_once_what_an_old_store_is(
-    upgraded: Upgraded, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    upgraded: Upgraded, runtime: Runtime, caplog: pytest.LogCaptureFixture
 ) -> None:
-    write_old_store(upgraded.world, str(tmp_path / "old"))
+    write_old_store(upgraded.world, f"{runtime.store}-old")
     caplog.set_level(logging.INFO, "coder_core")
     for store, run_id, lines in (("old", "run-1", 1), ("old", "run-2", 0), ("new", "run-1", 0), ("new", "run-2", 0)):
         caplog.clear()
-        run_spec(upgraded.world.spec(), Runtime(store=str(tmp_path / store), device="cpu"), run_id)
+        run_spec(upgraded.world.spec(), Runtime(store=f"{runtime.store}-{store}", device="cpu"), run_id)
         assert len([message for message in caplog.messages if "written by coder-eval 0.1" in message]) == lines

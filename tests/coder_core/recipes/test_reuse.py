@@ -16,7 +16,7 @@ from coder_core.specs import Runtime
 from tests.fixtures_inputs import NAMES, World, write_bank, write_image_class
 
 from .conftest import Finished
-from .runs import counted_passes, paired_world, predicted, rows, run_spec
+from .runs import copy_store, counted_passes, paired_world, predicted, rows, run_spec
 
 AGAIN = """
 import json, sys
@@ -78,7 +78,9 @@ CHANGES = {
     "threshold": Change(
         {"rerank": {"threshold": 0.8}},
         GATE,
-        dict.fromkeys(["count-confused-pairs", "build-coder-rerank", "ablate-texts"], "spec.threshold: was 0.9, now 0.8"),
+        dict.fromkeys(
+            ["count-confused-pairs", "build-coder-rerank", "ablate-texts"], "spec.threshold: was 0.9, now 0.8"
+        ),
     ),
     "ablation": Change(
         {"ablation": {"draws": 2, "texts_per_class": [1]}},
@@ -105,7 +107,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Runtime]
     """A run with a rerank and an ablation."""
     folder = tmp_path_factory.mktemp("evaluated")
     world = paired_world(folder / "world", methods=METHODS, ablation={"draws": 1, "texts_per_class": [1]})
-    runtime = Runtime(store=str(folder / "store"), device="cpu")
+    runtime = Runtime(store=f"memory://{folder.name}", device="cpu")
     run_spec(world.spec(), runtime)
     return world, runtime
 
@@ -115,7 +117,7 @@ def test_a_changed_setting_costs_the_steps_that_read_it_and_the_log_names_it(
     evaluated: tuple[World, Runtime], runtime: Runtime, caplog: pytest.LogCaptureFixture, change: Change
 ) -> None:
     world, before = evaluated
-    shutil.copytree(before.store, runtime.store)
+    copy_store(before, runtime)
     caplog.set_level(logging.INFO, "coder_core")
     changed = run_spec(world.spec(**change.setting), runtime, "run-2")
     assert set(changed.computed) == change.computed

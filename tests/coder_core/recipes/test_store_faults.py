@@ -1,7 +1,6 @@
 """All steps on a store that fails: what goes wrong is told in one clear error, and a rerun ends as if nothing had."""
 
 import errno
-import shutil
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -24,7 +23,7 @@ from coder_core.storage.store import Store
 from tests.faulty_filesystem import Faults, disturbed
 from tests.fixtures_inputs import World, write_world
 
-from .runs import run_spec
+from .runs import copy_store, run_spec
 from .store_snapshot import COUNTS, file_names, ledger_rows, result_rows
 
 METHODS = ("clip", "coder")
@@ -35,29 +34,29 @@ class Undisturbed(NamedTuple):
     """What a run finds, and another one with another logit scale after it, where nothing goes wrong."""
 
     world: World
-    one_run: Path
+    one_run: str
     rows: dict[str, list[str]]
     rows_again: dict[str, list[str]]
 
     def spec(self, **changes: Any) -> EvalSpec:
         return self.world.spec(methods=METHODS, **changes)
 
-    def copy_store(self, to: Path) -> Runtime:
-        """A store that one run has filled."""
-        shutil.copytree(self.one_run, to)
-        return Runtime(store=str(to), device="cpu")
+    def copy_store(self, to: Runtime) -> Runtime:
+        """Fill a store as one run has filled it."""
+        copy_store(Runtime(store=self.one_run), to)
+        return to
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     folder = tmp_path_factory.mktemp("undisturbed")
     world = write_world(folder / "world", images_per_class=6)
-    one = Runtime(store=str(folder / "one"), device="cpu")
+    one, two = (Runtime(store=f"memory://{folder.name}-{name}", device="cpu") for name in ("one", "two"))
     run_spec(world.spec(methods=METHODS), one, "run-1")
-    two = Runtime(store=str(shutil.copytree(one.store, folder / "two")), device="cpu")
+    copy_store(one, two)
     run_spec(world.spec(methods=METHODS, logit_scale=50.0), two, "run-2")
     rows, again = result_rows(one.store, "run-1", without=COUNTED), result_rows(two.store, "run-2", without=COUNTED)
-    return Undisturbed(world, Path(one.store), rows, again)
+    return Undisturbed(world, one.store, rows, again)
 
 
 @pytest.fixture(autouse=True)
@@ -81,8 +80,8 @@ def test_a_store_that_fails_every_tenth_write_ends_with_the_same_rows(
         run_spec(undisturbed.spec(), faulty)
     assert faults.failures >= 3
     assert result_rows(faulty.store, "run-1", without=COUNTED) == undisturbed.rows
-    assert ledger_rows(faulty.store) == ledger_rows(str(undisturbed.one_run))
-    assert file_names(faulty.store) == file_names(str(undisturbed.one_run))
+    assert ledger_rows(faulty.store) == ledger_rows(undisturbed.one_run)
+    assert file_names(faulty.store) == file_names(undisturbed.one_run)
     assert verify_store(Store(faulty.store)).findings == ()
 
 
@@ -104,7 +103,7 @@ def test_a_read_only_store_is_refused_at_the_door_and_can_still_be_read(
 def test_a_store_that_fills_up_shows_nothing_half_and_the_rerun_finishes(
     undisturbed: Undisturbed, faulty: Runtime, share: float
 ) -> None:
-    needed = sum(file.size for file in Store(str(undisturbed.one_run)).list_files())
+    needed = sum(file.size for file in Store(undisturbed.one_run).list_files())
     with (
         disturbed(Faults(space_bytes=int(share * needed))),
         pytest.raises(StoreError, match="Free some space") as error,
@@ -115,7 +114,7 @@ def test_a_store_that_fills_up_shows_nothing_half_and_the_rerun_finishes(
     assert verify_store(Store(faulty.store)).damage == []
     run_spec(undisturbed.spec(), faulty)
     assert result_rows(faulty.store, "run-1", without=COUNTED) == undisturbed.rows
-    assert ledger_rows(faulty.store) == ledger_rows(str(undisturbed.one_run))
+    assert ledger_rows(faulty.store) == ledger_rows(undisturbed.one_run)
 
 
 class Damage(NamedTuple):
@@ -164,9 +163,9 @@ def truncate(content: bytes) -> bytes:
     ids=lambda value: value.__name__ if callable(value) else value.prefix + value.suffix,
 )
 def test_a_damaged_file_is_named_and_the_plain_rerun_makes_it_again(
-    undisturbed: Undisturbed, tmp_path: Path, damage: Damage, harm: Callable[[bytes], bytes]
+    undisturbed: Undisturbed, runtime: Runtime, damage: Damage, harm: Callable[[bytes], bytes]
 ) -> None:
-    runtime = undisturbed.copy_store(tmp_path / "store")
+    undisturbed.copy_store(runtime)
     store = Store(runtime.store)
     before = ledger_rows(runtime.store)
     path = next(path for path in store.list() if path.startswith(damage.prefix) and path.endswith(damage.suffix))
@@ -204,9 +203,9 @@ def run_until_it_ends(spec: EvalSpec, runtime: Runtime) -> list[StoreError]:
 @pytest.mark.parametrize("harm", [flip, truncate])
 @pytest.mark.parametrize("table", ["runs", "metrics", "predictions"])
 def test_a_damaged_result_is_named_withdrawn_and_published_again(
-    undisturbed: Undisturbed, tmp_path: Path, table: str, harm: Callable[[bytes], bytes]
+    undisturbed: Undisturbed, runtime: Runtime, table: str, harm: Callable[[bytes], bytes]
 ) -> None:
-    runtime = undisturbed.copy_store(tmp_path / "store")
+    undisturbed.copy_store(runtime)
     store = Store(runtime.store)
     path = next(path for path in store.list(f"tables/{table}") if path.endswith(".parquet"))
     store.write_bytes(path, harm(store.read_bytes(path)))
@@ -237,7 +236,7 @@ def test_no_key_and_no_order_depends_on_the_clock(
         monkeypatch.setattr(module, "datetime", BackwardsClock)
     run_spec(undisturbed.spec(), runtime)
     assert next(clock) > 10
-    assert file_names(runtime.store) == file_names(str(undisturbed.one_run))
+    assert file_names(runtime.store) == file_names(undisturbed.one_run)
     assert result_rows(runtime.store, "run-1", without=COUNTED) == undisturbed.rows
 
 
