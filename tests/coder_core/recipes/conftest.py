@@ -5,15 +5,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from coder_core.pipeline.context import Context
 from coder_core.specs import Runtime
 from tests.coder_core.atg.llm_server import LlmServer, serving
 from tests.fixtures_inputs import World, write_image_class
 
-from .runs import CONTROLS, FIRST_STAGE, VARIANTS, Run, paired_world, run_spec, write_flag_images, write_flags
+from .runs import (
+    CONTROLS,
+    FIRST_STAGE,
+    VARIANTS,
+    Run,
+    forget_files,
+    paired_world,
+    run_spec,
+    write_flag_images,
+    write_flags,
+)
 
 LLM_KEY = "sk-test-that-must-not-be-shown"
 GENERATED_NAMES = ("red kite", "blue tit", "wren")
@@ -35,10 +45,9 @@ class Finished(NamedTuple):
 @pytest.fixture
 def runtime() -> Iterator[Runtime]:
     """A store of its own, in memory: a disk is waited for at every write, and `any_store` tries one."""
-    root = f"memory://{uuid.uuid4().hex}"
-    yield Runtime(store=root, device="cpu")
-    for folder in fsspec.filesystem("memory").glob(f"{root}*"):
-        fsspec.filesystem("memory").rm(folder, recursive=True)
+    root = uuid.uuid4().hex
+    yield Runtime(store=f"memory://{root}", device="cpu")
+    forget_files(MemoryFileSystem, root)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
+from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
 
 from coder_core.demo.flag_images import render_pattern
@@ -114,6 +115,13 @@ def copy_store(source: Runtime, target: Runtime, *, without: str = "nothing") ->
     for path in files.list():
         if not path.startswith(without):
             copies.write_bytes(path, files.read_bytes(path))
+
+
+def forget_files(filesystem: type[MemoryFileSystem], root: str) -> None:
+    """Take everything out of memory whose path begins so: each look at such a file system goes through all files."""
+    for path in [path for path in filesystem.store if path.startswith(f"/{root}")]:
+        del filesystem.store[path]
+    filesystem.pseudo_dirs[:] = [path for path in filesystem.pseudo_dirs if not path.startswith(f"/{root}")]
 
 
 def permute_labels(world: World) -> None:

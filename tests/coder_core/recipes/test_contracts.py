@@ -1,6 +1,6 @@
-"""What a recipe is told in one line: a step that breaks its word, a device that is not there, a run that was stopped."""
+"""What a recipe is told in one line: a step that breaks its word, a device that is not there, a stopped run."""
 
-from collections.abc import Iterator
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -116,18 +116,25 @@ def test_a_stopped_run_ends_at_its_next_step_and_the_next_run_goes_on(world: Wor
 
 
 def test_an_exception_stops_what_still_works_for_the_run(runtime: Runtime) -> None:
-    with pytest.raises(KeyboardInterrupt), inline_runner(runtime):
-        stop = stop_event()
-        raise KeyboardInterrupt
+    found: list[threading.Event | None] = []
+
+    def interrupted() -> None:
+        with inline_runner(runtime):
+            found.append(stop_event())
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    (stop,) = found
     assert stop is not None
     assert stop.is_set()
 
 
 @pytest.fixture
-def unwritable(tmp_path: Path) -> Iterator[str]:
+def unwritable(tmp_path: Path) -> str:
     """A store below a file."""
     (tmp_path / "file").write_text("")
-    yield str(tmp_path / "file" / "store")
+    return str(tmp_path / "file" / "store")
 
 
 def test_a_store_that_cannot_be_is_told_before_the_data_are_looked_at(world: World, unwritable: str) -> None:

@@ -6,12 +6,14 @@ The old layout is written here by hand, file by file, and not by code of ours.
 import hashlib
 import json
 import logging
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from coder_core.care.verifying import verify_store
 from coder_core.encoders.registry import identify_encoder
@@ -28,7 +30,7 @@ from coder_core.storage.store import Store
 from tests.coder_core.results.result_rows import parquet_bytes, publish_old
 from tests.fixtures_inputs import NAMES, World, write_world
 
-from .runs import Run, rows, run_spec
+from .runs import Run, forget_files, rows, run_spec
 
 OLD, NEW = "world-20250101T000000-a", "world-20260101T000000-a"
 
@@ -142,14 +144,15 @@ def contents(store: Store) -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="module")
-def upgraded(tmp_path_factory: pytest.TempPathFactory) -> Upgraded:
+def upgraded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upgraded]:
     folder = tmp_path_factory.mktemp("upgraded")
     world = write_world(folder / "world", images_per_class=6)
     world = World(world.folder, {**world.settings, "methods": ["clip", "coder"]})
     store = write_old_store(world, f"memory://{folder.name}")
     before = contents(store)
     runtime = Runtime(store=f"memory://{folder.name}", device="cpu")
-    return Upgraded(store, runtime, world, before, run_spec(world.spec(), runtime, NEW))
+    yield Upgraded(store, runtime, world, before, run_spec(world.spec(), runtime, NEW))
+    forget_files(MemoryFileSystem, folder.name)
 
 
 def test_nothing_of_it_is_lost_or_rewritten(upgraded: Upgraded) -> None:

@@ -15,7 +15,7 @@ from coder_core.steps import dataset
 from coder_core.storage.store import Store
 from tests.fixtures_inputs import World, write_world
 
-from .runs import forget_ledgers, run_spec
+from .runs import forget_files, forget_ledgers, run_spec
 
 DRAWS = 20
 PARTS = 10
@@ -53,7 +53,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]:
     monkeypatch.setattr(dataset, "LISTING_ROWS", 5)
     root = uuid.uuid4().hex
     yield Runtime(store=f"counted://{root}", device="cpu")
-    CountedFileSystem().rm(f"/{root}", recursive=True)
+    forget_files(CountedFileSystem, root)
 
 
 def start_counting() -> None:

@@ -6,17 +6,19 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import yaml
+from fsspec.implementations.memory import MemoryFileSystem
 
 from coder_core.specs import Runtime
 from tests.fixtures_inputs import NAMES, World, write_bank, write_image_class
 
 from .conftest import Finished
-from .runs import copy_store, counted_passes, paired_world, predicted, rows, run_spec
+from .runs import copy_store, counted_passes, forget_files, paired_world, predicted, rows, run_spec
 
 AGAIN = """
 import json, sys
@@ -103,13 +105,14 @@ CHANGES = {
 
 
 @pytest.fixture(scope="module")
-def evaluated(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Runtime]:
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, Runtime]]:
     """A run with a rerank and an ablation."""
     folder = tmp_path_factory.mktemp("evaluated")
     world = paired_world(folder / "world", methods=METHODS, ablation={"draws": 1, "texts_per_class": [1]})
     runtime = Runtime(store=f"memory://{folder.name}", device="cpu")
     run_spec(world.spec(), runtime)
-    return world, runtime
+    yield world, runtime
+    forget_files(MemoryFileSystem, folder.name)
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())

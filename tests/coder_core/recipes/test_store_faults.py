@@ -2,13 +2,14 @@
 
 import errno
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from coder_core.care.repairing import repair_store
 from coder_core.care.verifying import verify_store
@@ -20,10 +21,10 @@ from coder_core.steps import publication
 from coder_core.storage import artifacts as artifacts_module
 from coder_core.storage.refusals import DamagedFileError, UnexpectedContentError
 from coder_core.storage.store import Store
-from tests.faulty_filesystem import Faults, disturbed
+from tests.faulty_filesystem import Faults, FaultyFileSystem, disturbed
 from tests.fixtures_inputs import World, write_world
 
-from .runs import copy_store, run_spec
+from .runs import copy_store, forget_files, run_spec
 from .store_snapshot import COUNTS, file_names, ledger_rows, result_rows
 
 METHODS = ("clip", "coder")
@@ -48,7 +49,7 @@ class Undisturbed(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Undisturbed]:
     folder = tmp_path_factory.mktemp("undisturbed")
     world = write_world(folder / "world", images_per_class=6)
     one, two = (Runtime(store=f"memory://{folder.name}-{name}", device="cpu") for name in ("one", "two"))
@@ -56,7 +57,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     copy_store(one, two)
     run_spec(world.spec(methods=METHODS, logit_scale=50.0), two, "run-2")
     rows, again = result_rows(one.store, "run-1", without=COUNTED), result_rows(two.store, "run-2", without=COUNTED)
-    return Undisturbed(world, one.store, rows, again)
+    yield Undisturbed(world, one.store, rows, again)
+    forget_files(MemoryFileSystem, folder.name)
 
 
 @pytest.fixture(autouse=True)
@@ -68,9 +70,11 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.fixture
-def faulty() -> Runtime:
+def faulty() -> Iterator[Runtime]:
     """An empty store on a file system that fails on purpose."""
-    return Runtime(store=f"faulty://{uuid.uuid4().hex}/store", device="cpu")
+    root = uuid.uuid4().hex
+    yield Runtime(store=f"faulty://{root}/store", device="cpu")
+    forget_files(FaultyFileSystem, root)
 
 
 def test_a_store_that_fails_every_tenth_write_ends_with_the_same_rows(
