@@ -107,16 +107,16 @@ def test_an_edited_sentence_is_read_by_the_steps_that_write_sentences(
 def test_an_edited_file_that_nobody_reads_here_moves_nothing(
     world: World, runtime: Runtime, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    before = run_spec(world.spec(), runtime, "run-1")
+    before = run_spec(world.spec(methods=["clip"]), runtime, "run-1")
     edit(monkeypatch, name)
-    after = run_spec(world.spec(), runtime, "run-2")
+    after = run_spec(world.spec(methods=["clip"]), runtime, "run-2")
     assert (moved(before, after), after.computed) == (set(), {})
 
 
 def test_an_edited_prompt_is_read_by_the_steps_that_ask_with_it(
     world: World, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    manifest = run_spec(world.spec(), runtime).manifest
+    manifest = run_spec(world.spec(methods=["clip"]), runtime).manifest
     texts = world.spec(texts={"generator": {"model": "any"}}).texts
     asked = {"classes": manifest.dataset.classes, "texts": texts, "encoder": manifest.encoder}
 

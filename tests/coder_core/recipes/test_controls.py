@@ -17,7 +17,7 @@ from coder_core.texts.domains import load_domains
 from tests.fixtures_inputs import DIM, NAMES, World, write_world
 
 from .conftest import Finished
-from .runs import CONTROLS, contents, permute_labels, rows, run_spec
+from .runs import CONTROLS, contents, paired_world, permute_labels, rows, run_spec
 
 
 def with_controls(world: World, **changes: object) -> World:
@@ -57,15 +57,18 @@ def test_controls_stand_beside_coder_in_every_table(flags_run: Finished) -> None
     assert not best.startswith("control_"), "a control is no method that one would choose"
 
 
-def test_nothing_that_is_said_depends_on_labels(world: World, runtime: Runtime) -> None:
-    methods = ["clip", "vcd", "coder", "coder_second_round"]
+def test_nothing_that_is_said_depends_on_labels(tmp_path: Path, runtime: Runtime) -> None:
+    methods = ["clip", "vcd", "coder", "coder_second_round", "coder_rerank"]
+    world = paired_world(tmp_path / "world")
     tested = with_controls(world, methods=methods, ablation={"draws": 1, "texts_per_class": [1]})
     before = contents(run_spec(tested.spec(), runtime), runtime)
     assert list(before) == [*methods, *(f"control_{control}" for control in CONTROLS)]
-    assert len({key for key, _ in before.values()}) == len(before), "every control has predictions of its own"
+    assert len({key for key, _ in before.values()}) == len(before), "every method has predictions of its own"
     permute_labels(world)
     other = Runtime(store=f"{runtime.store}-2", device="cpu")
     assert contents(run_spec(tested.spec(), other), other) == before
+    accuracy = "SELECT avg(CAST(is_correct AS INT)) FROM predictions WHERE method = 'coder'"
+    assert rows(runtime, accuracy)[0][0] > 0.5 > rows(other, accuracy)[0][0], "the labels were read, but by the metrics"
 
 
 def test_texts_of_controls_are_counted_once_and_listed(world: World, runtime: Runtime) -> None:

@@ -18,6 +18,8 @@ from tests.fixtures_inputs import NAMES, World, rewrite_features, write_world
 from .conftest import Finished
 from .runs import copy_store, permute_labels, predicted, rows, run_spec, said
 
+FEW = {"methods": ("clip", "coder")}
+
 
 @pytest.fixture(params=["folder", "memory", pytest.param("s3", marks=pytest.mark.slow)])
 def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
@@ -30,8 +32,7 @@ def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 def test_a_second_run_computes_nothing_on_any_store(world: World, any_store: str) -> None:
     runtime = Runtime(store=any_store, device="cpu")
-    first = run_spec(world.spec(), runtime, "run-1")
-    second = run_spec(world.spec(), runtime, "run-2")
+    first, second = (run_spec(world.spec(**FEW), runtime, run_id) for run_id in ("run-1", "run-2"))
     assert (first.result.images_embedded, first.result.images_reused) == (120, 0)
     assert first.result.texts_embedded > 0
     assert (second.result.images_embedded, second.result.images_reused) == (0, 120)
@@ -77,8 +78,8 @@ def test_a_new_class_costs_only_its_own_texts_and_images(tmp_path: Path, runtime
     grown = write_world(tmp_path / "grown", NAMES)
     # The encoder is told apart by its file, so both evaluations look texts up in the larger one.
     encoder = grown.settings["encoder"]
-    first = run_spec(small.spec(encoder=encoder), runtime, "run-1").record("embed_texts")
-    second = run_spec(grown.spec(), runtime, "run-2")
+    first = run_spec(small.spec(encoder=encoder, **FEW), runtime, "run-1").record("embed_texts")
+    second = run_spec(grown.spec(**FEW), runtime, "run-2")
     texts, images = second.record("embed_texts"), second.record("embed_images")
     assert texts.computed == texts.rows - first.rows > 0
     assert texts.reused == first.rows
@@ -144,7 +145,7 @@ def test_no_runtime_setting_changes_a_key(world: World, runtime: Runtime, monkey
     llm = LlmRuntime(concurrency=3)
     other = Runtime(store=f"{runtime.store}-other", device="cpu", llm=llm, **settings)
     assert all(getattr(one, name) != getattr(other, name) for name in Runtime.model_fields)
-    first, second = run_spec(world.spec(), one), run_spec(world.spec(), other)
+    first, second = run_spec(world.spec(**FEW), one), run_spec(world.spec(**FEW), other)
     made = [[(r.step, r.kind, r.key, r.rows) for r in run.result.records] for run in (first, second)]
     assert made[0] == made[1]
     assert first.manifest == second.manifest.model_copy(update={"started_at": first.manifest.started_at})
@@ -152,9 +153,9 @@ def test_no_runtime_setting_changes_a_key(world: World, runtime: Runtime, monkey
 
 
 def test_permuted_labels_leave_every_prediction_as_it_is(world: World, runtime: Runtime) -> None:
-    before = run_spec(world.spec(), runtime, "run-1")
+    before = run_spec(world.spec(**FEW), runtime, "run-1")
     permute_labels(world)
-    after = run_spec(world.spec(), runtime, "run-2")
+    after = run_spec(world.spec(**FEW), runtime, "run-2")
     assert predicted(runtime, "run-1") == predicted(runtime, "run-2")
     assert before.predictions == after.predictions
     assert [metric.value for metric in before.result.metrics] != [metric.value for metric in after.result.metrics]
@@ -162,7 +163,7 @@ def test_permuted_labels_leave_every_prediction_as_it_is(world: World, runtime: 
 
 def test_the_order_of_images_and_classes_does_not_matter(world: World, runtime: Runtime) -> None:
     straight, turned = (Runtime(store=f"{runtime.store}-{name}", device="cpu") for name in ("straight", "turned"))
-    run_spec(world.spec(), straight)
+    run_spec(world.spec(**FEW), straight)
     with np.load(world.folder / "images.npz") as arrays:
         features, labels = arrays["features"][::-1], arrays["labels"][::-1]
     rewrite_features(
@@ -172,7 +173,7 @@ def test_the_order_of_images_and_classes_does_not_matter(world: World, runtime: 
         class_names=np.array(NAMES[::-1]),
         ids=np.array([f"{row:09d}" for row in range(len(labels))])[::-1],
     )
-    run_spec(world.spec(dataset={**world.settings["dataset"], "image_ids": "ids"}), turned)
+    run_spec(world.spec(dataset={**world.settings["dataset"], "image_ids": "ids"}, **FEW), turned)
     sql = "SELECT method, image_id, predicted_name, probability FROM predictions ORDER BY 1, 2"
     first, second = rows(straight, sql), rows(turned, sql)
     assert [row[:3] for row in first] == [row[:3] for row in second]
