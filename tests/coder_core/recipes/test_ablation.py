@@ -52,6 +52,7 @@ def test_the_corners_of_the_ablation_are_the_methods(features_run: Finished) -> 
     assert draws == [(3,)]
 
 
+@pytest.mark.slow
 def test_fewer_candidates_are_those_of_the_ablation_too(tmp_path: Path, runtime: Runtime) -> None:
     world = paired_world(tmp_path / "world", ablation={"draws": 1, "texts_per_class": [1]})
     run_spec(world.spec(rerank={"threshold": 2.0, "candidates": 2}), runtime)

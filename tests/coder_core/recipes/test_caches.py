@@ -130,6 +130,7 @@ def test_an_edited_prompt_is_read_by_the_steps_that_ask_with_it(
     assert not set(step_keys()) & set(before)
 
 
+@pytest.mark.slow
 def test_an_edited_table_of_flags_is_another_data_set(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     run, source = InlineRunner(runtime), FlagsDataset(kind="flags", images_per_class=1)
     before = run(LoadDataset(source=source))

@@ -92,6 +92,7 @@ def test_features_need_no_device(world: World, runtime: Runtime) -> None:
     assert rows(runtime, "SELECT device FROM runs") == [("none",)]
 
 
+@pytest.mark.slow
 def test_a_run_that_finds_everything_needs_no_device_any_more(photos: World, runtime: Runtime) -> None:
     run_spec(photos.spec(), runtime)
     again = run_spec(photos.spec(), runtime.model_copy(update={"device": "cuda:99"}), "run-2")

@@ -87,6 +87,7 @@ def test_texts_of_controls_are_counted_once_and_listed(world: World, runtime: Ru
         assert computed == written
 
 
+@pytest.mark.slow
 def test_a_second_run_writes_no_control_again(world: World, runtime: Runtime) -> None:
     tested = with_controls(world)
     run_spec(tested.spec(), runtime, "run-1")
@@ -149,6 +150,7 @@ def test_one_class_has_no_other_to_shuffle_with(tmp_path: Path, runtime: Runtime
         run_spec(world.spec(**settings), runtime)
 
 
+@pytest.mark.slow
 def test_another_baseline_turns_the_differences_around(world: World, runtime: Runtime) -> None:
     methods = ("clip", "vcd", "coder")
     columns = "difference, ci_low, gained, lost, p_value"

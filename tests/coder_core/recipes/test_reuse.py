@@ -156,6 +156,7 @@ def test_one_more_class_is_its_own_texts_and_images(photos: World, runtime: Runt
     assert grown.result.texts_reused == first.manifest.texts.unique_texts
 
 
+@pytest.mark.slow
 def test_a_class_less_costs_nothing(photos: World, runtime: Runtime) -> None:
     run_spec(photos.spec(), runtime, "run-1")
     shutil.rmtree(photos.folder / "images" / "wren")

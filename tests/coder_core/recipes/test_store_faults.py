@@ -103,7 +103,7 @@ def test_a_read_only_store_is_refused_at_the_door_and_can_still_be_read(
     assert error.value.place == faulty.store
 
 
-@pytest.mark.parametrize("share", [0.05, 0.4, 0.8, 0.99])
+@pytest.mark.parametrize("share", [*(pytest.param(share, marks=pytest.mark.slow) for share in (0.05, 0.4, 0.99)), 0.8])
 def test_a_store_that_fills_up_shows_nothing_half_and_the_rerun_finishes(
     undisturbed: Undisturbed, faulty: Runtime, share: float
 ) -> None:
@@ -148,6 +148,9 @@ DAMAGES = [
     Damage("ledgers/image_embeddings/", ".parquet", True),
 ]
 
+EXAMPLES = (DAMAGES[0], DAMAGES[4], DAMAGES[10], DAMAGES[-2])
+"""One of each sort for those in a hurry: a document, rows that steps read, rows that nobody reads, vectors."""
+
 
 def flip(content: bytes) -> bytes:
     middle = len(content) // 2
@@ -161,8 +164,8 @@ def truncate(content: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("damage", "harm"),
     [
-        *zip(DAMAGES, cycle([flip, truncate]), strict=False),
-        *((damage, truncate) for damage in DAMAGES if damage.prefix == "ledgers/text_embeddings/"),
+        pytest.param(damage, harm, marks=[] if damage in EXAMPLES else pytest.mark.slow)
+        for damage, harm in [*zip(DAMAGES, cycle([flip, truncate]), strict=False), (DAMAGES[-2], truncate)]
     ],
     ids=lambda value: value.__name__ if callable(value) else value.prefix + value.suffix,
 )
@@ -204,8 +207,8 @@ def run_until_it_ends(spec: EvalSpec, runtime: Runtime) -> list[StoreError]:
     raise AssertionError(errors)
 
 
-@pytest.mark.parametrize("harm", [flip, truncate])
-@pytest.mark.parametrize("table", ["runs", "metrics", "predictions"])
+@pytest.mark.parametrize("harm", [flip, pytest.param(truncate, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("table", ["runs", "metrics", pytest.param("predictions", marks=pytest.mark.slow)])
 def test_a_damaged_result_is_named_withdrawn_and_published_again(
     undisturbed: Undisturbed, runtime: Runtime, table: str, harm: Callable[[bytes], bytes]
 ) -> None:

@@ -116,6 +116,7 @@ def test_a_spent_budget_stops_cleanly_and_keeps_what_was_bought(server, settings
     assert (rest.generated, rest.reused) == (6 - report.generated, report.generated)
 
 
+@pytest.mark.slow
 def test_an_evaluation_with_half_a_bank_is_no_evaluation(server, settings, tmp_path) -> None:
     price = {"test-model": {"input_usd_per_million": 1000.0, "output_usd_per_million": 1000.0}}
     runtime = llm_runtime(server, tmp_path, max_cost_usd=1.9, prices=price, concurrency=1)
