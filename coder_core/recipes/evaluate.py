@@ -47,7 +47,7 @@ def evaluate(spec: EvalSpec, run: Runner) -> EvalResult:
         ablation=ablate_texts(spec, reranked, inputs, run),
         matrix=write_matrix(spec, inputs, run),
     )
-    return publish(spec, manifest, run)
+    return publish(spec, manifest, reranked.generation if reranked else inputs.generation, run)
 
 
 def embed_inputs(spec: EvalSpec, run: Runner) -> Inputs:
@@ -64,7 +64,7 @@ def embed_inputs(spec: EvalSpec, run: Runner) -> Inputs:
         dataset=dataset,
         encoder=encoder,
         bank=gathered.bank,
-        spent_usd=gathered.spent_usd,
+        generation=gathered.generation,
         texts=texts,
         text_embeddings=text_embeddings,
         images=images,

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from coder_core.atg.generation_report import GenerationReport
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.pipeline.artifact_types import (
     Dataset,
@@ -19,7 +20,7 @@ class Inputs(NamedTuple):
         dataset: What is classified.
         encoder: Whose space.
         bank: What is said about the classes.
-        spent_usd: What that has cost in this run.
+        generation: What a language model was asked for it, chunk by chunk.
         texts: The sentences of stage 1.
         text_embeddings: Where they lie.
         images: Where the images lie.
@@ -28,7 +29,7 @@ class Inputs(NamedTuple):
     dataset: Dataset
     encoder: IdentifiedEncoder
     bank: TextBankArtifact
-    spent_usd: float
+    generation: tuple[GenerationReport, ...]
     texts: TextsArtifact
     text_embeddings: TextEmbeddingsArtifact
     images: ImageEmbeddingsArtifact

@@ -1,5 +1,8 @@
 """From predictions to results: every method is measured, and the run becomes visible as a whole."""
 
+from collections.abc import Sequence
+
+from coder_core.atg.generation_report import GenerationReport
 from coder_core.pipeline.eval_result import EvalResult
 from coder_core.pipeline.run_manifest import RunManifest
 from coder_core.pipeline.runner import Runner
@@ -8,7 +11,7 @@ from coder_core.steps.measurement import MeasureFewShot, MeasureMethod
 from coder_core.steps.publication import PublishRun
 
 
-def publish(spec: EvalSpec, manifest: RunManifest, run: Runner) -> EvalResult:
+def publish(spec: EvalSpec, manifest: RunManifest, generation: Sequence[GenerationReport], run: Runner) -> EvalResult:
     """Measure every method and every draw, write the result tables, make the run visible."""
     dataset = manifest.dataset
     predictions = {record.method: record.predictions for record in manifest.methods}
@@ -33,6 +36,7 @@ def publish(spec: EvalSpec, manifest: RunManifest, run: Runner) -> EvalResult:
             manifest=manifest,
             measured=tuple(measured),
             few_shot=tuple(few_shot),
+            generation=tuple(generation),
             accounts=tuple(run.records),
             engine=run.engine,
         )

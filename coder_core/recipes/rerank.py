@@ -6,18 +6,18 @@ uncertain image are compared pair by pair. Source: Yi et al., CVPR 2024, one-to-
 
 from typing import NamedTuple
 
+from coder_core.atg.generation_report import GenerationReport
 from coder_core.evaluation.threshold import GATE_ALL
 from coder_core.pipeline.artifact_types import (
     ClassifierArtifact,
     ConfusedPairsArtifact,
     RerankThreshold,
-    TextBankArtifact,
 )
 from coder_core.pipeline.run_manifest import MethodRecord, RerankRecord
 from coder_core.pipeline.runner import Runner
 from coder_core.recipes.classify import classify
 from coder_core.recipes.inputs import Inputs
-from coder_core.recipes.texts import generate
+from coder_core.recipes.texts import GatheredTexts, generate
 from coder_core.specs import RERANK, DatasetSpec, EvalSpec
 from coder_core.steps.classifiers import BuildRerank
 from coder_core.steps.confused_pairs import CountConfusedPairs
@@ -33,10 +33,11 @@ from coder_core.texts.kinds import TextKind
 
 
 class Reranked(NamedTuple):
-    """CODER*, and how it came about."""
+    """CODER*, how it came about, and what a language model was asked in this run."""
 
     method: MethodRecord
     record: RerankRecord
+    generation: tuple[GenerationReport, ...]
 
 
 def rerank_uncertain(spec: EvalSpec, stage1: MethodRecord, inputs: Inputs, run: Runner) -> Reranked:
@@ -60,15 +61,17 @@ def rerank_uncertain(spec: EvalSpec, stage1: MethodRecord, inputs: Inputs, run: 
         classifier=classifier,
         predictions=run(_prediction(spec, classifier, inputs)),
     )
-    return Reranked(method, RerankRecord(confused=confused, threshold=threshold, candidates=gate.candidates))
+    record = RerankRecord(confused=confused, threshold=threshold, candidates=gate.candidates)
+    return Reranked(method, record, pair_inputs.generation)
 
 
 def embed_pair_texts(spec: EvalSpec, confused: ConfusedPairsArtifact, inputs: Inputs, run: Runner) -> Inputs:
     """The same inputs, with the texts that tell pairs apart in the place of those of stage 1."""
+    gathered = gather_pair_texts(spec, confused, inputs, run)
     texts = run(
         WriteTexts(
             classes=inputs.dataset.classes,
-            bank=gather_pair_texts(spec, confused, inputs, run),
+            bank=gathered.bank,
             domain=spec.texts.domain,
             domains=spec.texts.domains,
             kinds=(TextKind.ONE_TO_ONE,),
@@ -76,18 +79,19 @@ def embed_pair_texts(spec: EvalSpec, confused: ConfusedPairsArtifact, inputs: In
         )
     )
     embeddings = run(EmbedTexts(texts=texts, encoder=inputs.encoder, label="embed_pair_texts"))
-    return inputs._replace(texts=texts, text_embeddings=embeddings)
+    return inputs._replace(texts=texts, text_embeddings=embeddings, generation=gathered.generation)
 
 
-def gather_pair_texts(spec: EvalSpec, confused: ConfusedPairsArtifact, inputs: Inputs, run: Runner) -> TextBankArtifact:
+def gather_pair_texts(spec: EvalSpec, confused: ConfusedPairsArtifact, inputs: Inputs, run: Runner) -> GatheredTexts:
     """Have texts generated about the pairs that matter, and put the bank together with them."""
     classes, texts, encoder = inputs.dataset.classes, spec.texts, inputs.encoder
     pairs = run(SelectPairs(confused=confused, classes=classes, texts=texts, budget=spec.rerank.pair_budget))
     asked = (GenerateTexts(classes=classes, texts=texts, encoder=encoder, pairs=chunk) for chunk in chunk_pairs(pairs))
-    generate(spec, asked, run, spent_usd=inputs.spent_usd)
-    return run(
+    reports = generate(spec, asked, run, before=inputs.generation)
+    bank = run(
         AssembleBank(classes=classes, texts=texts, encoder=encoder, pairs=tuple(pairs), label="assemble_pair_bank")
     )
+    return GatheredTexts(bank, reports)
 
 
 def second_stage(spec: EvalSpec, stage1: ClassifierArtifact, pair_inputs: Inputs, threshold: float) -> BuildRerank:

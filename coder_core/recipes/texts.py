@@ -3,9 +3,10 @@
 Chunks of classes are asked about one after the other, so that what has been spent is known before the next one begins.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from coder_core.atg.generation_report import GenerationReport
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.method_texts import kinds_of_methods
 from coder_core.pipeline.artifact_types import Dataset, TextBankArtifact
@@ -19,10 +20,10 @@ from coder_core.texts.kinds import DESCRIPTIVE_KINDS, NAMING_KINDS, TextKind
 
 
 class GatheredTexts(NamedTuple):
-    """A bank, and what the texts in it have cost in this run."""
+    """A bank, and the accounts of asking for the texts in it."""
 
     bank: TextBankArtifact
-    spent_usd: float
+    generation: tuple[GenerationReport, ...]
 
 
 def gather_texts(spec: EvalSpec, dataset: Dataset, encoder: IdentifiedEncoder, run: Runner) -> GatheredTexts:
@@ -32,24 +33,26 @@ def gather_texts(spec: EvalSpec, dataset: Dataset, encoder: IdentifiedEncoder, r
         GenerateTexts(classes=dataset.classes, texts=spec.texts, encoder=encoder, class_ids=class_ids)
         for class_ids in chunks
     )
-    spent_usd = generate(spec, asked, run, spent_usd=0.0)
+    reports = generate(spec, asked, run)
     bank = run(AssembleBank(classes=dataset.classes, texts=spec.texts, encoder=encoder))
-    return GatheredTexts(bank, spent_usd)
+    return GatheredTexts(bank, reports)
 
 
-def generate(spec: EvalSpec, asked: Iterable[GenerateTexts], run: Runner, *, spent_usd: float) -> float:
-    """Ask chunk after chunk; gives what has been spent by then.
+def generate(
+    spec: EvalSpec, asked: Iterable[GenerateTexts], run: Runner, *, before: Sequence[GenerationReport] = ()
+) -> tuple[GenerationReport, ...]:
+    """Ask chunk after chunk; gives the accounts of all, those of `before` in front.
 
     Raises:
         LlmError: It stopped early; what was bought is kept.
     """
-    reports = []
+    reports = list(before)
     for step in asked:
+        spent_usd = sum(report.cost_usd for report in reports)
         reports.append(run(step.model_copy(update={"spent_usd": spent_usd})))
-        spent_usd += reports[-1].cost_usd
-    if reports:
-        run(CheckGeneration(evaluation=spec.name, reports=tuple(reports)))
-    return spent_usd
+    if len(reports) > len(before):
+        run(CheckGeneration(evaluation=spec.name, reports=tuple(reports[len(before) :])))
+    return tuple(reports)
 
 
 def stage1_texts(spec: EvalSpec, dataset: Dataset, bank: TextBankArtifact) -> WriteTexts:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
+from coder_core.atg.generation_report import GenerationReport
 from coder_core.encoders.registry import find_family
 from coder_core.fingerprint import NotIdentity, canonical_json, key_of
 from coder_core.pipeline.artifact_types import MeasurementArtifact
@@ -39,6 +40,7 @@ from coder_core.steps.run_tables import (
     ablation_tables,
     account_tables,
     few_shot_prediction_tables,
+    generation_tables,
     ignored_tables,
     prediction_tables,
     quarantine_tables,
@@ -65,6 +67,7 @@ class PublishRun(Step[EvalResult]):
     manifest: RunManifest
     measured: tuple[MeasurementArtifact, ...]
     few_shot: tuple[MeasurementArtifact, ...]
+    generation: Annotated[tuple[GenerationReport, ...], NotIdentity("what was asked, not what was found")] = ()
     accounts: Annotated[tuple[StepRecord, ...], NotIdentity("what the run did, not what it found")]
     engine: Annotated[str, NotIdentity("who ran the steps")]
 
@@ -111,6 +114,7 @@ class PublishRun(Step[EvalResult]):
             ablation_tables(context, manifest),
             quarantine_tables(context, manifest),
             ignored_tables(context, manifest),
+            generation_tables(self.generation),
             account_tables(self.accounts),
         )
 

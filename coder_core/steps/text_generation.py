@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar
 from coder_core.atg.generation_report import GenerationReport, merge_reports
 from coder_core.atg.generator import CostEstimate, estimate_generation, generate_phrases
 from coder_core.atg.generator_spec import GeneratorSpec
+from coder_core.atg.prompts import domain_noun
 from coder_core.atg.questions import chunk_class_ids
 from coder_core.classes import ClassList
 from coder_core.encoders.base import IdentifiedEncoder
@@ -110,6 +111,7 @@ class GenerateTexts(Step[GenerationReport]):
             similarity=name_similarity(context, self.texts, self.encoder),
             class_ids=self.class_ids,
             pairs=self.pairs or _pairs_at_once(classes, self.texts, within=self.class_ids),
+            noun=domain_noun(self.texts.domain),
         ).report
 
 
@@ -162,6 +164,7 @@ def read_generated(
         source=None,
         similarity=name_similarity(context, texts, encoder),
         pairs=[*_pairs_at_once(classes, texts), *pairs],
+        noun=domain_noun(texts.domain),
     ).bank
 
 
@@ -175,6 +178,7 @@ def estimate_cost(
         ledger=CompletionLedger(context.artifacts.store),
         runtime=runtime.llm,
         pairs=_pairs_at_once(classes, texts),
+        noun=domain_noun(texts.domain),
         is_batch=is_batch,
     )
 
