@@ -24,7 +24,7 @@ LONGEST_FIRST = ("service", "flows", "bench", "tasks")
 
 
 def pytest_configure() -> None:
-    """Give numerics one thread, before torch is loaded: on shared cores small matrices wait for threads, not for sums."""
+    """Give numerics one thread, before torch is loaded: on shared cores small matrices wait for threads, not sums."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
