@@ -1,5 +1,6 @@
 """The bank from every source, against a real HTTP server: nothing bought twice, edits survive, no half a bank."""
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -48,14 +49,21 @@ def test_an_evaluation_buys_once_also_about_the_pairs_that_it_confuses(server, s
     spec = spec_of({**settings, "methods": ["clip", "coder", "coder_rerank"], "rerank": {"threshold": 2.0}})
     spec = spec.model_copy(update={"texts": spec.texts.model_copy(update={"pairs": "confused"})})
     first = run_spec(spec, runtime, "run-1")
-    kinds = [call.kind for call in server.calls]
-    assert (kinds.count("attribute"), kinds.count("analogous_class"), kinds.count("one_to_one")) == (3, 3, 3)
+    assert Counter(call.kind for call in server.calls) == dict.fromkeys(
+        ("attribute", "analogous_class", "one_to_one"), 3
+    )
     generated = {record.step for record in first.records("generate_texts")}
     assert generated == {"generate_texts"}
     assert len(first.records("generate_texts")) == 3, "two chunks of classes, one of pairs"
     second = run_spec(spec, runtime, "run-2")
     assert len(server.calls) == 9
     assert second.computed == {}
+    counted = "SELECT run_id, kind, asked, generated, reused, failed FROM generation ORDER BY ALL"
+    kinds = ("analogous_class", "attribute", "one_to_one")
+    assert rows(runtime, counted) == [
+        *(("run-1", kind, 3, 3, 0, 0) for kind in kinds),
+        *(("run-2", kind, 3, 0, 3, 0) for kind in kinds),
+    ]
     sources = "SELECT kind, source, count(*) FROM texts WHERE run_id = 'run-1' GROUP BY ALL ORDER BY ALL"
     assert ("attribute", "llm:test-model", 15) in rows(runtime, sources)
     assert {kind for kind, source, _ in rows(runtime, sources) if source == "llm:test-model"} == {
