@@ -108,7 +108,7 @@ def next_commands(result: EvalResult, program: str) -> list[str]:
 
 def _metrics_table(result: EvalResult, *, is_narrow: bool) -> Table:
     title = f"{result.name}: {result.image_count} images of {result.class_count} classes, percent [95 % interval]"
-    table = _table(title, dict.fromkeys(HEADINGS.values(), "99.9 [99.8, 100.0]"), is_narrow=is_narrow)
+    table = _table(title, dict.fromkeys(HEADINGS.values(), "100.0 [99.9, 100.0]"), is_narrow=is_narrow)
     for method, is_last in _methods(result):
         by_name = {metric.metric: metric for metric in result.metrics if metric.method == method}
         cells = [_cell(by_name[name]) for name in HEADINGS]
