@@ -83,13 +83,18 @@ class RecordName(NamedTuple):
     started_at: str = ""
 
 
+def is_run_id(text: str) -> bool:
+    """Tell whether a text can be a run id: safe in a file name, a URL and SQL."""
+    return re.fullmatch(_RUN, text) is not None
+
+
 def check_run_id(run_id: str) -> str:
     """Return a run id that is safe in a file name, a URL and SQL.
 
     Raises:
         StoreError: It is not.
     """
-    if not re.fullmatch(_RUN, run_id):
+    if not is_run_id(run_id):
         remedy = "Use letters, digits, '.', '_' and '-' (128 at most, a letter or a digit first)."
         raise StoreError(f"{run_id!r} is not a run id.", remedy=remedy)
     return run_id

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from coder_core.errors import StoreError
 from coder_core.results.arrow_rows import rows_from_arrow, with_run, without_run
 from coder_core.results.catalog import Catalog, TableFile, read_catalog, read_catalog_of
-from coder_core.results.layout import name_digits, time_digits
+from coder_core.results.layout import is_run_id, name_digits, time_digits
 from coder_core.results.merged_publications import read_checked, read_publication
 from coder_core.results.schema import RUN_ID, RUNS, TABLES, RowClass, table_of
 from coder_core.storage.refusals import NotInStoreError
@@ -38,8 +38,8 @@ class ResultTables:
         return read_catalog(self.store).published()
 
     def is_published(self, run_id: str) -> bool:
-        """Tell whether a run is visible."""
-        return read_catalog_of(self.store, run_id).is_published(run_id)
+        """Tell whether a run is visible; what cannot be a run id is none."""
+        return is_run_id(run_id) and read_catalog_of(self.store, run_id).is_published(run_id)
 
     def read(self, table: RowClass | str, run_id: str) -> pa.Table:
         """Read one table of one published run, without `run_id`; a column that is younger than the run is null.

@@ -97,7 +97,10 @@ class EmbedImages(ShardedStep[ImageEmbeddingsArtifact]):
         if output.found_part(name) is None:
             return False
         part = output.read_part(name, ["key", "problem"])
-        return not _has_unread(part) and self._holds(context, part)
+        if _has_unread(part):
+            output.discard_part(name)
+            return False
+        return self._holds(context, part)
 
     def _holds(self, context: Context, embedded: "pa.Table") -> bool:
         import pyarrow.compute as pc

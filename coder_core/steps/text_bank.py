@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from coder_core.classes import ClassList
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.encoders.registry import find_family
-from coder_core.errors import TextBankError
 from coder_core.fingerprint import NotIdentity, content_hash
 from coder_core.locations import open_location
 from coder_core.pipeline.artifact_types import ClassesArtifact, TextBankArtifact
@@ -62,7 +61,7 @@ class AssembleBank(Step[TextBankArtifact]):
         """Gather, merge, and keep what comes out."""
         classes = read_classes(context, self.classes)
         banks = list(context.each(self._banks(context, classes), "gathering texts", total=3, unit="sources"))
-        content = write_text_bank(merge_banks(banks, _read_edits(self.texts, classes)), classes)
+        content = write_text_bank(merge_banks(banks, read_edits(self.texts, classes)), classes)
         key = content_hash(content.encode("utf-8"))
         return context.do(KeepBank(content_key=key, classes=self.classes, content=content, label=self.label))
 
@@ -113,14 +112,15 @@ class KeepBank(ArtifactStep[TextBankArtifact]):
 
 def read_bank(context: Context, bank: TextBankArtifact, classes: ClassList) -> TextBank:
     """The phrases of an artifact."""
-    return parse_text_bank(context.read_document(bank)["bank"], place=f"text_bank {bank.key[:12]}", classes=classes)
+    content: str = context.read_document(bank)["bank"]
+    return parse_text_bank(content, place=f"text_bank {bank.key[:12]}", classes=classes, is_trusted=True)
 
 
 def read_bank_file(texts: TextsSpec, classes: ClassList) -> TextBank:
     """The phrases of the bank's file alone; none where no file is named."""
     if texts.bank is None:
         return empty_bank(classes)
-    return parse_text_bank(_read_text(texts.bank), place=texts.bank, classes=classes)
+    return parse_text_bank(_read(texts.bank), place=texts.bank, classes=classes)
 
 
 def domain_of(texts: TextsSpec) -> Domain:
@@ -155,14 +155,12 @@ def name_similarity(context: Context, texts: TextsSpec, encoder: IdentifiedEncod
     return NameSimilarity(context, domain_of(texts), encoder)
 
 
-def _read_edits(texts: TextsSpec, classes: ClassList) -> TextEdits:
+def read_edits(texts: TextsSpec, classes: ClassList) -> TextEdits:
+    """A person's edits; none where no file is named."""
     if texts.edits is None:
         return TextEdits()
-    return parse_text_edits(_read_text(texts.edits), place=texts.edits, classes=classes)
+    return parse_text_edits(_read(texts.edits), place=texts.edits, classes=classes)
 
 
-def _read_text(location: str) -> str:
-    try:
-        return read_input(open_location(location)).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise TextBankError(f"this is not UTF-8 text ({error}).", location, "Save it as UTF-8.") from error
+def _read(location: str) -> bytes:
+    return read_input(open_location(location))

@@ -11,13 +11,11 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import yaml
-from coder_core.storage.warehouse import Warehouse
 
 from coder_core.config import validate_spec
 from coder_core.specs import EvalSpec, Runtime
-from coder_core.storage.store import Store
 
-from .conftest import run_steps
+from .runs import rows, run_spec
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the shared data are not here")
@@ -67,18 +65,18 @@ def settings(folder: Path) -> EvalSpec:
 
 def test_the_numbers_on_dtd_equal_ten_lines_of_numpy(tmp_path: Path, runtime: Runtime) -> None:
     dtd = load(tmp_path)
-    run_steps(settings(tmp_path), runtime)
+    run_spec(settings(tmp_path), runtime)
     images, names = dtd.images.astype(np.float64), dtd.names.astype(np.float64)
     clip = images @ names.T
     coder = np.empty_like(clip)
     for class_id, analogues in enumerate(dtd.analogues):
         own = names[class_id][None] if not len(analogues) else np.vstack([names[class_id], analogues])
         coder[:, class_id] = (images @ own.T).mean(axis=1)
-    said = Warehouse(Store(runtime.store)).query("SELECT method, predicted FROM predictions ORDER BY 1, image_id").rows
+    found = rows(runtime, "SELECT method, predicted FROM predictions ORDER BY 1, image_id")
     for method, logits in (("clip", clip), ("coder", coder)):
-        predicted = np.array([row[1] for row in said if row[0] == method])
+        predicted = np.array([row[1] for row in found if row[0] == method])
         np.testing.assert_array_equal(predicted, logits.argmax(axis=1))
     top1 = "SELECT method, round(value * n) FROM metrics WHERE metric = 'top1'"
     hits = {"clip": (clip.argmax(1) == dtd.labels).sum(), "coder": (coder.argmax(1) == dtd.labels).sum()}
-    assert dict(Warehouse(Store(runtime.store)).query(top1).rows) == hits
+    assert dict(rows(runtime, top1)) == hits
     assert sum(map(len, dtd.analogues)) == 14

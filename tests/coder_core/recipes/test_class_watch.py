@@ -6,33 +6,43 @@ from typing import Any
 
 import numpy as np
 import pytest
-from coder_core.steps.class_changes import compare_runs, compare_with_previous
-from coder_core.storage.warehouse import Warehouse
 
-from coder_core.errors import ConfigError, DatasetError, InputError
+from coder_core.class_source.class_look import ClassLook
+from coder_core.errors import ConfigError, DatasetError, InputError, QueryError
 from coder_core.images.sources import open_source
+from coder_core.pipeline.context import Context
+from coder_core.recipes.compare import compare_runs, compare_with_previous
 from coder_core.specs import EvalSpec, Runtime
-from coder_core.steps.class_watch import claim_announcement, look_at_classes
+from coder_core.steps.class_watch import ClaimAnnouncement, LookAtClasses
 from coder_core.storage.store import Store
 from tests.fixtures_inputs import NAMES, World, write_image_class
 
-from .conftest import run_steps
+from .runs import rows, run_spec
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 FIRST, SECOND = ("photos-20260101T000000-a", "photos-20260102T000000-a")
 
 
 @pytest.fixture
-def runtime(tmp_path: Path) -> Runtime:
-    return Runtime(store=str(tmp_path / "store"), device="cpu", settle_seconds=0.02)
+def runtime(runtime: Runtime) -> Runtime:
+    """A store of its own; lists are taken for finished at once."""
+    return runtime.model_copy(update={"settle_seconds": 0.02})
 
 
 def listed(world: World, names: tuple[str, ...], **changes: Any) -> EvalSpec:
     """The world with a class list beside it; classes are told by their names alone, so that none lacks texts."""
     (world.folder / "classes.txt").write_text("".join(f"{name}\n" for name in names))
-    classes = {"kind": "file", "path": "classes.txt"}
-    settings = {"dataset": {**world.settings["dataset"], "classes": classes}, "texts": {"domain": "bird"}}
+    outside = {"classes": {"kind": "file", "path": "classes.txt"}, "ignore_other_folders": True}
+    settings = {"dataset": {**world.settings["dataset"], **outside}, "texts": {"domain": "bird"}}
     return world.spec(**{"methods": ["clip"], "matrix": {"write": False}, **settings, **changes})
+
+
+def look_at_classes(spec: EvalSpec, runtime: Runtime) -> ClassLook:
+    return Context.open(runtime).do(LookAtClasses(spec=spec))
+
+
+def is_claimed(look: ClassLook, runtime: Runtime) -> bool:
+    return Context.open(runtime).do(ClaimAnnouncement(look=look, now=NOW, is_under_way=False))
 
 
 def write_csv(world: World, rows: str) -> dict[str, str]:
@@ -48,6 +58,16 @@ def test_images_of_unlisted_classes_are_left_out(photos: World) -> None:
         "wren": 0,
         "red kite": 1,
     }
+
+
+@pytest.mark.parametrize("inputs", ["photos", "world"])
+def test_images_of_unlisted_classes_are_an_error_where_nothing_else_is_said(
+    inputs: str, request: pytest.FixtureRequest
+) -> None:
+    spec = listed(request.getfixturevalue(inputs), ("wren", "red kite"))
+    strict = spec.dataset.model_copy(update={"ignore_other_folders": False})
+    with pytest.raises(DatasetError, match="ignore_other_folders"):
+        open_source(strict, settle_seconds=0)
 
 
 def test_features_are_counted_in_the_listed_classes(world: World) -> None:
@@ -72,16 +92,17 @@ def test_two_class_lists_are_refused(photos: World) -> None:
 
 
 def test_a_renamed_class_keeps_its_images(photos: World, runtime: Runtime) -> None:
-    dataset = {**photos.settings["dataset"], "classes": write_csv(photos, "1,wren\n2,red kite\n")}
+    listed_in = {"classes": write_csv(photos, "1,wren\n2,red kite\n"), "ignore_other_folders": True}
+    dataset = {**photos.settings["dataset"], **listed_in}
     spec = listed(photos, (), dataset=dataset)
-    run_steps(spec, runtime, FIRST)
+    run_spec(spec, runtime, FIRST)
     write_csv(photos, "wren,winter wren\n2,red kite\n")
     assert look_at_classes(spec, runtime).renamed == ()
     write_csv(photos, "1,winter wren\n2,red kite\n")
     look = look_at_classes(spec, runtime)
     assert (look.added, look.removed, look.renamed) == ((), (), (("wren", "winter wren"),))
     write_csv(photos, "wren,winter wren\n2,red kite\n")
-    outcome = run_steps(spec, runtime, SECOND)
+    outcome = run_spec(spec, runtime, SECOND)
     assert (outcome.result.image_count, outcome.result.images_embedded) == (10, 0)
 
 
@@ -89,9 +110,9 @@ def test_a_look_compares_with_the_latest_run_of_that_name(photos: World, runtime
     spec = listed(photos, ("wren", "red kite"))
     first = look_at_classes(spec, runtime)
     assert (first.evaluated_run, first.added, first.class_count) == (None, ("wren", "red kite"), 2)
-    run_steps(spec, runtime, FIRST)
-    run_steps(listed(photos, ("wren", "blue tit")), runtime, SECOND)
-    run_steps(listed(photos, ("wren",), name="photos-2"), runtime, "photos-2-20260103T000000-a")
+    run_spec(spec, runtime, FIRST)
+    run_spec(listed(photos, ("wren", "blue tit")), runtime, SECOND)
+    run_spec(listed(photos, ("wren",), name="photos-2"), runtime, "photos-2-20260103T000000-a")
     look = look_at_classes(listed(photos, ("blue tit", "red kite", "wren")), runtime)
     assert (look.evaluated_run, look.added, look.removed) == (SECOND, ("red kite",), ())
     assert not look_at_classes(listed(photos, ("blue tit", "wren")), runtime).has_changed
@@ -99,7 +120,7 @@ def test_a_look_compares_with_the_latest_run_of_that_name(photos: World, runtime
 
 def test_class_folders_are_a_class_list(photos: World, runtime: Runtime) -> None:
     spec = photos.spec(methods=["clip"], texts={"domain": "bird"})
-    run_steps(spec, runtime, FIRST)
+    run_spec(spec, runtime, FIRST)
     assert not look_at_classes(spec, runtime).has_changed
     write_image_class(photos.folder / "images", "goldcrest", 1)
     assert look_at_classes(spec, runtime).added == ("goldcrest",)
@@ -112,12 +133,12 @@ def test_a_half_written_list_is_not_compared(photos: World, runtime: Runtime) ->
     look = look_at_classes(spec, runtime)
     assert look.unfinished is not None
     assert not look.has_changed
-    assert not claim_announcement(look, runtime, now=NOW, is_under_way=False)
+    assert not is_claimed(look, runtime)
 
 
 def test_removing_every_class_is_an_error_and_no_change(photos: World, runtime: Runtime) -> None:
     spec = listed(photos, ("wren",))
-    run_steps(spec, runtime, FIRST)
+    run_spec(spec, runtime, FIRST)
     (photos.folder / "classes.txt").write_text("")
     with pytest.raises(InputError, match="there is no class in it: nothing could be evaluated"):
         look_at_classes(spec, runtime)
@@ -125,46 +146,48 @@ def test_removing_every_class_is_an_error_and_no_change(photos: World, runtime: 
 
 def test_a_change_is_claimed_once_and_forgotten_when_it_was_evaluated(photos: World, runtime: Runtime) -> None:
     look = look_at_classes(listed(photos, ("wren", "red kite")), runtime)
-    assert claim_announcement(look, runtime, now=NOW, is_under_way=False)
-    assert not claim_announcement(look, runtime, now=NOW, is_under_way=False)
+    assert is_claimed(look, runtime)
+    assert not is_claimed(look, runtime)
     other = look_at_classes(listed(photos, ("wren", "red kite", "blue tit")), runtime)
-    assert claim_announcement(other, runtime, now=NOW, is_under_way=False), "another change is another announcement"
+    assert is_claimed(other, runtime), "another change is another announcement"
     spec = listed(photos, ("wren", "red kite", "blue tit"))
-    run_steps(spec, runtime, FIRST)
-    assert not claim_announcement(look_at_classes(spec, runtime), runtime, now=NOW, is_under_way=False)
+    run_spec(spec, runtime, FIRST)
+    assert not is_claimed(look_at_classes(spec, runtime), runtime)
     assert Store(runtime.store).list("announcements") == []
 
 
 def test_a_class_without_an_image_competes_and_is_not_scored(photos: World, runtime: Runtime) -> None:
-    run_steps(listed(photos, NAMES), runtime, FIRST)
-    outcome = run_steps(listed(photos, (*NAMES, "goldcrest")), runtime, SECOND)
+    run_spec(listed(photos, NAMES), runtime, FIRST)
+    outcome = run_spec(listed(photos, (*NAMES, "goldcrest")), runtime, SECOND)
     result = outcome.result
     assert (result.class_count, result.image_count) == (5, 20)
     assert (result.texts_embedded, result.images_embedded) == (1, 0)
-    computed = {product.step: product.computed for product in outcome.evidence.predictions.values()}
-    assert computed == {"predict_clip": 20}, "old images are judged against the new class, from stored embeddings"
-    query = Warehouse(Store(runtime.store)).query
+    assert outcome.record("predict_clip").computed == 20, "old images are judged against the new class"
+    assert outcome.record("embed_images").computed == 0, "from stored embeddings"
     sql = "SELECT n, recall FROM class_metrics WHERE class_name = 'goldcrest'"
-    assert query(sql).rows == [(0, None)]
+    assert rows(runtime, sql) == [(0, None)]
 
 
 def test_an_evaluation_is_compared_with_the_one_before(photos: World, runtime: Runtime) -> None:
     before, after = FIRST, SECOND
-    run_steps(listed(photos, NAMES), runtime, before)
-    assert compare_with_previous("photos", before, runtime) is None
-    run_steps(listed(photos, (*NAMES[::-1], "goldcrest", "firecrest")), runtime, after)
-    found = compare_with_previous("photos", after, runtime)
+    run_spec(listed(photos, NAMES), runtime, before)
+    context = Context.open(runtime)
+    assert compare_with_previous(context, "photos", before) is None
+    run_spec(listed(photos, (*NAMES[::-1], "goldcrest", "firecrest")), runtime, after)
+    found = compare_with_previous(context, "photos", after)
     assert found is not None
     assert (found.before, found.after, found.method, found.images) == (before, after, "clip", 20)
     assert found.change.added == ("goldcrest", "firecrest")
-    said = f"""
+    counted = f"""
         SELECT b.label_name, count(*), avg(b.is_correct::INT), avg(a.is_correct::INT),
             count(*) FILTER (b.is_correct AND NOT a.is_correct),
             count(*) FILTER (b.is_correct AND a.predicted_name IN ('goldcrest', 'firecrest'))
         FROM predictions b JOIN predictions a ON a.image_id = b.image_id
         WHERE b.run_id = '{before}' AND a.run_id = '{after}' GROUP BY 1 ORDER BY 1"""
-    rows = [(row.class_name, row.n, row.recall_before, row.recall, row.lost, row.lost_to_added) for row in found.shifts]
-    assert sorted(rows) == Warehouse(Store(runtime.store)).query(said).rows
+    shifts = [
+        (row.class_name, row.n, row.recall_before, row.recall, row.lost, row.lost_to_added) for row in found.shifts
+    ]
+    assert sorted(shifts) == rows(runtime, counted)
     assert [(row.class_name, row.n, row.recall) for row in found.added] == [
         ("goldcrest", 0, None),
         ("firecrest", 0, None),
@@ -172,9 +195,13 @@ def test_an_evaluation_is_compared_with_the_one_before(photos: World, runtime: R
 
 
 def test_runs_are_compared_by_a_method_of_both(photos: World, runtime: Runtime) -> None:
-    run_steps(listed(photos, NAMES), runtime, "run-1")
-    run_steps(listed(photos, NAMES, methods=["clip_ensemble"]), runtime, "run-2")
+    run_spec(listed(photos, NAMES), runtime, "run-1")
+    run_spec(listed(photos, NAMES, methods=["clip_ensemble"]), runtime, "run-2")
+    context = Context.open(runtime)
     with pytest.raises(ConfigError, match="they have no method in common"):
-        compare_runs("run-1", "run-2", runtime)
+        compare_runs(context, "run-1", "run-2")
+    with pytest.raises(QueryError, match=r"there is no run 'run-3'.*Latest runs: run-2, run-1"):
+        compare_runs(context, "run-1", "run-3")
+    assert compare_with_previous(context, "photos", "run-2") is None, "the classes are the same"
     with pytest.raises(ConfigError, match=r"'coder' is not a method of both\. Methods of both: clip"):
-        compare_runs("run-1", "run-1", runtime, method="coder")
+        compare_runs(context, "run-1", "run-1", method="coder")
