@@ -19,7 +19,7 @@ from bench.store_identity import (
     read_content,
     read_ledgers,
 )
-from coder_core.results.reading import ResultTables
+from coder_core.results.result_tables import ResultTables
 from coder_core.results.warehouse import Warehouse
 from coder_core.storage.store import Store
 

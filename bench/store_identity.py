@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from coder_core.care.verifying import verify_store
-from coder_core.results.reading import ResultTables
+from coder_core.results.result_tables import ResultTables
 from coder_core.results.schema import RUN_ID, RUNS, TABLES
 from coder_core.results.warehouse import Warehouse
 from coder_core.storage.ledger import Ledger

@@ -40,7 +40,7 @@ def deploy(pool_type: str, gpu_slots: int) -> None:
     with prefect_ready(require_server("Set it to the server's URL, which ends in /api.")):
         from prefect.client.orchestration import get_client
 
-        from service.standing import prepare
+        from service.deployment_setup import prepare
 
         with get_client(sync_client=True) as client:
             prepare(client, os.environ, pool_type=pool_type, gpu_slots=gpu_slots)

@@ -95,7 +95,7 @@ class _Check:
 
     def texts(self) -> None:
         """Bank and edits fit the classes, the domain is known, and every class is described."""
-        from coder_core.steps.text_bank import domain_of, read_bank_file, read_edits
+        from coder_core.steps.assemble_bank import domain_of, read_bank_file, read_edits
 
         domain_of(self.spec.texts)
         if self.classes is None:

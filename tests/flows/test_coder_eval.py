@@ -12,7 +12,7 @@ from coder_core.report.markdown import escape_markdown
 from coder_core.results.schema import MetricRow
 from coder_core.results.warehouse import Warehouse
 from coder_core.specs import Runtime
-from coder_core.steps import dataset
+from coder_core.steps import load_dataset
 from coder_core.storage.manifest import FOLDER
 from coder_core.storage.store import Store
 from flows.coder_eval import coder_eval
@@ -107,7 +107,7 @@ def test_many_small_shards_give_the_tables_of_one(
 ) -> None:
     whole = coder_eval(photos.settings, ["matrix.write=true"], runtime)
     expected = query(PREDICTED.format(whole.run_id))
-    monkeypatch.setattr(dataset, "LISTING_ROWS", 3)
+    monkeypatch.setattr(load_dataset, "LISTING_ROWS", 3)
     cut = Runtime(store=str(tmp_path / "cut"), device="cpu", shard_images=6, workers=3)
     pieces = coder_eval(photos.settings, ["matrix.write=true"], cut)
     accuracies, others = split_metrics(pieces)

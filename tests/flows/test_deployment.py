@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 import yaml
 
-from service.standing import WATCH_NAME
+from service.deployment_setup import WATCH_NAME
 from tasks.gpu import GPU_LIMIT
 from tasks.json_logs import JSON_SETTINGS
 from tests.fixtures_deployment import PROJECT, Deployed

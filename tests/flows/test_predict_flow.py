@@ -11,7 +11,7 @@ import pytest
 
 from coder_core.errors import ConfigError, DatasetError
 from coder_core.pipeline.context import Context
-from coder_core.report.named_predictions import read_named
+from coder_core.report.prediction_table import read_named
 from coder_core.specs import Runtime
 from flows.coder_eval import coder_eval
 from flows.predict import predict

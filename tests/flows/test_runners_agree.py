@@ -24,10 +24,10 @@ from coder_core.pipeline.runner import inline_runner
 from coder_core.pipeline.step import Step
 from coder_core.recipes.evaluate import evaluate
 from coder_core.recipes.published_runs import open_run
-from coder_core.results.reading import ResultTables
+from coder_core.results.result_tables import ResultTables
 from coder_core.results.schema import TABLES
 from coder_core.specs import Runtime
-from coder_core.steps import dataset
+from coder_core.steps import load_dataset
 from coder_core.storage.manifest import FOLDER
 from coder_core.storage.store import Store
 from flows.coder_eval import coder_eval
@@ -91,7 +91,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path) -> Iterator
     folder = tmp_path_factory.mktemp("agree")
     with serving(LlmServer()) as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv("OPENAI_API_KEY", "sk-not-checked")
-        patch.setattr(dataset, "LISTING_ROWS", 3)  # so that a few images are several shards
+        patch.setattr(load_dataset, "LISTING_ROWS", 3)  # so that a few images are several shards
         yield Scene(write_settings(write_photos(folder / "photos", tiny_clip)), folder, LlmRuntime(base_url=server.url))
 
 

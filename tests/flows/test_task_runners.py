@@ -13,9 +13,9 @@ import pytest
 
 from coder_core.errors import FeatureFileError
 from coder_core.pipeline.context import Context
-from coder_core.report.named_predictions import read_named
+from coder_core.report.prediction_table import read_named
 from coder_core.specs import Runtime
-from coder_core.steps import dataset
+from coder_core.steps import load_dataset
 from coder_core.storage.store import Store
 from flows.coder_eval import coder_eval
 from flows.predict import predict
@@ -39,7 +39,7 @@ PAIRS = [(one, other) for one in NAMES for other in NAMES if one != other]
 def small_parts() -> Iterator[None]:
     """Listings in parts of three images, so that twenty are several shards."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dataset, "LISTING_ROWS", 3)
+        patch.setattr(load_dataset, "LISTING_ROWS", 3)
         yield
 
 

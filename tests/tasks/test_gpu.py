@@ -17,7 +17,7 @@ from coder_core.interruption import InterruptedWorkError, interruptible
 from coder_core.specs import Runtime
 from tasks import gpu
 from tasks.gpu import GPU_LIMIT, ServerAccelerator, has_server_limit, report_missing_limit
-from tasks.runner import prefect_runner
+from tasks.prefect_runner import prefect_runner
 
 ACCELERATOR = "cuda"
 """Nothing is computed on it: the slot is taken for the name."""

@@ -13,7 +13,7 @@ from coder_core.pipeline.step import Step
 from coder_core.pipeline.traits import PREFLIGHT, Traits
 from coder_core.specs import Runtime
 from tasks.logs import CORE, FLOW_LOGGER, LOGGERS, ExpectedErrors, ToRunLogger, prepare_logs
-from tasks.runner import prefect_runner
+from tasks.prefect_runner import prefect_runner
 
 
 class Fail(Step[int]):

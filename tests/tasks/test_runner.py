@@ -23,7 +23,7 @@ from coder_core.pipeline.runner import InlineRunner, Runner
 from coder_core.pipeline.step import Step
 from coder_core.pipeline.traits import Traits
 from coder_core.specs import Runtime
-from tasks.runner import PrefectRunner, prefect_runner
+from tasks.prefect_runner import PrefectRunner, prefect_runner
 from tests.coder_core.pipeline.fixtures import Count, Double, Sum
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]

@@ -14,8 +14,8 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from coder_core.atg.generation_report import FailedText, GenerationReport, KindCount
 from coder_core.pipeline.context import Context
 from coder_core.specs import Runtime
+from coder_core.steps.generate_texts import CheckGeneration
 from coder_core.steps.preflight import CheckStore
-from coder_core.steps.text_generation import CheckGeneration
 from coder_core.texts.kinds import TextKind
 from tasks import step_pages
 from tasks.step_pages import artifact_key, show_step

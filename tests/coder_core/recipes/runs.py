@@ -28,7 +28,7 @@ from coder_core.recipes.evaluate import evaluate
 from coder_core.recipes.published_runs import open_run
 from coder_core.results.warehouse import Warehouse
 from coder_core.specs import EvalSpec, Runtime
-from coder_core.steps.predictions import read_predictions
+from coder_core.steps.predict_images import read_predictions
 from coder_core.storage.store import Store
 from tests.coder_core.atg.llm_server import LlmServer
 from tests.fixtures_inputs import NAMES, World, rewrite_features, write_world

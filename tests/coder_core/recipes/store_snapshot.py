@@ -2,7 +2,7 @@
 
 import re
 
-from coder_core.results.reading import ResultTables
+from coder_core.results.result_tables import ResultTables
 from coder_core.results.schema import TABLES
 from coder_core.storage.ledger import Ledger
 from coder_core.storage.store import Store

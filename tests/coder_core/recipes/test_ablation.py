@@ -11,7 +11,7 @@ from coder_core.pipeline.context import Context
 from coder_core.recipes.published_runs import read_run_ablation
 from coder_core.report.ablation_plot import plot_ablation
 from coder_core.specs import Runtime
-from coder_core.steps.ablation import AblateTexts, read_ablation
+from coder_core.steps.ablate_texts import AblateTexts, read_ablation
 from tests.fixtures_inputs import NAMES, World, write_world
 
 from .conftest import Finished

@@ -12,10 +12,10 @@ from coder_core import packaged
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.runner import InlineRunner
 from coder_core.specs import EvalSpec, FlagsDataset, FolderDataset, Runtime
-from coder_core.steps.dataset import ListNewImages, LoadDataset
-from coder_core.steps.text_bank import AssembleBank
-from coder_core.steps.text_generation import GenerateTexts
-from coder_core.storage.inputs import file_token, read_input_state
+from coder_core.steps.assemble_bank import AssembleBank
+from coder_core.steps.generate_texts import GenerateTexts
+from coder_core.steps.load_dataset import ListNewImages, LoadDataset
+from coder_core.storage.input_files import file_token, read_input_state
 from tests.fixtures_inputs import NAMES, World, write_image_class, write_world
 
 from .runs import Run, paired_world, rows, run_spec

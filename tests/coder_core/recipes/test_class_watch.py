@@ -11,9 +11,9 @@ from coder_core.class_source.class_look import ClassLook
 from coder_core.errors import ConfigError, DatasetError, InputError, QueryError
 from coder_core.images.sources import open_source
 from coder_core.pipeline.context import Context
-from coder_core.recipes.compare import compare_runs, compare_with_previous
+from coder_core.recipes.compare_runs import compare_runs, compare_with_previous
 from coder_core.specs import EvalSpec, Runtime
-from coder_core.steps.class_watch import ClaimAnnouncement, LookAtClasses
+from coder_core.steps.look_at_classes import ClaimAnnouncement, LookAtClasses
 from coder_core.storage.store import Store
 from tests.fixtures_inputs import NAMES, World, write_image_class
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from coder_core.results.reading import ResultTables
+from coder_core.results.result_tables import ResultTables
 from coder_core.results.schema import TABLES
 from coder_core.specs import Runtime
 from coder_core.storage.store import Store

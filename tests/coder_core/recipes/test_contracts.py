@@ -13,9 +13,9 @@ from coder_core.pipeline.artifact_types import ClassifierArtifact, TextsArtifact
 from coder_core.pipeline.runner import InlineRunner, inline_runner
 from coder_core.recipes.evaluate import evaluate
 from coder_core.specs import Runtime
-from coder_core.steps.classifiers import BuildClassifier
-from coder_core.steps.predictions import Predict
-from coder_core.steps.rerank_threshold import ChooseThreshold, RefuseTestImages
+from coder_core.steps.build_classifier import BuildClassifier
+from coder_core.steps.choose_threshold import ChooseThreshold, RefuseTestImages
+from coder_core.steps.predict_images import Predict
 from coder_core.storage.store import Store
 from tests.fixtures_inputs import World
 

@@ -11,7 +11,7 @@ from coder_core.baselines.control_texts import build_control
 from coder_core.classes import ClassList
 from coder_core.errors import ConfigError, TextBankError
 from coder_core.specs import ControlName, Runtime
-from coder_core.steps import measurement
+from coder_core.steps import measure_method
 from coder_core.texts.bank_file import parse_text_bank
 from coder_core.texts.domains import load_domains
 from tests.fixtures_inputs import DIM, NAMES, World, write_world
@@ -171,7 +171,7 @@ def test_of_very_many_confusions_the_most_frequent_are_kept(
     world: World, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_spec(world.spec(methods=("clip", "coder")), runtime, "whole")
-    monkeypatch.setattr(measurement, "CONFUSIONS_COMPARED", 3)
+    monkeypatch.setattr(measure_method, "CONFUSIONS_COMPARED", 3)
     other = runtime.model_copy(update={"store": f"{runtime.store}-2"})
     run_spec(world.spec(methods=("clip", "coder")), other, "cut")
     columns = "class_id, predicted, n_baseline, n, p_value, p_holm"

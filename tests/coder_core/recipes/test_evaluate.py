@@ -10,8 +10,8 @@ import pytest
 from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.pipeline.context import Context
 from coder_core.specs import Runtime
-from coder_core.steps import coder_matrix, dataset
-from coder_core.steps.texts import read_text_table
+from coder_core.steps import load_dataset, write_matrix
+from coder_core.steps.write_texts import read_text_table
 from coder_core.storage.tables import vectors_from_arrow
 from tests.fixtures_inputs import NAMES, World, rewrite_features, write_world
 
@@ -117,7 +117,7 @@ def test_the_matrix_is_written_in_pieces_of_bounded_size(
 ) -> None:
     whole = features_run.run.manifest.matrix
     copy_store(features_run.runtime, runtime, without="artifacts/coder_matrix")
-    monkeypatch.setattr(coder_matrix, "MEBIBYTE", 2**10)  # one "megabyte" is one kilobyte
+    monkeypatch.setattr(write_matrix, "MEBIBYTE", 2**10)  # one "megabyte" is one kilobyte
     small = runtime.model_copy(update={"matrix_part_mb": 2})
     pieces = run_spec(features_run.world.spec(), small, "run-2").manifest.matrix
     assert whole == pieces
@@ -129,7 +129,7 @@ def test_the_matrix_is_written_in_pieces_of_bounded_size(
 
 
 def test_no_runtime_setting_changes_a_key(world: World, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataset, "LISTING_ROWS", 32)
+    monkeypatch.setattr(load_dataset, "LISTING_ROWS", 32)
     one = Runtime(store=f"{runtime.store}-one")
     settings = {
         "batch_size": 3,

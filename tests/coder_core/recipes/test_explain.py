@@ -8,7 +8,7 @@ import pytest
 
 from coder_core.errors import CoderError, ConfigError, QueryError
 from coder_core.recipes.decision import Decision
-from coder_core.recipes.explain import explain_decision
+from coder_core.recipes.explain_decision import explain_decision
 from coder_core.report.explanation import print_decision
 from tests.fixtures_inputs import NAMES, World
 

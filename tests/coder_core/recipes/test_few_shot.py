@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coder_core.embedding.images import VIEWS_VERSION, view_key
+from coder_core.embedding.image_stream import VIEWS_VERSION, view_key
 from coder_core.encoders.registry import load_encoder
 from coder_core.errors import CoderError, ConfigError, DatasetError, LabelLeakError
 from coder_core.few_shot.draws import draw_examples
@@ -19,8 +19,8 @@ from coder_core.images.augmentation import augment
 from coder_core.images.decoding import decode_image
 from coder_core.pipeline.context import Context
 from coder_core.specs import FewShotMethodName, Runtime
-from coder_core.steps import few_shot as few_shot_steps
-from coder_core.steps.few_shot import read_few_shot_predictions
+from coder_core.steps import fit_few_shot as few_shot_steps
+from coder_core.steps.fit_few_shot import read_few_shot_predictions
 from tests.fixtures_inputs import NAMES, World, rewrite_features, write_image_class, write_world
 
 from .runs import Run, counted_passes, permute_labels, rows, run_spec

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from coder_core.embedding import images as embedding
+from coder_core.embedding import image_stream as embedding
 from coder_core.errors import InputError
 from coder_core.pipeline.artifact_types import ImageEmbeddingsArtifact
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.runner import InlineRunner
 from coder_core.pipeline.step import StepRecord
 from coder_core.specs import Runtime
-from coder_core.steps import dataset
-from coder_core.steps.dataset import LoadDataset
-from coder_core.steps.image_embeddings import EmbedImages
+from coder_core.steps import load_dataset
+from coder_core.steps.embed_images import EmbedImages
+from coder_core.steps.load_dataset import LoadDataset
 from coder_core.steps.preflight import IdentifyEncoder
 from tests.fixtures_inputs import World, write_image_class
 
@@ -58,7 +58,7 @@ def read(monkeypatch: pytest.MonkeyPatch, images: Path) -> list[str]:
 def test_old_files_are_not_read_for_a_new_class(
     photos: World, images: Path, runtime: Runtime, rows: int, monkeypatch: pytest.MonkeyPatch, read: list[str]
 ) -> None:
-    monkeypatch.setattr(dataset, "LISTING_ROWS", rows)
+    monkeypatch.setattr(load_dataset, "LISTING_ROWS", rows)
     before = Embedded(photos, runtime)
     assert len(read) == 20
     read.clear()

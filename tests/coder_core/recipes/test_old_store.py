@@ -20,12 +20,12 @@ from coder_core.encoders.registry import identify_encoder
 from coder_core.errors import StoreError
 from coder_core.images.features_file import normalised_rows
 from coder_core.pipeline.context import Context
-from coder_core.recipes.compare import compare_with_previous
+from coder_core.recipes.compare_runs import compare_with_previous
 from coder_core.recipes.published_runs import open_run
-from coder_core.results.reading import ResultTables
+from coder_core.results.result_tables import ResultTables
 from coder_core.results.schema import MetricRow
 from coder_core.specs import Runtime
-from coder_core.steps.class_watch import LookAtClasses
+from coder_core.steps.look_at_classes import LookAtClasses
 from coder_core.storage.store import Store
 from tests.coder_core.results.result_rows import parquet_bytes, publish_old
 from tests.fixtures_inputs import NAMES, World, write_world

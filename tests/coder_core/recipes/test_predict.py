@@ -17,10 +17,10 @@ from coder_core.pipeline.context import Context
 from coder_core.pipeline.runner import InlineRunner
 from coder_core.recipes.predict import Predicted, predict, usable_methods
 from coder_core.recipes.published_runs import open_run
-from coder_core.report.named_predictions import NamedPrediction, read_named, render_named
+from coder_core.report.prediction_table import NamedPrediction, read_named, render_named
 from coder_core.specs import FewShotMethodName, Runtime
-from coder_core.steps import dataset
-from coder_core.steps.dataset import ListNewImages
+from coder_core.steps import load_dataset
+from coder_core.steps.load_dataset import ListNewImages
 from coder_core.storage.store import Store
 from tests.fixtures_inputs import World, write_photos
 
@@ -153,7 +153,7 @@ def test_everything_that_can_predict_is_named(flags_run: Finished) -> None:
 def test_broken_images_are_answered_with_their_problem(
     shared: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dataset, "LISTING_ROWS", 2)
+    monkeypatch.setattr(load_dataset, "LISTING_ROWS", 2)
     for name in ("0.png", "1.png", "4.png"):
         (tmp_path / name).write_bytes(b"no image")
     good = sorted((shared.images / "France").glob("*.png"))

@@ -11,7 +11,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from coder_core.specs import EvalSpec, Runtime
-from coder_core.steps import dataset
+from coder_core.steps import load_dataset
 from coder_core.storage.store import Store
 from tests.fixtures_inputs import World, write_world
 
@@ -50,7 +50,7 @@ fsspec.register_implementation("counted", CountedFileSystem, clobber=True)
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]:
     """A store on a file system that counts; listings are cut into parts of five images."""
-    monkeypatch.setattr(dataset, "LISTING_ROWS", 5)
+    monkeypatch.setattr(load_dataset, "LISTING_ROWS", 5)
     root = uuid.uuid4().hex
     yield Runtime(store=f"counted://{root}", device="cpu")
     forget_files(CountedFileSystem, root)

@@ -13,8 +13,8 @@ from coder_core.pipeline.context import Context
 from coder_core.pipeline.runner import InlineRunner
 from coder_core.recipes.text_commands import TextBankCommands
 from coder_core.specs import EvalSpec
-from coder_core.steps.dataset import LoadDataset
-from coder_core.steps.text_generation import CheckGeneration, PlanGeneration
+from coder_core.steps.generate_texts import CheckGeneration, PlanGeneration
+from coder_core.steps.load_dataset import LoadDataset
 from coder_core.texts.bank import source_of
 from flows.cli import main
 from tests.fixtures_inputs import write_image_class
