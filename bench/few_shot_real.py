@@ -75,12 +75,12 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--features", type=Path, default=FEATURES, help="folder of the .npz files")
+    parser.add_argument("--shots", type=int, nargs="+", default=SHOTS, help="support images per class")
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1, help="of the first draw")
     parser.add_argument("--leave-one-out", action="store_true", help="choose settings on the support itself")
     parser.add_argument("--methods", nargs="+", choices=tuple(FEW_SHOT_METHODS), default=tuple(FEW_SHOT_METHODS))
     parser.add_argument("--datasets", nargs="+", choices=DATASETS, default=DATASETS)
-    parser.add_argument("--shots", nargs="+", type=int, default=SHOTS)
     parser.add_argument("--banks", nargs="+", choices=BANKS, default=BANKS)
     parser.add_argument("--no-fused", action="store_true", help="images alone only")
     parser.add_argument(

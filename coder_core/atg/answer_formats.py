@@ -36,7 +36,10 @@ _MARKUP = re.compile(r"[*_`\[]")
 _EMPHASIS = re.compile(r"\*\*|__|\*|`")
 _LINK = re.compile(r"!?\[([^\[\]]{0,200})\]\([^()]{0,500}\)")
 """Bounded, and without its own brackets inside, so that a line of brackets costs linear time."""
-_ANSWER_LABEL = re.compile(r"^(?:A|Answer)\s*:\s+", re.IGNORECASE)
+_HTML = re.compile(
+    r"</?(?:a|b|br|code|div|em|i|li|mark|ol|p|small|span|strong|sub|sup|u|ul)(?:\s[^<>]{0,200})?/?>", re.IGNORECASE
+)
+_ANSWER_LABEL = re.compile(r"^(?:A|(?:Final )?(?:Answer|Response|Output))\s*:\s+", re.IGNORECASE)
 _QUOTES = {
     "'": "'",
     '"': '"',
@@ -206,6 +209,7 @@ def _without_markers(text: str) -> tuple[str, bool]:
 
 
 def _without_markdown(text: str) -> str:
+    text = _HTML.sub(" ", text) if "<" in text else text
     plain = _EMPHASIS.sub("", _LINK.sub(r"\1", text)) if _MARKUP.search(text) else text
     return " ".join(plain.replace("_", " ").split())
 

@@ -15,6 +15,7 @@ from coder_core.atg.generator_spec import GeneratorSpec
 from coder_core.atg.parsing import Phrases
 from coder_core.atg.questions import Plan, Question, TextRequest, plan_questions
 from coder_core.classes import ClassList
+from coder_core.interruption import check_interruption
 from coder_core.llm.completion_ledger import CompletionLedger
 from coder_core.llm.completions import Completions, CompletionSource
 from coder_core.llm.faults import Fault, Problem
@@ -92,6 +93,7 @@ def generate_phrases(
     similarity: Similarity | None,
     class_ids: Sequence[int] | None = None,
     pairs: Sequence[ClassPair] = (),
+    noun: str = "",
 ) -> Generated:
     """Make the phrases of a class list, or of a chunk of it.
 
@@ -107,6 +109,7 @@ def generate_phrases(
         similarity: Cosines of analogues and class names; None to drop only those that are another class's name.
         class_ids: The chunk; None for all classes.
         pairs: Pairs of classes to tell apart, where `spec.kinds` has `one_to_one`.
+        noun: What the photos show, "a texture" (`prompts.domain_noun`); empty where they show anything.
 
     Returns:
         The bank (sources `llm:<model>`) and the report.
@@ -117,7 +120,7 @@ def generate_phrases(
         ConfigError: The settings contradict each other.
     """
     started = time.monotonic()
-    plan = plan_questions(classes, spec, class_ids=class_ids, pairs=pairs)
+    plan = plan_questions(classes, spec, class_ids=class_ids, pairs=pairs, noun=noun)
     answers = _Answers(ledger, source)
     found = answers.fetch(plan.requests)
     analogues = _search_analogues(plan, found, answers, classes, similarity, spec)
@@ -143,6 +146,7 @@ def estimate_generation(
     runtime: LlmRuntime,
     class_ids: Sequence[int] | None = None,
     pairs: Sequence[ClassPair] = (),
+    noun: str = "",
     is_batch: bool = False,
 ) -> CostEstimate:
     """Estimate what `generate_phrases` would cost, before anything is asked: the dry run.
@@ -154,9 +158,10 @@ def estimate_generation(
         runtime: Prices.
         class_ids: The chunk; None for all classes.
         pairs: Pairs of classes to tell apart.
+        noun: What the photos show.
         is_batch: Whether the Batch API would be used.
     """
-    requests = plan_questions(classes, spec, class_ids=class_ids, pairs=pairs).requests
+    requests = plan_questions(classes, spec, class_ids=class_ids, pairs=pairs, noun=noun).requests
     missing = ledger.missing(requests)
     price = find_price(spec.model, load_prices(runtime.prices))
     prompts = [request.messages(is_structured=True) for request in missing]
@@ -185,6 +190,7 @@ class _Answers:
 
     def fetch(self, requests: Sequence[TextRequest]) -> dict[str, Found]:
         """Get the phrases of requests: held, asked for, or the reason why not."""
+        check_interruption()
         found: dict[str, Found] = self.ledger.usable(requests)
         self.account.reused |= found.keys() - self.account.generated
         missing = [request for request in requests if request.key not in found]

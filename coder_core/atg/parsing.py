@@ -42,6 +42,9 @@ _NO_SYNONYMS = re.compile(r"^(?:none|no (?:other|common|known|synonyms)|there (?
 _QUESTION = re.compile(r"(?:\?$|^q(?:uestion)?\s*:)", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[,;、]\s*(?:and\s+|or\s+)?|\s+and\s+|\s+or\s+")
 _POSITIONS = (("first", "a", "1", "class a", "first class", "class 1"), ("second", "b", "2", "class b", "second class"))
+_BROKEN = re.compile("[\ud800-\udfff\ufffd]")
+"""Half characters, and the sign that stands for bytes that were none."""
+_BROKEN_TEXT = Problem(Fault.UNUSABLE, "the answer is no valid UTF-8.")
 _COMMENT_WORDS = 12
 """An unmarked line of more words that ends in a period is prose around a list, not an item of it."""
 
@@ -71,6 +74,8 @@ def parse_answer(answer: str, subject: Subject, *, others: NameSet = NO_OTHERS) 
     """
     if len(answer) > MAX_CHARACTERS:
         return Problem(Fault.TOO_LONG, f"{len(answer)} characters, at most {MAX_CHARACTERS} are looked at.")
+    if not answer.isascii() and _BROKEN.search(answer):
+        return _BROKEN_TEXT
     text = without_reasoning(visible_text(answer))
     if isinstance(text, Problem):
         return text
@@ -80,6 +85,8 @@ def parse_answer(answer: str, subject: Subject, *, others: NameSet = NO_OTHERS) 
     blocks = _plain_blocks(list(read_lines(text)), subject.kind) if found is None else found
     if isinstance(blocks, Problem):
         return blocks
+    if "\\u" in answer and any(_BROKEN.search(item) for block in blocks for item in block.items):
+        return _BROKEN_TEXT
     chosen = _choose(blocks, subject, others)
     return chosen if isinstance(chosen, Problem) else _fit(chosen, subject, text)
 

@@ -36,6 +36,8 @@ _EXPLANATION = re.compile(r"\s*(?::|[\u2013\u2014]|\s-)\s.*$")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 """The full-width forms of the ASCII signs, which number and punctuate East Asian lists."""
+_MARK_RESIDUE = re.compile(r"<[|/a-z]|[|/a-z]>", re.IGNORECASE)
+"""What is left of a mark that the model tore: no words of a text, "legs < 3 cm" is some."""
 _PARTS = re.compile(r"[\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]+")
 
 
@@ -83,7 +85,8 @@ def _one_line(item: str) -> str:
 
 
 def _says_something(phrase: str) -> bool:
-    return phrase.casefold() not in _NOTHING and any(sign.isalnum() for sign in phrase)
+    is_word = phrase.casefold() not in _NOTHING and any(sign.isalnum() for sign in phrase)
+    return is_word and not _MARK_RESIDUE.search(phrase)
 
 
 def _is_visible(sign: str) -> bool:

@@ -1,6 +1,6 @@
 """Prompts: the questions to the language model. They are data (`prompts.yaml`), not code, and carry their own version.
 
-A prompt is a question with one worked example, told as a conversation of two turns. Its version is the hash of every
+A prompt is a question with one worked example, written as a conversation of two turns. Its version is the hash of every
 word that the model sees besides the class names, so a completion can never be taken for the answer to another
 question. A user's own sets merge over the shipped ones, kind by kind and key by key.
 """
@@ -8,13 +8,13 @@ question. A user's own sets merge over the shipped ones, kind by kind and key by
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
-from importlib import resources
+from functools import cached_property, lru_cache
 from typing import Annotated, Any
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from coder_core import packaged
 from coder_core.atg.answer_formats import Block, write_json_answer
 from coder_core.errors import ConfigError
 from coder_core.fingerprint import key_of
@@ -22,7 +22,7 @@ from coder_core.llm.chat_requests import Message
 from coder_core.texts.domains import PLACEHOLDER, fill
 from coder_core.texts.kinds import TextKind
 
-__all__ = ["DEFAULT_PROMPTS", "GENERATED_KINDS", "Prompt", "PromptSet", "find_prompts", "load_prompts"]
+__all__ = ["DEFAULT_PROMPTS", "GENERATED_KINDS", "Prompt", "PromptSet", "domain_noun", "find_prompts", "load_prompts"]
 
 DEFAULT_PROMPTS = "general"
 GENERATED_KINDS = (TextKind.ATTRIBUTE, TextKind.ANALOGOUS_CLASS, TextKind.SYNONYM, TextKind.ONE_TO_ONE)
@@ -30,6 +30,7 @@ GENERATED_KINDS = (TextKind.ATTRIBUTE, TextKind.ANALOGOUS_CLASS, TextKind.SYNONY
 
 Line = Annotated[str, AfterValidator(lambda text: " ".join(text.split())), Field(min_length=1, max_length=4000)]
 _AGAIN = {"class", "count", "excluded"}
+_NOUN = "{noun}"
 _SHAPE = "See coder_core/atg/prompts.yaml for the shape."
 _STRICT = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -67,6 +68,8 @@ class Question(BaseModel):
     question: Line
     example: Example
     again: Line | None = None
+    in_domain: Line | None = None
+    again_in_domain: Line | None = None
 
 
 class PromptSet(BaseModel):
@@ -82,8 +85,12 @@ class PromptSet(BaseModel):
     synonym: Question
     one_to_one: Question
 
-    def prompt(self, kind: TextKind) -> "Prompt":
+    def prompt(self, kind: TextKind, *, noun: str = "") -> "Prompt":
         """The prompt of a kind.
+
+        Args:
+            kind: What is asked for.
+            noun: What the photos show, "a texture"; empty where they show anything.
 
         Raises:
             ConfigError: The language model is not asked for this kind.
@@ -92,12 +99,12 @@ class PromptSet(BaseModel):
             known = ", ".join(GENERATED_KINDS)
             raise ConfigError(f"no model is asked for the kind {kind.value!r}.", "generator.kinds", f"Kinds: {known}.")
         question: Question = getattr(self, kind.value)
-        return Prompt(kind, question, self.system, self.list_form, self.json_form)
+        return Prompt(kind, question, self.system, self.list_form, self.json_form, noun)
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """Everything a model is told for one kind, besides the names.
+    """Everything a model gets for one kind, besides the names.
 
     Args:
         kind: The kind of text.
@@ -105,6 +112,7 @@ class Prompt:
         system: Who the model should be.
         list_form: How to answer where the server takes no schema.
         json_form: How to answer where it does.
+        noun: What the photos show; empty where they show anything.
     """
 
     kind: TextKind
@@ -112,24 +120,41 @@ class Prompt:
     system: str
     list_form: str
     json_form: str
+    noun: str = ""
 
     @cached_property
     def version(self) -> str:
-        """sha256 of all its words, 64 hexadecimal digits."""
-        words = [self.system, self.list_form, self.json_form, self.question.model_dump(by_alias=True)]
-        return key_of([self.kind, *words])
+        """sha256 of all its words, 64 hexadecimal digits; words for a domain count where there is one."""
+        question = self.question.model_dump(by_alias=True, exclude={"in_domain", "again_in_domain"})
+        words = [self.system, self.list_form, self.json_form, question]
+        return key_of([self.kind, *words, *([self._wording, self._further_wording] if self._is_in_domain else [])])
+
+    @property
+    def _is_in_domain(self) -> bool:
+        return bool(self.noun) and self.question.in_domain is not None
+
+    @property
+    def _wording(self) -> str:
+        """The question as it is asked."""
+        question = self.question
+        return (question.in_domain or "").replace(_NOUN, self.noun) if self._is_in_domain else question.question
+
+    @property
+    def _further_wording(self) -> str:
+        """The question as it is asked when names have been dropped before."""
+        again = self.question.again_in_domain if self._is_in_domain else self.question.again
+        return (again or "").replace(_NOUN, self.noun) or self._wording
 
     def messages(self, values: Mapping[str, str], *, is_structured: bool) -> list[Message]:
-        """Tell the prompt as a conversation.
+        """Write the prompt as a conversation.
 
         Args:
             values: `class`; `rival` for one-to-one; `count` and `excluded` when names have been dropped before.
             is_structured: Whether the server is given a schema.
         """
-        question = self.question
-        wording = (question.again or question.question) if "excluded" in values else question.question
-        told = self._structured_start if is_structured else self._plain_start
-        return [*told, {"role": "user", "content": fill(wording, values)}]
+        wording = self._further_wording if "excluded" in values else self._wording
+        start = self._structured_start if is_structured else self._plain_start
+        return [*start, {"role": "user", "content": fill(wording, values)}]
 
     @cached_property
     def _structured_start(self) -> list[Message]:
@@ -184,11 +209,28 @@ def find_prompts(name: str, prompts: Mapping[str, PromptSet]) -> PromptSet:
     raise ConfigError(f"unknown prompt set {name!r}.", "prompts", f"{hint}There are: {', '.join(prompts)}.")
 
 
-@cache
-def _shipped() -> dict[str, dict[str, Any]]:
-    text = resources.files("coder_core.atg").joinpath("prompts.yaml").read_text(encoding="utf-8")
-    loaded: dict[str, dict[str, Any]] = yaml.safe_load(text)
+def domain_noun(domain: str) -> str:
+    """What the photos of a shipped domain show, "a texture"; empty for `general` and for domains of a user's own."""
+    return _nouns().get(domain, "")
+
+
+def _read_file() -> dict[str, Any]:
+    return _parse_file(packaged.read_packaged("atg/prompts.yaml"))
+
+
+@lru_cache(maxsize=1)
+def _parse_file(content: bytes) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(content)
     return loaded
+
+
+def _nouns() -> dict[str, str]:
+    nouns: dict[str, str] = _read_file()["nouns"]
+    return nouns
+
+
+def _shipped() -> dict[str, dict[str, Any]]:
+    return {name: value for name, value in _read_file().items() if name != "nouns"}
 
 
 def _merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
@@ -197,8 +239,15 @@ def _merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
     for layer in layers:
         for key, value in layer.items():
             both_open = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping) and key != "example"
-            merged[key] = _merged(merged[key], value) if both_open else value
+            merged[key] = _merged(_without_reworded(merged[key], value), value) if both_open else value
     return merged
+
+
+def _without_reworded(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what a domain would be asked in place of a question that a user has worded anew."""
+    pairs = (("question", "in_domain"), ("again", "again_in_domain"))
+    gone = {in_domain for plain, in_domain in pairs if plain in above}
+    return {key: value for key, value in below.items() if key not in gone}
 
 
 def _checked(name: str, layers: Mapping[str, Any]) -> PromptSet:
@@ -216,8 +265,10 @@ def _checked(name: str, layers: Mapping[str, Any]) -> PromptSet:
 def _check_question(place: str, kind: TextKind, question: Question) -> None:
     is_pair = kind is TextKind.ONE_TO_ONE
     _check_placeholders(f"{place}.question", question.question, {"class", "rival"} if is_pair else {"class"})
-    if question.again is not None:
-        _check_placeholders(f"{place}.again", question.again, _AGAIN)
+    single = {"class", "rival"} if is_pair else {"class"}
+    for name, expected in (("again", _AGAIN), ("in_domain", {*single, "noun"}), ("again_in_domain", {*_AGAIN, "noun"})):
+        if (template := getattr(question, name)) is not None:
+            _check_placeholders(f"{place}.{name}", template, expected)
     if is_pair and not (question.example.rival and question.example.rival_items):
         raise ConfigError("the example lacks `rival` or `rival_items`.", f"{place}.example", "Give both.")
 

@@ -165,6 +165,7 @@ def plan_questions(
     *,
     class_ids: Sequence[int] | None = None,
     pairs: Sequence[ClassPair] = (),
+    noun: str = "",
 ) -> Plan:
     """List what must be known to make the texts of some classes.
 
@@ -173,6 +174,7 @@ def plan_questions(
         spec: What is asked for; the kind `one_to_one` is asked for the pairs, the others for each class.
         class_ids: Which classes; None for all.
         pairs: Pairs of classes to tell apart, in either order.
+        noun: What the photos show (`prompts.domain_noun`); empty where they show anything.
 
     Raises:
         ConfigError: The prompt set or a kind is unknown, or an id is not one of the list.
@@ -184,14 +186,14 @@ def plan_questions(
     options["others"] = NameSet(classes.display_names)
     names = classes.names
     single = [
-        Question(kind, class_id, None, ask_about(names[class_id], prompts.prompt(kind), **options))
+        Question(kind, class_id, None, ask_about(names[class_id], prompts.prompt(kind, noun=noun), **options))
         for kind in dict.fromkeys(spec.kinds)
         if kind is not TextKind.ONE_TO_ONE
         for class_id in chosen
     ]
     if TextKind.ONE_TO_ONE not in spec.kinds:
         return Plan(tuple(single))
-    ask = partial(ask_about_pair, prompt=prompts.prompt(TextKind.ONE_TO_ONE), **options)
+    ask = partial(ask_about_pair, prompt=prompts.prompt(TextKind.ONE_TO_ONE, noun=noun), **options)
     unordered = sorted({(min(pair), max(pair)) for pair in pairs})
     unaskable = tuple((pair, _SAME_NAME) for pair in unordered if _has_one_name(pair, classes))
     askable = [pair for pair in unordered if not _has_one_name(pair, classes)]

@@ -14,12 +14,11 @@ from coder_core.llm.faults import Fault, Problem
 
 __all__ = ["is_answer_headline", "is_reasoning_headline", "is_reasoning_name", "is_soliloquy", "without_reasoning"]
 
+_STEM = r"(?:think|thought|reason|reflect|monologue|scratch_?pad|analysis|contemplat|deliberat|ponder)"
 _THOUGHT = (
-    r"(?:think(?:ing)?|thoughts?(?:[_ -]?process)?|reason(?:ing|s)?|reflect(?:ions?|ing)?|analysis|analy[sz]ing"
-    r"|scratch[_ -]?pad|(?:inner|internal)[_ -]?(?:monologue|thoughts?|reasoning|speech)|monologue"
-    r"|(?:chain|train)[_ -]?of[_ -]?thoughts?|cot|deliberat(?:ion|e|ing)|rationale|plan(?:ning)?|contemplat(?:ion|e|or)"
-    r"|ponder(?:ing)?|self[_ -]?(?:critique|correction|check|reflection)|critique|verif(?:y|ication)"
-    r"|notes?[_ -]to[_ -]self)"
+    rf"(?:[\w.-]{{0,40}}?{_STEM}[\w.-]{{0,40}}|(?:inner|internal|private)[ _-]\w{{1,20}}|cot"
+    r"|(?:chain|train)[ _-]?of[ _-]?thoughts?|thoughts? process|self[ _-]?(?:critique|correction|check)|rationale"
+    r"|plan(?:ning)?|critique|verif(?:y|ication)|notes?[ _-]to[ _-]self|brainstorm(?:ing)?|draft)"
 )
 _ANSWER = r"(?:(?:final[_ -]?)?(?:answer|response|output|solution|result|reply)|final)"
 _EDGE = r"(?:[_ -](?:start|begin|end))?"
@@ -33,7 +32,7 @@ def _marks(word: str) -> str:
 
 
 _MARK = re.compile(
-    rf"{_marks(_THOUGHT)}|\[/?(?:think(?:ing)?|thoughts?|reason(?:ing)?)\]|</?details(?:\s[^<>]{{0,200}})?>"
+    rf"{_marks(_THOUGHT)}|[\[{{【]{{1,2}}/?(?:think(?:ing)?|thoughts?|reason(?:ing)?)[\]}}】]{{1,2}}|</?details(?:\s[^<>]{{0,200}})?>"
     r"|<\|inner_(?:prefix|suffix)\|>|<unused9[45]>|<\|channel>\s{0,3}(?:thought|analysis)\b|<channel\|>",
     re.IGNORECASE,
 )
@@ -44,7 +43,6 @@ _FENCE = re.compile(
     rf"^[ \t]*(```|~~~)[ \t]*{_THOUGHT}\b[^\n]*\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)",
     re.IGNORECASE | re.DOTALL | re.MULTILINE,
 )
-_COMMENT = re.compile(r"<!--.{0,20000}?-->", re.DOTALL)
 _CHANNEL = re.compile(
     r"<\|channel\|>\s*(\w*)[^<]{0,200}(?:<\|constrain\|>[^<]{0,200})?<\|message\|>"
     r"(.*?)(?=<\|(?:end|return|call|start|channel)\|>|\Z)",
@@ -61,9 +59,18 @@ _REASONING_HEADLINE = re.compile(
     re.IGNORECASE,
 )
 _ANSWER_HEADLINE = re.compile(
-    rf"^(?:here (?:is|are) |my |the |so |this is )*{_ANSWER}(?: (?:list|is))?\s*:*$", re.IGNORECASE
+    rf"^(?:here (?:is|are) |my |the |so |this is )*{_ANSWER}(?: (?:list|is))?\s*:*$"
+    r"|^\.*\s*(?:done|finished|end of) (?:thinking|reasoning)\.*$",
+    re.IGNORECASE,
 )
-_NAME = re.compile(rf"^_*{_THOUGHT}_*$", re.IGNORECASE)
+_MAY_THINK = re.compile(r"think|thought|reason|analysis|scratch|monologue|rationale|reflection", re.IGNORECASE)
+_MAY_BE_MARKED = re.compile(r"[<◁`【]|&lt;|[\[{]/?[tr]|analysis|commentary", re.IGNORECASE)
+_THOUGHT_LINE = re.compile(r"^(?:thoughts?|thinking|reasoning|analysis|rationale|reflection)\s*:\s*\S", re.IGNORECASE)
+_NAME = re.compile(
+    r"^_*(?:think(?:ing)?|thoughts?|reason(?:ing|s)?|reflections?|analysis|scratch_?pad|(?:inner|internal)_\w{1,20}"
+    r"|chain_of_thoughts?|cot|thought_process|rationale|plan(?:ning)?|(?:self_)?critique)(?:_content|_process|_steps)?_*$",
+    re.IGNORECASE,
+)
 _SOLILOQUY = re.compile(
     r"^(?:(?:okay|ok|hmm+|wait|alright|so|now|first|also|but|maybe|perhaps|actually)[,.]? )?"
     r"(?:i (?:should|shouldn't|need|must|will|can|could|have to|think|want|don't|am going|might|recall)\b"
@@ -79,7 +86,9 @@ def without_reasoning(answer: str) -> str | Problem:
     Returns:
         The answer's own text; or a problem when the text ends before the thinking does.
     """
-    text = _final_channel(_COMMENT.sub("", answer))
+    if not _MAY_BE_MARKED.search(answer):
+        return _below_headline(answer)
+    text = _final_channel(_without_comments(answer))
     if text is None or any(fence[0].rstrip()[-3:] != fence[1] for fence in _FENCE.finditer(text)):
         return _UNFINISHED
     outside = _outside_marks(_FENCE.sub("", text))
@@ -107,6 +116,16 @@ def is_soliloquy(text: str) -> bool:
 
 
 _UNFINISHED = Problem(Fault.CUT_OFF, "the model was still thinking when its answer ended.")
+
+
+def _without_comments(text: str) -> str:
+    """Take HTML comments out; one that never closes is text."""
+    start, *pieces = text.split("<!--")
+    kept = [start]
+    for piece in pieces:
+        _, closing, rest = piece.partition("-->")
+        kept.append(rest if closing else f"<!--{piece}")
+    return "".join(kept)
 
 
 def _final_channel(text: str) -> str | None:
@@ -151,8 +170,13 @@ def _inside_answer_marks(text: str) -> str:
 
 def _below_headline(text: str) -> str:
     """What stands below the last "Answer:", where thoughts have a headline above it."""
+    if not _MAY_THINK.search(text):
+        return text
     lines = text.splitlines()
     bare = [line.strip(" \t#*_>") for line in lines]
+    kept = [line for line, words in zip(lines, bare, strict=True) if not _THOUGHT_LINE.match(words)]
     thoughts = [at for at, line in enumerate(bare) if is_reasoning_headline(line)]
     answers = [at for at, line in enumerate(bare) if is_answer_headline(line)]
-    return "\n".join(lines[answers[-1] + 1 :]) if thoughts and answers and answers[-1] > thoughts[0] else text
+    return (
+        "\n".join(lines[answers[-1] + 1 :]) if thoughts and answers and answers[-1] > thoughts[0] else "\n".join(kept)
+    )

@@ -15,8 +15,8 @@ from coder_core.fingerprint import content_hash, key_of
 from coder_core.images.features_file import normalised_rows, text_values
 from coder_core.locations import open_location
 from coder_core.specs import PrecomputedEncoder, TextFeaturesFile
+from coder_core.storage.input_files import read_input
 from coder_core.storage.input_tables import read_feature_file
-from coder_core.storage.inputs import read_input
 
 IDENTITY_VERSION = 1
 SAME_TEXT_TOLERANCE = 1e-2

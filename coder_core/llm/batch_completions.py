@@ -1,9 +1,10 @@
 """The Batch API: large lists at half the price, within a day, across restarts.
 
 A batch is prepared in the store, uploaded, created, polled and collected; each step is written down before the next, so
-a process that dies is continued by the next one, which first looks for batches that are still open. Answers are judged
-exactly as those of single calls are. What failed is asked again in a further batch, a bounded number of times; then it
-is in the account with its reason.
+a process that dies is continued by the next one, which first looks for batches that are still open. Runs that go on at
+the same time share a store: each batch is claimed by one of them (`batch_claims`), the others wait for it. Answers are
+judged exactly as those of single calls are. What failed is asked again in a further batch, a bounded number of times;
+then it is in the account with its reason.
 """
 
 import asyncio
@@ -11,10 +12,13 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from pydantic_core import to_json
+
+from coder_core.llm.batch_claims import Claim
 from coder_core.llm.batch_client import BatchClient, BatchStatus
 from coder_core.llm.batch_records import BatchDocument, BatchFolder, BatchLine, read_lines, write_lines
-from coder_core.llm.chat_client import MAX_DOUBLINGS
-from coder_core.llm.chat_replies import Reply, read_answer
+from coder_core.llm.chat_client import ServerTraits
+from coder_core.llm.chat_replies import Reply, read_answer_body
 from coder_core.llm.chat_requests import CompletionRequest, RequestRecord
 from coder_core.llm.completion_ledger import CompletionLedger, FailedCompletion
 from coder_core.llm.completions import Completions, Outcome, find_checked_price, judge_answer, run_here, split_held
@@ -27,8 +31,8 @@ __all__ = ["BatchCompletions"]
 
 MAX_REQUESTS = 50_000
 """Most lines in one batch, by OpenAI's rules; at 2 kB a line half of the 200 MB that a file may have."""
-FILE_SECONDS = 600.0
-"""Longest time to upload or download a file of 100 MB."""
+PLAN_PAUSE_SECONDS = 0.5
+"""Pause of a run while another one puts questions into a batch, which takes moments."""
 _TOO_MANY_TOKENS = "token_limit_exceeded"
 
 
@@ -60,7 +64,7 @@ class BatchCompletions:
         self.poll_seconds = poll_seconds
         self.max_wait_seconds = max_wait_seconds
         self.max_requests = max_requests
-        self.dialect = Dialect()
+        self.traits = ServerTraits()
         self.folder = BatchFolder(ledger.store)
 
     def complete(self, requests: Sequence[CompletionRequest]) -> Completions:
@@ -75,7 +79,7 @@ class BatchCompletions:
     async def _ask(self, wanted: list[CompletionRequest], account: Completions, price: Price | None) -> None:
         from coder_core.llm.endpoint import open_endpoint  # openai is loaded where it is asked
 
-        async with open_endpoint(self.runtime.base_url, timeout_seconds=FILE_SECONDS, concurrency=1) as endpoint:
+        async with open_endpoint(self.runtime, is_for_files=True) as endpoint:
             batches = BatchRun(self, BatchClient(endpoint, self.runtime), account, price, wanted)
             await batches.run()
             account.calls = endpoint.calls
@@ -108,21 +112,67 @@ class BatchRun:
         self._client = client
         self._account = account
         self._price = price
+        self._model = wanted[0].model
         self._wanted = {request.key: request for request in wanted}
         self._tries: Counter[str] = Counter()
+        self._given_tokens: dict[str, int] = {}
+        self._refused: set[Dialect] = set()
+        self._prepared: set[str] = set()
 
     async def run(self) -> None:
-        """Go on with open batches that hold some of the questions, then ask the others in new ones."""
-        folder, ledger = self._source.folder, self._source.ledger
-        for document in folder.open_documents(next(iter(self._wanted.values())).model):
-            records = folder.requests(document)
-            if document.file_id is None:  # nothing was sent, so nothing was paid: its questions are asked in a new one
-                self._saved(document, state="closed", note="never sent")
-            elif not self._wanted.keys().isdisjoint(record.key for record in records):
-                await self._finish(document, records)
-        while self._account.stop is None and (chosen := self._choose(ledger.missing(self._wanted.values()))):
-            document = folder.prepare(chosen, self._source.dialect, max_tokens=self._longest_answer(chosen))
-            await self._finish(await self._upload(document, chosen), [request.record for request in chosen])
+        """Go on with open batches that hold some of the questions, and ask the others in new ones."""
+        while self._account.stop is None:
+            opened = await self._next_batch()
+            if opened is None:
+                return
+            claim, document, records = opened
+            try:
+                await self._finish(claim, document, records)
+            finally:
+                claim.release()
+
+    async def _next_batch(self) -> tuple[Claim, BatchDocument, list[RequestRecord]] | None:
+        """Find or prepare the next batch and claim it; None when nothing more can be asked.
+
+        One run at a time plans: so what one has put into a batch another does not ask as well.
+        """
+        folder = self._source.folder
+        patience_ends = time.monotonic() + self._source.max_wait_seconds
+        while time.monotonic() < patience_ends:
+            plan = folder.claim_plan(self._model)
+            pause = min(self._source.poll_seconds, PLAN_PAUSE_SECONDS)
+            if plan.acquire():
+                pause = self._source.poll_seconds
+                try:
+                    missing = self._source.ledger.missing(self._wanted.values())
+                    found = self._open_batch({request.key for request in missing})
+                    if found is None:
+                        chosen = self._choose(missing)
+                        return self._prepare(chosen) if chosen else None
+                    if (claim := folder.claim(found[0])).acquire():
+                        return claim, *found
+                finally:
+                    plan.release()
+            await asyncio.sleep(pause)
+        self._account.stop = Problem(Fault.STOPPED, "another run works on these questions; run again later.")
+        return None
+
+    def _open_batch(self, keys: set[str]) -> tuple[BatchDocument, list[RequestRecord]] | None:
+        """The oldest open batch that holds some of the questions."""
+        for document in self._source.folder.open_documents(self._model):
+            records = self._source.folder.requests(document)
+            if not keys.isdisjoint(record.key for record in records):
+                return document, records
+        return None
+
+    def _prepare(self, chosen: list[CompletionRequest]) -> tuple[Claim, BatchDocument, list[RequestRecord]]:
+        self._given_tokens |= {request.key: self._longest_answer(request) for request in chosen}
+        longest = max(self._given_tokens[request.key] for request in chosen)
+        document = self._source.folder.prepare(chosen, self._source.traits.dialect, max_tokens=longest)
+        claim = self._source.folder.claim(document)
+        claim.acquire()
+        self._prepared.add(document.token)
+        return claim, document, [request.record for request in chosen]
 
     def _choose(self, missing: list[CompletionRequest]) -> list[CompletionRequest]:
         """Take what may be asked (again) and fits into one batch and into the budget."""
@@ -133,7 +183,7 @@ class BatchRun:
         left = runtime.max_cost_usd - self._source.spent_usd
         chosen = []
         for request in askable:
-            left -= worst_cost_usd(request, self._price, max_tokens=runtime.max_tokens, is_batch=True)
+            left -= worst_cost_usd(request, self._price, max_tokens=self._longest_answer(request), is_batch=True)
             if left < 0:
                 break
             chosen.append(request)
@@ -143,58 +193,68 @@ class BatchRun:
 
     def _may_ask(self, request: CompletionRequest) -> bool:
         """Whether a question has not failed too often, or for good."""
-        problem = self._account.problems.get(request.key)
+        runtime, problem = self._source.runtime, self._account.problems.get(request.key)
+        if problem is not None and problem.fault is Fault.CUT_OFF:
+            has_more_room = self._longest_answer(request) > self._given_tokens.get(request.key, 0)
+            return has_more_room and self._tries[request.key] < runtime.max_attempts
         is_hopeless = problem is not None and problem.fault is Fault.REJECTED
-        return not is_hopeless and self._tries[request.key] < self._source.runtime.max_bad_answers
+        return not is_hopeless and self._tries[request.key] < runtime.max_bad_answers
 
-    def _longest_answer(self, requests: list[CompletionRequest]) -> int:
-        """Tokens of the longest answer: doubled for those that were cut off."""
-        problems = self._account.problems
-        cut_offs = [
-            self._tries[request.key]
-            for request in requests
-            if request.key in problems and problems[request.key].fault is Fault.CUT_OFF
-        ]
-        return self._source.runtime.max_tokens << min(MAX_DOUBLINGS, max(cut_offs, default=0))
+    def _longest_answer(self, request: CompletionRequest) -> int:
+        """Tokens for an answer: what sufficed for this model before, doubled where one was cut off."""
+        runtime, problem = self._source.runtime, self._account.problems.get(request.key)
+        first = self._source.traits.longest_answer(request.model, runtime)
+        if problem is None or problem.fault is not Fault.CUT_OFF:
+            return first
+        given = self._given_tokens.get(request.key, first)
+        return max(first, min(2 * given, max(runtime.max_tokens_limit, given)))
 
-    async def _finish(self, document: BatchDocument, records: list[RequestRecord]) -> None:
+    async def _finish(self, claim: Claim, document: BatchDocument, records: list[RequestRecord]) -> None:
         """Bring one batch to its end, from wherever it is."""
-        document = await self._create(document)
-        status = await self._wait(document)
-        if not status.is_final:
+        if document.file_id is None and document.token not in self._prepared:
+            self._saved(document, state="closed", note="never sent")  # so it was not paid: it is asked in a new one
+            return
+        if document.file_id is None:
+            requests = [self._wanted[record.key] for record in records]
+            content = write_lines(requests, document.dialect, self._given_tokens)
+            document = self._saved(document, file_id=await self._client.upload(document, content))
+        document = await self._create(claim, document)
+        status = await self._wait(claim, document)
+        if status is None:
+            self._account.stop = Problem(Fault.STOPPED, "another run took this batch over; run again later.")
+        elif not status.is_final:
             detail = f"batch {status.batch_id} is {status.state}; run again later to collect its answers."
             self._account.stop = Problem(Fault.STOPPED, detail)
-            return
-        contents = [await self._client.download(name) for name in (status.output_file_id, status.error_file_id)]
-        self._collect(document, records, status, "\n".join(contents))
-        self._saved(document, state="closed", note=status.state)
+        else:
+            names = (status.output_file_id, status.error_file_id)
+            self._collect(document, records, status, b"\n".join([await self._client.download(name) for name in names]))
+            self._saved(document, state="closed", note=status.state)
 
-    async def _upload(self, document: BatchDocument, requests: list[CompletionRequest]) -> BatchDocument:
-        content = write_lines(requests, document.dialect, max_tokens=document.max_tokens)
-        return self._saved(document, file_id=await self._client.upload(document, content))
-
-    async def _create(self, document: BatchDocument) -> BatchDocument:
+    async def _create(self, claim: Claim, document: BatchDocument) -> BatchDocument:
         """Create the batch of an uploaded file, unless a process that died has done so."""
         if document.batch_id is not None:
             return document
-        batch_id = await self._client.find(document.token) or await self._client.create(document)
-        return self._saved(document, batch_id=batch_id, state="submitted")
+        batch_id = await self._client.find(document.token)
+        if batch_id is None and claim.renew():
+            batch_id = await self._client.create(document)
+        return self._saved(document, batch_id=batch_id, state="submitted") if batch_id else document
+
+    async def _wait(self, claim: Claim, document: BatchDocument) -> BatchStatus | None:
+        """Look at a batch until it has ended or patience has; None when somebody else has taken it over."""
+        patience_ends = time.monotonic() + self._source.max_wait_seconds
+        status = await self._client.look(document.batch_id) if document.batch_id else None
+        while status is not None and not status.is_final and time.monotonic() < patience_ends:
+            await asyncio.sleep(self._source.poll_seconds)
+            status = await self._client.look(status.batch_id) if claim.renew() else None
+        return status
 
     def _saved(self, document: BatchDocument, **changes: str) -> BatchDocument:
         changed = document.model_copy(update=changes)
         self._source.folder.save(changed)
         return changed
 
-    async def _wait(self, document: BatchDocument) -> BatchStatus:
-        patience_ends = time.monotonic() + self._source.max_wait_seconds
-        status = await self._client.look(document.batch_id or "")
-        while not status.is_final and time.monotonic() < patience_ends:
-            await asyncio.sleep(self._source.poll_seconds)
-            status = await self._client.look(status.batch_id)
-        return status
-
     def _collect(
-        self, document: BatchDocument, records: list[RequestRecord], status: BatchStatus, content: str
+        self, document: BatchDocument, records: list[RequestRecord], status: BatchStatus, content: bytes
     ) -> None:
         """Write the answers of a batch down and count what became of its questions."""
         if status.error_code == _TOO_MANY_TOKENS and len(records) > 1:
@@ -208,10 +268,14 @@ class BatchRun:
         for record in records:
             self._tries[record.key] += 1
             self._account.problems.pop(record.key, None)
-            self._account.add(record.key, outcomes.get(record.key, Outcome(None, lacking, (), 0)))
+            outcome = outcomes.get(record.key, Outcome(None, lacking, (), 0))
+            self._account.add(record.key, outcome)
+            given = self._given_tokens.setdefault(record.key, document.max_tokens)
+            if outcome.completion is not None:
+                self._source.traits.note_length(record.model, given, self._source.runtime)
         self._source.spent_usd += self._account.cost_usd - before
 
-    def _read(self, content: str, records: Mapping[str, RequestRecord], dialect: Dialect) -> dict[str, Outcome]:
+    def _read(self, content: bytes, records: Mapping[str, RequestRecord], dialect: Dialect) -> dict[str, Outcome]:
         """Read both files of a batch; lines may come in any order, unknown and repeated ones do not count."""
         outcomes: dict[str, Outcome] = {}
         for line in read_lines(content):
@@ -224,13 +288,19 @@ class BatchRun:
             return Outcome(None, Problem(Fault.UNANSWERED, "the batch ended before this question's turn."), (), 0)
         if line.status != 200:
             verdict = judge_refusal(
-                Reply(line.status, {}, line.body), dialect, has_key=True, hide=self._client.hide_key
+                Reply(line.status, {}, to_json(line.body)),
+                dialect,
+                has_key=True,
+                hide=self._client.hide_key,
+                tried=self._refused,
             )
-            if verdict.dialect is not None and self._source.dialect == dialect:
-                self._source.dialect = verdict.dialect
+            if verdict.dialect is not None and self._source.traits.dialect == dialect:
+                self._refused.add(dialect)
+                self._source.traits.dialect = verdict.dialect
             return Outcome(None, verdict.problem, (), 0)
         asked = self._wanted.get(record.key, record)
-        answer = read_answer(line.body, hide=self._client.hide_key)
+        body = line.body if isinstance(line.body, dict) else {}
+        answer = read_answer_body(body, is_utf8=line.is_utf8, hide=self._client.hide_key)
         completion, problem = judge_answer(
             asked, answer, self._price, is_structured=dialect.is_structured, is_batch=True
         )

@@ -17,6 +17,8 @@ from pydantic_core import to_json
 
 from coder_core.errors import StoreError
 from coder_core.fingerprint import canonical_json, key_of
+from coder_core.llm.batch_claims import Claim
+from coder_core.llm.chat_replies import is_utf8, parse_body
 from coder_core.llm.chat_requests import CompletionRequest, RequestRecord
 from coder_core.llm.completion_ledger import now
 from coder_core.llm.dialects import Dialect
@@ -25,6 +27,8 @@ from coder_core.storage.store import Store
 __all__ = ["COMPLETIONS_PATH", "BatchDocument", "BatchFolder", "BatchLine", "read_lines", "write_lines"]
 
 FOLDER = "batches"
+PLAN_SECONDS = 60.0
+"""When a run that was putting questions into a batch counts as dead."""
 COMPLETIONS_PATH = "/v1/chat/completions"
 _LENIENT = ConfigDict(extra="ignore", frozen=True)
 _CLOSED = ConfigDict(extra="forbid", frozen=True)
@@ -36,27 +40,14 @@ class BatchLine(NamedTuple):
     Args:
         key: The request's key.
         status: HTTP status of its call; 0 when it was never made (the batch expired).
-        body: The call's body as JSON text.
+        body: The call's body, parsed.
+        is_utf8: Whether the line was valid UTF-8.
     """
 
     key: str
     status: int
-    body: str
-
-
-class _Response(BaseModel):
-    model_config = _LENIENT
-
-    status_code: int = 0
-    body: Any = None
-
-
-class _Line(BaseModel):
-    model_config = _LENIENT
-
-    custom_id: str
-    response: _Response | None = None
-    error: Any = None
+    body: Any
+    is_utf8: bool = True
 
 
 class BatchDocument(BaseModel):
@@ -68,7 +59,7 @@ class BatchDocument(BaseModel):
         created_at: When it was prepared, UTC.
         is_structured: Whether the questions carry a schema.
         limit_name: What the server calls the longest answer.
-        max_tokens: Longest answer.
+        max_tokens: Longest answer; a question whose answer was cut off before may have had more, the others less.
         request_count: How many questions.
         file_id: The provider's name for the uploaded file.
         batch_id: The provider's name for the batch.
@@ -170,6 +161,14 @@ class BatchFolder:
         self.save(document)
         return document
 
+    def claim(self, document: BatchDocument) -> Claim:
+        """The right to work on a batch."""
+        return Claim(self._store, document.token)
+
+    def claim_plan(self, model: str) -> Claim:
+        """The right to put questions to a model into batches; held for moments."""
+        return Claim(self._store, f"plan-{key_of(model)[:32]}", seconds=PLAN_SECONDS)
+
     def save(self, document: BatchDocument) -> None:
         """Remember the new state of a batch."""
         self._store.write_bytes(_state_path(document.token), document.model_dump_json(indent=1).encode())
@@ -206,20 +205,22 @@ class BatchFolder:
         )
 
 
-def write_lines(requests: Iterable[CompletionRequest], dialect: Dialect, *, max_tokens: int) -> bytes:
-    """Write the input file of a batch."""
-    return b"".join(to_json(_line(request, dialect, max_tokens)) + b"\n" for request in requests)
+def write_lines(requests: Iterable[CompletionRequest], dialect: Dialect, max_tokens: Mapping[str, int]) -> bytes:
+    """Write the input file of a batch; `max_tokens` has the longest answer by request key."""
+    return b"".join(to_json(_line(request, dialect, max_tokens[request.key])) + b"\n" for request in requests)
 
 
-def read_lines(content: str) -> Iterator[BatchLine]:
+def read_lines(content: bytes) -> Iterator[BatchLine]:
     """Read an output or error file; what is no line of such a file is left out."""
-    for text in content.split("\n"):
-        try:
-            line = _Line.model_validate_json(text)
-        except ValidationError:
+    for raw in content.split(b"\n"):
+        line = parse_body(raw)
+        key = line.get("custom_id") if isinstance(line, dict) else None
+        if not isinstance(key, str):
             continue
-        response = line.response or _Response(body={"error": line.error} if line.error else None)
-        yield BatchLine(line.custom_id, response.status_code, to_json(response.body).decode())
+        response = line.get("response")
+        status = response.get("status_code") if isinstance(response, dict) else 0
+        body = response.get("body") if isinstance(response, dict) else {"error": line.get("error")}
+        yield BatchLine(key, status if isinstance(status, int) else 0, body, is_utf8(raw))
 
 
 def _line(request: CompletionRequest, dialect: Dialect, max_tokens: int) -> dict[str, Any]:

@@ -30,8 +30,8 @@ MAX_STORED_CHARACTERS = 400_000
 """How much of an answer that cannot be used is kept: all of the longest one that can be asked for."""
 _CHARACTERS_STORED_ONCE = 4_000
 """Where an earlier version cut such an answer off."""
-_HOPELESS = (Fault.CUT_OFF.value, Fault.CONTENT_FILTER.value, Fault.REFUSAL.value)
-"""What the server itself said of an answer: no other reader will find more in it."""
+_HOPELESS = (Fault.CUT_OFF.value, Fault.CONTENT_FILTER.value, Fault.REFUSAL.value, Fault.TOO_LONG.value)
+"""The server's own verdict on an answer, and what was not even looked at: no other reader will find more in it."""
 
 _REQUEST_FIELDS = [
     ("model", pa.string()),

@@ -7,12 +7,17 @@ them.
 """
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+import signal
+import threading
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from coder_core.errors import ConfigError
+from coder_core.interruption import check_interruption, interruptible
 from coder_core.llm.chat_replies import Answer, Usage
 from coder_core.llm.chat_requests import CompletionRequest, RequestRecord
 from coder_core.llm.completion_ledger import Completion, CompletionLedger, FailedCompletion, now
@@ -24,11 +29,16 @@ __all__ = [
     "CompletionSource",
     "Completions",
     "Outcome",
+    "Spent",
     "find_checked_price",
     "judge_answer",
     "run_here",
     "split_held",
 ]
+
+
+LOOK_SECONDS = 0.2
+"""Pause between two looks at whether the work is still wanted."""
 
 
 class Outcome(NamedTuple):
@@ -67,9 +77,9 @@ def judge_answer(
         is_batch: Whether it came through the Batch API.
 
     Returns:
-        The row, None when the server sent no completion at all; and the problem, None when the answer may be kept.
+        The row, None when nothing says that the reply was paid for; and the problem, None when the answer may be kept.
     """
-    if answer.problem and answer.problem.fault is Fault.NOT_A_COMPLETION:
+    if answer.problem and answer.problem.fault is Fault.NOT_A_COMPLETION and answer.usage is None:
         return None, answer.problem
     usage = answer.usage or _estimated_usage(asked, answer.text, is_structured=is_structured)
     completion = Completion(
@@ -92,6 +102,22 @@ def judge_answer(
 _UNREAD = Problem(Fault.UNREAD, "a batch of an earlier run asked this; whoever asks it again will find the answer.")
 
 
+class Spent(NamedTuple):
+    """Tokens of questions that were answered, well or badly, tokens of the answers, and their price in US dollars."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+
+    def plus(self, other: "Spent") -> "Spent":
+        """Both together."""
+        return Spent(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cost_usd + other.cost_usd,
+        )
+
+
 @dataclass
 class Completions:
     """The account of what was asked.
@@ -102,9 +128,7 @@ class Completions:
         problems: Key -> why there is no answer.
         calls: HTTP calls made.
         bad_answers: Answers that came and were of no use.
-        prompt_tokens: Tokens of all questions that were answered, well or badly.
-        completion_tokens: Tokens of all answers, good and bad.
-        cost_usd: Their price; 0 when none is known.
+        spent: Kind of question -> what that took; the price is 0 when none is known.
         is_priced: Whether a price is known.
         stop: Why it ended early; None when it did not.
     """
@@ -114,11 +138,14 @@ class Completions:
     problems: dict[str, Problem] = field(default_factory=dict)
     calls: int = 0
     bad_answers: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost_usd: float = 0.0
+    spent: dict[str, Spent] = field(default_factory=dict)
     is_priced: bool = True
     stop: Problem | None = None
+
+    @property
+    def cost_usd(self) -> float:
+        """The price of everything."""
+        return sum(spent.cost_usd for spent in self.spent.values())
 
     def add(self, key: str, outcome: Outcome) -> None:
         """Count one question's outcome."""
@@ -130,9 +157,8 @@ class Completions:
             self.problems[key] = outcome.problem
         paid = [failure.completion for failure in outcome.failures]
         for completion in paid if outcome.completion is None else [*paid, outcome.completion]:
-            self.prompt_tokens += completion.prompt_tokens
-            self.completion_tokens += completion.completion_tokens
-            self.cost_usd += completion.cost_usd
+            used = Spent(completion.prompt_tokens, completion.completion_tokens, completion.cost_usd)
+            self._spend(completion.record.kind, used)
 
     def include(self, other: "Completions") -> None:
         """Add another account, e.g. of the next round."""
@@ -141,11 +167,13 @@ class Completions:
         self.problems |= other.problems
         self.calls += other.calls
         self.bad_answers += other.bad_answers
-        self.prompt_tokens += other.prompt_tokens
-        self.completion_tokens += other.completion_tokens
-        self.cost_usd += other.cost_usd
+        for kind, used in other.spent.items():
+            self._spend(kind, used)
         self.is_priced &= other.is_priced
         self.stop = self.stop or other.stop
+
+    def _spend(self, kind: str, used: Spent) -> None:
+        self.spent[kind] = self.spent.get(kind, Spent()).plus(used)
 
 
 class CompletionSource(Protocol):
@@ -165,12 +193,69 @@ class CompletionSource(Protocol):
 
 
 def run_here(work: Coroutine[Any, Any, None]) -> None:
-    """Run asynchronous work to its end, also where an event loop is running already (a notebook)."""
-    if not _is_inside_event_loop():
-        asyncio.run(work)
+    """Run asynchronous work to its end, also where an event loop is running already (a notebook).
+
+    Ctrl-C, SIGTERM, the end of the run that this belongs to and its time limit cancel the work, wherever it waits.
+
+    Raises:
+        InterruptedWorkError: The run has ended.
+        TimeLimitError: The time is up.
+    """
+    if _is_inside_event_loop():
+        # The block is left before the thread is waited for: so Ctrl-C in a notebook reaches the thread.
+        with ThreadPoolExecutor(1) as thread, interruptible():
+            thread.submit(copy_context().run, asyncio.run, _watched(work)).result()
         return
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, work).result()
+    if asyncio.run(_watched(work)):
+        signal.raise_signal(signal.SIGTERM)
+
+
+async def _watched(work: Coroutine[Any, Any, None]) -> bool:
+    """Run work until somebody wants it to stop; returns whether that was SIGTERM."""
+    task = asyncio.ensure_future(work)
+    watcher = asyncio.ensure_future(_watch())
+    is_terminated = False
+
+    def terminate() -> None:
+        nonlocal is_terminated
+        is_terminated = True
+        task.cancel()
+
+    with _on_sigterm(terminate):
+        try:
+            await asyncio.wait({task, watcher}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            watcher.cancel()
+            if not task.done():
+                task.cancel()
+            await asyncio.wait({task})
+    if watcher.done() and not watcher.cancelled():
+        _ = task.cancelled() or task.exception()  # what the work ended with is not what ended it
+        watcher.result()
+    if not is_terminated:
+        task.result()
+    return is_terminated
+
+
+async def _watch() -> None:
+    while True:
+        check_interruption()
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+@contextmanager
+def _on_sigterm(terminate: Callable[[], None]) -> Iterator[None]:
+    """Let SIGTERM end the work in order, where nobody else has taken care of it."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
 
 
 def find_checked_price(model: str, runtime: LlmRuntime) -> Price | None:

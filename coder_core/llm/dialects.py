@@ -2,10 +2,11 @@
 
 There is no list of servers here: OpenAI's newest models call the length limit `max_completion_tokens`, llama.cpp and
 older proxies know no schema, and next year's will differ again. A request goes out in the richest form; when the server
-says 400, the poorer form is tried and remembered.
+says 400, the next poorer form is tried, and remembered once it was answered.
 """
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from coder_core.llm.chat_replies import KEY_VARIABLE, Reply, ServerComplaint, read_complaint
@@ -16,8 +17,9 @@ __all__ = ["Dialect", "Verdict", "judge_refusal"]
 _MALFORMED = frozenset({400, 415, 422, 501})
 """How servers say that they do not understand a field: OpenAI 400, FastAPI (vLLM) 400 or 422, gateways 501."""
 _TRY_LATER = frozenset({408, 409, 425})
-_LIMIT_NAMES = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 _OUT_OF_QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached", "account_deactivated"})
+_UNAVAILABLE = frozenset({502, 503})
+"""What servers say while they load a model, and gateways while nobody stands behind them."""
 _TOO_MANY = 429
 _SERVER_ERROR = 500
 
@@ -39,14 +41,21 @@ class Verdict(NamedTuple):
 
     Args:
         problem: The fault.
-        dialect: How to speak from now on, when that is what was wrong.
+        dialect: How to ask instead, when that may be what was wrong.
     """
 
     problem: Problem
     dialect: Dialect | None = None
 
 
-def judge_refusal(reply: Reply, dialect: Dialect, *, has_key: bool, hide: Callable[[str], str] = str) -> Verdict:
+def judge_refusal(
+    reply: Reply,
+    dialect: Dialect,
+    *,
+    has_key: bool,
+    hide: Callable[[str], str] = str,
+    tried: AbstractSet[Dialect] = frozenset(),
+) -> Verdict:
     """Read a reply with an error status.
 
     Args:
@@ -54,29 +63,49 @@ def judge_refusal(reply: Reply, dialect: Dialect, *, has_key: bool, hide: Callab
         dialect: How the server was spoken to.
         has_key: Whether an API key was sent.
         hide: Takes the API key out of a text.
+        tried: How else it was spoken to before, in vain.
     """
-    complaint = read_complaint(reply.text, hide=hide)
+    complaint = read_complaint(reply.content, hide=hide)
     detail = f"HTTP {reply.status} {complaint.code} {complaint.message}".replace("  ", " ").rstrip()
     if complaint.code in _OUT_OF_QUOTA:
         return Verdict(Problem(Fault.FATAL, detail))
     if reply.status == _TOO_MANY:
         return Verdict(Problem(Fault.RATE_LIMITED, detail))
+    if reply.status in _UNAVAILABLE:
+        return Verdict(Problem(Fault.UNAVAILABLE, detail))
     if reply.status in _TRY_LATER or (reply.status >= _SERVER_ERROR and reply.status not in _MALFORMED):
         return Verdict(Problem(Fault.SERVER_ERROR, detail))
-    if reply.status in {401, 403, 404, 407}:
+    if reply.status < 400 or reply.status in {401, 403, 404, 405, 407}:
         return Verdict(Problem(Fault.FATAL, f"{detail} {_remedy(reply.status, has_key=has_key)}"))
-    poorer = _poorer(dialect, complaint) if reply.status in _MALFORMED else None
-    return Verdict(Problem(Fault.DIALECT if poorer else Fault.REJECTED, detail), poorer)
+    other = _next_dialect(dialect, complaint, {dialect, *tried}) if reply.status in _MALFORMED else None
+    return Verdict(Problem(Fault.DIALECT if other else Fault.REJECTED, detail), other)
 
 
-def _poorer(dialect: Dialect, complaint: ServerComplaint) -> Dialect | None:
-    if complaint.param == dialect.limit_name == "max_tokens":
-        return dialect._replace(limit_name=_LIMIT_NAMES[dialect.limit_name])
-    is_about_schema = not complaint.param or complaint.param.startswith("response_format")
-    return dialect._replace(is_structured=False) if dialect.is_structured and is_about_schema else None
+def _next_dialect(dialect: Dialect, complaint: ServerComplaint, tried: AbstractSet[Dialect]) -> Dialect | None:
+    """The next form to try: what the complaint names; where it names nothing, one change at a time, then both."""
+    other_name = "max_completion_tokens" if dialect.limit_name == "max_tokens" else "max_tokens"
+    renamed, plain = dialect._replace(limit_name=other_name), dialect._replace(is_structured=False)
+    if complaint.param == dialect.limit_name:
+        candidates = [renamed]
+    elif complaint.param.startswith("response_format"):
+        candidates = [plain]
+    elif complaint.param:
+        return None
+    else:  # the name of a field in the message is a hint on what to try first, no more
+        is_about_limit = any(name in complaint.message for name in (dialect.limit_name, other_name))
+        candidates = [*([renamed] if is_about_limit else []), *_ALL_DIALECTS]
+    return next((candidate for candidate in candidates if candidate not in tried), None)
+
+
+_ALL_DIALECTS = (
+    Dialect(),
+    Dialect(is_structured=False),
+    Dialect(limit_name="max_completion_tokens"),
+    Dialect(is_structured=False, limit_name="max_completion_tokens"),
+)
 
 
 def _remedy(status: int, *, has_key: bool) -> str:
-    if status == 404:
-        return "Check the model's name and OPENAI_BASE_URL."
-    return f"Check {KEY_VARIABLE}." if has_key else f"Set {KEY_VARIABLE}: this server wants a key."
+    if status in {401, 403, 407}:
+        return f"Check {KEY_VARIABLE}." if has_key else f"Set {KEY_VARIABLE}: this server wants a key."
+    return "Check the model's name and OPENAI_BASE_URL."

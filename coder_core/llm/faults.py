@@ -25,9 +25,11 @@ class LlmError(CoderError):
 class Fault(StrEnum):
     """Why a request has no usable answer (yet)."""
 
+    UNREACHABLE = "unreachable"
     CONNECTION = "connection"
     TIMEOUT = "timeout"
     RATE_LIMITED = "rate_limited"
+    UNAVAILABLE = "unavailable"
     SERVER_ERROR = "server_error"
     NOT_A_COMPLETION = "not_a_completion"
     EMPTY_CHOICES = "empty_choices"
@@ -55,9 +57,11 @@ BAD_ANSWERS = frozenset(
 
 TRANSIENT = frozenset(
     {
+        Fault.UNREACHABLE,
         Fault.CONNECTION,
         Fault.TIMEOUT,
         Fault.RATE_LIMITED,
+        Fault.UNAVAILABLE,
         Fault.SERVER_ERROR,
         Fault.NOT_A_COMPLETION,
         Fault.EMPTY_CHOICES,

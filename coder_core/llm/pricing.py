@@ -85,8 +85,8 @@ def count_tokens(text: str) -> int:
 
 def count_message_tokens(messages: Sequence[Mapping[str, str]], *, is_structured: bool) -> int:
     """Count the tokens of a conversation roughly."""
-    told = sum(count_tokens(message["content"]) + TOKENS_PER_MESSAGE for message in messages)
-    return told + (SCHEMA_TOKENS if is_structured else 0)
+    words = sum(count_tokens(message["content"]) + TOKENS_PER_MESSAGE for message in messages)
+    return words + (SCHEMA_TOKENS if is_structured else 0)
 
 
 def worst_cost_usd(request: CompletionRequest, price: Price, *, max_tokens: int, is_batch: bool = False) -> float:
@@ -113,7 +113,7 @@ class Reservation:
 
 
 class Budget:
-    """Dollars of one purchase, for one event loop.
+    """Dollars of one set of questions, for one event loop.
 
     Args:
         max_cost_usd: The limit; None for none.
@@ -124,40 +124,35 @@ class Budget:
         self.spent_usd = 0.0
         self._reserved_usd = 0.0
         self._under_way = 0
-        self._changed = asyncio.Condition()
+        self._changed = asyncio.Event()
 
     @asynccontextmanager
     async def reserve(self, worst_usd: float) -> AsyncIterator[Reservation]:
         """Set the worst case of one call aside while it is under way.
 
+        Nothing is waited for when the block ends: so nobody is interrupted between an answer and its keeping.
+
         Raises:
             BudgetSpentError: It does not fit, and no other call is under way that might make room.
         """
+        while self._under_way and not self._fits(worst_usd):
+            await self._changed.wait()
+        if not self._fits(worst_usd):
+            raise BudgetSpentError
         reservation = Reservation()
-        if self.max_cost_usd is None:
-            yield reservation
-            self.spent_usd += reservation.cost_usd
-            return
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._fits(worst_usd) or self._under_way == 0)
-            if not self._fits(worst_usd):
-                raise BudgetSpentError
-            self._reserved_usd += worst_usd
-            self._under_way += 1
+        self._reserved_usd += worst_usd
+        self._under_way += 1
         try:
             yield reservation
         finally:
-            await self._release(worst_usd, reservation.cost_usd)
-
-    async def _release(self, worst_usd: float, cost_usd: float) -> None:
-        async with self._changed:
             self._under_way -= 1
             self._reserved_usd -= worst_usd
-            self.spent_usd += cost_usd
-            self._changed.notify_all()
+            self.spent_usd += reservation.cost_usd
+            self._changed.set()
+            self._changed = asyncio.Event()
 
     def _fits(self, worst_usd: float) -> bool:
-        return self.spent_usd + self._reserved_usd + worst_usd <= (self.max_cost_usd or 0.0)
+        return self.max_cost_usd is None or self.spent_usd + self._reserved_usd + worst_usd <= self.max_cost_usd
 
 
 @cache

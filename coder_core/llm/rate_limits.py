@@ -1,15 +1,16 @@
 """Rate limits: what servers say about theirs, and token buckets for requests and for tokens per minute.
 
 Headers: OpenAI writes durations as `6m0s` or `20ms`, others in seconds, RFC 9110's `Retry-After` in seconds or as a
-date, and Azure says -1 for "unknown". What cannot be read is taken for not said.
+date, and Azure says -1 for "unknown". What cannot be read is taken for absent.
 
-Buckets: there are two of each, one holds what the user allows, the other what the server last said is left. A call
+Buckets: there are two of each, one holds what the user allows, the other what is left by the server's last word. A call
 takes from all of them at once, so none runs dry while another is waited for. The server's word counts from the moment
 it is spoken: `x-ratelimit-*` sets its bucket, `Retry-After` stops everybody, because limits belong to the account and
 not to the call that happened to meet them.
 """
 
 import asyncio
+import logging
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -17,13 +18,23 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
-__all__ = ["Bucket", "RateLimiter", "ServerLimit", "parse_seconds", "read_limit", "read_retry_after"]
+__all__ = ["Bucket", "RateLimitError", "RateLimiter", "ServerLimit", "parse_seconds", "read_limit", "read_retry_after"]
 
 BURST_SECONDS = 1.0
 """How much of a minute's allowance may be spent at once: providers enforce per second what they quote per minute."""
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _NUMBER = re.compile(r"\d{1,12}(?:\.\d{1,9})?")
+
+
+_OWN_LIMIT = "requests_per_minute or tokens_per_minute is used up."
+WORTH_TELLING_SECONDS = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+class RateLimitError(Exception):
+    """By the server's own words nothing can be asked for longer than the user is willing to wait."""
 
 
 class ServerLimit(NamedTuple):
@@ -133,7 +144,7 @@ class RateLimiter:
     Args:
         requests_per_minute: The user's limit; None for none.
         tokens_per_minute: The user's limit; None for none.
-        max_wait_seconds: Longest time to believe a server that nothing is left; then it is asked again.
+        max_wait_seconds: Longest time that is waited because a server says that nothing is left.
     """
 
     def __init__(
@@ -147,23 +158,38 @@ class RateLimiter:
         self._max_wait_seconds = max_wait_seconds
         self._user = {what: _minute_bucket(limit, _now()) for what, limit in limits.items()}
         self._server: dict[str, Bucket | None] = {"requests": None, "tokens": None}
+        self._limits: dict[str, ServerLimit] = {}
+        self._refusal: str | None = None
         self._free_at = 0.0
         self._under_way = 0
         self._turn = asyncio.Lock()
 
     async def acquire(self, tokens: float) -> None:
-        """Wait until a call of so many tokens may be made."""
-        if not self._turn.locked() and self._wait_seconds(tokens, _now() + self._max_wait_seconds) <= 0:
+        """Wait until a call of so many tokens may be made.
+
+        Raises:
+            RateLimitError: By the server's own words that would take longer than `max_wait_seconds`.
+        """
+        if not self._turn.locked() and max(self._waits(tokens)) <= 0:
             self._take(tokens)
             return
         async with self._turn:
             patience_ends = _now() + self._max_wait_seconds
-            while (wait := self._wait_seconds(tokens, patience_ends)) > 0:
+            is_told = False
+            while max(waits := self._waits(tokens)) > 0:
+                own, server = waits
+                if self._refusal is not None or (server > 0 and _now() >= patience_ends):
+                    self._refusal = self._refusal or self._reason(server)
+                    raise RateLimitError(self._refusal)
+                wait = max(own, min(server, patience_ends - _now()))
+                if wait >= WORTH_TELLING_SECONDS and not is_told:
+                    is_told = True
+                    logger.warning("waiting %.0f s: %s", wait, self._reason(server) if server >= own else _OWN_LIMIT)
                 await asyncio.sleep(wait)
             self._take(tokens)
 
     def release(self, reserved_tokens: float, used_tokens: float | None, headers: Mapping[str, str]) -> None:
-        """Say that a call has ended, what it took, and what the server said.
+        """Say that a call has ended, what it took, and what the server says is left.
 
         Args:
             reserved_tokens: What `acquire` was asked for.
@@ -190,6 +216,7 @@ class RateLimiter:
     def _believe(self, what: str, limit: ServerLimit | None) -> None:
         if limit is None:
             return
+        self._limits[what] = limit
         now = _now()
         bucket = self._server[what]
         if bucket is not None:
@@ -200,13 +227,26 @@ class RateLimiter:
         if what == "requests":
             first.take(self._under_way)  # the server has not counted these when it spoke
 
-    def _wait_seconds(self, tokens: float, patience_ends: float) -> float:
+    def _waits(self, tokens: float) -> tuple[float, float]:
+        """How long to wait for the user's limits, and for what the server says."""
         now = _now()
         own, server = (
             max((bucket.wait_seconds(_amount(what, tokens), now) for what, bucket in _existing(buckets)), default=0.0)
             for buckets in (self._user, self._server)
         )
-        return max(own, min(max(server, self._free_at - now), patience_ends - now))
+        return own, max(server, self._free_at - now)
+
+    def _reason(self, wait: float) -> str:
+        emptiest = min(
+            self._limits, key=lambda what: self._limits[what].remaining / self._limits[what].limit, default=""
+        )
+        if not emptiest:
+            return f"the server wants to be left alone for {wait:.0f} s."
+        left = self._limits[emptiest]
+        return (
+            f"the server says that {left.remaining:.0f} of {left.limit:.0f} {emptiest} are left, and that the others "
+            f"come back within {left.reset_seconds:.0f} s (max_wait_seconds is {self._max_wait_seconds:g})."
+        )
 
 
 def _existing(buckets: Mapping[str, Bucket | None]) -> Iterator[tuple[str, Bucket]]:

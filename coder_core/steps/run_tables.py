@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from coder_core.atg.generation_report import GenerationReport, merge_reports
 from coder_core.classes import ClassList
 from coder_core.evaluation.predictions import Predictions
 from coder_core.pipeline.artifact_types import FewShotPredictionsArtifact, TextsArtifact
@@ -14,6 +15,7 @@ from coder_core.results.schema import (
     ArtifactRow,
     ConfusedPairRow,
     FewShotPredictionRow,
+    GenerationRow,
     IgnoredRow,
     PairBudgetRow,
     PredictionRow,
@@ -23,9 +25,9 @@ from coder_core.results.schema import (
     ThresholdRow,
     TimingRow,
 )
-from coder_core.steps.confused_pairs import PAIRS, read_budget
-from coder_core.steps.predictions import COLUMNS, predictions_from_arrow
-from coder_core.steps.texts import read_text_table, read_texts_and_pairs
+from coder_core.steps.count_confused_pairs import PAIRS, read_budget
+from coder_core.steps.predict_images import COLUMNS, predictions_from_arrow
+from coder_core.steps.write_texts import read_text_table, read_texts_and_pairs
 from coder_core.storage.addresses import redact
 from coder_core.texts.bank import ClassPair
 from coder_core.texts.kinds import TextKind
@@ -50,6 +52,27 @@ def account_tables(records: Sequence[StepRecord]) -> Tables:
     )
     made = dict.fromkeys((record.step, record.kind, record.key, record.rows) for record in records if record.kind)
     yield ArtifactRow, [ArtifactRow(step=step, kind=kind, key=key, rows=rows) for step, kind, key, rows in made]
+
+
+def generation_tables(reports: Sequence[GenerationReport]) -> Tables:
+    """What a language model was asked for, kind by kind."""
+    if not reports:
+        return
+    report = merge_reports(reports)
+    rows = [
+        GenerationRow(
+            kind=count.kind,
+            asked=count.generated + count.reused + count.failed,
+            generated=count.generated,
+            reused=count.reused,
+            failed=count.failed,
+            prompt_tokens=count.prompt_tokens,
+            completion_tokens=count.completion_tokens,
+            cost_usd=count.cost_usd if report.is_priced else None,
+        )
+        for count in report.counts
+    ]
+    yield GenerationRow, rows
 
 
 def text_tables(context: Context, manifest: RunManifest, classes: ClassList) -> Tables:

@@ -21,12 +21,22 @@ class BatchServer:
     is_stuck: bool = False
     final_state: str = "completed"
     fail_next: list[int] = field(default_factory=list)
+    fail_after: dict[int, list[int]] = field(default_factory=dict)
+    """Number of a request -> statuses for it and those after it."""
+    requests: int = 0
     lost_lines: int = 0
     most_lines: int = 1_000_000
     error_code: str = "token_limit_exceeded"
+    spoil: Callable[[bytes], bytes] = bytes
 
     def reply(self, method: str, path: str, content_type: str, content: bytes) -> tuple[int, bytes]:
         """Answer one HTTP request."""
+        status, answer = self._reply(method, path, content_type, content)
+        return status, self.spoil(answer)
+
+    def _reply(self, method: str, path: str, content_type: str, content: bytes) -> tuple[int, bytes]:
+        self.requests += 1
+        self.fail_next += self.fail_after.pop(self.requests, [])
         if self.fail_next:
             return self.fail_next.pop(0), b"no"
         path = path.partition("?")[0].removeprefix("/v1")

@@ -32,6 +32,7 @@ def make_runtime() -> Callable[..., LlmRuntime]:
 
     def make(base_url: str, **options: object) -> LlmRuntime:
         quick = {"concurrency": 16, "backoff_seconds": 0.01, "max_backoff_seconds": 0.1, "timeout_seconds": 5.0}
+        quick |= {"max_start_seconds": 5.0, "grace_seconds": 1.0}
         return LlmRuntime(base_url=base_url, **{**quick, **options})
 
     return make

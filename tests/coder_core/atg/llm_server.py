@@ -38,16 +38,19 @@ FAULTS = (
 )
 """Everything that must lead to another call."""
 
+_IN_PHOTO = r"in a photo(?: of .*)?"
 QUESTIONS = {
-    "attribute": re.compile(r"^What are useful visual features for distinguishing a (?P<name>.*) in a photo\?$"),
+    "attribute": re.compile(rf"^What are useful visual features for distinguishing a (?P<name>.*) {_IN_PHOTO}\?$"),
     "analogous_class": re.compile(
-        r"^(?:Besides (?P<excluded>.*), what|What) other objects are (?P<name>.*) visually similar to\?.*$"
+        r"^(?:Besides (?P<excluded>.*), what|What) (?:other objects are|else is) (?P<name>.*) visually similar to"
+        rf"(?: {_IN_PHOTO})?\?.*$"
     ),
-    "synonym": re.compile(r"^What other names is a (?P<name>.*) known by\?.*$"),
+    "synonym": re.compile(r"^What other names is a (?P<name>.*) known by(?:, as one sees it .*)?\?.*$"),
     "one_to_one": re.compile(
-        r"^What are different visual features between (?P<name>.*) and (?P<rival>.*) in a photo\?"
+        rf"^What are different visual features between (?P<name>.*) and (?P<rival>.*) {_IN_PHOTO}\?"
     ),
 }
+"""Every kind of question, of photos in general or of a domain's."""
 
 
 class Call(NamedTuple):
@@ -74,6 +77,8 @@ class Raw(NamedTuple):
     is_broken: bool = False
     delay_seconds: float = 0.0
     reason: str = "X"
+    drip_seconds: float = 0.0
+    """Pause after every byte of the content."""
 
 
 Script = Callable[[Call], "str | Raw | list[str] | None"]
@@ -88,12 +93,16 @@ class LlmServer:
     delay_seconds: float = 0.0
     late_seconds: float = 2.0
     key: str | None = None
+    prefix: str = "/v1"
     knows_schema: bool = True
     limit_name: str | None = None
+    names_param: bool = True
     headers: dict[str, str] = field(default_factory=dict)
     other_names: tuple[str, str] = ("some other thing", "a second thing")
     calls: list[Call] = field(default_factory=list)
     good: Counter[tuple[str, tuple[str, ...], str]] = field(default_factory=Counter)
+    proxied: list[str] = field(default_factory=list)
+    """Whole addresses that were asked for through this server as a proxy."""
     port: int = 0
     most_under_way: int = 0
     _under_way: int = 0
@@ -103,7 +112,7 @@ class LlmServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"http://127.0.0.1:{self.port}{self.prefix}"
 
     async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -130,10 +139,13 @@ class LlmServer:
         return await _send(writer, raw)
 
     def _reply(self, method: str, path: str, headers: dict[str, str], content: bytes) -> Raw:
+        if path.startswith("http://"):
+            self.proxied.append(path)
+            path = "/" + path.split("/", 3)[3]
         authorization = headers.get("authorization", "")
         if self.key is not None and authorization != f"Bearer {self.key}":
             return error(401, f"Incorrect API key provided: {authorization}", code="invalid_api_key")
-        if path == "/v1/chat/completions":
+        if path.partition("?")[0] == f"{self.prefix}/chat/completions":
             raw = self._complete(json.loads(content), authorization)
             return raw._replace(
                 headers={**self.headers, **raw.headers}, delay_seconds=max(raw.delay_seconds, self.delay_seconds)
@@ -146,7 +158,9 @@ class LlmServer:
         if "response_format" in body and not self.knows_schema:
             return error(400, "unknown field response_format")
         if self.limit_name is not None and self.limit_name not in body:
-            return error(400, "unsupported", code="unsupported_parameter", param="max_tokens")
+            words = f"Unsupported parameter. Use '{self.limit_name}' instead."
+            wrong = next(name for name in ("max_tokens", "max_completion_tokens") if name != self.limit_name)
+            return error(400, words, code="unsupported_parameter", param=wrong if self.names_param else None)
         verdict = self.script(call)
         if isinstance(verdict, Raw):
             return verdict
@@ -270,6 +284,9 @@ async def _send(writer: asyncio.StreamWriter, raw: Raw) -> bool:
             await writer.drain()
         writer.transport.abort()
         return False
-    writer.write(f"HTTP/1.1 {raw.status} {raw.reason}\r\n{head}\r\n".encode() + raw.content)
+    writer.write(f"HTTP/1.1 {raw.status} {raw.reason}\r\n{head}\r\n".encode())
+    for start in range(0, len(raw.content), 1 if raw.drip_seconds else max(1, len(raw.content))):
+        writer.write(raw.content[start : start + 1] if raw.drip_seconds else raw.content)
+        await asyncio.sleep(raw.drip_seconds)
     await writer.drain()
     return True

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -121,6 +122,44 @@ def test_two_classes_of_one_name_cannot_be_told_apart(world: World) -> None:
     [text] = report.failed
     assert (text.kind, text.class_id, text.rival_id, text.fault) == (TextKind.ONE_TO_ONE, 2, 3, "same_name")
     assert "one_to_one of crane / crane" in str(report)
+
+
+def test_the_report_says_per_class_which_kinds_are_missing(world: World) -> None:
+    def script(call: Call) -> str | None:
+        is_pair_of_lion = call.kind == "one_to_one" and call.names == ("crane", "lion")
+        return "refusal" if "puma" in call.names or is_pair_of_lion or call.kind == "synonym" else None
+
+    world.server.script = script
+    classes = ClassList(("lion", "puma", "crane"))
+    _, report = world.generate(classes, pairs=[(0, 1), (0, 2), (1, 2)])
+    assert report.has_failures
+    everything = ("attribute", "analogous_class", "synonym", "one_to_one")
+    expected = [
+        (0, "lion", ("synonym", "one_to_one")),
+        (1, "puma", everything),
+        (2, "crane", ("synonym", "one_to_one")),
+    ]
+    assert [(row.class_id, row.class_name, row.kinds) for row in report.classes_without_texts] == expected
+    assert report.generated == 4
+
+    world.server.script = lambda call: [] if call.kind == "synonym" else None
+    _, healed = world.generate(classes, pairs=[(0, 1), (0, 2), (1, 2)])
+    assert not healed.has_failures
+    assert healed.classes_without_texts == ()  # "there are no synonyms" is an answer
+    assert healed.classes_told_apart == (0, 1, 2)
+    parts = merge_reports([report, world.generate(classes, pairs=[(0, 1)]).report])
+    assert [row.kinds[-1] for row in parts.classes_without_texts] == ["synonym", "synonym", "one_to_one"]
+
+
+def test_a_report_in_which_all_failed_is_short_and_says_so(world: World) -> None:
+    world.server.script = lambda _call: "error_500"
+    classes = ClassList(tuple(f"class {number}" for number in range(60)))
+    _, report = world.generate(classes, GeneratorSpec(model="m", kinds=(TextKind.ATTRIBUTE,)))
+    assert report.has_failures
+    assert (report.generated, report.reused, len(report.failed)) == (0, 0, 60)
+    assert len(report.classes_without_texts) == 60
+    assert len(str(report).splitlines()) == 4  # counts, why it ended, and the two reasons
+    assert re.search(r"attribute of class \d+, class \d+, class \d+ and \d+ more: server_error: HTTP 500", str(report))
 
 
 def test_a_dry_run_says_what_it_would_cost_and_asks_nobody(world: World) -> None:

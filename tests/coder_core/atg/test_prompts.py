@@ -1,7 +1,8 @@
 import pytest
 
-from coder_core.atg.prompts import GENERATED_KINDS, find_prompts, load_prompts
+from coder_core.atg.prompts import GENERATED_KINDS, domain_noun, find_prompts, load_prompts
 from coder_core.errors import ConfigError
+from coder_core.texts.domains import load_domains
 from coder_core.texts.kinds import TextKind
 
 VALUES = {"class": "{rival} & co", "rival": "lynx"}
@@ -50,6 +51,47 @@ def test_asking_again_names_what_is_known() -> None:
     assert "2" in asked
 
 
+def test_a_domain_is_asked_about_in_its_own_words_and_general_as_ever() -> None:
+    """The noun is data: every shipped domain has one, and none changes what `general` asks and is known by."""
+    assert {name for name in load_domains() if not domain_noun(name)} == {"general"}
+    assert domain_noun("one-of-my-own") == ""
+    general = load_prompts()["general"]
+    for kind in GENERATED_KINDS:
+        plain, texture = general.prompt(kind), general.prompt(kind, noun=domain_noun("texture"))
+        assert general.prompt(kind, noun=domain_noun("general")).version == plain.version
+        assert len({plain.version, texture.version, general.prompt(kind, noun="a bird").version}) == 3
+        for values in (VALUES, VALUES | {"excluded": "x", "count": "1"}):
+            asked = texture.messages(values, is_structured=True)
+            assert "in a photo of a texture" in asked[-1]["content"]
+            assert "{noun}" not in asked[-1]["content"]
+            assert asked[:-1] == plain.messages(values, is_structured=True)[:-1]  # the worked example stays
+
+
+def test_the_keys_of_general_are_those_under_which_answers_were_bought() -> None:
+    versions = {kind.value: load_prompts()["general"].prompt(kind).version[:16] for kind in GENERATED_KINDS}
+    assert versions == VERSIONS
+
+
+VERSIONS = {
+    "attribute": "b7904fc0d7935b9e",
+    "analogous_class": "988a863d25c95a55",
+    "synonym": "925269885fa9edb0",
+    "one_to_one": "02fb5c8f2240f099",
+}
+"""Of the first release; whoever changes these makes every user buy every text again."""
+
+
+def test_a_wording_of_ones_own_is_asked_in_every_domain() -> None:
+    mine = load_prompts({"general": {"attribute": {"question": "Looks of {class}?"}}})["general"]
+    prompt = mine.prompt(TextKind.ATTRIBUTE, noun="a texture")
+    assert prompt.messages({"class": "x"}, is_structured=True)[-1]["content"] == "Looks of x?"
+    assert prompt.version == mine.prompt(TextKind.ATTRIBUTE).version
+    both = {"question": "Looks of {class}?", "in_domain": "Looks of {class}, {noun}?"}
+    mine = load_prompts({"general": {"attribute": both}})["general"]
+    asked = mine.prompt(TextKind.ATTRIBUTE, noun="a texture").messages({"class": "x"}, is_structured=True)
+    assert asked[-1]["content"] == "Looks of x, a texture?"
+
+
 @pytest.mark.parametrize(
     ("extra", "place"),
     [
@@ -59,6 +101,7 @@ def test_asking_again_names_what_is_known() -> None:
         ({"x": {"attribute": {"question": "{class} {"}}}, "prompts.x.attribute.question"),
         ({"x": {"attribute": {"question": ["{class}"]}}}, "prompts.x.attribute.question"),
         ({"x": {"analogous_class": {"again": "{class}"}}}, "prompts.x.analogous_class.again"),
+        ({"x": {"synonym": {"in_domain": "{class}"}}}, "prompts.x.synonym.in_domain"),
         ({"x": {"one_to_one": {"example": {"class": "a", "items": ["b"]}}}}, "prompts.x.one_to_one.example"),
         ({"x": {"synonym": {"example": {"class": "a", "items": []}}}}, "prompts.x.synonym.example.items"),
         ({"x": "words"}, "prompts.x"),

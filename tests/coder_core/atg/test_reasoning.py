@@ -52,6 +52,13 @@ MARKS = {
     "comment": ("<!-- thinking", "-->"),
     "harmony": ("<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
     "harmony without its special tokens": ("analysis", "assistantfinal"),
+    "LongCat": ("<longcat_think>", "</longcat_think>"),
+    "a long name": ("<reasoning_content>", "</reasoning_content>"),
+    "a phrase": ("<internal thoughts>", "</internal thoughts>"),
+    "a name with an end": ("<|thinking_start|>", "<|thinking_end|>"),
+    "braces": ("{{think}}", "{{/think}}"),
+    "lenses": ("【thinking】", "【/thinking】"),
+    "Ollama": ("Thinking...", "...done thinking.\n"),
     "twice": ("<think>hm</think>\n<think>", "</think>"),
     "nested": ("<thinking>first <reflection>doubt</reflection>", "</thinking>"),
     "a mark inside": ("<think>I use <think> to think", "</think>"),
@@ -98,7 +105,9 @@ def test_thoughts_that_never_end_are_an_answer_that_was_cut_off(kind: TextKind, 
     assert problem.fault is Fault.CUT_OFF
 
 
-@pytest.mark.parametrize("marks", [marks for name, marks in MARKS.items() if "headlines" not in name])
+@pytest.mark.parametrize(
+    "marks", [marks for name, marks in MARKS.items() if "headlines" not in name and name != "Ollama"]
+)
 def test_a_structured_answer_after_thoughts_is_read(marks: tuple[str, str]) -> None:
     answer = json.dumps({"class": "frog", "items": ["long green legs", "large eyes"]})
     text = f"{marks[0]}\n{THOUGHTS[1]}\n{marks[1]}\n{answer}"
@@ -122,12 +131,18 @@ def test_a_structured_answer_after_thoughts_is_read(marks: tuple[str, str]) -> N
         '{"class": "frog", "items": ["long green legs"]}<|return|>',
         "I should name no habitat.<|end|><|start|>assistant<|channel|>final<|message|>- long green legs",
         "- long green legs\n<think>good, that is all</think>",
+        "Thought: ponds are no feature.\n- long green legs",
         "<think/>\n- long green legs",
         "- I should not mention its habitat\n- The user wants a list\n- long green legs\n- Let me stop here",
     ],
 )
 def test_other_ways_to_think_aloud(answer: str) -> None:
     assert parse_answer(answer, Subject(TextKind.ATTRIBUTE, ("frog",))) == (("long green legs",),)
+
+
+def test_a_line_of_thoughts_is_no_name() -> None:
+    answer = "Thought: I need other names.\nFinal Answer: couch, settee"
+    assert parse_answer(answer, Subject(TextKind.SYNONYM, ("sofa",))) == (("couch", "settee"),)
 
 
 def test_words_about_thinking_are_texts_where_they_are_no_marks() -> None:

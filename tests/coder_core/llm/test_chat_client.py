@@ -26,7 +26,7 @@ FAULT_OF = {
     "too_many": Fault.RATE_LIMITED,
     "too_many_retry_after": Fault.RATE_LIMITED,
     "error_500": Fault.SERVER_ERROR,
-    "error_503": Fault.SERVER_ERROR,
+    "error_503": Fault.UNAVAILABLE,
     "closed_half_way": Fault.CONNECTION,
     "closed_at_once": Fault.CONNECTION,
     "html": Fault.NOT_A_COMPLETION,
@@ -81,7 +81,7 @@ def test_every_fault_leads_to_another_call_and_then_to_the_answer(
     assert sum(server.good.values()) == 1
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", sorted(set(FAULTS) - {"error_503"}))
 def test_a_fault_that_stays_ends_as_a_problem_and_nothing_is_stored_as_good(
     name: str, ledger: CompletionLedger, make_runtime: Make
 ) -> None:
@@ -202,11 +202,10 @@ def test_a_server_that_answers_nobody_is_left_alone(ledger: CompletionLedger, ma
 def test_nobody_listens(ledger: CompletionLedger, make_runtime: Make) -> None:
     with serving(LlmServer()) as server:
         url = server.url
-    started = time.monotonic()
-    account = complete(ledger, make_runtime(url, max_attempts=2, max_failures_in_a_row=5), questions(100))
-    assert time.monotonic() - started < 10
-    assert not account.generated
-    assert {problem.fault for problem in account.problems.values()} == {Fault.CONNECTION, Fault.STOPPED}
+    with pytest.raises(LlmError, match="the server cannot be reached: Connection refused") as refusal:
+        complete(ledger, make_runtime(url), questions(100))
+    assert refusal.value.place == url
+    assert "\n" not in str(refusal.value)
 
 
 def test_retry_after_is_obeyed_by_all(ledger: CompletionLedger, make_runtime: Make) -> None:
@@ -315,8 +314,8 @@ def test_rows_hold_what_a_reader_needs(ledger: CompletionLedger, make_runtime: M
 def test_the_address_and_the_key_are_checked_at_the_door(
     ledger: CompletionLedger, make_runtime: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ConfigError, match="Start it with https"):
-        complete(ledger, make_runtime("localhost:8000"), questions(1))
+    with pytest.raises(ConfigError, match="is not an address"):
+        complete(ledger, make_runtime("ftp://localhost:8000"), questions(1))
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret\nsk-secret")
     with pytest.raises(ConfigError, match="OPENAI_API_KEY") as refusal:
         complete(ledger, make_runtime("http://localhost:1/v1"), questions(1))

@@ -121,8 +121,8 @@ def test_the_key_is_hidden_in_what_a_batch_brings(tmp_path: Path, api_key: str, 
 
 
 def test_an_endpoint_shows_its_address_only(api_key: str) -> None:
-    endpoint = open_endpoint("http://user:password@127.0.0.1:1/v1", timeout_seconds=1, concurrency=1)
-    assert repr(endpoint) == "Endpoint('http://***@127.0.0.1:1/v1/')"
+    endpoint = open_endpoint(LlmRuntime(base_url="http://127.0.0.1:1/v1"))
+    assert repr(endpoint) == "Endpoint('http://127.0.0.1:1/v1')"
     assert api_key not in repr(endpoint)
     gc.collect()
 

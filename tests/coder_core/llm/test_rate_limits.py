@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coder_core.llm.rate_limits import Bucket, RateLimiter, ServerLimit, parse_seconds, read_limit, read_retry_after
+from coder_core.llm.rate_limits import (
+    Bucket,
+    RateLimiter,
+    RateLimitError,
+    ServerLimit,
+    parse_seconds,
+    read_limit,
+    read_retry_after,
+)
 from tests.coder_core.llm.virtual_clock import run_virtually
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
@@ -139,12 +147,31 @@ def test_everybody_waits_when_the_server_wants_to_be_left_alone() -> None:
     assert run_virtually(run()) == pytest.approx([7, 7, 7])
 
 
-def test_a_server_that_says_never_is_asked_again_after_a_while() -> None:
+def test_a_server_that_says_never_is_believed_after_a_while(caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> tuple[list[BaseException | None], float]:
+        limiter = RateLimiter(max_wait_seconds=20)
+        await limiter.acquire(1)
+        headers = {"limit": "1", "remaining": "0", "reset": "99999h"}
+        limiter.release(1, 1, {f"x-ratelimit-{part}-requests": value for part, value in headers.items()})
+        ends = await asyncio.gather(*(limiter.acquire(1) for _ in range(5)), return_exceptions=True)
+        return ends, asyncio.get_running_loop().time() - 1_000
+
+    ends, seconds = run_virtually(run())
+    assert seconds == pytest.approx(20)  # all of them together
+    assert all(isinstance(end, RateLimitError) for end in ends)
+    assert "0 of 1 requests are left" in str(ends[0])
+    assert "max_wait_seconds is 20" in str(ends[0])
+    [told] = caplog.messages
+    assert told.startswith("waiting 20 s: the server says")
+
+
+def test_a_wait_within_patience_is_told_and_ends(caplog: pytest.LogCaptureFixture) -> None:
     async def run() -> list[float]:
         limiter = RateLimiter(max_wait_seconds=20)
         await limiter.acquire(1)
-        headers = {"limit": "1", "remaining": "0", "reset": "999d"}
+        headers = {"limit": "6", "remaining": "0", "reset": "60s"}
         limiter.release(1, 1, {f"x-ratelimit-{part}-requests": value for part, value in headers.items()})
-        return await _call_times(limiter, 1)
+        return await _call_times(limiter, 2)
 
-    assert run_virtually(run()) == pytest.approx([20])
+    assert run_virtually(run()) == pytest.approx([10, 20])
+    assert len(caplog.messages) == 2
