@@ -7,9 +7,10 @@ import difflib
 from collections.abc import Iterable, Mapping
 
 from coder_core.errors import ConfigError
+from coder_core.input_contract import InputContract
 from coder_core.texts.kinds import DESCRIPTIVE_KINDS, NAMING_KINDS, TextKind
 
-__all__ = ["METHOD_KINDS", "kinds_of_method", "kinds_of_methods"]
+__all__ = ["METHOD_KINDS", "contract_of_method", "kinds_of_method", "kinds_of_methods"]
 
 CODER_KINDS = (*NAMING_KINDS, *DESCRIPTIVE_KINDS)
 
@@ -39,6 +40,15 @@ def kinds_of_method(name: str) -> tuple[TextKind, ...]:
     close = difflib.get_close_matches(name, list(METHOD_KINDS), n=1)
     hint = f"Did you mean {close[0]!r}? " if close else ""
     raise ConfigError(f"unknown method {name!r}.", "methods", f"{hint}There are: {', '.join(METHOD_KINDS)}.")
+
+
+def contract_of_method(name: str) -> InputContract:
+    """What a zero-shot method reads: texts, and no image but the one that it is asked about.
+
+    Raises:
+        ConfigError: There is no such method.
+    """
+    return InputContract(reads_texts=tuple(str(kind) for kind in kinds_of_method(name)))
 
 
 def kinds_of_methods(names: Iterable[str]) -> tuple[TextKind, ...]:

@@ -82,24 +82,32 @@ def compare(baseline: Predictions, method: Predictions, labels: LabelTable, clas
 def correct_comparisons(rows: Iterable[ComparisonRow]) -> list[ComparisonRow]:
     """Correct the p-values of all methods compared, by Holm's method.
 
-    Each metric is a family of its own, and so is each protocol: a reproduced row neither costs an honest one nor gains
-    from it.
+    Each metric is a family of its own, and so is each protocol and each contract: a row that reads more (labels,
+    unlabelled images, an assumption on balance) neither costs the others nor gains from them. Controls answer another
+    question than methods do, and are a family of their own for every method that they control; beside the baseline of
+    the methods they stand uncorrected.
 
     Args:
         rows: Of several methods, in any order.
 
     Returns:
-        The same rows in the same order, with `p_holm` wherever there is a `p_value`.
+        The same rows in the same order, with `p_holm` wherever there is a `p_value`, but for a control beside a
+        baseline that it does not control.
     """
     rows = list(rows)
-    families: dict[tuple[str, str], list[int]] = defaultdict(list)
+    families: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for place, row in enumerate(each(rows)):
-        if row.p_value is not None:
-            families[row.metric, row.protocol].append(place)
+        if row.p_value is not None and row.controls in (None, row.baseline):
+            families[_family_of(row)].append(place)
     for places in families.values():
         for place, adjusted in zip(places, holm([rows[place].p_value or 0.0 for place in places]), strict=True):
             rows[place] = replace(rows[place], p_holm=adjusted)
     return rows
+
+
+def _family_of(row: ComparisonRow) -> tuple[object, ...]:
+    read = (row.reads_labels, row.reads_unlabelled_images, row.assumes_balance)
+    return (row.metric, row.protocol, row.baseline, row.controls, *read)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

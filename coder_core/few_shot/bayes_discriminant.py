@@ -19,6 +19,7 @@ Villiers, Odyssey 2010).
 One eigen-decomposition makes B and W diagonal together and serves all priors and strengths.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -209,5 +210,5 @@ class _BayesScorer:
             return torch.zeros_like(self._means)
         texts = self._method.class_texts.double()
         texts = texts - texts.mean(dim=0)
-        length = self._sizes()[1] ** 0.5
+        length = math.sqrt(self._sizes()[1])
         return length * texts / texts.square().sum(dim=1).mean().sqrt().clamp(min=FLOOR)

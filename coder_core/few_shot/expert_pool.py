@@ -136,7 +136,8 @@ class PoolScorer:
             settings |= {f"{name}.{key}": value for key, value in found.settings.items() if key != "weight"}
             settings[f"{name}.weight"] = weight
             if weight > 0:
-                expert = zero_shot if name == ZERO_SHOT else self._experts[name].classifier(found.settings)
+                expert = zero_shot if name == ZERO_SHOT else None
+                expert = expert or self._experts[name].classifier(found.settings)
                 pooled = PooledClassifier(expert, weight / found.scale, pooled)
         if pooled is None:
             name, found = next(iter(best.items()))

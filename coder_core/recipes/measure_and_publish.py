@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from coder_core.atg.generation_report import GenerationReport
+from coder_core.input_contract import InputContract
 from coder_core.pipeline.eval_result import EvalResult
 from coder_core.pipeline.run_manifest import RunManifest
 from coder_core.pipeline.runner import Runner
@@ -17,14 +18,17 @@ def publish(spec: EvalSpec, manifest: RunManifest, generation: Sequence[Generati
     predictions = {record.method: record.predictions for record in manifest.methods}
     measured = run.each(
         MeasureMethod(
-            method=method,
-            predictions=said,
+            method=record.method,
+            predictions=record.predictions,
+            contract=record.contract or InputContract(),
             baseline=spec.baseline,
-            baseline_predictions=predictions.get(spec.baseline) if method != spec.baseline else None,
+            baseline_predictions=predictions.get(spec.baseline) if record.method != spec.baseline else None,
+            controls=record.controls,
+            controlled_predictions=predictions.get(record.controls) if record.controls else None,
             labels=dataset.labels,
             classes=dataset.classes,
         )
-        for method, said in predictions.items()
+        for record in manifest.methods
     )
     draws = manifest.few_shot.draws if manifest.few_shot else ()
     few_shot = run.each(

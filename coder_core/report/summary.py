@@ -12,6 +12,7 @@ from rich.text import Text
 
 from coder_core.atg.generation_report import GenerationReport
 from coder_core.evaluation.predictions import HONEST
+from coder_core.input_contract import ContractColumns, InputContract
 from coder_core.pipeline.eval_result import EvalResult
 from coder_core.results.schema import ComparisonRow, MetricRow
 
@@ -20,6 +21,9 @@ CONTROL = "control_"
 
 HEADINGS = {"top1": "top-1", "top5": "top-5", "mean_per_class_accuracy": "mean per class"}
 """The accuracies, which the first table shows; all other metrics have their own units."""
+
+CONTRACT = tuple(InputContract().columns())
+"""The columns that say what a method has read."""
 
 CALIBRATION = {"expected_calibration_error": "calibration error", "negative_log_likelihood_top5": "-log likelihood"}
 
@@ -64,11 +68,32 @@ def print_summary(result: EvalResult, stream: IO[str], *, program: str = "coder-
         console.print(
             "controls: CODER on texts that lost their meaning, or the name; what would ensembling alone give?"
         )
+        for line in control_lines(result):
+            console.print(line, markup=False, soft_wrap=True)
     if result.few_shot:
         console.print(_few_shot_table(result, is_narrow=is_narrow))
+    contracts = contracts_of(result)
+    if contracts:
+        console.print(_contracts_table(contracts, is_narrow=is_narrow))
     lines = [*cost_lines(result), "", "Next:", *(f"  {line}" for line in next_commands(result, program))]
     for line in lines:  # whole, so that they can be copied, however narrow the terminal is
         console.print(line, markup=False, soft_wrap=True)
+
+
+def control_lines(result: EvalResult) -> list[str]:
+    """Every control against the method that it controls, in points of top-1 accuracy."""
+    rows = [row for row in result.comparisons if row.metric == "top1" and row.controls == row.baseline]
+    found = []
+    for row in rows:
+        difference, p_value = _difference(row)
+        found.append(f"  {row.method} against {row.baseline}: {difference} points, p (Holm, controls alone) {p_value}")
+    return found
+
+
+def contracts_of(result: EvalResult) -> dict[str, ContractColumns]:
+    """What every method has read, few-shot methods too; without those of older runs, which do not say."""
+    rows = {row.method: row for row in (*result.metrics, *result.few_shot) if row.reads_labels is not None}
+    return {method: {name: getattr(row, name) for name in CONTRACT} for method, row in rows.items()}
 
 
 def cost_lines(result: EvalResult) -> list[str]:
@@ -118,12 +143,12 @@ def _metrics_table(result: EvalResult, *, is_narrow: bool) -> Table:
 
 def _details_table(result: EvalResult, *, is_narrow: bool) -> Table:
     """What stands behind the accuracies: is the difference to the baseline chance, are the probabilities true?"""
-    against = sorted({row.baseline for row in result.comparisons})
+    against = sorted({row.baseline for row in result.comparisons if row.controls is None})
     compared = (
         {f"top-1 against {', '.join(against)}": "+10.0 [+10.0, +10.0]", "p (Holm)": "< 1e-300"} if against else {}
     )
     table = _table("", compared | dict.fromkeys(CALIBRATION.values(), "10.000"), is_narrow=is_narrow)
-    differences = {row.method: row for row in result.comparisons if row.metric == "top1"}
+    differences = {row.method: row for row in result.comparisons if row.metric == "top1" and row.baseline in against}
     for method, is_last in _methods(result):
         by_name = {metric.metric: metric for metric in result.metrics if metric.method == method}
         cells = [f"{by_name[name].value:.3f}" for name in CALIBRATION]
@@ -142,6 +167,17 @@ def _few_shot_table(result: EvalResult, *, is_narrow: bool) -> Table:
     for method in dict.fromkeys(row.method for row in result.few_shot):
         rows = [by_place[method, number] for number in shots]
         table.add_row(Text(method), *(f"{100 * row.top1:.1f} ± {100 * (row.top1_std or 0):.1f}" for row in rows))
+    return table
+
+
+def _contracts_table(contracts: Mapping[str, ContractColumns], *, is_narrow: bool) -> Table:
+    """What every method has read: two accuracies can be compared only by who knows that."""
+    longest = {"labels": "support+validation", "other images": "yes", "assumes balance": "yes"}
+    table = _table("what each method has read", longest, is_narrow=is_narrow)
+    table.add_column("texts", overflow="fold")
+    for method, columns in contracts.items():
+        cells = ("yes" if value is True else "no" if value is False else value for value in columns.values())
+        table.add_row(Text(method), *(Text(str(cell)) for cell in cells))
     return table
 
 

@@ -4,8 +4,10 @@ One artifact per method, one part per result table: a second run, or a further m
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from coder_core.input_contract import InputContract
 from coder_core.pipeline.artifact_types import (
     ClassesArtifact,
     FewShotFitsArtifact,
@@ -51,8 +53,11 @@ class MeasureMethod(ArtifactStep[MeasurementArtifact]):
 
     method: str
     predictions: PredictionsArtifact
+    contract: InputContract
     baseline: str
     baseline_predictions: PredictionsArtifact | None
+    controls: str | None
+    controlled_predictions: PredictionsArtifact | None
     labels: LabelsArtifact
     classes: ClassesArtifact
 
@@ -63,6 +68,8 @@ class MeasureMethod(ArtifactStep[MeasurementArtifact]):
 
     def make(self, context: Context, output: Output) -> MeasurementArtifact:
         """Measure, and write one part per table."""
+        from coder_core.evaluation.comparisons import compare
+
         classes = read_classes(context, self.classes)
         labels = read_labels(context, self.labels, "test")
         predictions = read_predictions(context, self.predictions, self.method)
@@ -70,7 +77,17 @@ class MeasureMethod(ArtifactStep[MeasurementArtifact]):
         if self.baseline_predictions is not None:
             baseline = read_predictions(context, self.baseline_predictions, self.baseline)
             rows |= _compare(baseline, predictions, labels, classes)
-        return _write(context, output, rows)
+        if self.controls is not None and self.controlled_predictions is not None:
+            controlled = read_predictions(context, self.controlled_predictions, self.controls)
+            more = () if self.controls == self.baseline else rows.get(ComparisonRow, ())
+            rows[ComparisonRow] = [*more, *compare(controlled, predictions, labels, classes)]
+        return _write(context, output, self._with_contract(rows))
+
+    def _with_contract(self, rows: Rows) -> Rows:
+        """Say in every row of metrics and comparisons what the method has read."""
+        columns: dict[str, Any] = dict(self.contract.columns())
+        own = {MetricRow: columns, ComparisonRow: {**columns, "controls": self.controls}}
+        return {table: [replace(row, **own.get(table, {})) for row in found] for table, found in rows.items()}
 
 
 class MeasureFewShot(ArtifactStep[MeasurementArtifact]):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
+from coder_core.results.schema.contract import AssumesBalance, ReadsLabels, ReadsTexts, ReadsUnlabelledImages
 from coder_core.results.schema.declaring import result_table
 
 Method: TypeAlias = Annotated[str, "The classifier, e.g. `clip`, `coder`, `coder_rerank`, `control_waffle`."]
@@ -30,6 +31,10 @@ class MetricRow:
     ci_low: Annotated[float | None, "Lower end of the 95 % interval."] = None
     ci_high: Annotated[float | None, "Upper end of the 95 % interval."] = None
     protocol: Protocol
+    reads_labels: ReadsLabels = None
+    reads_unlabelled_images: ReadsUnlabelledImages = None
+    assumes_balance: AssumesBalance = None
+    reads_texts: ReadsTexts = None
 
 
 @result_table("comparisons")
@@ -47,8 +52,17 @@ class ComparisonRow:
     gained: Annotated[int, "Images that only the method gets right."]
     lost: Annotated[int, "Images that only the baseline gets right."]
     p_value: Annotated[float | None, "McNemar's exact two-sided p; null for a mean over classes."] = None
-    p_holm: Annotated[float | None, "The same after Holm's correction over all methods compared."] = None
+    p_holm: Annotated[
+        float | None,
+        "The same after Holm's correction over all methods that have read as much, of labels and of unlabelled images, "
+        "and assume as much. Controls are corrected together, against the method that they control only.",
+    ] = None
     protocol: Protocol
+    reads_labels: ReadsLabels = None
+    reads_unlabelled_images: ReadsUnlabelledImages = None
+    assumes_balance: AssumesBalance = None
+    reads_texts: ReadsTexts = None
+    controls: Annotated[str | None, "The method that it controls, where it is a control."] = None
 
 
 @result_table("predictions")
