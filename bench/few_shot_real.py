@@ -22,6 +22,7 @@ from coder_core.evaluation.labels import LabelTable
 from coder_core.few_shot.draws import draw_examples
 from coder_core.few_shot.few_shot_methods import FEW_SHOT_METHODS, plan_methods
 from coder_core.few_shot.pool import Pool, build_pool, select_methods
+from coder_core.texts.vocabulary import plain_name
 
 DATASETS = ("dtd", "caltech101", "oxford_pets")
 SHOTS = (1, 2, 4, 8, 16)
@@ -140,18 +141,14 @@ def load_images(folder: Path, name: str) -> Images:
 def load_texts(folder: Path, purged: Sequence[str]) -> torch.Tensor:
     """The bank of generic nouns, without those of some names; case, hyphens and underscores make no other name."""
     arrays = _load(folder / "text_bank.npz")
-    unwanted = {_plain(name) for name in purged}
-    kept = [_plain(name) not in unwanted for name in arrays["names"].tolist()]
+    unwanted = {plain_name(name) for name in purged}
+    kept = [plain_name(name) not in unwanted for name in arrays["names"].tolist()]
     return _unit(arrays["features"][kept])
 
 
 def load_zero_shot(folder: Path) -> LinearClassifier:
     """CLIP on DTD, by class name."""
     return LinearClassifier(_unit(_load(folder / "dtd_zero_shot_weights.npz")["features"]))
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("_", " ").replace("-", " ").strip()
 
 
 def _key_of(result: Result) -> tuple[object, ...]:

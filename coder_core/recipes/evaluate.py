@@ -29,7 +29,7 @@ def evaluate(spec: EvalSpec, run: Runner) -> EvalResult:
     methods = classify({name: name for name in spec.stage1_methods}, inputs, spec.logit_scale, run)
     reranked = rerank_uncertain(spec, methods["coder"], inputs, run) if RERANK in spec.methods else None
     controls = score_controls(spec, inputs, run)
-    few_shot = compare_few_shot(spec.few_shot, inputs, spec.logit_scale, run) if spec.few_shot else None
+    few_shot = compare_few_shot(spec, spec.few_shot, inputs, run) if spec.few_shot else None
     manifest = RunManifest(
         run_id=run.name_run(spec.name),
         name=spec.name,

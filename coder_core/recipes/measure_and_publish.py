@@ -7,6 +7,7 @@ from coder_core.input_contract import InputContract
 from coder_core.pipeline.eval_result import EvalResult
 from coder_core.pipeline.run_manifest import RunManifest
 from coder_core.pipeline.runner import Runner
+from coder_core.recipes.compare_few_shot import few_shot_contracts
 from coder_core.specs import EvalSpec
 from coder_core.steps.measure_method import MeasureFewShot, MeasureMethod
 from coder_core.steps.publish_run import PublishRun
@@ -30,9 +31,11 @@ def publish(spec: EvalSpec, manifest: RunManifest, generation: Sequence[Generati
         )
         for record in manifest.methods
     )
+    contracts = few_shot_contracts(spec.few_shot) if spec.few_shot else {}
     draws = manifest.few_shot.draws if manifest.few_shot else ()
     few_shot = run.each(
-        MeasureFewShot(fits=draw.fits, predictions=draw.predictions, labels=dataset.labels) for draw in draws
+        MeasureFewShot(fits=draw.fits, predictions=draw.predictions, contracts=contracts, labels=dataset.labels)
+        for draw in draws
     )
     return run(
         PublishRun(

@@ -14,7 +14,7 @@ from coder_core.atg.generation_report import GenerationReport
 from coder_core.evaluation.predictions import HONEST
 from coder_core.input_contract import ContractColumns, InputContract
 from coder_core.pipeline.eval_result import EvalResult
-from coder_core.results.schema import ComparisonRow, MetricRow
+from coder_core.results.schema import ComparisonRow, FewShotSummaryRow, MetricRow
 
 CONTROL = "control_"
 """Before the name of a control, where it stands among the methods."""
@@ -92,7 +92,8 @@ def control_lines(result: EvalResult) -> list[str]:
 
 def contracts_of(result: EvalResult) -> dict[str, ContractColumns]:
     """What every method has read, few-shot methods too; without those of older runs, which do not say."""
-    rows = {row.method: row for row in (*result.metrics, *result.few_shot) if row.reads_labels is not None}
+    all_rows: list[MetricRow | FewShotSummaryRow] = [*result.metrics, *result.few_shot]
+    rows = {row.method: row for row in all_rows if row.reads_labels is not None}
     return {method: {name: getattr(row, name) for name in CONTRACT} for method, row in rows.items()}
 
 

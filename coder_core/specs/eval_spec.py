@@ -1,6 +1,7 @@
 """One evaluation: every field of it is part of the identity of some result."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
@@ -8,7 +9,7 @@ from coder_core.spec_base import Spec
 from coder_core.specs.dataset_specs import DatasetSpec, unnamed
 from coder_core.specs.encoder_specs import EncoderSpec
 from coder_core.specs.few_shot_spec import FewShotSpec
-from coder_core.specs.method_names import NEEDS_BANK, RERANK, ControlName, MethodName, Protocol
+from coder_core.specs.method_names import IMAGES_ALONE, NEEDS_BANK, RERANK, ControlName, MethodName, Protocol
 from coder_core.specs.texts_spec import TextsSpec
 
 
@@ -100,6 +101,12 @@ class EvalSpec(Spec):
         """The methods that need nothing but texts and images: all but the rerank."""
         return tuple(method for method in self.methods if method != RERANK)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _images_alone_need_no_word(cls, given: Any) -> Any:
+        """Where neither the encoder nor anything else knows a text, defaults ask for none."""
+        return _without_texts(given) if isinstance(given, Mapping) and _knows_no_text(given) else given
+
     @model_validator(mode="after")
     def _features_go_together(self) -> "EvalSpec":
         pool = self.few_shot.pool if self.few_shot else None
@@ -115,6 +122,8 @@ class EvalSpec(Spec):
     def _methods_have_texts(self) -> "EvalSpec":
         starved: list[str] = [method for method in self.methods if method in NEEDS_BANK]
         starved += [f"controls.{control}" for control in self.controls]
+        fused = self.few_shot.zero_shot if self.few_shot is not None else "none"
+        starved += ["few_shot.zero_shot"] if fused in NEEDS_BANK - {"vcd"} else []
         starved += ["ablation"] if self.ablation is not None else []
         if starved and self.texts.bank is None and self.texts.generator is None:
             raise ValueError(
@@ -156,3 +165,23 @@ class EvalSpec(Spec):
         if self.texts.pairs == "confused" and self.texts.generator is None:
             raise ValueError("texts.pairs is `confused`: only a texts.generator can be asked about pairs")
         return self
+
+
+def _knows_no_text(given: Mapping[str, Any]) -> bool:
+    """Whether a config compares few-shot methods with an encoder that is given no text."""
+    encoder, few_shot = given.get("encoder"), given.get("few_shot")
+    if not isinstance(encoder, Mapping) or not isinstance(few_shot, Mapping):
+        return False
+    return encoder.get("kind") == "precomputed" and not encoder.get("texts")
+
+
+def _without_texts(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The same config with defaults that read no text: what it says itself stays as it is."""
+    dataset, few_shot, encoder = given.get("dataset"), dict(given["few_shot"]), dict(given["encoder"])
+    few_shot.setdefault("zero_shot", "none")
+    if not few_shot.get("texts"):
+        few_shot.setdefault("methods", IMAGES_ALONE)
+    if isinstance(dataset, Mapping) and "path" in dataset:
+        own = {name: dataset[name] for name in ("path", "features") if name in dataset}
+        encoder.setdefault("images", own)
+    return {"methods": (), **given, "few_shot": few_shot, "encoder": encoder}

@@ -99,6 +99,7 @@ class MeasureFewShot(ArtifactStep[MeasurementArtifact]):
 
     fits: FewShotFitsArtifact
     predictions: FewShotPredictionsArtifact
+    contracts: dict[str, InputContract]
     labels: LabelsArtifact
 
     @property
@@ -113,10 +114,19 @@ class MeasureFewShot(ArtifactStep[MeasurementArtifact]):
         labels = read_labels(context, self.labels, "test")
         methods = self.predictions.methods
         rows = [
-            _few_shot_row(self.fits, read_few_shot_predictions(context, self.predictions, method), labels)
+            replace(
+                _few_shot_row(self.fits, read_few_shot_predictions(context, self.predictions, method), labels),
+                **self._contract_of(method),
+            )
             for method in context.each(methods, "measuring", total=len(methods), unit="methods")
         ]
         return _write(context, output, {FewShotRow: rows})
+
+    def _contract_of(self, method: str) -> dict[str, Any]:
+        """What a method has read: where it chose on validation images, their labels, too."""
+        is_chosen = self.fits.choices[method].source == "validation"
+        contract = self.contracts[method].also(labels="validation" if is_chosen else "none")
+        return dict(contract.columns())
 
 
 def read_rows(context: Context, artifact: MeasurementArtifact, row_class: type[Any]) -> list[Any]:

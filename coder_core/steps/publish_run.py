@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from coder_core.atg.generation_report import GenerationReport
 from coder_core.encoders.registry import find_family
 from coder_core.fingerprint import NotIdentity, canonical_json, key_of
+from coder_core.input_contract import InputContract
 from coder_core.pipeline.artifact_types import MeasurementArtifact
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.eval_result import EvalResult
@@ -51,6 +52,9 @@ from coder_core.steps.write_texts import CONTROL_PREFIX
 
 if TYPE_CHECKING:
     from coder_core.evaluation.labels import LabelTable
+
+CONTRACT = tuple(InputContract().columns())
+"""The columns that say what a method has read."""
 
 MEASURED_TABLES = (ClassMetricRow, ConfusionRow, ClassComparisonRow, ConfusionComparisonRow)
 """Tables whose rows go from the measurements into the results as they are."""
@@ -199,8 +203,10 @@ def read_all(context: Context, measured: Iterable[MeasurementArtifact], row_clas
 def summarise_draws(rows: Sequence[FewShotRow]) -> list[FewShotSummaryRow]:
     """Mean and standard deviation (n - 1) over draws, by method and shots; the deviation of one draw is null."""
     groups: dict[tuple[str, int], list[float]] = defaultdict(list)
+    contracts: dict[tuple[str, int], dict[str, Any]] = {}
     for row in rows:
         groups[row.method, row.shots].append(row.top1)
+        contracts[row.method, row.shots] = {name: getattr(row, name) for name in CONTRACT}
     return [
         FewShotSummaryRow(
             method=method,
@@ -208,6 +214,7 @@ def summarise_draws(rows: Sequence[FewShotRow]) -> list[FewShotSummaryRow]:
             draws=len(found),
             top1=statistics.fmean(found),
             top1_std=statistics.stdev(found) if len(found) > 1 else None,
+            **contracts[method, shots],
         )
         for (method, shots), found in groups.items()
     ]
