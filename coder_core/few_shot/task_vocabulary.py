@@ -21,6 +21,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from coder_core.errors import ConfigError
 from coder_core.few_shot.examples import Support, class_means
 from coder_core.few_shot.text_metric import TextMetric, decompose, fit_metric
 
@@ -71,8 +72,14 @@ class Vocabulary:
         return weights
 
     def centred(self, support: Support | None = None) -> Float64[Tensor, "texts dim"]:
-        """Unit rows: the texts as they lie around the mean of all, or of those that count for a task."""
+        """Unit rows: the texts as they lie around the mean of all, or of those that count for a task.
+
+        Raises:
+            ConfigError: The texts do not vary.
+        """
         texts = self.texts.double()
+        if not len(texts) or float((texts - texts[0]).abs().max()) < torch.finfo(torch.float32).eps:
+            raise ConfigError(f"{len(texts)} texts do not vary.", "few_shot", "Describe the classes in words.")
         mean = texts.mean(dim=0) if support is None else self.weights(support) @ texts
         return normalize(texts - mean, dim=1)
 

@@ -26,7 +26,7 @@ class FewShotSpec(Spec):
     )
     zero_shot: FusedWith = Field(
         default="clip",
-        description="Whose zero-shot logits every method is fused with; `none`: images alone (also the default where the "
+        description="Whose zero-shot logits every method is fused with; `none`: images alone (the default, too, where the "
         "encoder knows no text).",
     )
     texts: TextFeaturesFile | None = Field(
@@ -36,7 +36,7 @@ class FewShotSpec(Spec):
     vocabulary: Literal["none", "shipped", "purged"] = Field(
         default="none",
         description="`shipped`: about 1,900 common words are embedded, too, and methods that look for the task's own "
-        "words (`task_discriminant`, `text_bayes`, `neighbour_distribution`, `text_pool`) find them among these as well. "
+        "words (`task_discriminant`, `text_bayes`, `neighbour_distribution`, `text_pool`) find them there as well. "
         "`purged`: without those that are class names of the data set.",
     )
     views: int = Field(
