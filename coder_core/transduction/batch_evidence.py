@@ -1,0 +1,122 @@
+"""What is the batch? How many classes there are, how unequal they are, whether it is too small to say anything.
+
+Two questions, each answered on images left out (no label, no constant of a data set):
+
+* Are some classes there and others not? The estimated class prior explains images left out `prior_evidence` nats
+  better than equal shares: `FEW_CLASSES` of it is a batch that falls upon half of the classes or fewer.
+* Do images say where classes lie? A discriminant that is fitted to the other images should agree with stage 1 on those
+  left out better than one whose class means are the texts' alone; else the batch is too small, and moving the means by
+  it adds noise: `image_evidence`, in nats per image, is the difference of
+
+      log sum_c softmax(stage 1)_ic softmax(g)_ic
+
+Where neither is so, stage 1 stays as it is.
+"""
+
+import math
+from enum import StrEnum
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from coder_core.loops import each
+from coder_core.transduction.batch_discriminant import Statistics, fit_discriminant
+from coder_core.transduction.class_prior import FOLDS, fold_numbers, prior_evidence
+
+__all__ = ["FEW_CLASSES", "BatchKind", "Evidence", "weigh_evidence"]
+
+FEW_CLASSES = 0.5
+"""Nats per image from which on classes are taken for missing: exp(-0.5), three fifths of them, share the images. Between
+0.1 and 0.4 lie long-tailed batches, whose rare classes must not be switched off, above 0.6 batches of a tenth."""
+
+
+class BatchKind(StrEnum):
+    """What a batch was taken for."""
+
+    ALL_CLASSES = "all_classes"
+    FEW_CLASSES = "few_classes"
+    NOTHING = "nothing"
+
+
+class Evidence(NamedTuple):
+    """What images left out say.
+
+    Args:
+        kind: What the batch is taken for.
+        prior_evidence: Nats per image that the estimated class prior is better than equal shares.
+        image_evidence: Nats per image that means moved by images are better than those of texts.
+        reason: In words, with the numbers.
+    """
+
+    kind: BatchKind
+    prior_evidence: float
+    image_evidence: float
+    reason: str
+
+
+def weigh_evidence(
+    probabilities: Float[Tensor, "images classes"],
+    rows: Float[Tensor, "images dim"],
+    known: Statistics,
+    class_texts: Float64[Tensor, "classes dim"] | None,
+    *,
+    text_images: float,
+    shrinkage: float,
+    weight: float,
+) -> Evidence:
+    """Find out what a batch is.
+
+    Args:
+        probabilities: Of stage 1, for a sample of the batch.
+        rows: The same images, centred.
+        known: Sums of images whose class is known; of none, maybe.
+        class_texts: Places of the class texts; None for none.
+        text_images: For how many images they count.
+        shrinkage: Of the covariance.
+        weight: Of the discriminant beside stage 1.
+    """
+    prior = prior_evidence(probabilities)
+    left_out = [
+        _agreement(probabilities, rows, known, class_texts, text_images, shrinkage, weight, fold)
+        for fold in each(range(FOLDS if len(rows) >= FOLDS else 0))
+    ]
+    images = math.fsum(left_out) / len(rows) if left_out else 0.0
+    if prior > FEW_CLASSES:
+        share = math.exp(-prior)
+        reason = f"few classes: a class prior explains images left out {prior:.2f} nats better than equal shares"
+        return Evidence(BatchKind.FEW_CLASSES, prior, images, f"{reason} (as if {share:.0%} of the classes shared them)")
+    if images > 0:
+        reason = f"images say where classes lie: {images:.2f} nats per image left out more than texts do"
+        return Evidence(BatchKind.ALL_CLASSES, prior, images, reason)
+    reason = f"stage 1 unchanged: {len(rows)} images say less about {probabilities.shape[1]} classes than texts do"
+    return Evidence(BatchKind.NOTHING, prior, images, f"{reason} ({images:.2f} nats per image left out)")
+
+
+def _agreement(
+    probabilities: Float[Tensor, "images classes"],
+    rows: Float[Tensor, "images dim"],
+    known: Statistics,
+    class_texts: Float64[Tensor, "classes dim"] | None,
+    text_images: float,
+    shrinkage: float,
+    weight: float,
+    fold: int,
+) -> float:
+    """By how many nats, over all images of a fold, the discriminant of the others is better than that of texts."""
+    is_out = fold_numbers(len(rows)) == fold
+    statistics = known.copy()
+    statistics.add(rows[~is_out], probabilities[~is_out])
+    nats = []
+    for reads_images in (True, False):
+        discriminant = fit_discriminant(
+            statistics, class_texts, text_images=text_images, shrinkage=shrinkage, reads_images=reads_images
+        )
+        if discriminant is None:
+            return 0.0
+        own = (weight * discriminant.scores(rows[is_out])).softmax(dim=1)
+        agreed = (own * probabilities[is_out]).sum(dim=1)
+        nats.append(float(agreed.clamp(min=torch.finfo(agreed.dtype).tiny).log().sum()))
+    return nats[0] - nats[1]
+
