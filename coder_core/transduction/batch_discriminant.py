@@ -2,8 +2,9 @@
 
     F = images in the space of the text metric, batch mean subtracted, unit length
     P = class texts in it, class mean subtracted, unit length
-    n_c = sum_i z_ic
-    mu_c = (sum_i z_ic F_i + tau l P_c) / (n_c + tau)         l: mean length of the class means, from the images
+    w_i = max_c z_ic                                          how sure the image's class is
+    n_c = sum_i w_i z_ic
+    mu_c = (sum_i w_i z_ic F_i + tau l P_c) / (n_c + tau)     l: mean length of the class means, from the images
     Sigma = (1 - s) within-class covariance + s (trace / D) I        one full covariance, shared by all classes
     g_ic = F_i Sigma^-1 mu_c - mu_c Sigma^-1 mu_c / 2
 
@@ -31,7 +32,7 @@ class Statistics:
         self.counts = torch.zeros(class_count, dtype=torch.float64)
         self.sums = torch.zeros(class_count, dim, dtype=torch.float64)
         self.gram = torch.zeros(dim, dim, dtype=torch.float64)
-        self.rows = 0
+        self.rows = 0.0
 
     def copy(self) -> "Statistics":
         """The same sums, to be added to."""
@@ -41,20 +42,24 @@ class Statistics:
         return copied
 
     def add(
-        self, rows: Float[Tensor, "rows dim"], shares: Float[Tensor, "rows classes"], *, with_gram: bool = True
+        self,
+        rows: Float[Tensor, "rows dim"],
+        shares: Float[Tensor, "rows classes"],
+        *,
+        sureness: Float[Tensor, "rows one"] | None = None,
     ) -> None:
         """Add rows that belong to classes by shares.
 
         Args:
             rows: Centred unit rows.
             shares: `z`; each row sums to 1.
-            with_gram: Whether the products of rows are still to be summed up: they do not depend on the shares.
+            sureness: `w`, how much each row counts; None for once.
         """
-        self.counts += shares.sum(dim=0).double().cpu()
-        self.sums += (shares.T @ rows).double().cpu()
-        self.rows += len(rows)
-        if with_gram:
-            self.gram += (rows.T @ rows).double().cpu()
+        weighted = shares if sureness is None else shares * sureness
+        self.counts += weighted.sum(dim=0).double().cpu()
+        self.sums += (weighted.T @ rows).double().cpu()
+        self.gram += ((rows if sureness is None else rows * sureness).T @ rows).double().cpu()
+        self.rows += len(rows) if sureness is None else float(sureness.sum())
 
 
 class BatchDiscriminant(NamedTuple):
@@ -100,7 +105,7 @@ def fit_discriminant(
     texts = torch.zeros_like(sums) if class_texts is None else length * class_texts
     means = (sums + text_images * texts) / (counts + text_images)
     cross = sums.T @ means
-    within = (statistics.gram - cross - cross.T + (means * counts).T @ means) / max(1, statistics.rows)
+    within = (statistics.gram - cross - cross.T + (means * counts).T @ means) / max(1.0, statistics.rows)
     variance = float(within.diagonal().mean())
     if not variance > 1e-12:
         return None

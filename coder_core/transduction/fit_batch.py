@@ -25,7 +25,7 @@ from coder_core.errors import ConfigError
 from coder_core.few_shot.text_metric import MetricSpace
 from coder_core.loops import each
 from coder_core.transduction.batch_discriminant import BatchDiscriminant, Statistics, fit_discriminant
-from coder_core.transduction.batch_evidence import BatchKind, Evidence, weigh_evidence
+from coder_core.transduction.batch_evidence import BatchKind, Evidence, effective_share, is_balanced, weigh_evidence
 from coder_core.transduction.class_prior import estimate_prior
 from coder_core.transduction.image_batch import (
     SPREAD,
@@ -37,6 +37,7 @@ from coder_core.transduction.image_batch import (
     take_sample,
     usable_parts,
 )
+from coder_core.transduction.stated_prior import scale_to_prior
 from coder_core.transduction.temperature import match_confidence
 
 __all__ = ["DEFAULTS", "BatchSettings", "Transduced", "fit_batch"]
@@ -55,7 +56,7 @@ class BatchSettings(NamedTuple):
         rounds: Of expectation maximisation.
     """
 
-    text_images: float = 1.0
+    text_images: float = 2.0
     shrinkage: float = 0.6
     weight: float = 0.25
     prior_weight: float = 0.5
@@ -65,6 +66,12 @@ class BatchSettings(NamedTuple):
 
 
 DEFAULTS = BatchSettings()
+
+EVIDENCE_TEXT_IMAGES = 1.0
+"""For how many images the texts of a class count where images and texts compete: no more than one."""
+
+CLAIMED = 0.5
+"""Images: a class with fewer, all shares added up, is claimed by none."""
 
 
 class Transduced(NamedTuple):
@@ -130,12 +137,7 @@ def fit_batch(
     model = _maximise(batch, evidence.kind, sample)
     if model is None:
         return _unchanged(batch, "stage 1 unchanged: the images do not vary within classes", evidence)
-    classifier = model.classifier(batch, match_confidence(model.classifier(batch, 1.0), sample, model.prior))
-    off = int((model.counts < 0.5).sum())
-    reason = f"{evidence.reason}; {off} of {shape.class_count} classes claimed by no image"
-    survey = batch.survey
-    evidences = (evidence.prior_evidence, evidence.image_evidence)
-    return Transduced(classifier, evidence.kind, reason, survey.count, survey.unusable, model.counts, off, *evidences)
+    return _finish(batch, model, evidence, sample)
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,22 +171,26 @@ class _Batch:
 
 
 class _Model(NamedTuple):
-    """What expectation maximisation has found so far."""
+    """What expectation maximisation has found so far.
 
+    Args:
+        kind: What the batch was taken for.
+        discriminant: Where classes lie.
+        prior: What is added to each class for its share, its weight included.
+        counts: Images of each class that led to it.
+    """
+
+    kind: BatchKind
     discriminant: BatchDiscriminant
     prior: Float64[Tensor, " classes"]
     counts: Float64[Tensor, " classes"]
 
-    def bias(self, weight: float) -> Float64[Tensor, " classes"]:
-        """What is added to every row: the prior (times its weight) and the discriminant's constant."""
-        return self.prior + weight * self.discriminant.bias
-
-    def classifier(self, batch: _Batch, temperature: float) -> TransductiveClassifier:
+    def classifier(self, batch: _Batch, temperature: float = 1.0) -> TransductiveClassifier:
         """Freeze it."""
         weight = batch.settings.weight
         return TransductiveClassifier(
             stage1=batch.stage1,
-            bias=self.bias(weight),
+            bias=self.prior + weight * self.discriminant.bias,
             temperature=temperature,
             space=batch.space,
             offset=batch.survey.mean,
@@ -223,9 +229,7 @@ def _unchanged(batch: _Batch, reason: str, evidence: Evidence | None = None) -> 
     survey, classes = batch.survey, batch.stage1.shape.class_count
     evidences = (0.0, 0.0) if evidence is None else (evidence.prior_evidence, evidence.image_evidence)
     counts = torch.full((classes,), survey.count / classes, dtype=torch.float64)
-    return Transduced(
-        batch.stage1, BatchKind.NOTHING, reason, survey.count, survey.unusable, counts, 0, *evidences
-    )
+    return Transduced(batch.stage1, BatchKind.NOTHING, reason, survey.count, survey.unusable, counts, 0, *evidences)
 
 
 def _weigh(batch: _Batch, sample: Float[Tensor, "sample dim"]) -> Evidence:
@@ -235,50 +239,72 @@ def _weigh(batch: _Batch, sample: Float[Tensor, "sample dim"]) -> Evidence:
         batch.rows(sample),
         batch.known_statistics(),
         batch.texts,
-        text_images=settings.text_images,
+        text_images=EVIDENCE_TEXT_IMAGES,
         shrinkage=settings.shrinkage,
         weight=settings.weight,
     )
 
 
 def _maximise(batch: _Batch, kind: BatchKind, sample: Float[Tensor, "sample dim"]) -> _Model | None:
-    """Go through the batch once an iteration."""
-    settings, model = batch.settings, None
+    """Go through the batch once an iteration; where it turns out to be balanced, once more with equal shares."""
+    concentration = batch.settings.sparse_concentration
+    probabilities = batch.log_probabilities(sample).exp()
     prior = torch.zeros(batch.stage1.shape.class_count, dtype=torch.float64)
     if kind is BatchKind.FEW_CLASSES:
-        probabilities = batch.log_probabilities(sample).exp()
-        prior = estimate_prior(probabilities, concentration=settings.sparse_concentration).log()
-    gram: Tensor | None = None
-    for _ in each(range(settings.rounds)):
-        statistics, counts = _expect(batch, model, prior, gram)
-        gram = statistics.gram
-        discriminant = fit_discriminant(
-            statistics, batch.texts, text_images=settings.text_images, shrinkage=settings.shrinkage
-        )
-        if discriminant is None:
+        prior = estimate_prior(probabilities, concentration=concentration).log()
+    model = _iterate(batch, kind, prior, sample)
+    if model is None or kind is not BatchKind.ALL_CLASSES or not is_balanced(model.counts):
+        return model
+    equal = torch.full_like(prior, 1 / len(prior))
+    return _iterate(batch, BatchKind.BALANCED, scale_to_prior(probabilities, equal), sample)
+
+
+def _iterate(
+    batch: _Batch, kind: BatchKind, prior: Float64[Tensor, " classes"], sample: Float[Tensor, "sample dim"]
+) -> _Model | None:
+    """Expectation maximisation from stage 1 and a prior on."""
+    model = None
+    for _ in each(range(batch.settings.rounds)):
+        model = _improve(batch, kind, model, prior, sample)
+        if model is None:
             return None
-        prior = _prior(counts, kind, settings)
-        model = _Model(discriminant, prior, counts)
     return model
 
 
+def _improve(
+    batch: _Batch,
+    kind: BatchKind,
+    model: _Model | None,
+    prior: Float64[Tensor, " classes"],
+    sample: Float[Tensor, "sample dim"],
+) -> _Model | None:
+    """One iteration: shares under the model (under stage 1 and a prior, before there is one), then a better model."""
+    settings = batch.settings
+    statistics, counts = _expect(batch, model, prior)
+    discriminant = fit_discriminant(
+        statistics, batch.texts, text_images=settings.text_images, shrinkage=settings.shrinkage
+    )
+    if discriminant is None:
+        return None
+    found = _Model(kind, discriminant, torch.zeros_like(prior), counts)
+    if kind is BatchKind.BALANCED:
+        shares = found.classifier(batch).logits(sample).softmax(dim=1)
+        return found._replace(prior=scale_to_prior(shares, torch.full_like(prior, 1 / len(prior))))
+    return found._replace(prior=_prior(counts, kind, settings))
+
+
 def _expect(
-    batch: _Batch, model: _Model | None, prior: Float64[Tensor, " classes"], gram: Float64[Tensor, "dim dim"] | None
+    batch: _Batch, model: _Model | None, prior: Float64[Tensor, " classes"]
 ) -> tuple[Statistics, Float64[Tensor, " classes"]]:
     """One pass: the shares of every image under the model, summed up; and how many of the batch each class has."""
-    weight = batch.settings.weight
-    statistics = batch.known_statistics()
-    before = statistics.counts.clone()
-    bias = prior if model is None else model.bias(weight)
+    statistics, counts = batch.known_statistics(), torch.zeros_like(prior)
+    frozen = None if model is None else model.classifier(batch)
     for part in usable_parts(batch.parts, batch.stage1.shape.dim):
-        rows, logits = batch.rows(part), batch.log_probabilities(part)
-        logits += bias.to(logits)
-        if model is not None:
-            logits.addmm_(rows, (weight * model.discriminant.weights).to(rows))
-        statistics.add(rows, logits.softmax(dim=1), with_gram=gram is None)
-    if gram is not None:
-        statistics.gram = gram
-    return statistics, statistics.counts - before
+        logits = frozen.logits(part) if frozen is not None else batch.log_probabilities(part) + prior.float()
+        shares = logits.softmax(dim=1)
+        statistics.add(batch.rows(part), shares, sureness=shares.amax(dim=1, keepdim=True))
+        counts += shares.sum(dim=0).double().cpu()
+    return statistics, counts
 
 
 def _prior(
@@ -289,3 +315,23 @@ def _prior(
     concentration = settings.sparse_concentration if is_sparse else settings.concentration
     shares = (counts + concentration) / (counts.sum() + concentration * len(counts))
     return (1.0 if is_sparse else settings.prior_weight) * shares.log()
+
+
+def _finish(batch: _Batch, model: _Model, evidence: Evidence, sample: Float[Tensor, "sample dim"]) -> Transduced:
+    """Freeze the model at a temperature, and say what the batch was."""
+    temperature = match_confidence(model.classifier(batch), sample, model.prior)
+    off = int((model.counts < CLAIMED).sum())
+    reason = f"{evidence.reason}; {off} of {len(model.counts)} classes claimed by no image"
+    if model.kind is BatchKind.BALANCED:
+        reason = f"{evidence.reason}; evenly shared, as if by {effective_share(model.counts):.0%} of the classes"
+    return Transduced(
+        classifier=model.classifier(batch, temperature),
+        kind=model.kind,
+        reason=reason,
+        images=batch.survey.count,
+        unusable=batch.survey.unusable,
+        counts=model.counts,
+        classes_off=off,
+        prior_evidence=evidence.prior_evidence,
+        image_evidence=evidence.image_evidence,
+    )
