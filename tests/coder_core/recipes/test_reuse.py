@@ -47,6 +47,7 @@ def evaluate_in_a_new_process(config: Path, store: str) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
+@pytest.mark.slow
 def test_a_repeated_run_in_a_new_process_computes_nothing_and_loads_no_model(
     flags_run: Finished, tmp_path: Path
 ) -> None:

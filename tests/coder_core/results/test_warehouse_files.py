@@ -128,6 +128,7 @@ def test_a_large_result_is_checked_when_its_data_is_read_and_not_for_its_footer(
     assert error.value.place == disk_store.url(path)
 
 
+@pytest.mark.slow
 def test_no_query_answers_from_a_large_file_with_a_flipped_bit(
     disk_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
