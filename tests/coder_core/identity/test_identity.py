@@ -86,13 +86,12 @@ def test_every_field_of_a_spec_has_a_case_or_a_reason() -> None:
 
 
 def quick_and_slow(cases: Sequence[Case]) -> list[ParameterSet]:
-    """Every case; quick are the first ones of every step and every model of settings."""
+    """Every case; quick is the first one of every step."""
     seen: set[str] = set()
     marked = []
     for case in cases:
-        parts = {case.moves, case.field.partition(".")[0]}
-        marked.append(pytest.param(case, id=case.field, marks=[] if parts - seen else pytest.mark.slow))
-        seen |= parts
+        marked.append(pytest.param(case, id=case.field, marks=pytest.mark.slow if case.moves in seen else []))
+        seen.add(case.moves)
     return marked
 
 

@@ -50,7 +50,7 @@ def test_a_query_that_takes_too_long_is_ended(disk_store: Store, sql: str) -> No
     start = time.monotonic()
     with pytest.raises(QueryError, match=r"takes longer than 0\.7 s\..*--seconds"):
         warehouse.query(sql)
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 20
     assert warehouse.query("SELECT 1").rows == [(1,)]
 
 

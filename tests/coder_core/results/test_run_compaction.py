@@ -67,6 +67,7 @@ def test_a_single_run_stays_as_it_is(disk_store: Store) -> None:
     assert disk_store.list() == before
 
 
+@pytest.mark.slow
 def test_large_tables_become_several_files_of_which_a_question_opens_those_it_needs(
     disk_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

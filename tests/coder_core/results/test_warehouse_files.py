@@ -57,6 +57,7 @@ def test_a_store_of_the_first_version_is_asked_like_any_other(
         ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_compacted", [False, True])
 def test_a_large_table_is_read_right_by_several_threads_at_once(disk_store: Store, is_compacted: bool) -> None:
     rows = 200_000  # many row groups: DuckDB reads them in parallel through one file handle

@@ -201,6 +201,7 @@ PARQUET_SEED = parquet(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
 def test_damaged_parquet_files_are_arrays_or_one_error(tmp_path, part):
     refused, path = 0, tmp_path / "f.parquet"
