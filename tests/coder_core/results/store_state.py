@@ -58,6 +58,6 @@ def wanted_files(store: Store) -> set[str]:
 
 
 def wait_for_the_next_second(store: Store) -> None:
-    """S3 tells times by the second: what was written in this one is not older than now. Disks and memory need no wait."""
+    """S3 tells times by the second: what was written in this one is not older than now; elsewhere nothing waits."""
     if store.address.protocol == "s3":
         time.sleep(1.1 - time.time() % 1)
