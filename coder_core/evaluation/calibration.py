@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
 
 from coder_core.classes import ClassList
+from coder_core.evaluation.clustered import Groups, clustered_interval, clustered_mean, redraw_groups
 from coder_core.evaluation.intervals import BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, NORMAL_QUANTILE, TAILS, Interval, redraw
 from coder_core.evaluation.labels import LabelTable
 from coder_core.evaluation.metrics import aligned_labels
@@ -23,6 +24,7 @@ __all__ = [
     "evaluate_calibration",
     "expected_calibration_error",
     "kept_log_likelihoods",
+    "loss_interval",
     "mean_interval",
 ]
 
@@ -37,13 +39,16 @@ RESOLUTION = float(np.finfo(np.float32).eps)
 """The least mass that `1 - sum` of float32 probabilities can show; less is taken for this much."""
 
 
-def evaluate_calibration(predictions: Predictions, labels: LabelTable, classes: ClassList) -> list[MetricRow]:
+def evaluate_calibration(
+    predictions: Predictions, labels: LabelTable, classes: ClassList, *, groups: Groups | None = None
+) -> list[MetricRow]:
     """Measure how far one method's probabilities can be trusted.
 
     Args:
         predictions: Of any method.
         labels: The split's true classes.
         classes: The class list of both.
+        groups: Numbers of the images' groups, in the order of the predictions: intervals are over groups, then.
 
     Returns:
         `expected_calibration_error` in [0, 1] and `negative_log_likelihood_top5`, at least 0 and in nats. Lower is
@@ -66,13 +71,34 @@ def evaluate_calibration(predictions: Predictions, labels: LabelTable, classes: 
             ci_low=interval.low,
             ci_high=interval.high,
             protocol=predictions.protocol,
+            groups=None if groups is None else int(groups.max()) + 1,
         )
 
     error = expected_calibration_error(confidences, is_correct)
     return [
-        row("expected_calibration_error", error, calibration_interval(confidences, is_correct)),
-        row("negative_log_likelihood_top5", float(losses.mean()), mean_interval(losses)),
+        row("expected_calibration_error", error, _error_interval(confidences, is_correct, groups)),
+        row("negative_log_likelihood_top5", float(losses.mean()), loss_interval(losses, groups)),
     ]
+
+
+def loss_interval(losses: Float64[np.ndarray, " images"], groups: Groups | None) -> Interval:
+    """The interval of a mean over images, which stand alone or in groups."""
+    return mean_interval(losses) if groups is None else clustered_interval(groups, clustered_mean(losses))
+
+
+def _error_interval(confidences: Values, is_correct: Flags, groups: Groups | None) -> Interval:
+    """As `calibration_interval`, or over groups, and likewise moved back by the bias of redrawing."""
+    if groups is None:
+        return calibration_interval(confidences, is_correct)
+    excess, bins = is_correct - confidences.astype(np.float64), _bins_of(confidences, ECE_BINS)
+    members = np.stack([bins == number for number in range(ECE_BINS)], axis=1) * excess[:, None]
+
+    def error_of(weights: Float64[np.ndarray, "some images"]) -> Float64[np.ndarray, " some"]:
+        return np.asarray(np.abs(weights @ members).sum(axis=1) / weights.sum(axis=1), dtype=np.float64)
+
+    errors = redraw_groups(groups, error_of)
+    low, high = np.quantile(errors, TAILS) - errors.mean() + expected_calibration_error(confidences, is_correct)
+    return Interval(max(0.0, float(low)), min(1.0, float(high)))
 
 
 def expected_calibration_error(confidences: Values, is_correct: Flags, *, bins: int = ECE_BINS) -> float:

@@ -79,6 +79,12 @@ class EvalSpec(Spec):
     controls: tuple[ControlName, ...] = Field(
         default=(), description="Score CODER also on texts without meaning: what would ensembling alone give?"
     )
+    controls_of: tuple[MethodName, ...] = Field(
+        default=("coder",),
+        min_length=1,
+        description="Methods that controls are scored for, by each the same way: a selection of texts, too, must do "
+        "better than the same selection of texts that mean nothing.",
+    )
     rerank: RerankSpec = Field(default=RerankSpec(), description="CODER's second stage, for `coder_rerank`.")
     validation: DatasetSpec | None = Field(
         default=None, description="Labelled images that choices are made on; never those of `dataset`."
@@ -135,6 +141,13 @@ class EvalSpec(Spec):
     def _something_is_compared(self) -> "EvalSpec":
         if not self.methods and (self.few_shot is None or self.controls):
             raise ValueError("methods: name at least one; only few_shot can stand alone")
+        return self
+
+    @model_validator(mode="after")
+    def _controlled_methods_read_texts(self) -> "EvalSpec":
+        for method in self.controls_of:
+            if method not in NEEDS_BANK - {RERANK}:
+                raise ValueError(f"controls_of: {method} is no stage-1 method that reads descriptions")
         return self
 
     @model_validator(mode="after")

@@ -10,6 +10,9 @@ Method: TypeAlias = Annotated[str, "The classifier, e.g. `clip`, `coder`, `coder
 Baseline: TypeAlias = Annotated[str, "The method it is compared with, image by image."]
 Protocol: TypeAlias = Annotated[str, "`honest`, or `reference` when a switch reproduces the paper's released code."]
 PValue: TypeAlias = Annotated[float, "McNemar's exact two-sided p, 0..1."]
+GroupCount: TypeAlias = Annotated[
+    int | None, "Groups of images that the interval (and the p-value) is over; null where every image stands alone."
+]
 ClassId: TypeAlias = Annotated[int, "Position of the class in the class list, from 0."]
 ClassName: TypeAlias = Annotated[str, "Its name; two classes may share one."]
 
@@ -35,6 +38,7 @@ class MetricRow:
     reads_unlabelled_images: ReadsUnlabelledImages = None
     assumes_balance: AssumesBalance = None
     reads_texts: ReadsTexts = None
+    groups: GroupCount = None
 
 
 @result_table("comparisons")
@@ -62,6 +66,7 @@ class ComparisonRow:
     reads_unlabelled_images: ReadsUnlabelledImages = None
     assumes_balance: AssumesBalance = None
     reads_texts: ReadsTexts = None
+    groups: GroupCount = None
     controls: Annotated[str | None, "The method that it controls, where it is a control."] = None
 
 
