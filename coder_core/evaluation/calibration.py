@@ -12,20 +12,30 @@ from jaxtyping import Bool, Float, Float64, Int64
 
 from coder_core.classes import ClassList
 from coder_core.evaluation.clustered import Groups, clustered_interval, clustered_mean, redraw_groups
-from coder_core.evaluation.intervals import BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, NORMAL_QUANTILE, TAILS, Interval, redraw
+from coder_core.evaluation.intervals import (
+    BOOTSTRAP_DRAWS,
+    BOOTSTRAP_SEED,
+    NORMAL_QUANTILE,
+    TAILS,
+    Interval,
+    redraw,
+    wilson_interval,
+)
 from coder_core.evaluation.labels import LabelTable
 from coder_core.evaluation.metrics import aligned_labels
 from coder_core.evaluation.predictions import Predictions
-from coder_core.results.schema import MetricRow
+from coder_core.results.schema import MetricRow, ReliabilityRow
 
 __all__ = [
     "ECE_BINS",
     "calibration_interval",
     "evaluate_calibration",
+    "evaluate_likelihood",
     "expected_calibration_error",
     "kept_log_likelihoods",
     "loss_interval",
     "mean_interval",
+    "reliability",
 ]
 
 Values = Float[np.ndarray, " images"]
@@ -99,6 +109,63 @@ def _error_interval(confidences: Values, is_correct: Flags, groups: Groups | Non
     errors = redraw_groups(groups, error_of)
     low, high = np.quantile(errors, TAILS) - errors.mean() + expected_calibration_error(confidences, is_correct)
     return Interval(max(0.0, float(low)), min(1.0, float(high)))
+
+
+def evaluate_likelihood(
+    predictions: Predictions, log_likelihoods: Float64[np.ndarray, " images"], *, groups: Groups | None = None
+) -> MetricRow:
+    """Measure the exact likelihood of one method.
+
+    Args:
+        predictions: Of the method.
+        log_likelihoods: `(images,)` natural logarithms of the true classes' probabilities, in their order.
+        groups: As for `evaluate_calibration`.
+
+    Returns:
+        `negative_log_likelihood`, at least 0 and in nats, with a 95 % interval.
+    """
+    losses = -log_likelihoods
+    interval = loss_interval(losses, groups)
+    return MetricRow(
+        method=predictions.method,
+        metric="negative_log_likelihood",
+        value=float(losses.mean()),
+        n=len(losses),
+        ci_low=interval.low,
+        ci_high=interval.high,
+        protocol=predictions.protocol,
+        groups=None if groups is None else int(groups.max()) + 1,
+    )
+
+
+def reliability(predictions: Predictions, labels: LabelTable, classes: ClassList) -> list[ReliabilityRow]:
+    """Compare confidence and accuracy, bin by bin of confidence; bins without images have no row.
+
+    Source: Guo et al., ICML 2017, section 2: the reliability diagram.
+    """
+    is_correct = predictions.top_ids[:, 0] == aligned_labels(predictions, labels, classes)
+    confidences = predictions.top_probabilities[:, 0].astype(np.float64)
+    bins = _bins_of(confidences, ECE_BINS)
+    rows = []
+    for number in np.unique(bins).tolist():
+        own = bins == number
+        hits, n = int(is_correct[own].sum()), int(own.sum())
+        interval = wilson_interval(hits, n)
+        rows.append(
+            ReliabilityRow(
+                method=predictions.method,
+                bin=number,
+                low=number / ECE_BINS,
+                high=(number + 1) / ECE_BINS,
+                n=n,
+                confidence=float(confidences[own].mean()),
+                accuracy=hits / n,
+                ci_low=interval.low,
+                ci_high=interval.high,
+                protocol=predictions.protocol,
+            )
+        )
+    return rows
 
 
 def expected_calibration_error(confidences: Values, is_correct: Flags, *, bins: int = ECE_BINS) -> float:
