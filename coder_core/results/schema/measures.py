@@ -26,8 +26,8 @@ class MetricRow:
     metric: Annotated[
         str,
         "`top1`, `top5`, `mean_per_class_accuracy`, `expected_calibration_error` (15 bins), or "
-        "`negative_log_likelihood`, and, "
-        "as in older runs, `negative_log_likelihood_top5`: exact where the true class is among the five best, else the rest of the "
+        "`negative_log_likelihood`, and, as in older runs, `negative_log_likelihood_top5`: exact where the true class "
+        "is among the five best, else the rest of the "
         "mass spread evenly.",
     ]
     value: Annotated[float, "Accuracies and calibration error in 0..1; likelihood in nats, lower is better."]
