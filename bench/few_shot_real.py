@@ -62,15 +62,20 @@ def main() -> None:
     print(f"{arguments.draws} draws from seed {arguments.seed}, settings chosen on {chosen};")
     print("top-1 %, mean ± standard deviation over draws\n")
     for bank in arguments.banks:
-        alone = [row for name in arguments.datasets for row in evaluate(arguments, name, bank, known, is_fused=False)]
-        for name in arguments.datasets:
-            _print_table(f"{name}, images alone, {bank}", [result for result in alone if result.dataset == name])
-        _print_table(f"mean of {len(arguments.datasets)} sets, images alone, {bank}", alone)
-        _print_gains(alone, RIVALS)
-        if not arguments.no_fused:
+        if "alone" in arguments.tables:
+            _print_alone(arguments, bank, known)
+        if "fused" in arguments.tables:
             fused = list(evaluate(arguments, "dtd", bank, known, is_fused=True))
             _print_table(f"dtd, with zero-shot logits, {bank}", fused)
             _print_gains(fused, FUSED_RIVALS)
+
+
+def _print_alone(arguments: argparse.Namespace, bank: str, known: dict[tuple[object, ...], Result]) -> None:
+    alone = [row for name in arguments.datasets for row in evaluate(arguments, name, bank, known, is_fused=False)]
+    for name in arguments.datasets:
+        _print_table(f"{name}, images alone, {bank}", [result for result in alone if result.dataset == name])
+    _print_table(f"mean of {len(arguments.datasets)} sets, images alone, {bank}", alone)
+    _print_gains(alone, RIVALS)
 
 
 def _arguments() -> argparse.Namespace:
@@ -83,7 +88,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--methods", nargs="+", choices=tuple(FEW_SHOT_METHODS), default=tuple(FEW_SHOT_METHODS))
     parser.add_argument("--datasets", nargs="+", choices=DATASETS, default=DATASETS)
     parser.add_argument("--banks", nargs="+", choices=BANKS, default=BANKS)
-    parser.add_argument("--no-fused", action="store_true", help="images alone only")
+    parser.add_argument("--tables", nargs="+", choices=("alone", "fused"), default=("alone", "fused"))
     parser.add_argument(
         "--keep", type=Path, default=None, help="a file of results: what it holds is not computed again"
     )

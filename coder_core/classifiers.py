@@ -39,6 +39,7 @@ __all__ = [
     "FusedClassifier",
     "PooledClassifier",
     "RerankClassifier",
+    "TemperedClassifier",
     "TransductiveClassifier",
     "predict_with",
     "restore_classifier",
@@ -128,6 +129,40 @@ class PooledClassifier(_Composite):
             return f"a weight is {self.weight}"
         shapes = self.expert.shape, (self.rest or self.expert).shape
         return None if shapes[0] == shapes[1] else f"its experts have {shapes[0]} and {shapes[1]}"
+
+
+@dataclass(frozen=True, eq=False)
+class TemperedClassifier(_Composite):
+    """Another classifier, with other probabilities: `logits = inner / temperature`. No decision changes.
+
+    Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 4.2.
+
+    Args:
+        inner: Whose decisions they are.
+        temperature: Above 0; above 1 makes it less sure.
+    """
+
+    kind: ClassVar[str] = "tempered"
+
+    inner: Classifier
+    temperature: float
+
+    @property
+    def shape(self) -> ClassifierShape:
+        """That of the inner one."""
+        return self.inner.shape
+
+    def logits(self, image_embeddings: Float[Tensor, "images dim"]) -> Float[Tensor, "images classes"]:
+        """Score images.
+
+        Args:
+            image_embeddings: L2-normalised rows, on the device of the inner classifier; any float type.
+        """
+        return self.inner.logits(image_embeddings) / self.temperature
+
+    def find_problem(self) -> str | None:
+        """A temperature that is not above 0."""
+        return None if self.temperature > 0 else f"its temperature is {self.temperature}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,12 +306,14 @@ CLASSIFIERS: Mapping[str, type[Classifier]] = {
         KernelRidgeClassifier,
         FusedClassifier,
         PooledClassifier,
+        TemperedClassifier,
         TransductiveClassifier,
     )
 }
 """Every kind of classifier by its name. CLIP, its ensemble and VCD are `linear`, CODER and the controls `folded`, the
 variants `neighbours` or `second_round`, the rerank `rerank`; the others are few-shot, `fused` where zero-shot logits
-stand beside, `pooled` where several are one; `transductive` is any of them after a batch of images."""
+stand beside, `pooled` where several are one; `tempered` has calibrated probabilities; `transductive` is any of them
+after a batch of images."""
 
 
 def restore_classifier(state: ClassifierState, *, device: str = "cpu") -> Classifier:

@@ -25,6 +25,7 @@ METHOD_KINDS: Mapping[str, tuple[TextKind, ...]] = {
     "coder_mahalanobis": CODER_KINDS,
     "coder_shrunk": CODER_KINDS,
     "coder_second_round": CODER_KINDS,
+    "coder_selected": CODER_KINDS,
 }
 """The kinds of text that a method's score reads."""
 

@@ -9,6 +9,7 @@ from coder_core.pipeline.run_manifest import RunManifest
 from coder_core.pipeline.runner import Runner
 from coder_core.recipes.compare_few_shot import few_shot_contracts
 from coder_core.specs import EvalSpec
+from coder_core.steps.image_groups import groups_of
 from coder_core.steps.measure_method import MeasureFewShot, MeasureMethod
 from coder_core.steps.publish_run import PublishRun
 
@@ -26,6 +27,10 @@ def publish(spec: EvalSpec, manifest: RunManifest, generation: Sequence[Generati
             baseline_predictions=predictions.get(spec.baseline) if record.method != spec.baseline else None,
             controls=record.controls,
             controlled_predictions=predictions.get(record.controls) if record.controls else None,
+            groups=groups_of(spec),
+            classifier=record.classifier,
+            images=manifest.images,
+            encoder=manifest.encoder,
             labels=dataset.labels,
             classes=dataset.classes,
         )

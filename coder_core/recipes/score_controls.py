@@ -8,9 +8,6 @@ from coder_core.specs import EvalSpec
 from coder_core.steps.embed_texts import EmbedTexts
 from coder_core.steps.write_texts import CONTROL_PREFIX, WriteControlTexts
 
-CONTROLLED = "coder"
-"""The method whose texts the controls take something away from."""
-
 
 def score_controls(spec: EvalSpec, inputs: Inputs, run: Runner) -> dict[str, MethodRecord]:
     """Classify the images by each control, as CODER does, in the order of the spec."""
@@ -29,6 +26,7 @@ def score_controls(spec: EvalSpec, inputs: Inputs, run: Runner) -> dict[str, Met
         name = f"{CONTROL_PREFIX}{control}"
         embeddings = run(EmbedTexts(texts=texts, encoder=inputs.encoder, label=f"embed_texts_{name}"))
         changed = inputs._replace(texts=texts, text_embeddings=embeddings)
-        scored = classify({name: CONTROLLED}, changed, spec.logit_scale, run)[name]
-        found[name] = scored.model_copy(update={"controls": CONTROLLED})
+        methods = {name if method == "coder" else f"{name}_of_{method}": method for method in spec.controls_of}
+        for called, record in classify(methods, changed, spec.logit_scale, run).items():
+            found[called] = record.model_copy(update={"controls": methods[called]})
     return found

@@ -11,7 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from coder_core.atg.generation_report import GenerationReport
+from coder_core.evaluation.intervals import Interval
 from coder_core.evaluation.predictions import HONEST
+from coder_core.evaluation.tiers import tiers_of
 from coder_core.input_contract import ContractColumns, InputContract
 from coder_core.pipeline.eval_result import EvalResult
 from coder_core.results.schema import ComparisonRow, FewShotSummaryRow, MetricRow
@@ -25,7 +27,7 @@ HEADINGS = {"top1": "top-1", "top5": "top-5", "mean_per_class_accuracy": "mean p
 CONTRACT = tuple(InputContract().columns())
 """The columns that say what a method has read."""
 
-CALIBRATION = {"expected_calibration_error": "calibration error", "negative_log_likelihood_top5": "-log likelihood"}
+CALIBRATION = {"expected_calibration_error": "calibration error", "negative_log_likelihood": "-log likelihood"}
 
 
 ROOMY = 100
@@ -145,16 +147,18 @@ def _metrics_table(result: EvalResult, *, is_narrow: bool) -> Table:
 def _details_table(result: EvalResult, *, is_narrow: bool) -> Table:
     """What stands behind the accuracies: is the difference to the baseline chance, are the probabilities true?"""
     against = sorted({row.baseline for row in result.comparisons if row.controls is None})
+    tiers = tiers_of({row.method: _with_interval(row) for row in result.metrics if row.metric == "top1"})
     compared = (
         {f"top-1 against {', '.join(against)}": "+10.0 [+10.0, +10.0]", "p (Holm)": "< 1e-300"} if against else {}
     )
-    table = _table("", compared | dict.fromkeys(CALIBRATION.values(), "10.000"), is_narrow=is_narrow)
+    measured = dict.fromkeys(CALIBRATION.values(), "10.000")
+    table = _table("", {"tier": "10"} | compared | measured, is_narrow=is_narrow)
     differences = {row.method: row for row in result.comparisons if row.metric == "top1" and row.baseline in against}
     for method, is_last in _methods(result):
         by_name = {metric.metric: metric for metric in result.metrics if metric.method == method}
         cells = [f"{by_name[name].value:.3f}" for name in CALIBRATION]
         difference = _difference(differences.get(method)) if against else ()
-        table.add_row(Text(method), *difference, *cells, end_section=is_last)
+        table.add_row(Text(method), str(tiers[method]), *difference, *cells, end_section=is_last)
     return table
 
 
@@ -187,6 +191,12 @@ def _difference(row: ComparisonRow | None) -> tuple[Text, str]:
         return Text(""), ""
     points = f"{100 * row.difference:+.1f} [{100 * row.ci_low:+.1f}, {100 * row.ci_high:+.1f}]"
     return Text(points), "" if row.p_holm is None else f"{row.p_holm:.2g}" if row.p_holm else "< 1e-300"
+
+
+def _with_interval(row: MetricRow) -> tuple[float, Interval]:
+    """The value and its interval; without one, of no width."""
+    low, high = row.value if row.ci_low is None else row.ci_low, row.value if row.ci_high is None else row.ci_high
+    return row.value, Interval(low, high)
 
 
 def _methods(result: EvalResult) -> Iterator[tuple[str, bool]]:

@@ -9,6 +9,7 @@ from coder_core.spec_base import Spec
 from coder_core.specs.dataset_specs import DatasetSpec, unnamed
 from coder_core.specs.encoder_specs import EncoderSpec
 from coder_core.specs.few_shot_spec import FewShotSpec
+from coder_core.specs.groups_spec import GroupsSpec
 from coder_core.specs.method_names import IMAGES_ALONE, NEEDS_BANK, RERANK, ControlName, MethodName, Protocol
 from coder_core.specs.texts_spec import TextsSpec
 
@@ -79,12 +80,27 @@ class EvalSpec(Spec):
     controls: tuple[ControlName, ...] = Field(
         default=(), description="Score CODER also on texts without meaning: what would ensembling alone give?"
     )
+    controls_of: tuple[MethodName, ...] = Field(
+        default=("coder",),
+        min_length=1,
+        description="Methods that controls are scored for, by each the same way: a selection of texts, too, must do "
+        "better than the same selection of texts that mean nothing.",
+    )
     rerank: RerankSpec = Field(default=RerankSpec(), description="CODER's second stage, for `coder_rerank`.")
     validation: DatasetSpec | None = Field(
         default=None, description="Labelled images that choices are made on; never those of `dataset`."
     )
+    calibrate: bool = Field(
+        default=False,
+        strict=True,
+        description="Add every stage-1 method once more with the temperature that makes `validation` most likely: the "
+        "same decisions, probabilities that can be trusted.",
+    )
     few_shot: FewShotSpec | None = Field(default=None, description="Few-shot classification beside zero-shot.")
     ablation: AblationSpec | None = Field(default=None, description="Text ablation; `{}` for the default one.")
+    groups: GroupsSpec | None = Field(
+        default=None, description="Which images belong together: intervals and p-values are over groups, then."
+    )
     protocol: Protocol = Field(
         default="honest",
         description="`reference`: `coder_rerank` touches an image only where its TRUE label is among the candidates, "
@@ -119,6 +135,12 @@ class EvalSpec(Spec):
         return self
 
     @model_validator(mode="after")
+    def _groups_can_be_read(self) -> "EvalSpec":
+        if self.groups is not None and self.groups.column is not None and self.dataset.kind != "features":
+            raise ValueError("groups.column: only a features file has columns; name a groups.pattern")
+        return self
+
+    @model_validator(mode="after")
     def _methods_have_texts(self) -> "EvalSpec":
         starved: list[str] = [method for method in self.methods if method in NEEDS_BANK]
         starved += [f"controls.{control}" for control in self.controls]
@@ -135,6 +157,13 @@ class EvalSpec(Spec):
     def _something_is_compared(self) -> "EvalSpec":
         if not self.methods and (self.few_shot is None or self.controls):
             raise ValueError("methods: name at least one; only few_shot can stand alone")
+        return self
+
+    @model_validator(mode="after")
+    def _controlled_methods_read_texts(self) -> "EvalSpec":
+        for method in self.controls_of:
+            if method not in NEEDS_BANK - {RERANK}:
+                raise ValueError(f"controls_of: {method} is no stage-1 method that reads descriptions")
         return self
 
     @model_validator(mode="after")
@@ -156,6 +185,8 @@ class EvalSpec(Spec):
             raise ValueError(f"methods: {RERANK} looks again at what coder has said: list coder, too")
         if self.rerank.choose_threshold and self.validation is None:
             raise ValueError("rerank.choose_threshold needs images to choose on: name them under `validation`")
+        if self.calibrate and self.validation is None:
+            raise ValueError("calibrate needs images to choose a temperature on: name them under `validation`")
         if self.few_shot is not None and self.few_shot.views and self.few_shot.pool.kind == "features":
             raise ValueError("few_shot.views: features cannot be cropped or flipped; augmented views need images")
         if self.few_shot is not None and unnamed(self.few_shot.pool) == unnamed(self.dataset):

@@ -26,8 +26,8 @@ class FewShotSpec(Spec):
     )
     zero_shot: FusedWith = Field(
         default="clip",
-        description="Whose zero-shot logits every method is fused with; `none`: images alone (the default, too, where the "
-        "encoder knows no text).",
+        description="Whose zero-shot logits every method is fused with; `none`: images alone, the default where "
+        "the encoder knows no text.",
     )
     texts: TextFeaturesFile | None = Field(
         default=None,

@@ -13,6 +13,7 @@ MethodName = Literal[
     "coder_mahalanobis",
     "coder_shrunk",
     "coder_second_round",
+    "coder_selected",
     "coder_rerank",
 ]
 """Keys of `methods.METHODS` and `methods.VARIANTS`, and the rerank: named here so that a config is checked without
@@ -21,7 +22,7 @@ loading torch."""
 RERANK: MethodName = "coder_rerank"
 """CODER*: the one method that looks again at what another, `coder`, has said."""
 
-ControlName = Literal["waffle", "shuffled", "repeated_names", "nameless"]
+ControlName = Literal["waffle", "characters", "shuffled", "repeated_names", "nameless"]
 """Keys of `baselines.control_texts.CONTROLS`."""
 
 Protocol = Literal["honest", "reference"]
@@ -80,6 +81,7 @@ FusedWith = Literal[
     "coder_mahalanobis",
     "coder_shrunk",
     "coder_second_round",
+    "coder_selected",
 ]
 """Whose logits few-shot methods may be fused with: every method of stage 1, or none."""
 

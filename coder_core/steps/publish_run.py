@@ -31,6 +31,7 @@ from coder_core.results.schema import (
     FewShotRow,
     FewShotSummaryRow,
     MetricRow,
+    ReliabilityRow,
     RunRow,
 )
 from coder_core.specs import EvalSpec
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 CONTRACT = tuple(InputContract().columns())
 """The columns that say what a method has read."""
 
-MEASURED_TABLES = (ClassMetricRow, ConfusionRow, ClassComparisonRow, ConfusionComparisonRow)
+MEASURED_TABLES = (ClassMetricRow, ConfusionRow, ClassComparisonRow, ConfusionComparisonRow, ReliabilityRow)
 """Tables whose rows go from the measurements into the results as they are."""
 
 

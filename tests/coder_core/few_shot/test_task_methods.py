@@ -1,4 +1,4 @@
-"""The task's own words, the Bayes form, neighbour distributions, kernel ridge and the pool, against slow textbook forms."""
+"""The task's words, the Bayes form, neighbour distributions, kernel ridge and the pool, against slow textbook forms."""
 
 import math
 
