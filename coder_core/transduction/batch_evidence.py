@@ -6,9 +6,11 @@ Two questions, each answered on images left out (no label, no constant of a data
   better than equal shares: `FEW_CLASSES` of it is a batch that falls upon half of the classes or fewer.
 * Do images say where classes lie? A discriminant that is fitted to the other images should agree with stage 1 on those
   left out better than one whose class means are the texts' alone; else the batch is too small, and moving the means by
-  it adds noise: `image_evidence`, in nats per image, is the difference of
+  it adds noise: `image_evidence`, in nats per image, is the mean difference of
 
       log sum_c softmax(stage 1)_ic softmax(g)_ic
+
+  and has to be `SURE` standard errors above 0.
 
 Where neither is so, stage 1 stays as it is. A third question is asked of what was learnt, once all classes are there:
 
@@ -37,6 +39,9 @@ Between 0.1 and 0.4 lie long-tailed batches, whose rare classes must not be swit
 """
 
 
+SURE = 3.0
+"""Standard errors that the images' evidence has to be above 0: a batch that may be too small is left alone."""
+
 BALANCED_SHARE = 0.8
 """Of the classes, effectively. Balanced batches are found with 0.84 to 1, batches with Dirichlet(1) shares with 0.76 at
 most, on five real sets."""
@@ -46,12 +51,13 @@ BALANCED_IMAGES = 4
 
 
 class BatchKind(StrEnum):
-    """What a batch was taken for."""
+    """What a batch was taken for; `STATED` where a method assumes it and asks nothing."""
 
     BALANCED = "balanced"
     ALL_CLASSES = "all_classes"
     FEW_CLASSES = "few_classes"
     NOTHING = "nothing"
+    STATED = "stated"
 
 
 class Evidence(NamedTuple):
@@ -96,18 +102,19 @@ def weigh_evidence(
         _agreement(probabilities, rows, known, class_texts, text_images, shrinkage, weight, fold)
         for fold in each(range(FOLDS if len(rows) >= FOLDS else 0))
     ]
-    images = math.fsum(left_out) / len(rows) if left_out else 0.0
+    nats = torch.cat(left_out) if left_out else torch.zeros(1)
+    images, error = float(nats.mean()), float(nats.std(correction=0)) / math.sqrt(len(nats))
     if prior > FEW_CLASSES:
         share = math.exp(-prior)
         reason = f"few classes: a class prior explains images left out {prior:.2f} nats better than equal shares"
         return Evidence(
             BatchKind.FEW_CLASSES, prior, images, f"{reason} (as if {share:.0%} of the classes shared them)"
         )
-    if images > 0:
+    if images > SURE * error:
         reason = f"images say where classes lie: {images:.2f} nats per image left out more than texts do"
         return Evidence(BatchKind.ALL_CLASSES, prior, images, reason)
-    reason = f"stage 1 unchanged: {len(rows)} images say less about {probabilities.shape[1]} classes than texts do"
-    return Evidence(BatchKind.NOTHING, prior, images, f"{reason} ({images:.2f} nats per image left out)")
+    reason = f"stage 1 unchanged: {len(rows)} images say too little about {probabilities.shape[1]} classes"
+    return Evidence(BatchKind.NOTHING, prior, images, f"{reason} ({images:.2f} ± {error:.2f} nats per image left out)")
 
 
 def effective_share(counts: Float64[Tensor, " classes"]) -> float:
@@ -131,8 +138,8 @@ def _agreement(
     shrinkage: float,
     weight: float,
     fold: int,
-) -> float:
-    """By how many nats, over all images of a fold, the discriminant of the others is better than that of texts."""
+) -> Float[Tensor, " left_out"]:
+    """By how many nats, image by image of a fold, the discriminant of the others is better than that of texts."""
     is_out = fold_numbers(len(rows)) == fold
     statistics = known.copy()
     statistics.add(rows[~is_out], probabilities[~is_out])
@@ -142,8 +149,8 @@ def _agreement(
             statistics, class_texts, text_images=text_images, shrinkage=shrinkage, reads_images=reads_images
         )
         if discriminant is None:
-            return 0.0
+            return torch.zeros(int(is_out.sum()))
         own = (weight * discriminant.scores(rows[is_out])).softmax(dim=1)
         agreed = (own * probabilities[is_out]).sum(dim=1)
-        nats.append(float(agreed.clamp(min=torch.finfo(agreed.dtype).tiny).log().sum()))
-    return nats[0] - nats[1]
+        nats.append(agreed.clamp(min=torch.finfo(agreed.dtype).tiny).log())
+    return (nats[0] - nats[1]).cpu()

@@ -39,8 +39,12 @@ from coder_core.transduction.image_batch import (
 )
 from coder_core.transduction.stated_prior import scale_to_prior
 from coder_core.transduction.temperature import match_confidence
+from coder_core.transduction.transduced import CLAIMED, Transduced
 
-__all__ = ["DEFAULTS", "BatchSettings", "Transduced", "fit_batch"]
+__all__ = ["DEFAULTS", "METRIC_LEVEL", "BatchSettings", "fit_batch"]
+
+METRIC_LEVEL = 0.3
+"""Of the text metric's saturating spectrum, `C / (C + level)`: docs/transduction.md."""
 
 
 class BatchSettings(NamedTuple):
@@ -69,35 +73,6 @@ DEFAULTS = BatchSettings()
 
 EVIDENCE_TEXT_IMAGES = 1.0
 """For how many images the texts of a class count where images and texts compete: no more than one."""
-
-CLAIMED = 0.5
-"""Images: a class with fewer, all shares added up, is claimed by none."""
-
-
-class Transduced(NamedTuple):
-    """What came of a batch.
-
-    Args:
-        classifier: Frozen; stage 1 itself where nothing could be learnt.
-        kind: What the batch was taken for.
-        reason: Why, with the numbers.
-        images: Rows learnt from.
-        unusable: Rows left out, because they hold numbers that are not finite.
-        counts: `(classes,)` images of each class, shares added up.
-        classes_off: Classes that less than half an image claims, all shares added up.
-        prior_evidence: See `batch_evidence`; 0 where it was not asked for.
-        image_evidence: Likewise.
-    """
-
-    classifier: Classifier
-    kind: BatchKind
-    reason: str
-    images: int
-    unusable: int
-    counts: Float64[Tensor, " classes"]
-    classes_off: int
-    prior_evidence: float = 0.0
-    image_evidence: float = 0.0
 
 
 def fit_batch(
@@ -215,7 +190,7 @@ def _open(
 
 def _find_problem(batch: _Batch) -> str | None:
     """Why nothing can be learnt, before anything is tried."""
-    count, classes = batch.survey.count, batch.stage1.shape.class_count
+    count, classes = batch.survey.images, batch.stage1.shape.class_count
     if classes < 2:
         return "stage 1 unchanged: there is one class"
     if count < 2:
@@ -227,9 +202,16 @@ def _find_problem(batch: _Batch) -> str | None:
 
 def _unchanged(batch: _Batch, reason: str, evidence: Evidence | None = None) -> Transduced:
     survey, classes = batch.survey, batch.stage1.shape.class_count
-    evidences = (0.0, 0.0) if evidence is None else (evidence.prior_evidence, evidence.image_evidence)
-    counts = torch.full((classes,), survey.count / classes, dtype=torch.float64)
-    return Transduced(batch.stage1, BatchKind.NOTHING, reason, survey.count, survey.unusable, counts, 0, *evidences)
+    return Transduced(
+        classifier=batch.stage1,
+        kind=BatchKind.NOTHING,
+        reason=reason,
+        images=survey.images,
+        unusable=survey.unusable,
+        counts=torch.full((classes,), survey.images / classes, dtype=torch.float64),
+        prior_evidence=0.0 if evidence is None else evidence.prior_evidence,
+        image_evidence=0.0 if evidence is None else evidence.image_evidence,
+    )
 
 
 def _weigh(batch: _Batch, sample: Float[Tensor, "sample dim"]) -> Evidence:
@@ -328,10 +310,9 @@ def _finish(batch: _Batch, model: _Model, evidence: Evidence, sample: Float[Tens
         classifier=model.classifier(batch, temperature),
         kind=model.kind,
         reason=reason,
-        images=batch.survey.count,
+        images=batch.survey.images,
         unusable=batch.survey.unusable,
         counts=model.counts,
-        classes_off=off,
         prior_evidence=evidence.prior_evidence,
         image_evidence=evidence.image_evidence,
     )

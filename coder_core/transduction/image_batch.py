@@ -49,13 +49,13 @@ class BatchSurvey(NamedTuple):
     """What one look at the batch gave.
 
     Args:
-        count: Rows that can be used.
+        images: Rows that can be used.
         unusable: Rows with a number that is not finite: they say nothing, and are left out of every sum.
         mean: Mean of the mapped rows; zeros without any.
         spread: Mean square distance of mapped rows from it.
     """
 
-    count: int
+    images: int
     unusable: int
     mean: Float64[Tensor, " dim"]
     spread: float
@@ -102,7 +102,7 @@ def take_sample(parts: Parts, survey: BatchSurvey, size: int = SAMPLE) -> Float[
     Which rows are taken depends on their numbers alone: the same batch gives the same sample, and no period in its
     order (classes one after the other, say) can meet one of the choice.
     """
-    share, first = size / max(1, survey.count), 0
+    share, first = size / max(1, survey.images), 0
     taken = []
     for rows in usable_parts(parts, len(survey.mean)):
         numbers = torch.arange(first, first + len(rows))

@@ -14,10 +14,12 @@ from coder_core.classifiers import TransductiveClassifier
 from coder_core.coder.classifier import Classifier
 from coder_core.few_shot.text_metric import MetricSpace
 from coder_core.loops import each
+from coder_core.transduction.batch_evidence import BatchKind
 from coder_core.transduction.class_prior import estimate_prior
-from coder_core.transduction.image_batch import Parts, survey_batch, take_sample
+from coder_core.transduction.image_batch import Parts, survey_batch, take_sample, usable_parts
+from coder_core.transduction.transduced import Transduced
 
-__all__ = ["build_class_prior", "build_sinkhorn", "scale_to_prior"]
+__all__ = ["build_class_prior", "build_sinkhorn", "describe_prior", "scale_to_prior"]
 
 SCALINGS = 200
 """Of Sinkhorn at most: shares are within `CLOSE` of the stated ones long before on both real sets."""
@@ -30,6 +32,17 @@ def build_class_prior(parts: Parts, stage1: Classifier) -> TransductiveClassifie
     """Re-estimate the class prior from a batch (a sample of it, where it is large)."""
     shares = estimate_prior(_sample_probabilities(parts, stage1), concentration=0.0)
     return _shifted(stage1, shares.clamp(min=torch.finfo(torch.float32).tiny).log())
+
+
+def describe_prior(parts: Parts, stage1: Classifier, *, assumes_balance: bool) -> Transduced:
+    """One of the two, as any other transduction: equal shares that are stated, or shares that are estimated."""
+    built = build_sinkhorn(parts, stage1) if assumes_balance else build_class_prior(parts, stage1)
+    survey = survey_batch(parts, MetricSpace(), stage1.shape.dim)
+    counts = torch.zeros(stage1.shape.class_count, dtype=torch.float64)
+    for rows in usable_parts(parts, stage1.shape.dim):
+        counts += built.logits(rows).softmax(dim=1).sum(dim=0).double().cpu()
+    reason = "equal shares of all classes, assumed" if assumes_balance else "shares of the classes, re-estimated"
+    return Transduced(built, BatchKind.STATED, reason, survey.images, survey.unusable, counts)
 
 
 def build_sinkhorn(
@@ -72,7 +85,7 @@ def scale_to_prior(
 
 def _sample_probabilities(parts: Parts, stage1: Classifier) -> Float[Tensor, "sample classes"]:
     survey = survey_batch(parts, MetricSpace(), stage1.shape.dim)
-    if not survey.count:
+    if not survey.images:
         return torch.zeros(0, stage1.shape.class_count)
     return stage1.logits(take_sample(parts, survey)).float().softmax(dim=1)
 

@@ -42,7 +42,7 @@ def match_confidence(
     for _ in range(HALVINGS):
         middle = (low * high) ** 0.5
         low, high = (middle, high) if _confidence(logits / middle) > wanted else (low, middle)
-    return (low * high) ** 0.5
+    return float((low * high) ** 0.5)
 
 
 def _confidence(logits: Float[Tensor, "images classes"]) -> float:
