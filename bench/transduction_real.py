@@ -74,13 +74,14 @@ def main() -> None:
     texts = _unit(_load(arguments.features / "text_bank.npz")["features"])
     space = fit_metric(texts).saturating(METRIC_LEVEL)
     seeds = range(arguments.seed, arguments.seed + arguments.draws)
-    results = [
-        result
-        for name, source in sources.items()
-        for regime in arguments.regimes
-        for seed in (seeds[:1] if regime == "balanced" else seeds)
-        for result in evaluate(name, regime, draw_batch(source, regime, seed), space, ours_alone=arguments.ours)
-    ]
+    results: list[Result] = []
+    for regime in arguments.regimes:
+        for name, source in sources.items():
+            for seed in seeds[:1] if regime == "balanced" else seeds:
+                batch = draw_batch(source, regime, seed)
+                results += evaluate(name, regime, batch, space, ours_alone=arguments.ours)
+            found = [result for result in results if (result.dataset, result.regime) == (name, regime)]
+            print(f"{regime}, {name}: {_in_a_line(found)}", flush=True)
     print(f"seeds {seeds[0]} to {seeds[-1]}\n")
     print_gains(results, list(sources), arguments.regimes)
     print_calibration(results, list(sources), arguments.regimes)
@@ -239,6 +240,16 @@ def _print_table(
             cells.append(f"{numbers}; **{statistics.fmean(means):{sign}.2f}**")
         print(f"| {method} | {' | '.join(cells)} |")
     print()
+
+
+def _in_a_line(found: list[Result]) -> str:
+    """Gains and calibration errors of one cell, while the others are still to come."""
+    means = []
+    for method in dict.fromkeys(result.method for result in found):
+        own = [result for result in found if result.method == method]
+        gain = statistics.fmean(result.gain for result in own)
+        means.append(f"{method} {gain:+.2f} (ece {statistics.fmean(result.calibration_error for result in own):.1f})")
+    return ", ".join(means)
 
 
 def _peak_mb() -> float:

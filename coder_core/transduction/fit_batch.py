@@ -153,12 +153,14 @@ class _Model(NamedTuple):
         discriminant: Where classes lie.
         prior: What is added to each class for its share, its weight included.
         counts: Images of each class that led to it.
+        free_share: Of a balanced batch: effective share of the classes before equal shares were imposed.
     """
 
     kind: BatchKind
     discriminant: BatchDiscriminant
     prior: Float64[Tensor, " classes"]
     counts: Float64[Tensor, " classes"]
+    free_share: float = 0.0
 
     def classifier(self, batch: _Batch, temperature: float = 1.0) -> TransductiveClassifier:
         """Freeze it."""
@@ -238,7 +240,8 @@ def _maximise(batch: _Batch, kind: BatchKind, sample: Float[Tensor, "sample dim"
     if model is None or kind is not BatchKind.ALL_CLASSES or not is_balanced(model.counts):
         return model
     equal = torch.full_like(prior, 1 / len(prior))
-    return _iterate(batch, BatchKind.BALANCED, scale_to_prior(probabilities, equal), sample)
+    balanced = _iterate(batch, BatchKind.BALANCED, scale_to_prior(probabilities, equal), sample)
+    return model if balanced is None else balanced._replace(free_share=effective_share(model.counts))
 
 
 def _iterate(
@@ -305,7 +308,7 @@ def _finish(batch: _Batch, model: _Model, evidence: Evidence, sample: Float[Tens
     off = int((model.counts < CLAIMED).sum())
     reason = f"{evidence.reason}; {off} of {len(model.counts)} classes claimed by no image"
     if model.kind is BatchKind.BALANCED:
-        reason = f"{evidence.reason}; evenly shared, as if by {effective_share(model.counts):.0%} of the classes"
+        reason = f"{evidence.reason}; evenly shared, as if by {model.free_share:.0%} of the classes"
     return Transduced(
         classifier=model.classifier(batch, temperature),
         kind=model.kind,

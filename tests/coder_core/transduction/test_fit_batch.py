@@ -121,7 +121,7 @@ NOTHING = {
     "no image": lambda images: images[:0],
     "all images the same": lambda images: images[:1].repeat(50, 1),
     "all images but one are no numbers": lambda images: torch.cat([images[:1], torch.full((9, DIM), torch.nan)]),
-    "fewer images than classes": lambda images: images[:CLASSES - 4],
+    "fewer images than classes": lambda images: images[: CLASSES - 4],
 }
 
 
