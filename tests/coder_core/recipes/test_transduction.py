@@ -1,4 +1,4 @@
-"""Transduction as a method of a run: rows of its own, labels that it cannot see, a classifier that answers new images."""
+"""Transduction as a method of a run: rows of its own, labels that it cannot see, answers for new images."""
 
 from pathlib import Path
 

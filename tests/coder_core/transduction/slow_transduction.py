@@ -7,7 +7,7 @@ import numpy as np
 
 def slow_discriminant(rows, shares, sureness, texts, *, text_images, shrinkage):
     """Scores of the rows by the discriminant that they give: `(images, classes)`."""
-    count, dim = rows.shape
+    dim = rows.shape[1]
     classes = shares.shape[1]
     raw, counts = np.zeros((classes, dim)), np.zeros(classes)
     for row, share, sure in zip(rows, shares, sureness, strict=True):
