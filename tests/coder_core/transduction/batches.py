@@ -12,7 +12,7 @@ def class_texts(classes=CLASSES, seed=0):
     return normalize(torch.randn(classes, DIM, generator=torch.Generator().manual_seed(seed)), dim=1)
 
 
-def make_batch(counts, *, noise=0.7, moved=0.6, seed=1):
+def make_batch(counts, *, noise=0.4, moved=0.6, seed=1):
     """Images and labels, `counts[c]` of class c; places of classes are `moved` away from those of their texts."""
     generator = torch.Generator().manual_seed(seed)
     texts = class_texts(len(counts))
@@ -24,7 +24,7 @@ def make_batch(counts, *, noise=0.7, moved=0.6, seed=1):
     return normalize(places[labels] + shift + 2 * spread, dim=1), labels
 
 
-def stage1(classes=CLASSES, logit_scale=8.0):
+def stage1(classes=CLASSES, logit_scale=14.0):
     """A zero-shot classifier that knows about as much as it says."""
     return LinearClassifier(class_texts(classes), logit_scale)
 
