@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from coder_core.errors import CoderError
+from coder_core.errors import CoderError, SeveralProblemsError
 from flows.cli_logging import error_line
 
 DEFAULT_STORE = "./store"
@@ -34,15 +34,22 @@ engine_option = click.option(
 
 
 def explain_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn an expected error into one line on standard error and the exit status that its class names."""
+    """Turn an expected error into one line per problem on standard error, and the exit status that its class names."""
 
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
         except CoderError as error:
-            words = [word for word in str(error).split() if word.strip("^")]  # DuckDB points at a place in its own line
-            click.echo(error_line(" ".join(words)), err=True)
+            for line in told_errors(error):
+                click.echo(error_line(line), err=True)
             sys.exit(error.exit_code)
 
     return wrapper
+
+
+def told_errors(error: CoderError) -> list[str]:
+    """An error in the lines that its reader sees: one for each problem."""
+    problems = error.problems if isinstance(error, SeveralProblemsError) else (error,)
+    # DuckDB points with ^ at a place in its own line
+    return [" ".join(word for word in str(problem).split() if word.strip("^")) for problem in problems]
