@@ -13,6 +13,7 @@ from rich.text import Text
 from coder_core.atg.generation_report import GenerationReport
 from coder_core.evaluation.predictions import HONEST
 from coder_core.pipeline.eval_result import EvalResult
+from coder_core.results.render import printable
 from coder_core.results.schema import ComparisonRow, MetricRow
 
 CONTROL = "control_"
@@ -81,6 +82,7 @@ def cost_lines(result: EvalResult) -> list[str]:
         lines.append(f"left out {result.images_quarantined} images that cannot be read: table `quarantine`")
     if result.images_ignored:
         lines.append(f"ignored {result.images_ignored} files that are no images: table `ignored`")
+    lines += [f"note: {printable(note)}" for note in result.notes]
     return [*lines, f"run {result.run_id} in {result.seconds:.1f} s, store {result.store}"]
 
 

@@ -73,7 +73,12 @@ def test_the_demonstration_is_the_default():
         ({"dataset": {**FLAGS, "path": "x"}}, "dataset.path", "unknown key 'path'", "another kind has it. Keys are"),
         ({"xyz": 1}, "xyz", "unknown key 'xyz'", "Keys are: ablation, baseline, controls"),
         ({"device": "cpu"}, "device", "unknown key 'device'", "CODER_DEVICE"),
-        ({"dataset": {**FLAGS, "images_per_class": "many"}}, "dataset.images_per_class", "whole number, found 'many'", ""),
+        (
+            {"dataset": {**FLAGS, "images_per_class": "many"}},
+            "dataset.images_per_class",
+            "whole number, found 'many'",
+            "",
+        ),
         ({"dataset": {**FLAGS, "images_per_class": 0}}, "dataset.images_per_class", "at least 1, found 0", ""),
         ({"dataset": {}}, "dataset.kind", "required and absent", "features, flags, folder"),
         ({"dataset": {"kind": "flag"}}, "dataset.kind", "no kind 'flag'", "Did you mean 'flags'?"),

@@ -30,6 +30,11 @@ class MetricRow:
     ci_low: Annotated[float | None, "Lower end of the 95 % interval."] = None
     ci_high: Annotated[float | None, "Upper end of the 95 % interval."] = None
     protocol: Protocol
+    classes_without_texts: Annotated[
+        int | None,
+        "Classes of which the method had no text but their names, which is all that it judges them by; null for a "
+        "method that reads nothing else, and for a control.",
+    ] = None
 
 
 @result_table("comparisons")
