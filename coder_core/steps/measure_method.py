@@ -4,7 +4,7 @@ One artifact per method, one part per result table: a second run, or a further m
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from coder_core.pipeline.artifact_types import (
     ClassesArtifact,
@@ -48,6 +48,8 @@ class MeasureMethod(ArtifactStep[MeasurementArtifact]):
     Raises:
         DatasetError: An image has no label.
     """
+
+    version: ClassVar[int] = 2
 
     method: str
     predictions: PredictionsArtifact
