@@ -19,7 +19,7 @@ from flows.cli_check import check, look, tell
 from flows.cli_classes import classes, compare, print_class_changes
 from flows.cli_common import engine_option, explain_errors, set_option, store_option
 from flows.cli_explain import explain
-from flows.cli_logging import note_line
+from flows.cli_logging import note_line, warning_line
 from flows.cli_predict import predict
 from flows.cli_prefect import prefect_ready
 from flows.cli_query import query, tables
@@ -37,6 +37,11 @@ if TYPE_CHECKING:
 @click.version_option(package_name="coder-eval")
 def main() -> None:
     """Classify images by texts instead of labels, and measure it honestly."""
+    if any(name.upper().startswith("CODER_") for name in os.environ):
+        from coder_core.config import unknown_variables
+
+        for line in unknown_variables(os.environ):
+            click.echo(warning_line(line), err=True)
 
 
 main.add_command(check)

@@ -4,12 +4,15 @@ import os
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from coder_core.errors import CoderError, SeveralProblemsError
-from flows.cli_logging import error_line
+from flows.cli_logging import error_line, warning_line
+
+if TYPE_CHECKING:
+    from coder_core.storage.store import Store
 
 DEFAULT_STORE = "./store"
 
@@ -31,6 +34,22 @@ engine_option = click.option(
     show_default=True,
     help="auto: under the Prefect server that is running, else in this process; prefect starts a temporary server.",
 )
+
+
+def open_store(store: str) -> "Store":
+    """The store that a command reads; warns where nothing was ever published there.
+
+    Raises:
+        StoreError: The place holds something else, or refuses.
+    """
+    from coder_core.care.store_format import check_is_store
+    from coder_core.storage.store import Store
+
+    opened = Store(store)
+    nothing = check_is_store(opened)
+    if nothing is not None:
+        click.echo(warning_line(nothing), err=True)
+    return opened
 
 
 def explain_errors(command: Callable[..., None]) -> Callable[..., None]:

@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from coder_core.classes import ClassList
+from coder_core.config import unknown_variables
 from coder_core.encoders.registry import check_encoder, find_family, identify_encoder, load_encoder
 from coder_core.errors import CoderError, ConfigError, DatasetError, TextBankError, raise_all
 from coder_core.images.sources import ImageSource, open_source
@@ -84,7 +85,7 @@ def require_sound(spec: EvalSpec, runtime: Runtime) -> None:
     if _checked.get() == spec:
         return
     found = check_evaluation(spec, runtime)
-    for warning in found.warnings:
+    for warning in (*unknown_variables(os.environ), *found.warnings):
         logger.warning("%s", warning)
     raise_all(found.problems)
 
