@@ -24,7 +24,7 @@ from coder_core.steps.assemble_bank import domain_of, read_bank_file, read_edits
 from coder_core.storage.input_files import read_input
 from coder_core.texts.bank import TextBank
 from coder_core.texts.bank_checks import equal_classes_warning, undescribed_classes
-from coder_core.texts.edits import merge_banks
+from coder_core.texts.edits import TextEdits, merge_banks
 from coder_core.texts.sentences import build_texts
 
 NAMES_SHOWN = 5
@@ -149,8 +149,10 @@ class _Check:
         if self.classes is None:  # which has been noted
             self._readable()
             return
-        classes = self.classes
-        bank = merge_banks([read_bank_file(texts, classes)], read_edits(texts, classes))
+        classes, edits = self.classes, TextEdits()
+        with self.noting():
+            edits = read_edits(texts, classes)
+        bank = merge_banks([read_bank_file(texts, classes)], edits)
         with self.noting():
             self._described(bank, classes)
         with self.noting():
