@@ -4,7 +4,7 @@
 """
 
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.results.schema import TABLES, VIEWS, Column
 from coder_core.specs import EvalSpec, Runtime
 
-REMARKS: Mapping[type, str] = {
+REMARKS: dict[type[Any], str] = {
     EvalSpec: "Top level of a config.",
     ClassFile: "Of a folder or features data set; see new-classes.md.",
     GeneratorSpec: "Asked of any OpenAI-compatible server; the key comes from `OPENAI_API_KEY` only.",
@@ -35,7 +35,8 @@ _TABLES_REMARK = (
 def settings_markdown() -> str:
     """Every setting with its type, default and meaning."""
     lines = ["<!-- written by `make docs` -->", "# Every setting", ""]
-    for model, places in [*find_settings(EvalSpec).items(), *find_settings(Runtime, "Runtime").items()]:
+    found = find_settings(EvalSpec) | find_settings(Runtime, "Runtime")
+    for model, places in found.items():
         also = f"The same for {', '.join(f'`{place}`' for place in places[1:])}." if len(places) > 1 else ""
         remarks = [remark for remark in (REMARKS.get(model, ""), also) if remark]
         lines += [f"## {_heading(model, places[0])}", "", *([" ".join(remarks), ""] if remarks else [])]
