@@ -17,7 +17,7 @@ from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.results.schema import TABLES, VIEWS, Column
 from coder_core.specs import EvalSpec, Runtime
 
-REMARKS: dict[type[Any], str] = {
+REMARKS: dict[type[BaseModel], str] = {
     EvalSpec: "Top level of a config.",
     ClassFile: "Of a folder or features data set; see new-classes.md.",
     GeneratorSpec: "Asked of any OpenAI-compatible server; the key comes from `OPENAI_API_KEY` only.",
@@ -72,7 +72,7 @@ def _models_in(annotation: object) -> Iterator[tuple[type[BaseModel], str]]:
         yield annotation, ""
         return
     outer = typing.get_origin(annotation)
-    suffix = {tuple: "[]", dict: ".<name>"}.get(outer, "") if isinstance(outer, type) else ""
+    suffix = "[]" if outer is tuple else ".<name>" if outer is dict else ""
     for part in typing.get_args(annotation):
         yield from ((model, suffix + inner) for model, inner in _models_in(part))
 
