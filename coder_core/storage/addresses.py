@@ -7,6 +7,7 @@ parent's connections) and per endpoint.
 """
 
 import functools
+import inspect
 import os
 import re
 from pathlib import Path
@@ -104,10 +105,9 @@ def _open_filesystem(protocol: str, process_id: int, identity: tuple[str, ...]) 
     if protocol in INSIDE_OTHERS:
         raise UnusableProtocolError(f"{protocol}:// is a view of something else, which is not read through", UNPACK)
     if protocol != "s3":
-        try:
-            return fsspec.filesystem(protocol, use_listings_cache=False)
-        except TypeError as error:  # its class wants arguments that no URL has a place for here
-            raise UnusableProtocolError(f"{protocol}:// needs more than a URL says", COPY) from error
+        if needed := _needed_arguments(fsspec.get_filesystem_class(protocol)):
+            raise UnusableProtocolError(f"{protocol}:// needs more than a URL says ({', '.join(needed)})", COPY)
+        return fsspec.filesystem(protocol, use_listings_cache=False)
     endpoint = identity[0] or identity[1] or None
     timeouts = {"connect_timeout": S3_CONNECT_SECONDS, "read_timeout": S3_READ_SECONDS}
     filesystem = fsspec.filesystem(
@@ -119,3 +119,10 @@ def _open_filesystem(protocol: str, process_id: int, identity: tuple[str, ...]) 
     )
     filesystem.retries = S3_ROUNDS
     return filesystem
+
+
+def _needed_arguments(filesystem: type[Any]) -> list[str]:
+    """What a file system must be told before it can be asked for a path."""
+    _, *parameters = inspect.signature(filesystem.__init__).parameters.values()
+    fixed = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [each.name for each in parameters if each.kind in fixed and each.default is inspect.Parameter.empty]
