@@ -1,4 +1,4 @@
-"""Texts that were asked for and never came: a failed run where there is none, else a word in the row and the summary."""
+"""Texts that were asked for and never came: a failed run where there is none, else a word in the row and summary."""
 
 import io
 from typing import Any
