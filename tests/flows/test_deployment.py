@@ -1,6 +1,6 @@
 """The deployment on a real server with a real worker: run by hand, run by the scheduler, and told what is wrong.
 
-In the end the server is killed while a run is going. That comes last and here, for the server is that of all tests above.
+In the end the server is killed while a run is going: here, and last, for it is the server of all tests above.
 """
 
 import json
