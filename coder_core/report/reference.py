@@ -26,6 +26,7 @@ REMARKS: dict[type[Any], str] = {
 }
 
 
+_SUFFIXES: dict[object, str] = {tuple: "[]", dict: ".<name>"}
 _TABLES_REMARK = (
     "Asked with `coder-eval query`; read by other tools as [store.md](store.md#reading-results-with-other-tools) says. "
     "Times are UTC. A column that is younger than a run is null in the rows of that run."
@@ -72,7 +73,7 @@ def _models_in(annotation: object) -> Iterator[tuple[type[BaseModel], str]]:
         yield annotation, ""
         return
     outer = typing.get_origin(annotation)
-    suffix = {tuple: "[]", dict: ".<name>"}.get(outer, "") if isinstance(outer, type) else ""
+    suffix = _SUFFIXES.get(outer, "")
     for part in typing.get_args(annotation):
         yield from ((model, suffix + inner) for model, inner in _models_in(part))
 
