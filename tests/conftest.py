@@ -1,5 +1,6 @@
 """Fixtures that every test may ask for."""
 
+import gc
 import logging
 import os
 from collections.abc import Iterator
@@ -8,7 +9,9 @@ from contextlib import contextmanager
 import pytest
 from hypothesis import settings
 
-settings.register_profile("shared machine", deadline=None)  # a slow example is no failure; pytest-timeout ends a hang
+# A slow example is no failure; pytest-timeout ends a hang. `--hypothesis-profile thorough` looks longer.
+settings.register_profile("shared machine", deadline=None, max_examples=40)
+settings.register_profile("thorough", deadline=None, max_examples=1_000)
 settings.load_profile("shared machine")
 
 pytest_plugins = [
@@ -23,13 +26,29 @@ LONGEST_FIRST = ("service", "flows", "bench", "tasks")
 """Folders whose tests start processes and wait for them: last in line, they would keep one worker busy alone."""
 
 
+gc.disable()  # until tests are collected: imports stay, and looking through them again and again was half the time
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage again, and leave out of it what was imported: it lives as long as the process."""
+    gc.freeze()
+    gc.enable()
+
+
 def pytest_configure() -> None:
     """Give numerics one thread, before torch is loaded: on shared cores small matrices wait for threads, not sums."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+SERVERS = {"prefect_server", "s3_server", "deployed"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m "not slow"` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with what takes longest; the order within a folder stays."""
+    """Start with what takes longest; the order within a folder stays. What asks for a server is slow."""
+    for item in items:
+        if SERVERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
     rank = {folder: number for number, folder in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: rank.get(item.nodeid.split("/")[1], len(rank)))
 
