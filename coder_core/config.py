@@ -11,6 +11,7 @@ from coder_core.config_errors import explain_invalid
 from coder_core.errors import ConfigError, TextBankError
 from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.locations import folder_of, open_location
+from coder_core.sealing import unseal
 from coder_core.specs import EvalSpec, Runtime
 from coder_core.storage.addresses import redact
 from coder_core.storage.input_files import read_input
@@ -31,6 +32,7 @@ def load_spec(config: str | Mapping[str, Any] = DEMO_CONFIG, overrides: Sequence
         InputError: The file cannot be read.
     """
     if isinstance(config, str):
+        config = unseal(config)
         place, base, settings = redact(config), folder_of(config), _read_settings(config)
     else:
         place, base, settings = "config", str(Path.cwd()), dict(config)

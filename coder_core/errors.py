@@ -1,7 +1,11 @@
 """Errors a user can act on: each says where, what was found, and what to do.
 
+Nothing that authorises is in any of them, wherever its words come from (`redaction`).
 One class per decision a caller can take; the command line turns `exit_code` into the process's exit status.
 """
+
+from coder_core.printable_text import printable
+from coder_core.redaction import redact
 
 
 class CoderError(Exception):
@@ -16,6 +20,7 @@ class CoderError(Exception):
     exit_code = 1
 
     def __init__(self, problem: str, place: str = "", remedy: str = "") -> None:
+        problem, place, remedy = (redact(text) for text in (problem, place, remedy))
         super().__init__(problem, place, remedy)
         self.problem = problem
         self.place = place
@@ -24,7 +29,7 @@ class CoderError(Exception):
     def __str__(self) -> str:
         where = f"{self.place}: " if self.place else ""
         advice = f" {self.remedy}" if self.remedy else ""
-        return " ".join(f"{where}{self.problem}{advice}".splitlines())
+        return printable(" ".join(f"{where}{self.problem}{advice}".splitlines()))
 
 
 class ConfigError(CoderError):

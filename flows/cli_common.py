@@ -2,13 +2,16 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
-from typing import Any
+from typing import Any, TextIO, cast
 
 import click
 
 from coder_core.errors import CoderError
+from coder_core.printable_text import GuardedStream
+from coder_core.redaction import redact_error
 from flows.cli_logging import error_line
 
 DEFAULT_STORE = "./store"
@@ -33,16 +36,35 @@ engine_option = click.option(
 )
 
 
+@contextmanager
+def guarded_output() -> Iterator[None]:
+    """Let a terminal be given printable text only: results hold names and answers of anybody."""
+    terminal = sys.stdout
+    if not terminal.isatty():
+        yield
+        return
+    terminal.flush()
+    sys.stdout = cast(TextIO, GuardedStream(terminal))
+    try:
+        yield
+    finally:
+        sys.stdout = terminal
+
+
 def explain_errors(command: Callable[..., None]) -> Callable[..., None]:
     """Turn an expected error into one line on standard error and the exit status that its class names."""
 
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> None:
         try:
-            command(*args, **kwargs)
+            with guarded_output():
+                command(*args, **kwargs)
         except CoderError as error:
             words = [word for word in str(error).split() if word.strip("^")]  # DuckDB points at a place in its own line
             click.echo(error_line(" ".join(words)), err=True)
             sys.exit(error.exit_code)
+        except Exception as error:
+            redact_error(error)  # a mistake of ours ends with a traceback
+            raise
 
     return wrapper

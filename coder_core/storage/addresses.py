@@ -8,9 +8,11 @@ parent's connections) and per endpoint.
 
 import functools
 import os
-import re
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from coder_core.redaction import redact as redact
+from coder_core.sealing import open_sealed, seal, unseal
 
 LOCAL_PROTOCOL = "file"
 S3_CONNECT_SECONDS = 5
@@ -21,9 +23,6 @@ S3_ROUNDS = 2
 """How often s3fs repeats all of that; its own default of 5 makes a closed port take 10 s."""
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_ACCESS_KEY_ID")
 """What decides where and as whom S3 is asked: another value is another file system."""
-SECRET_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-_USER_INFO = re.compile(r"(?<=//)[^/@\s]+@")
-_SECRET_PARAMETER = re.compile(r"(?i)\b([\w-]*(?:signature|token|secret|credential|password|key|sig))=[^&\s\"']+")
 
 
 class Address(NamedTuple):
@@ -42,13 +41,20 @@ class Address(NamedTuple):
         return self._replace(path="/".join([self.path.rstrip("/"), *names]))
 
     def open_filesystem(self) -> Any:
-        """Return the fsspec file system that holds this place."""
+        """Return the fsspec file system that holds this place.
+
+        Raises:
+            SealedAddressError: Who may open it, another process was told and not this one.
+        """
+        if not self.is_local:
+            open_sealed(full_url(self))
         identity = tuple(os.environ.get(name, "") for name in ENDPOINT_VARIABLES)
         return _open_filesystem(self.protocol, os.getpid(), identity)
 
 
 def parse_address(url: str) -> Address:
     """Split a path or URL; a local path becomes absolute, so that it means the same in every worker."""
+    url = unseal(url)
     protocol, separator, rest = url.partition("://")
     if not separator:
         return Address(LOCAL_PROTOCOL, str(Path(url).expanduser().absolute()))
@@ -60,18 +66,15 @@ def parse_address(url: str) -> Address:
 
 
 def format_url(address: Address) -> str:
-    """Write an address the way a user would: a plain path when it is local, a URL when it is not."""
+    """Write an address the way a user would: a plain path when it is local, a sealed URL when it is not."""
+    return address.path if address.is_local else seal(full_url(address))
+
+
+def full_url(address: Address) -> str:
+    """Write an address with all that it was given with: for what opens it, and for nobody's eyes."""
     if address.is_local or "://" in address.path:
         return address.path
     return f"{address.protocol}://{address.path}"
-
-
-def redact(text: str) -> str:
-    """Remove user names, passwords, tokens and signatures from a text that is about to be shown."""
-    for name in SECRET_VARIABLES:
-        if secret := os.environ.get(name):
-            text = text.replace(secret, "***")
-    return _SECRET_PARAMETER.sub(r"\1=***", _USER_INFO.sub("***@", text))
 
 
 @functools.lru_cache(maxsize=32)
