@@ -124,7 +124,7 @@ def split_url(url: str) -> SplitUrl:
         shown=f"{scheme}://{f'{STARS}@' if user else ''}{place}{mark}{'&'.join(piece.shown for piece in pieces)}",
         identity=f"{scheme}://{f'{user}@' if is_odd else ''}{place}" + (f"?{kept}" if kept else ""),
         is_ambiguous=is_odd or any(piece.is_hidden and not piece.authorises for piece in pieces),
-        secrets=tuple(dict.fromkeys([*_of_user(user), *(piece.value for piece in pieces if piece.is_hidden)])),
+        secrets=tuple(dict.fromkeys([*_of_user(user), *(part for piece in pieces if piece.is_hidden for part in _pieces(piece.value))])),
     )
 
 
@@ -176,11 +176,16 @@ class _Piece:
 
 
 def _of_user(user: str) -> list[str]:
-    """User information as a whole, and the password; a user's name alone is searched for nowhere."""
+    """User information as a whole, the password, and its pieces; a user's name alone is searched for nowhere."""
     if not user or user.startswith(STARS):
         return []
-    password = user.partition(":")[2]
-    return [user, password] if password else [user]
+    password = user.partition(":")[2] or user
+    return [user, *_pieces(password)]
+
+
+def _pieces(secret: str) -> list[str]:
+    """A secret, and the pieces that a library makes of it where it takes an odd address apart elsewhere."""
+    return [secret, *re.split("[/@?#]", secret), *re.split("[/@?#]", unquote(secret))]
 
 
 def _is_secret_name(name: str) -> bool:
