@@ -8,7 +8,6 @@ Nothing here reads or writes anything but memory. Addresses that have to be open
 
 import base64
 import functools
-import hashlib
 import json
 import os
 import re
@@ -33,7 +32,7 @@ _AUTHORISING = re.compile(
 _NAMED_VALUE = re.compile(r"(?i)\b([\w-]*(?:signature|token|secret|credential|password|key|sig))=[^&\s\"'#]+")
 _SETTING = re.compile(
     r"(?i)([\"']?\b[\w-]*(?:password|passwd|api[_-]?key|secret(?:[_-]?(?:access[_-]?)?key)?|access[_-]?token)[\"']?"
-    r"\s*:\s*[\"']?)(?!\s)[^\s\"',}&]{4,}"
+    r"\s*:\s*[\"']?)([^\s\"',}&*]+)"
 )
 _KEY_SHAPES = re.compile(
     r"\b(?:sk|pk|rk)-[A-Za-z0-9_-]{16,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bgh[pousr]_[A-Za-z0-9]{20,}"
@@ -46,6 +45,8 @@ _SECRET_VARIABLE = re.compile(
 )
 _FILE_VARIABLE = re.compile(r"(?i)(file|path|dir|credentials)$")
 _URL_VARIABLE = re.compile(r"(?i)url|proxy|endpoint|uri|dsn|store")
+
+_MARK = re.compile(rf"({re.escape(STARS)}.*)#[0-9a-f]{{{MARK_DIGITS}}}$")
 
 _known: dict[str, None] = {}
 """Secrets of addresses that this process was given, in all their spellings; of a dictionary, for its order."""
@@ -74,7 +75,8 @@ def redact(text: str) -> str:
             text = text.replace(secret, STARS)
     if "://" in text:
         text = URL.sub(lambda match: split_url(match[0]).shown, text)
-    return _KEY_SHAPES.sub(STARS, _SETTING.sub(rf"\1{STARS}", _NAMED_VALUE.sub(rf"\1={STARS}", text)))
+    text = _SETTING.sub(lambda match: f"{match[1]}{STARS}" if is_telling(match[2]) else match[0], text)
+    return _KEY_SHAPES.sub(STARS, _NAMED_VALUE.sub(rf"\1={STARS}", text))
 
 
 def redact_value(value: object) -> object:
@@ -118,19 +120,22 @@ def split_url(url: str) -> SplitUrl:
     user, rest = _split_user(rest)
     place, mark, query = rest.partition("?")
     is_odd = re.search(r"[/@?#]", user) is not None
-    pieces = [_Piece(piece, every=scheme.lower() not in _OBJECT_STORES) for piece in query.split("&")] if mark else []
-    kept = "&".join(piece.text for piece in pieces if not piece.authorises)
+    has_query = scheme.lower() not in _OBJECT_STORES
+    pieces = [_Piece(piece, every=has_query) for piece in query.split("&")] if mark else []
+    naming = [piece for piece in pieces if not (has_query and piece.authorises)]
+    kept = "&".join(piece.text for piece in naming)
+    secrets = [*_of_user(user), *(part for piece in pieces if piece.is_hidden for part in _pieces(piece.value))]
     return SplitUrl(
         shown=f"{scheme}://{f'{STARS}@' if user else ''}{place}{mark}{'&'.join(piece.shown for piece in pieces)}",
         identity=f"{scheme}://{f'{user}@' if is_odd else ''}{place}" + (f"?{kept}" if kept else ""),
-        is_ambiguous=is_odd or any(piece.is_hidden and not piece.authorises for piece in pieces),
-        secrets=tuple(dict.fromkeys([*_of_user(user), *(part for piece in pieces if piece.is_hidden for part in _pieces(piece.value))])),
+        is_ambiguous=is_odd or any(piece.is_hidden for piece in naming),
+        secrets=tuple(dict.fromkeys(secrets)),
     )
 
 
-def mark_of(identity: str) -> str:
-    """A short hash of what names the data."""
-    return hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:MARK_DIGITS]
+def unmarked(sealed: str) -> str:
+    """A sealed address as people read it: without the hash at its end."""
+    return _MARK.sub(r"\1", sealed)
 
 
 def remember_secrets(secrets: tuple[str, ...]) -> None:

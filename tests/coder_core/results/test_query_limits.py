@@ -41,12 +41,12 @@ ENDLESS = {
 @pytest.mark.parametrize("sql", ENDLESS.values(), ids=ENDLESS)
 def test_a_query_that_takes_too_long_is_ended(disk_store: Store, sql: str) -> None:
     warehouse = Warehouse(disk_store, QueryLimits(seconds=0.7))
-    warehouse.query("SELECT 1")
+    Warehouse(disk_store).query("SELECT 1")  # its process is there, however busy the machine is
     start = time.monotonic()
     with pytest.raises(QueryError, match=r"takes longer than 0\.7 s\..*--seconds"):
         warehouse.query(sql)
     assert time.monotonic() - start < 3
-    assert warehouse.query("SELECT 1").rows == [(1,)]
+    assert Warehouse(disk_store).query("SELECT 1").rows == [(1,)]
 
 
 @pytest.mark.parametrize(
