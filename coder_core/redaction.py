@@ -133,6 +133,11 @@ def split_url(url: str) -> SplitUrl:
     )
 
 
+def mark_of(identity: str) -> str:
+    """A short hash of what names the data."""
+    return hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:MARK_DIGITS]
+
+
 def unmarked(sealed: str) -> str:
     """A sealed address as people read it: without the hash at its end."""
     return _MARK.sub(r"\1", sealed)
