@@ -15,9 +15,10 @@ from coder_core.sealing import unseal
 from coder_core.specs import EvalSpec, Runtime
 from coder_core.storage.addresses import redact
 from coder_core.storage.input_files import read_input
-from coder_core.texts.markup import read_markup
+from coder_core.texts.markup import MAX_BYTES, read_markup
 
 DEMO_CONFIG = "demo:flags"
+_KINDS = {list: "a list", type(None): "nothing", str: "one text"}
 
 
 def load_spec(config: str | Mapping[str, Any] = DEMO_CONFIG, overrides: Sequence[str] = ()) -> EvalSpec:
@@ -95,14 +96,18 @@ def _with_value(node: Any, keys: Sequence[str], value: Any, place: str) -> Any:
 
 
 def _read_settings(config: str) -> dict[str, Any]:
-    content = read_input(open_location(config))
+    content = read_input(open_location(config), max_bytes=MAX_BYTES)
     try:
         settings = read_markup(content.decode("utf-8"), config)
     except UnicodeDecodeError as error:
-        raise ConfigError(f"this is not YAML ({error}).", redact(config), "Save it as UTF-8 text.") from error
+        where = f"byte {error.start + 1}"
+        raise ConfigError(f"this is not UTF-8 text ({where}).", redact(config), "Save it as UTF-8 text.") from None
     except TextBankError as error:
         raise ConfigError(error.problem, redact(config), "Correct the syntax.") from error
     if not isinstance(settings, dict):
-        problem = f"expected settings by key, found {settings!r:.80}."
+        problem = f"expected settings by key, found {_KINDS.get(type(settings), 'one value')}."
         raise ConfigError(problem, redact(config), "See configs/flags.yaml.")
+    if settings and not settings.keys() & EvalSpec.model_fields.keys():  # whoever named a wrong file, sees none of it
+        problem = f"none of its {len(settings)} keys is one of a config."
+        raise ConfigError(problem, redact(config), f"Keys are: {', '.join(sorted(EvalSpec.model_fields))}.")
     return settings

@@ -8,6 +8,7 @@ Nothing here reads or writes anything but memory. Addresses that have to be open
 
 import base64
 import functools
+import hashlib
 import json
 import os
 import re

@@ -148,6 +148,6 @@ def import_published(source: str, class_config: str | None, path: Path, *, repai
 
 def _read(location: str) -> str:
     try:
-        return read_input(open_location(location)).decode("utf-8")
+        return read_input(open_location(location), max_bytes=MAX_BYTES).decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"this is not UTF-8 text ({error}).", location, "Save it as UTF-8.") from error
