@@ -18,8 +18,8 @@ from coder_core.class_source.class_tables import class_entries, decode_finished_
 from coder_core.class_source.entries import ID_COLUMN, NAME_COLUMN, ClassEntry
 from coder_core.class_source.text_formats import parse_table
 from coder_core.errors import InputError, QueryError, UnfinishedInputError
-from coder_core.limits import limit
 from coder_core.fingerprint import content_hash, key_of
+from coder_core.limits import limit
 from coder_core.locations import open_location
 from coder_core.storage.addresses import parse_address, redact
 from coder_core.storage.input_files import read_input, read_input_state, special_file

@@ -30,6 +30,7 @@ from coder_core.texts.bank_file import parse_text_bank, write_text_bank
 from coder_core.texts.edits import edits_between
 from coder_core.texts.edits_file import write_text_edits
 from coder_core.texts.kinds import TextKind
+from coder_core.texts.markup import MAX_BYTES
 from coder_core.texts.published.published_texts import read_published_texts
 from coder_core.texts.sentences import build_texts
 
