@@ -4,11 +4,12 @@ from typing import Any
 
 from prefect import flow
 
-from coder_core.config import DEMO_CONFIG, load_spec
+from coder_core.config import DEMO_CONFIG
 from coder_core.pipeline.eval_result import EvalResult
 from coder_core.recipes.evaluate import evaluate
 from coder_core.specs import Runtime
 from tasks.prefect_runner import prefect_runner
+from tasks.served_runs import load_flow_spec
 
 
 @flow(name="coder-eval")
@@ -22,6 +23,6 @@ def coder_eval(
         overrides: `key.path=value` settings that win over the config.
         runtime: Where and how fast; what is not given comes from CODER_* in the environment of the worker.
     """
-    spec = load_spec(config, overrides or ())
+    spec = load_flow_spec(config, overrides or ())
     with prefect_runner(runtime, name=spec.name) as run:
         return evaluate(spec, run)

@@ -10,6 +10,7 @@ from coder_core.sealing import seal
 from coder_core.specs import Runtime
 from coder_core.storage.store import Store
 from tasks.prefect_runner import prefect_runner
+from tasks.served_runs import check_fetched, check_written
 
 
 @flow(name="predict")
@@ -32,6 +33,8 @@ def predict(
         runtime: Where and how fast; what is not given comes from CODER_* in the environment of the worker.
     """
     runtime = runtime or load_runtime()
+    check_fetched(images, "images")
+    check_written(out, "out")
     images, out = [seal(image) for image in images], out and seal(out)
     manifest = open_run(Store(runtime.store), run)
     with prefect_runner(runtime, run_id=manifest.run_id) as runner:
