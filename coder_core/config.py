@@ -1,5 +1,6 @@
 """From a YAML file, a URL or a mapping to an `EvalSpec`, or to one error that names place, value and remedy."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from coder_core.storage.input_files import read_input
 from coder_core.texts.markup import MAX_BYTES, read_markup
 
 DEMO_CONFIG = "demo:flags"
+_LIKE_CONFIG = re.compile(rb"^\W*(dataset|encoder)\W*:", re.MULTILINE)
+"""What only a config holds: of another file, which somebody named by mistake or on purpose, nothing is shown."""
+_QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
 _KINDS = {list: "a list", type(None): "nothing", str: "one text"}
 
 
@@ -71,12 +75,12 @@ def apply_override(settings: Mapping[str, Any], override: str) -> dict[str, Any]
     path, separator, text = override.partition("=")
     keys = [key.strip() for key in path.split(".")]
     if not separator or not all(keys):
-        raise ConfigError(f"expected key.path=value, found {override!r}.", "--set", "Example: dataset.seed=3.")
+        raise ConfigError(f"expected key.path=value, found {override!r:.200}.", "--set", "Example: dataset.seed=3.")
     try:
-        value = read_markup(text, f"--set {path}")
+        value = read_markup(text, f"--set {path:.80}")
     except TextBankError as error:
-        raise ConfigError(f"{text!r:.80} is no YAML value.", f"--set {path}", "Put it in quotes.") from error
-    updated: dict[str, Any] = _with_value(dict(settings), keys, value, f"--set {override}")
+        raise ConfigError(f"{text!r:.80} is no YAML value.", f"--set {path:.80}", "Put it in quotes.") from error
+    updated: dict[str, Any] = _with_value(dict(settings), keys, value, f"--set {override:.80}")
     return updated
 
 
@@ -86,10 +90,10 @@ def _with_value(node: Any, keys: Sequence[str], value: Any, place: str) -> Any:
     head, rest = keys[0], keys[1:]
     if isinstance(node, list | tuple):
         if not head.isdecimal() or int(head) >= len(node):
-            raise ConfigError(f"the list has {len(node)} items, {head!r} is none.", place, "Count from 0.")
+            raise ConfigError(f"the list has {len(node)} items, {head!r:.80} is none.", place, "Count from 0.")
         return [*node[: int(head)], _with_value(node[int(head)], rest, value, place), *node[int(head) + 1 :]]
     if node is not None and not isinstance(node, Mapping):
-        raise ConfigError(f"{node!r:.80} has no key {head!r}.", place, "Shorten the key path.")
+        raise ConfigError(f"{node!r:.80} has no key {head!r:.80}.", place, "Shorten the key path.")
     branch = dict(node or {})
     branch[head] = _with_value(branch.get(head), rest, value, place)
     return branch
@@ -101,9 +105,10 @@ def _read_settings(config: str) -> dict[str, Any]:
         settings = read_markup(content.decode("utf-8"), config)
     except UnicodeDecodeError as error:
         where = f"byte {error.start + 1}"
-        raise ConfigError(f"this is not UTF-8 text ({where}).", redact(config), "Save it as UTF-8 text.") from None
+        raise ConfigError(f"this is not YAML: not UTF-8 text ({where}).", redact(config), "Save it as UTF-8 text.") from None
     except TextBankError as error:
-        raise ConfigError(error.problem, redact(config), "Correct the syntax.") from error
+        shown = error.problem if _LIKE_CONFIG.search(content) else _QUOTED.sub(_hide_foreign, error.problem)
+        raise ConfigError(shown, redact(config), "Correct the syntax.") from (error if shown == error.problem else None)
     if not isinstance(settings, dict):
         problem = f"expected settings by key, found {_KINDS.get(type(settings), 'one value')}."
         raise ConfigError(problem, redact(config), "See configs/flags.yaml.")
@@ -111,3 +116,7 @@ def _read_settings(config: str) -> dict[str, Any]:
         problem = f"none of its {len(settings)} keys is one of a config."
         raise ConfigError(problem, redact(config), f"Keys are: {', '.join(sorted(EvalSpec.model_fields))}.")
     return settings
+
+
+def _hide_foreign(quoted: re.Match[str]) -> str:
+    return quoted[0] if quoted[0][1:-1] in EvalSpec.model_fields else "(not shown)"

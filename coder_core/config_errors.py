@@ -37,7 +37,7 @@ def explain_invalid(error: ValidationError, place: str, model: type[BaseModel]) 
     """
     found = sorted(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     first, more = found[0], f" ({len(found) - 1} more after this one.)" if len(found) > 1 else ""
-    keys = _written_keys(first["loc"], first["type"])
+    keys = [key if isinstance(key, int) else f"{key:.80}" for key in _written_keys(first["loc"], first["type"])]
     problem, remedy = _explain(first, keys, model)
     where = ".".join(map(str, [*keys, "kind"] if first["type"].startswith("union_tag") else keys))
     return ConfigError(f"{problem}.", f"{place}: {where}" if where else place, f"{remedy}{more}")
@@ -59,8 +59,8 @@ def _explain(first: Mapping[str, Any], keys: Sequence[int | str], model: type[Ba
     if kind == "union_tag_not_found":
         return "this key is required and absent", f"Kinds are: {', '.join(_variants(model, keys))}."
     if kind == "union_tag_invalid":
-        return f"there is no kind {first['ctx']['tag']!r}", _nearest(
-            first["ctx"]["tag"], _variants(model, keys), "Kinds"
+        return f"there is no kind {first['ctx']['tag']!r:.80}", _nearest(
+            f"{first['ctx']['tag']:.80}", _variants(model, keys), "Kinds"
         )
     if kind == "value_error":
         return first["msg"].removeprefix("Value error, "), "See docs/configuration.md."

@@ -7,6 +7,9 @@ One class per decision a caller can take; the command line turns `exit_code` int
 from coder_core.printable_text import printable
 from coder_core.redaction import redact
 
+LONGEST_WORDS = 2_000
+"""Characters of each part of an error: a value that is quoted may have any length."""
+
 
 class CoderError(Exception):
     """Base of every error this project raises on purpose; told in one line, whatever the words of others in it.
@@ -20,7 +23,7 @@ class CoderError(Exception):
     exit_code = 1
 
     def __init__(self, problem: str, place: str = "", remedy: str = "") -> None:
-        problem, place, remedy = (redact(text) for text in (problem, place, remedy))
+        problem, place, remedy = (_bounded(redact(text)) for text in (problem, place, remedy))
         super().__init__(problem, place, remedy)
         self.problem = problem
         self.place = place
@@ -30,6 +33,10 @@ class CoderError(Exception):
         where = f"{self.place}: " if self.place else ""
         advice = f" {self.remedy}" if self.remedy else ""
         return printable(" ".join(f"{where}{self.problem}{advice}".splitlines()))
+
+
+def _bounded(text: str) -> str:
+    return text if len(text) <= LONGEST_WORDS else f"{text[:LONGEST_WORDS]}…"
 
 
 class ConfigError(CoderError):

@@ -105,9 +105,9 @@ def test_one_that_is_heard_of_is_never_taken_over(disk_store: Store, monkeypatch
 def test_a_wait_ends_with_the_run(disk_store: Store) -> None:
     other = claims.Claim(disk_store, leases.key_of("x"), folder=leases.FOLDER)
     assert other.acquire()
-    with pytest.raises(InterruptedWorkError), interruptible() as stop:
+    with interruptible() as stop:
         stop.set()
-        with leased(disk_store, ["x"], "x"):
+        with pytest.raises(InterruptedWorkError), leased(disk_store, ["x"], "x"):
             pytest.fail("it was held by another one")
 
 
