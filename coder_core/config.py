@@ -105,7 +105,9 @@ def _read_settings(config: str) -> dict[str, Any]:
         settings = read_markup(content.decode("utf-8"), config)
     except UnicodeDecodeError as error:
         where = f"byte {error.start + 1}"
-        raise ConfigError(f"this is not YAML: not UTF-8 text ({where}).", redact(config), "Save it as UTF-8 text.") from None
+        raise ConfigError(
+            f"this is not YAML: not UTF-8 text ({where}).", redact(config), "Save it as UTF-8 text."
+        ) from None
     except TextBankError as error:
         shown = error.problem if _LIKE_CONFIG.search(content) else _QUOTED.sub(_hide_foreign, error.problem)
         raise ConfigError(shown, redact(config), "Correct the syntax.") from (error if shown == error.problem else None)
