@@ -5,14 +5,17 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
-from coder_core.errors import CoderError
+from coder_core.errors import CoderError, SeveralProblemsError
 from coder_core.printable_text import GuardedStream
 from coder_core.redaction import redact_error
-from flows.cli_logging import error_line
+from flows.cli_logging import error_line, warning_line
+
+if TYPE_CHECKING:
+    from coder_core.storage.store import Store
 
 DEFAULT_STORE = "./store"
 
@@ -51,8 +54,24 @@ def guarded_output() -> Iterator[None]:
         sys.stdout = terminal
 
 
+def open_store(store: str) -> "Store":
+    """The store that a command reads; warns where nothing was ever published there.
+
+    Raises:
+        StoreError: The place holds something else, or refuses.
+    """
+    from coder_core.care.store_format import check_is_store
+    from coder_core.storage.store import Store
+
+    opened = Store(store)
+    nothing = check_is_store(opened)
+    if nothing is not None:
+        click.echo(warning_line(nothing), err=True)
+    return opened
+
+
 def explain_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn an expected error into one line on standard error and the exit status that its class names."""
+    """Turn an expected error into one line per problem on standard error, and the exit status that its class names."""
 
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> None:
@@ -60,11 +79,18 @@ def explain_errors(command: Callable[..., None]) -> Callable[..., None]:
             with guarded_output():
                 command(*args, **kwargs)
         except CoderError as error:
-            words = [word for word in str(error).split() if word.strip("^")]  # DuckDB points at a place in its own line
-            click.echo(error_line(" ".join(words)), err=True)
+            for line in told_errors(error):
+                click.echo(error_line(line), err=True)
             sys.exit(error.exit_code)
         except Exception as error:
             redact_error(error)  # a mistake of ours ends with a traceback
             raise
 
     return wrapper
+
+
+def told_errors(error: CoderError) -> list[str]:
+    """An error in the lines that its reader sees: one for each problem."""
+    problems = error.problems if isinstance(error, SeveralProblemsError) else (error,)
+    # DuckDB points with ^ at a place in its own line
+    return [" ".join(word for word in str(problem).split() if word.strip("^")) for problem in problems]

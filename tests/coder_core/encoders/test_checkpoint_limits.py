@@ -10,7 +10,7 @@ import pytest
 from coder_core.encoders.checkpoint_limits import MAX_LAYERS, MAX_WIDTH, check_config, without_hub
 from coder_core.encoders.open_clip_loading import find_checkpoint
 from coder_core.errors import InputError
-from coder_core.limits import limit
+from coder_core.limits import LIMITS, limit
 from coder_core.specs import OpenClipEncoder
 
 MODEL: dict[str, Any] = {
@@ -87,6 +87,7 @@ def test_nothing_in_a_folder_sends_anybody_to_a_hub(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_limit_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LIMITS, "MAX_OF_A_TEST", "nothing")
     assert limit("MAX_OF_A_TEST", 3) == 3
     monkeypatch.setenv("CODER_MAX_OF_A_TEST", "12")
     assert limit("MAX_OF_A_TEST", 3) == 12
