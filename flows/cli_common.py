@@ -2,13 +2,16 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
 from coder_core.errors import CoderError, SeveralProblemsError
+from coder_core.printable_text import GuardedStream
+from coder_core.redaction import redact_error
 from flows.cli_logging import error_line, warning_line
 
 if TYPE_CHECKING:
@@ -36,6 +39,21 @@ engine_option = click.option(
 )
 
 
+@contextmanager
+def guarded_output() -> Iterator[None]:
+    """Let a terminal be given printable text only: results hold names and answers of anybody."""
+    terminal = sys.stdout
+    if not terminal.isatty():
+        yield
+        return
+    terminal.flush()
+    sys.stdout = cast(TextIO, GuardedStream(terminal))
+    try:
+        yield
+    finally:
+        sys.stdout = terminal
+
+
 def open_store(store: str) -> "Store":
     """The store that a command reads; warns where nothing was ever published there.
 
@@ -58,11 +76,15 @@ def explain_errors(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> None:
         try:
-            command(*args, **kwargs)
+            with guarded_output():
+                command(*args, **kwargs)
         except CoderError as error:
             for line in told_errors(error):
                 click.echo(error_line(line), err=True)
             sys.exit(error.exit_code)
+        except Exception as error:
+            redact_error(error)  # a mistake of ours ends with a traceback
+            raise
 
     return wrapper
 
