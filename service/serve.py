@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from coder_core.errors import ConfigError, ServiceError
 from service.dead_runs import report_dead_runs, runs_under_way
 from service.deployment_setup import POOL, prepare, require_project
+from service.guarded_server import DEFAULT_PORT, HOST
 from service.guards import check_free, only_one, stop_signals
 from service.processes import Part
 from service.served_api import STANDING, served_home
@@ -28,12 +29,6 @@ from tasks.json_logs import log_environment
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
-
-HOST = "127.0.0.1"
-"""The server has no passwords: it must not be reachable from elsewhere."""
-
-DEFAULT_PORT = 4200
-"""Prefect's own default; PREFECT_SERVER_API_PORT names another."""
 
 START_SECONDS = 240.0
 """For a server's first start: 22 s for a fresh database on two cores, more on a busy machine."""
@@ -92,8 +87,21 @@ def load_settings(environment: Mapping[str, str], *, runs: int, gpu_slots: int) 
     api_url = environment.get("PREFECT_API_URL") or f"http://{HOST}:{port}/api"
     own = {"PREFECT_HOME": str(home), "PREFECT_API_URL": api_url}
     store = {"CODER_STORE": str(Path("store").absolute())}
-    defaults = {**QUIET_ENVIRONMENT, **log_environment(environment), **store}
+    defaults = {**QUIET_ENVIRONMENT, **own_pages_environment(port), **log_environment(environment), **store}
     return ServeSettings(home, api_url, runs, gpu_slots, {**defaults, **environment, **own})
+
+
+def own_pages_environment(port: str) -> dict[str, str]:
+    """What Prefect's server itself has against foreign pages; `own_pages` stands before it.
+
+    Args:
+        port: Of the server.
+    """
+    origins = ",".join(f"http://{host}:{port}" for host in (HOST, "localhost"))
+    return {
+        "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": origins,
+        "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
+    }
 
 
 class Service:
@@ -159,7 +167,7 @@ class Service:
         check_free(HOST, port)
         self._say(f"Starting a Prefect server at http://{HOST}:{port} (its files: {self.settings.home}).")
         self._is_own_server = True
-        arguments = ("prefect", "server", "start", "--host", HOST, "--port", str(port))
+        arguments = ("service.guarded_server", "--host", HOST, "--port", str(port))
         self.server.start(arguments, self.settings.environment)
         self._wait("server", self.server, self._answers)
         standing = self.settings.home / STANDING
