@@ -10,6 +10,7 @@ import click
 
 from coder_core.errors import CoderError
 from flows.cli_logging import error_line
+from flows.stopping import describe_stop, stoppable
 
 DEFAULT_STORE = "./store"
 
@@ -33,8 +34,27 @@ engine_option = click.option(
 )
 
 
+GOES_ON = frozenset({"run", "predict", "generate", "watch"})
+"""Commands that go on from what is in the store when they are started again."""
+
+
 def explain_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn an expected error into one line on standard error and the exit status that its class names."""
+    """Turn an expected error into one line on standard error and the exit status that its class names.
+
+    Ctrl-C, SIGTERM and a closed terminal end the command within five seconds (`flows.stopping`).
+    """
+
+    @wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> None:
+        store = kwargs.get("store") if command.__name__ in GOES_ON else None
+        with stoppable(lambda name: describe_stop(name, store)):
+            explain_errors_of_service(command)(*args, **kwargs)
+
+    return wrapper
+
+
+def explain_errors_of_service(command: Callable[..., None]) -> Callable[..., None]:
+    """The same for a command that takes care of signals itself."""
 
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> None:

@@ -4,7 +4,7 @@ import os
 
 import click
 
-from flows.cli_common import explain_errors
+from flows.cli_common import explain_errors, explain_errors_of_service
 
 gpu_option = click.option(
     "--gpu-slots",
@@ -18,7 +18,7 @@ gpu_option = click.option(
 @click.command()
 @click.option("--runs", default=2, show_default=True, type=click.IntRange(min=1), help="Flow runs at a time.")
 @gpu_option
-@explain_errors
+@explain_errors_of_service
 def serve(runs: int, gpu_slots: int) -> None:
     """Start server, deployments and worker on this machine, and keep them running until Ctrl-C or SIGTERM."""
     from service.serve import Service, load_settings

@@ -34,6 +34,18 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
+def own_pages_environment(port: str) -> dict[str, str]:
+    """What Prefect's server itself has against foreign pages, to be set beside this door.
+
+    Args:
+        port: Of the server.
+    """
+    return {
+        "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": f"http://127.0.0.1:{port},http://localhost:{port}",
+        "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
+    }
+
+
 class _Place(NamedTuple):
     host: str
     port: int | None

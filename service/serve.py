@@ -23,6 +23,7 @@ from service.dead_runs import report_dead_runs, runs_under_way
 from service.deployment_setup import POOL, prepare, require_project
 from service.guarded_server import DEFAULT_PORT, HOST
 from service.guards import check_free, only_one, stop_signals
+from service.own_pages import own_pages_environment
 from service.processes import Part
 from service.served_api import STANDING, served_home
 from tasks.json_logs import log_environment
@@ -89,19 +90,6 @@ def load_settings(environment: Mapping[str, str], *, runs: int, gpu_slots: int) 
     store = {"CODER_STORE": str(Path("store").absolute())}
     defaults = {**QUIET_ENVIRONMENT, **own_pages_environment(port), **log_environment(environment), **store}
     return ServeSettings(home, api_url, runs, gpu_slots, {**defaults, **environment, **own})
-
-
-def own_pages_environment(port: str) -> dict[str, str]:
-    """What Prefect's server itself has against foreign pages; `own_pages` stands before it.
-
-    Args:
-        port: Of the server.
-    """
-    origins = ",".join(f"http://{host}:{port}" for host in (HOST, "localhost"))
-    return {
-        "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": origins,
-        "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
-    }
 
 
 class Service:

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from service.own_pages import HOSTS_VARIABLE
-from service.serve import own_pages_environment
+from service.own_pages import own_pages_environment
 from tests.fixtures_deployment import (
     PROJECT,
     Deployed,
@@ -142,7 +142,7 @@ def test_the_dashboard_reads_and_creates(server: Deployed, page: Page, host: str
     """The very requests that a foreign page may not send, from the server's page; and the page itself shows data."""
     base = server.api_url.removesuffix("/api").replace("127.0.0.1", host)
     page.open(base)
-    wait_until(lambda: "Flow Runs" in page.evaluate("document.body.innerText") or None)
+    wait_until(lambda: "Deployments" in page.evaluate("document.body.innerText") or None)
     token = "fetch('/api/csrf-token?client=page').then(answer => answer.json()).then(found => found.token)"
     headers = {"prefect-csrf-client": "page", "prefect-csrf-token": page.evaluate(token)}
     name = f"made-by-the-dashboard-at-{host}"

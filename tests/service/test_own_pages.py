@@ -5,8 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from service.own_pages import HOSTS_VARIABLE, App, Message, OwnPagesOnly, Receive, Scope, Send
-from service.serve import own_pages_environment
+from service.own_pages import HOSTS_VARIABLE, App, Message, OwnPagesOnly, Receive, Scope, Send, own_pages_environment
 
 OWN = "127.0.0.1:4200"
 VISIT = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
