@@ -1,6 +1,6 @@
-"""Progress of long steps: a bar on a terminal, a line every 15 seconds at the latest elsewhere, with rate and time left.
+"""Progress of long steps: a bar on a terminal, elsewhere a line every 15 seconds at the latest, with rate and time left.
 
-What is counted is done and on its way to the store; whoever ends a command can ask how far it was (`describe_progress`).
+What is counted is done and on its way to the store; who ends a command asks how far it was (`describe_progress`).
 """
 
 import logging

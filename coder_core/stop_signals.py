@@ -59,7 +59,7 @@ def stop_signals_raise(listener: Listener) -> Iterator[None]:
 
 
 @contextmanager
-def cancelled_by_signals(cancel: Callable[[], None]) -> Iterator[list[int]]:
+def cancelled_by_signals(cancel: Callable[[], object]) -> Iterator[list[int]]:
     """Within a block of an event loop, let signals that would raise in its middle call a function instead.
 
     Args:

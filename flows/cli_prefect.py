@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from coder_core.errors import ConfigError, ServiceError
+from coder_core.storage.addresses import redact
 from flows.engines import find_server
 from service.prefect_home import check_prefect_home
 from tasks.json_logs import log_environment
@@ -40,8 +41,7 @@ def prefect_ready(server: str | None = None) -> Iterator[None]:
     with ExitStack() as stack:
         if _server_url() is None:
             stack.enter_context(_temporary_server())
-        else:
-            _check_server()
+        _check_server()
         try:
             yield
         finally:  # after Prefect's own, so that it is called before
@@ -96,12 +96,15 @@ def _check_server() -> None:
     """Fail now, in one line, when a Prefect server is named that does not answer."""
     from prefect.client.orchestration import get_client
 
-    url = _server_url()
-    with get_client(sync_client=True) as client:
-        problem = client.api_healthcheck()
+    url = redact(str(_server_url()))
+    try:
+        with get_client(sync_client=True) as client:
+            problem = client.api_healthcheck()
+    except (ImportError, ValueError) as error:  # a proxy that no client can use
+        raise ConfigError(f"{error}", "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY", "Correct or unset it.") from error
     if problem is not None:
         raise ConfigError(
             f"no Prefect server answers there ({problem}).",
             f"PREFECT_API_URL: {url}",
-            "Start it (`prefect server start`), or unset the setting: a run then starts a temporary server.",
+            "Start it (`coder-eval serve`), or unset the setting, or use --engine inline.",
         )

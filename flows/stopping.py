@@ -1,8 +1,8 @@
 """One Ctrl-C ends a command: within five seconds everything is stopped, and one line says what is kept.
 
 The exception that ends the command in order may come late: a batch takes long, a thread waits for a server. So a clock
-runs beside it, and what has not ended when the time is up is ended hard: the store takes a kill -9 at any time. A second
-Ctrl-C does not wait. SIGTERM and a closed terminal are treated alike.
+runs beside it, and what has not ended when the time is up is ended hard: the store takes a kill -9 at any time. A
+second Ctrl-C does not wait. SIGTERM and a closed terminal are treated alike.
 """
 
 import os
@@ -17,7 +17,7 @@ import click
 from coder_core.stop_signals import StopSignal, stop_signals_raise
 from flows.cli_logging import note_line
 
-GRACE_SECONDS = 4.0
+GRACE_SECONDS = 3.5
 """From the signal to the hard end; the rest of the five seconds is for a busy machine."""
 
 _NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "the closed terminal"}

@@ -1,11 +1,11 @@
 """The door of the Prefect server: pages of other origins stay outside, and so do other names for this machine.
 
-Prefect's API runs commands for whoever reaches it, and a browser reaches 127.0.0.1 for every page that it shows. Prefect
-itself can name allowed origins (which keeps answers from foreign pages, not their requests from the server) and ask for
-a token; it looks at no `Host`, so a page whose name is bound to 127.0.0.1 a moment later is the server's own page to
-the browser. Here a request is refused before Prefect sees it, by three headers that a page cannot forge: `Host` must
-name this machine, `Origin` the very server that is asked, and `Sec-Fetch-Site` tells requests that have no `Origin`.
-Programs send neither of the last two and are not concerned.
+Prefect's API runs commands for whoever reaches it, and a browser reaches 127.0.0.1 for every page that it shows.
+Prefect itself can name allowed origins (which keeps answers from foreign pages, not their requests from the server)
+and ask for a token; it looks at no `Host`, so a page whose name is bound to 127.0.0.1 a moment later is the server's
+own page to the browser. Here a request is refused before Prefect sees it, by three headers that a page cannot forge:
+`Host` must name this machine, `Origin` the very server that is asked, and `Sec-Fetch-Site` tells requests that have no
+`Origin`. Programs send neither of the last two and are not concerned.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping

@@ -16,7 +16,9 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.fixtures_deployment import wait_until
 
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
 ANSWER_SECONDS = 60.0
 """For one answer of the browser on a busy machine."""
 
@@ -46,7 +48,9 @@ class Page:
         """Go to a page, and wait until it is there."""
         self._ask("Page.enable")
         self._ask("Page.navigate", url=url)
-        wait_until(lambda: self.evaluate("document.readyState === 'complete' && location.href !== 'about:blank'") or None)
+        wait_until(
+            lambda: self.evaluate("document.readyState === 'complete' && location.href !== 'about:blank'") or None
+        )
 
     def evaluate(self, script: str) -> Any:
         """What an expression of the page's own JavaScript gives; a promise is waited for."""

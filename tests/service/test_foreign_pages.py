@@ -1,7 +1,7 @@
 """A real server and a real browser: a page of another origin can neither read nor create, the dashboard can do both.
 
-Without Chromium (Debian: `apt-get install chromium`) the browser's part is left out; the requests that it would send are
-sent by hand all the same.
+Without Chromium (Debian: `apt-get install chromium`) the browser's part is left out; the requests that it would send
+are sent by hand all the same.
 """
 
 import json
@@ -14,8 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.own_pages import HOSTS_VARIABLE
-from service.own_pages import own_pages_environment
+from service.own_pages import HOSTS_VARIABLE, own_pages_environment
 from tests.fixtures_deployment import (
     PROJECT,
     Deployed,
@@ -41,7 +40,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     place = Deployed(environment, f"http://127.0.0.1:{port}/api", home / "store")
     command = [sys.executable, "-m", "service.guarded_server", "--port", port]
     with (home / "server.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command, cwd=PROJECT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
     try:
         wait_until(lambda: answers(place.api_url, process))
         yield place
@@ -63,7 +64,12 @@ def test_requests_of_a_foreign_page_are_refused_and_prefects_client_works(server
         {"sec-fetch-site": "cross-site"},
     ]
     for headers in foreign:
-        for method, path in (("GET", "/health"), ("OPTIONS", "/flows/"), ("POST", "/flows/"), ("GET", "/csrf-token?client=x")):
+        for method, path in (
+            ("GET", "/health"),
+            ("OPTIONS", "/flows/"),
+            ("POST", "/flows/"),
+            ("GET", "/csrf-token?client=x"),
+        ):
             answer = httpx.request(method, f"{server.api_url}{path}", headers=headers, content=PAYLOAD)
             assert answer.status_code == 403, (headers, method)
             assert "access-control-allow-origin" not in answer.headers
@@ -99,7 +105,9 @@ FRAME = """new Promise(found => {
   const frame = document.body.appendChild(document.createElement('iframe'));
   frame.onload = () => { try { found(frame.contentDocument ? 'read' : 'blocked') } catch (e) { found('blocked') } };
   frame.src = %s; })"""
-SOCKET = "new Promise(f => { const s = new WebSocket(%s); s.onopen = () => f('open'); s.onerror = () => f('blocked'); })"
+SOCKET = (
+    "new Promise(f => { const s = new WebSocket(%s); s.onopen = () => f('open'); s.onerror = () => f('blocked'); })"
+)
 FORM = """(() => { const form = document.body.appendChild(document.createElement('form'));
   form.method = 'POST'; form.enctype = 'text/plain'; form.action = %s; form.target = 'shown';
   const shown = document.createElement('iframe'); shown.name = 'shown'; document.body.appendChild(shown);
@@ -146,7 +154,11 @@ def test_the_dashboard_reads_and_creates(server: Deployed, page: Page, host: str
     token = "fetch('/api/csrf-token?client=page').then(answer => answer.json()).then(found => found.token)"
     headers = {"prefect-csrf-client": "page", "prefect-csrf-token": page.evaluate(token)}
     name = f"made-by-the-dashboard-at-{host}"
-    made = {"method": "POST", "headers": {**headers, "content-type": "application/json"}, "body": json.dumps({"name": name})}
+    made = {
+        "method": "POST",
+        "headers": {**headers, "content-type": "application/json"},
+        "body": json.dumps({"name": name}),
+    }
     assert attempt(page, f"{server.api_url}/flows/", **made).endswith(" 201")
     assert attempt(page, f"{server.api_url}/health").endswith(" 200")
     assert name in flows(server)

@@ -11,7 +11,7 @@ OWN = "127.0.0.1:4200"
 VISIT = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
 
 
-async def answering(scope: Scope, receive: Receive, send: Send) -> None:
+async def answering(_scope: Scope, _receive: Receive, send: Send) -> None:
     """An application that answers everything."""
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
     await send({"type": "http.response.body", "body": b"inside"})
@@ -101,7 +101,7 @@ def test_a_link_to_the_server_may_be_followed_and_a_form_not_sent() -> None:
 
 def test_two_hosts_are_none() -> None:
     scope = {"type": "http", "method": "GET", "headers": [(b"host", OWN.encode()), (b"host", b"evil.example")]}
-    assert [message.get("status") for message in run(scope)][0] == 403
+    assert run(scope)[0]["status"] == 403
 
 
 def run(scope: Scope) -> list[Message]:
