@@ -1,4 +1,4 @@
-"""Progress of long steps: a bar on a terminal, elsewhere a line every 15 seconds at the latest, with rate and time left.
+"""Progress of long steps: a bar on a terminal, elsewhere a line every 15 seconds or so, with rate and time left.
 
 What is counted is done and on its way to the store; who ends a command asks how far it was (`describe_progress`).
 """

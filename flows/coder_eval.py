@@ -7,7 +7,9 @@ from prefect import flow
 from coder_core.config import DEMO_CONFIG, load_spec
 from coder_core.pipeline.eval_result import EvalResult
 from coder_core.recipes.evaluate import evaluate
+from coder_core.report.summary import headline
 from coder_core.specs import Runtime
+from tasks.ended_runs import ended_with
 from tasks.prefect_runner import prefect_runner
 
 
@@ -24,4 +26,4 @@ def coder_eval(
     """
     spec = load_spec(config, overrides or ())
     with prefect_runner(runtime, name=spec.name) as run:
-        return evaluate(spec, run)
+        return ended_with(evaluate(spec, run), headline)

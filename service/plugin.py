@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from service.loopback import VARIABLES, bypass_proxies
 from service.served_api import find_served_api, served_home
+from service.waiting_runs import quieten_waiting_runs
 
 if TYPE_CHECKING:
     from prefect.plugins import SetupResult
@@ -60,6 +61,8 @@ def setup_environment(*, ctx: Any) -> "SetupResult | None":
         return None
     sys.argv[1:] = expand_bare_name(sys.argv[1:])
     command = sys.argv[1 + _skip_options(sys.argv[1:], 0) :][:1]
+    if command == ["worker"]:
+        quieten_waiting_runs()
     environment = {**_log_environment(), **_proxy_environment()}
     if getattr(ctx, "api_url", None) is None and command and command[0] not in _SERVER_COMMANDS:
         url = find_served_api(served_home())
