@@ -9,19 +9,23 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 
 from tqdm import tqdm
 
 __all__ = ["LOG_EVERY_SECONDS", "Progress", "describe_progress", "track"]
 
-LOG_EVERY_SECONDS = 15.0
-"""A log is silent for no longer, whatever the work is."""
+LOG_EVERY_SECONDS = 12.0
+"""With the seconds between two looks, a log is silent for 15 seconds at most, whatever the work is."""
+
+_TICK_SECONDS = 3.0
 
 logger = logging.getLogger(__name__)
 
 _open: list["Progress"] = []
 _broken_off: list[str] = []
 _lock = threading.Lock()
+_ticker: list[threading.Thread] = []
 
 
 class Progress:
@@ -36,6 +40,7 @@ class Progress:
     def __init__(self, label: str, total: int, unit: str) -> None:
         self.label, self.total, self.unit = label, total, unit
         self.done = 0
+        self._context = copy_context()
         self._started = self._shown = time.monotonic()
         self._bar = tqdm(total=total, desc=label, unit=f" {unit}", leave=False) if sys.stderr.isatty() else None
 
@@ -51,11 +56,17 @@ class Progress:
             self.show_when_due()
 
     def show_when_due(self) -> None:
-        """Write a line where the last one is too old; for loops whose next unit takes long."""
+        """Write a line where the last one is too old."""
         now = time.monotonic()
-        if self._bar is None and now - self._shown >= LOG_EVERY_SECONDS:
-            self._shown = now
+        with _lock:
+            is_due = self._bar is None and now - self._shown >= LOG_EVERY_SECONDS
+            self._shown = now if is_due else self._shown
+        if is_due:
             logger.info("%s%s", self, self._pace(now - self._started))
+
+    def tick(self) -> None:
+        """The same from another thread, in the log of the run that the work belongs to."""
+        self._context.run(self.show_when_due)
 
     def close(self) -> None:
         """Take the bar away."""
@@ -76,6 +87,7 @@ def track(label: str, *, total: int, unit: str) -> Iterator[Progress]:
     progress = Progress(label, total, unit)
     with _lock:
         _open.append(progress)
+    _start_ticker()
     try:
         yield progress
     except BaseException:
@@ -92,6 +104,27 @@ def describe_progress() -> list[str]:
     """How far the work of this process is, or was when it was broken off: a line for each kind of work."""
     with _lock:
         return list(dict.fromkeys([*_broken_off, *map(str, _open)]))
+
+
+def _start_ticker() -> None:
+    """Have somebody look at the clock while a unit of work takes long; nobody is needed on a terminal."""
+    with _lock:
+        if sys.stderr.isatty() or (_ticker and _ticker[0].is_alive()):
+            return
+        _ticker[:] = [threading.Thread(target=_tick, daemon=True, name="progress")]
+        _ticker[0].start()
+
+
+def _tick() -> None:
+    while True:
+        time.sleep(_TICK_SECONDS)
+        with _lock:
+            found = list(_open)
+            if not found:
+                _ticker.clear()
+                return
+        for progress in found:
+            progress.tick()
 
 
 def _duration(seconds: float) -> str:

@@ -1,11 +1,11 @@
 """The flow under a real Prefect server: what is computed, what is found, and what a change costs."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
+from prefect.client.orchestration import get_client
 
 from coder_core.pipeline.eval_result import EvalResult
 from coder_core.report.markdown import escape_markdown
