@@ -65,7 +65,15 @@ QUIET_ENVIRONMENT = {
 
 
 class StopRequestedError(BaseException):
-    """Ctrl-C, SIGTERM or a closed terminal: no error, and nothing may take it for one."""
+    """Ctrl-C, SIGTERM or a closed terminal: no error, and nothing may take it for one.
+
+    Args:
+        number: Of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 class ServeSettings(NamedTuple):
@@ -94,6 +102,8 @@ def load_settings(environment: Mapping[str, str], *, runs: int, gpu_slots: int) 
         raise ConfigError(f"{port!r} is no port.", "PREFECT_SERVER_API_PORT", "Give a number from 1 to 65535.")
     api_url = environment.get("PREFECT_API_URL") or f"http://{HOST}:{port}/api"
     own = {"PREFECT_HOME": str(home), "PREFECT_API_URL": api_url}
+    if password := environment.get("PREFECT_SERVER_API_AUTH_STRING"):
+        own["PREFECT_API_AUTH_STRING"] = password
     store = {"CODER_STORE": str(Path("store").absolute())}
     defaults = {**QUIET_ENVIRONMENT, **own_pages_environment(port), **log_environment(environment), **store}
     return ServeSettings(home, api_url, runs, gpu_slots, {**defaults, **environment, **own})
@@ -118,8 +128,8 @@ class Service:
         self._runs = RunLines()
         self._is_stopping = False
 
-    def run(self) -> None:
-        """Start everything, watch it, and stop everything, whatever happens.
+    def run(self) -> int:
+        """Start everything, watch it, and stop everything, whatever happens; gives the signal that ended it.
 
         Raises:
             ConfigError: Something here is not as it must be.
@@ -135,11 +145,12 @@ class Service:
                     time.sleep(LOOK_SECONDS)
                     self._look()
                     self._tell_of_runs()
-            except StopRequestedError:
+            except StopRequestedError as asked:
                 self._say("Stopping: runs are cancelled first; what they have done stays in the store.")
+                return asked.number
             finally:
                 self._stop()
-                self._say("Stopped.")
+                self._say("Stopped. Start this again, and runs that are asked for again go on from what is stored.")
 
     def _start(self) -> None:
         settings = self.settings
@@ -222,11 +233,11 @@ class Service:
     def _patience(self, seconds: float) -> float:
         return seconds if self._is_patient else 0.0
 
-    def _request_stop(self) -> None:
+    def _request_stop(self, number: int) -> None:
         """Called by signals: the first one stops in order, the second one at once."""
         if not self._is_stopping:
             self._is_stopping = True
-            raise StopRequestedError
+            raise StopRequestedError(number)
         self._is_patient = False
         self.worker.kill()
         self.server.kill()
@@ -265,7 +276,8 @@ class Service:
     def _client(self) -> Iterator["SyncPrefectClient"]:
         from prefect.client.orchestration import SyncPrefectClient
 
-        with SyncPrefectClient(self.settings.api_url) as client:
+        password = self.settings.environment.get("PREFECT_API_AUTH_STRING")
+        with SyncPrefectClient(self.settings.api_url, auth_string=password) as client:
             yield client
 
     @property
