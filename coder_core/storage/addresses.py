@@ -9,9 +9,11 @@ parent's connections) and per endpoint.
 import functools
 import inspect
 import os
-import re
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from coder_core.redaction import redact as redact
+from coder_core.sealing import open_sealed, seal, unseal
 
 LOCAL_PROTOCOL = "file"
 S3_CONNECT_SECONDS = 5
@@ -31,9 +33,6 @@ INSIDE_OTHERS = frozenset(
 """Views of another file system, or of nothing that can be listed."""
 UNPACK = "Unpack or copy it, and name the folder or file."
 COPY = "Copy the files to a disk or a bucket (s3://, gs://), and name that."
-SECRET_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-_USER_INFO = re.compile(r"(?<=//)[^/@\s]+@")
-_SECRET_PARAMETER = re.compile(r"(?i)\b([\w-]*(?:signature|token|secret|credential|password|key|sig))=[^&\s\"']+")
 
 
 class UnusableProtocolError(Exception):
@@ -66,13 +65,20 @@ class Address(NamedTuple):
         return self._replace(path="/".join([self.path.rstrip("/"), *names]))
 
     def open_filesystem(self) -> Any:
-        """Return the fsspec file system that holds this place."""
+        """Return the fsspec file system that holds this place.
+
+        Raises:
+            SealedAddressError: Who may open it, another process was told and not this one.
+        """
+        if not self.is_local:
+            open_sealed(full_url(self))
         identity = tuple(os.environ.get(name, "") for name in ENDPOINT_VARIABLES)
         return _open_filesystem(self.protocol, os.getpid(), identity)
 
 
 def parse_address(url: str) -> Address:
     """Split a path or URL; a local path becomes absolute, so that it means the same in every worker."""
+    url = unseal(url)
     protocol, separator, rest = url.partition("://")
     if not separator:
         return Address(LOCAL_PROTOCOL, str(Path(url).expanduser().absolute()))
@@ -84,18 +90,15 @@ def parse_address(url: str) -> Address:
 
 
 def format_url(address: Address) -> str:
-    """Write an address the way a user would: a plain path when it is local, a URL when it is not."""
+    """Write an address the way a user would: a plain path when it is local, a sealed URL when it is not."""
+    return address.path if address.is_local else seal(full_url(address))
+
+
+def full_url(address: Address) -> str:
+    """Write an address with all that it was given with: for what opens it, and for nobody's eyes."""
     if address.is_local or "://" in address.path:
         return address.path
     return f"{address.protocol}://{address.path}"
-
-
-def redact(text: str) -> str:
-    """Remove user names, passwords, tokens and signatures from a text that is about to be shown."""
-    for name in SECRET_VARIABLES:
-        if secret := os.environ.get(name):
-            text = text.replace(secret, "***")
-    return _SECRET_PARAMETER.sub(r"\1=***", _USER_INFO.sub("***@", text))
 
 
 @functools.lru_cache(maxsize=32)
