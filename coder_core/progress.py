@@ -62,7 +62,7 @@ class Progress:
             is_due = self._bar is None and now - self._shown >= LOG_EVERY_SECONDS
             self._shown = now if is_due else self._shown
         if is_due:
-            logger.info("%s%s", self, self._pace(now - self._started))
+            logger.info("%s%s", str(self), self._pace(now - self._started))
 
     def tick(self) -> None:
         """The same from another thread, in the log of the run that the work belongs to."""

@@ -104,10 +104,12 @@ def _program_name() -> str:
 
 
 def _run_flow(config: str, overrides: list[str], runtime: "Runtime", engine: "Engine") -> "EvalResult":
-    with prefect_ready(engine.server):
+    from coder_core.sealing import seal, seal_text
+
+    with prefect_ready(engine.server):  # Prefect keeps the parameters
         from flows.coder_eval import coder_eval
 
-        return coder_eval(config, overrides, runtime)
+        return coder_eval(seal(config), [seal_text(override) for override in overrides], runtime)
 
 
 def _run_inline(spec: "EvalSpec", runtime: "Runtime") -> "EvalResult":

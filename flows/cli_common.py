@@ -2,13 +2,16 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
 from coder_core.errors import CoderError, SeveralProblemsError
+from coder_core.printable_text import GuardedStream
+from coder_core.redaction import redact_error
 from flows.cli_logging import error_line, warning_line
 from flows.stopping import describe_stop, stoppable
 
@@ -35,6 +38,21 @@ engine_option = click.option(
     show_default=True,
     help="auto: under the Prefect server that is running, else in this process; prefect starts a temporary server.",
 )
+
+
+@contextmanager
+def guarded_output() -> Iterator[None]:
+    """Let a terminal be given printable text only: results hold names and answers of anybody."""
+    terminal = sys.stdout
+    if not terminal.isatty():
+        yield
+        return
+    terminal.flush()
+    sys.stdout = cast(TextIO, GuardedStream(terminal))
+    try:
+        yield
+    finally:
+        sys.stdout = terminal
 
 
 def open_store(store: str) -> "Store":
@@ -78,11 +96,15 @@ def explain_errors_of_service(command: Callable[..., None]) -> Callable[..., Non
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> None:
         try:
-            command(*args, **kwargs)
+            with guarded_output():
+                command(*args, **kwargs)
         except CoderError as error:
             for line in told_errors(error):
                 click.echo(error_line(line), err=True)
             sys.exit(error.exit_code)
+        except Exception as error:
+            redact_error(error)  # a mistake of ours ends with a traceback
+            raise
 
     return wrapper
 

@@ -21,11 +21,13 @@ from coder_core.interruption import interruptible
 from coder_core.pipeline.artifact_handle import ArtifactHandle
 from coder_core.pipeline.sharding import Pass, ShardedStep, ShardReport
 from coder_core.pipeline.step import Done, Step, StepRecord
+from coder_core.redaction import redact_error
+from coder_core.sealing import seals
 from coder_core.specs import Runtime
 from tasks.gpu import report_missing_limit
 from tasks.json_logs import name_run_in_logs
 from tasks.logs import prepare_logs
-from tasks.run_step import FinishStep, OneShard, PlanPass, Sharded, WholeStep, Work, task_for
+from tasks.run_step import CarriedWork, FinishStep, OneShard, PlanPass, Sharded, WholeStep, Work, task_for
 from tasks.task_runners import for_other_processes, open_task_runner
 
 Result = TypeVar("Result")
@@ -67,7 +69,11 @@ def prefect_runner(
         interruptible(),
     ):
         report_missing_limit(runtime)
-        yield PrefectRunner(for_other_processes(runtime), named or "")
+        try:
+            yield PrefectRunner(for_other_processes(runtime), named or "")
+        except Exception as error:
+            redact_error(error)  # Prefect keeps its words as the state of the run
+            raise
 
 
 def name_run(name: str) -> str:
@@ -157,7 +163,11 @@ class PrefectRunner:
         return task_for(work)(work, self.runtime, work.title)
 
     def _submit(self, work: Work) -> PrefectFuture[Any]:
-        return task_for(work).submit(work, self.runtime, work.title)
+        return task_for(work).submit(self._carried(work), self.runtime, work.title)
+
+    def _carried(self, work: Work) -> Work:
+        known = seals()
+        return CarriedWork(work, known) if self.runtime.task_runner != "threads" and known.addresses else work
 
     def _account(self, done: Done) -> Any:
         self.records += done.records

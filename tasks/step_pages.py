@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from functools import singledispatch
-from typing import Any
+from typing import Any, cast
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.logging import get_run_logger
@@ -21,6 +21,7 @@ from coder_core.pipeline.context import Context
 from coder_core.pipeline.eval_result import EvalResult
 from coder_core.pipeline.step import Step
 from coder_core.recipes.compare_runs import compare_with_previous
+from coder_core.redaction import redact, redact_value
 from coder_core.report.ablation_plot import plot_ablation
 from coder_core.report.class_changes import added_rows, comparison_rows, describe_comparison
 from coder_core.report.markdown import embed_svg, escape_markdown, markdown_table
@@ -109,7 +110,11 @@ def summary_page(result: EvalResult) -> str:
 
 def show_table(evaluation: str, content: str, rows: list[dict[str, Any]], description: str) -> None:
     """Show rows without names in them; the page can search and sort them."""
-    create_table_artifact(rows, key=artifact_key(evaluation, content), description=escape_markdown(description))
+    create_table_artifact(
+        cast("list[dict[str, Any]]", redact_value(rows)),
+        key=artifact_key(evaluation, content),
+        description=escape_markdown(redact(description)),
+    )
 
 
 def show_named_rows(evaluation: str, content: str, rows: Sequence[dict[str, Any]], description: str) -> None:
@@ -125,7 +130,9 @@ def named_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def show_markdown(evaluation: str, content: str, markdown: str, description: str) -> None:
     """Show Markdown in which everything that is data is escaped already."""
-    create_markdown_artifact(markdown, key=artifact_key(evaluation, content), description=escape_markdown(description))
+    create_markdown_artifact(
+        redact(markdown), key=artifact_key(evaluation, content), description=escape_markdown(description)
+    )
 
 
 def show_plots(

@@ -179,10 +179,11 @@ class _Work:
 
     def _add_to_batch(self, entry: _Entry, future: "Future[list[Any]]") -> bool:
         try:
-            self._batch += zip(entry.new, self._result(future), strict=True)
+            prepared = self._result(future)
         except BrokenImageError as problem:
             self._problems.update(dict.fromkeys(entry.new, str(problem)))
             return False
+        self._batch += zip(entry.new, prepared, strict=True)
         return True
 
     def forward_full_batches(self) -> bool:

@@ -4,12 +4,13 @@ The API key is not among the settings: the endpoint takes it from `OPENAI_API_KE
 into a flow's parameters, a manifest or a log.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from coder_core.llm.pricing import Price
+from coder_core.sealing import seal_server
 
 __all__ = ["LlmRuntime"]
 
@@ -19,7 +20,9 @@ class LlmRuntime(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="CODER_LLM_")
 
-    base_url: str | None = Field(default=None, description="The server; default: OPENAI_BASE_URL, or OpenAI itself.")
+    base_url: Annotated[str, AfterValidator(seal_server)] | None = Field(
+        default=None, description="The server; default: OPENAI_BASE_URL, or OpenAI itself."
+    )
     concurrency: int = Field(default=32, ge=1, le=1024, description="Calls under way at a time.")
     requests_per_minute: float | None = Field(default=None, gt=0, description="Your account's limit; default: none.")
     tokens_per_minute: float | None = Field(default=None, gt=0, description="Your account's limit; default: none.")

@@ -22,6 +22,7 @@ from coder_core.pipeline.output import Output
 from coder_core.pipeline.sharding import Shard, ShardedStep
 from coder_core.pipeline.traits import MODEL, Traits
 from coder_core.progress import track
+from coder_core.storage.leases import leased
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,11 +68,20 @@ class EmbedImages(ShardedStep[ImageEmbeddingsArtifact]):
         """Embed the images of one shard that the ledger does not hold, or holds no more."""
         (step,), (output,) = steps, outputs
         output.count(0)
-        missing = [name for name in shard.parts if not step._has_part(name, context, output)]
-        rows = sum(part.rows for part in context.parts(step.images) if part.name in set(missing))
-        listed = ((name, context.read_part(step.images, name)) for name in missing)
+        if not any(missing := step._lacking(shard.parts, context, output)):
+            return
+        leases = [["embed_images", step.encoder.key, step.images.key, name] for name in missing]
+        with leased(context.artifacts.store, leases, f"embedding the images of {shard.name}"):
+            step._embed(step._lacking(missing, context, output), context, output)
+
+    def _lacking(self, names: Sequence[str], context: Context, output: Output) -> list[str]:
+        return [name for name in names if not self._has_part(name, context, output)]
+
+    def _embed(self, missing: Sequence[str], context: Context, output: Output) -> None:
+        rows = sum(part.rows for part in context.parts(self.images) if part.name in set(missing))
+        listed = ((name, context.read_part(self.images, name)) for name in missing)
         with track("embedding images", total=rows, unit="images") as progress:
-            for name, table, computed in each(_embed_parts(context, step.encoder, listed, progress.advance)):
+            for name, table, computed in each(_embed_parts(context, self.encoder, listed, progress.advance)):
                 output.write_part(name, table)
                 output.count(computed)
 
