@@ -29,7 +29,7 @@ $(VENV)/.installed-dev: $(BIN)/python pyproject.toml requirements/dev.txt
 	@touch $@ $(VENV)/.installed
 
 run: $(VENV)/.installed ## Run the demonstration: 65 flags, texts against names
-	$(BIN)/coder-eval run
+	$(BIN)/coder-eval run --engine prefect
 
 serve: $(VENV)/.installed ## Server, deployments and a worker on this machine, until Ctrl-C (docs/operations.md)
 	@exec $(BIN)/coder-eval serve

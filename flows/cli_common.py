@@ -13,6 +13,7 @@ from coder_core.errors import CoderError, SeveralProblemsError
 from coder_core.printable_text import GuardedStream
 from coder_core.redaction import redact_error
 from flows.cli_logging import error_line, warning_line
+from flows.stopping import describe_stop, stoppable
 
 if TYPE_CHECKING:
     from coder_core.storage.store import Store
@@ -70,8 +71,27 @@ def open_store(store: str) -> "Store":
     return opened
 
 
+GOES_ON = frozenset({"run", "predict", "generate", "watch"})
+"""Commands that go on from what is in the store when they are started again."""
+
+
 def explain_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn an expected error into one line per problem on standard error, and the exit status that its class names."""
+    """Turn an expected error into one line per problem on standard error and the exit status that its class names.
+
+    Ctrl-C, SIGTERM and a closed terminal end the command within five seconds (`flows.stopping`).
+    """
+
+    @wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> None:
+        store = kwargs.get("store") if command.__name__ in GOES_ON else None
+        with stoppable(lambda name: describe_stop(name, store)):
+            explain_errors_of_service(command)(*args, **kwargs)
+
+    return wrapper
+
+
+def explain_errors_of_service(command: Callable[..., None]) -> Callable[..., None]:
+    """The same for a command that takes care of signals itself."""
 
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> None:

@@ -8,7 +8,9 @@ from coder_core.config import DEMO_CONFIG, load_runtime
 from coder_core.pipeline.eval_result import EvalResult
 from coder_core.recipes.check import require_sound
 from coder_core.recipes.evaluate import evaluate
+from coder_core.report.summary import headline
 from coder_core.specs import Runtime
+from tasks.ended_runs import ended_with
 from tasks.logs import prepare_logs
 from tasks.prefect_runner import prefect_runner
 from tasks.served_runs import load_flow_spec
@@ -29,4 +31,4 @@ def coder_eval(
     spec, runtime = load_flow_spec(config, overrides or ()), runtime or load_runtime()
     require_sound(spec, runtime)
     with prefect_runner(runtime, name=spec.name) as run:
-        return evaluate(spec, run)
+        return ended_with(evaluate(spec, run), headline)

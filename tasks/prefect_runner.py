@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar, cast
 
+from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 from prefect.exceptions import MissingContextError
 from prefect.futures import PrefectFuture, as_completed
@@ -59,6 +60,8 @@ def prefect_runner(
     named = run_id or (name and name_run(name))
     if named:
         name_run_in_logs(str(flow_run.id), named)
+        if name:
+            name_flow_run(context, named)
         get_run_logger().info("Run %s", named)
     with (
         open_task_runner(runtime) as task_runner,
@@ -77,6 +80,15 @@ def name_run(name: str) -> str:
     """Name a run by its evaluation and its flow run: a retry of the flow is the same run."""
     scheduled = flow_run.scheduled_start_time or datetime.now(UTC)
     return f"{name}-{scheduled:%Y%m%dT%H%M%S}-{str(flow_run.id)[-8:]}"
+
+
+def name_flow_run(context: FlowRunContext, name: str) -> None:
+    """Call the flow run by the run's id on Prefect's page and in its logs: results are found under the same name."""
+    if context.flow_run is None:
+        return
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(context.flow_run.id, name=name)
+    context.flow_run.name = name
 
 
 class _Submitted(NamedTuple):

@@ -44,7 +44,7 @@ class LlmRuntime(BaseSettings):
         description="Longest wait for a server that is loading its model (HTTP 502, 503) or is gone.",
     )
     grace_seconds: float = Field(
-        default=5.0, ge=0, description="How long an interrupted run waits for answers that are under way and paid for."
+        default=2.0, ge=0, description="How long an interrupted run waits for answers that are under way and paid for."
     )
     max_reply_bytes: int = Field(default=4 * 2**20, ge=1024, description="Largest reply, as it is sent.")
     max_decoded_bytes: int = Field(default=16 * 2**20, ge=1024, description="Largest reply after decompression.")

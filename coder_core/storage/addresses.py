@@ -7,6 +7,7 @@ parent's connections) and per endpoint.
 """
 
 import functools
+import inspect
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,29 @@ S3_ROUNDS = 2
 """How often s3fs repeats all of that; its own default of 5 makes a closed port take 10 s."""
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_ACCESS_KEY_ID")
 """What decides where and as whom S3 is asked: another value is another file system."""
+OWN_PROTOCOLS = frozenset({"file", "local", "memory", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "http", "https"})
+"""Those whose refusals are known class by class; of the many others, each raises what it likes."""
+INSIDE_OTHERS = frozenset(
+    {"zip", "tar", "libarchive", "reference", "dir", "cached", "blockcache", "filecache", "simplecache", "generic"}
+    | {"asyncwrapper", "async_wrapper", "dask", "data"}
+)
+"""Views of another file system, or of nothing that can be listed."""
+UNPACK = "Unpack or copy it, and name the folder or file."
+COPY = "Copy the files to a disk or a bucket (s3://, gs://), and name that."
+
+
+class UnusableProtocolError(Exception):
+    """A protocol that fsspec knows, and that no path or URL of ours can name.
+
+    Args:
+        problem: Why.
+        remedy: What to do instead.
+    """
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(problem, remedy)
+        self.problem = problem
+        self.remedy = remedy
 
 
 class Address(NamedTuple):
@@ -81,7 +105,11 @@ def full_url(address: Address) -> str:
 def _open_filesystem(protocol: str, process_id: int, identity: tuple[str, ...]) -> Any:  # noqa: ARG001 (cache keys)
     import fsspec
 
+    if protocol in INSIDE_OTHERS:
+        raise UnusableProtocolError(f"{protocol}:// is a view of something else, which is not read through", UNPACK)
     if protocol != "s3":
+        if needed := _needed_arguments(fsspec.get_filesystem_class(protocol)):
+            raise UnusableProtocolError(f"{protocol}:// needs more than a URL says ({', '.join(needed)})", COPY)
         return fsspec.filesystem(protocol, use_listings_cache=False)
     endpoint = identity[0] or identity[1] or None
     timeouts = {"connect_timeout": S3_CONNECT_SECONDS, "read_timeout": S3_READ_SECONDS}
@@ -94,3 +122,10 @@ def _open_filesystem(protocol: str, process_id: int, identity: tuple[str, ...]) 
     )
     filesystem.retries = S3_ROUNDS
     return filesystem
+
+
+def _needed_arguments(filesystem: type[Any]) -> list[str]:
+    """What a file system must be told before it can be asked for a path."""
+    _, *parameters = inspect.signature(filesystem.__init__).parameters.values()
+    fixed = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [each.name for each in parameters if each.kind in fixed and each.default is inspect.Parameter.empty]
