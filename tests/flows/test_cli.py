@@ -251,8 +251,7 @@ def test_prefect_starts_a_temporary_server_where_it_is_asked_for(config: str, tm
         ),
         (
             {"PREFECT_SERVER_EPHEMERAL_ENABLED": "false"},
-            "--engine prefect: no Prefect server is named, and PREFECT_SERVER_EPHEMERAL_ENABLED forbids a "
-            "temporary one",
+            "no Prefect server is named, and PREFECT_SERVER_EPHEMERAL_ENABLED forbids a temporary one",
         ),
     ],
 )
