@@ -6,7 +6,16 @@ artifacts.
 """
 
 from coder_core.specs.datasets import DatasetSpec, FeaturesDataset, FlagsDataset, FolderDataset, SplitDataset
-from coder_core.specs.encoders import EncoderSpec, OpenClipEncoder, PrecomputedEncoder, TextFeaturesFile
+from coder_core.specs.encoders import (
+    CustomEncoder,
+    EncoderSpec,
+    OpenClipEncoder,
+    PrecomputedEncoder,
+    PreprocessRecipe,
+    SentenceTransformersEncoder,
+    TextFeaturesFile,
+    TransformersEncoder,
+)
 from coder_core.specs.evaluation import AblationSpec, EvalSpec, MatrixSpec, RerankSpec
 from coder_core.specs.few_shot import FewShotSpec
 from coder_core.specs.method_names import NEEDS_BANK, RERANK, ControlName, FewShotMethodName, MethodName, Protocol
@@ -19,6 +28,7 @@ __all__ = [
     "RERANK",
     "AblationSpec",
     "ControlName",
+    "CustomEncoder",
     "DatasetSpec",
     "EncoderSpec",
     "EvalSpec",
@@ -31,10 +41,13 @@ __all__ = [
     "MethodName",
     "OpenClipEncoder",
     "PrecomputedEncoder",
+    "PreprocessRecipe",
     "Protocol",
     "RerankSpec",
     "Runtime",
+    "SentenceTransformersEncoder",
     "SplitDataset",
     "TextFeaturesFile",
     "TextsSpec",
+    "TransformersEncoder",
 ]
