@@ -46,14 +46,10 @@ def fetch_files(name: str, revision: str | None, *, wanted: tuple[str, ...], pla
     Raises:
         CheckpointError: As `fetch_folder`; or the model has none of these weights.
     """
-    folder = fetch_folder(name, revision, place=place)
     for pattern in wanted:
-        if any(fnmatch.fnmatch(path.name, pattern) for path in folder.iterdir()):
+        folder = fetch_folder(name, revision, patterns=(*SETTINGS, pattern), place=place)
+        if any(fnmatch.fnmatch(str(path.relative_to(folder)), pattern) for path in folder.rglob("*")):
             return folder
-    for pattern in wanted:
-        fetched = fetch_folder(name, revision, patterns=(pattern,), place=place)
-        if any(fnmatch.fnmatch(path.name, pattern) for path in fetched.iterdir()):
-            return fetched
     raise CheckpointError(f"{name!r} holds none of: {', '.join(wanted)}.", place, "Name another model.")
 
 

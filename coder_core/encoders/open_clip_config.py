@@ -1,10 +1,10 @@
 """One canonical form of what open_clip is told of a model: architecture and preprocessing.
 
-A published tag, the folder that `push_to_hf_hub` writes and a config beside a weights file say the same in different
-words: with defaults written out or left out, with settings that matter to training only. The canonical form has neither,
-so that the same model has the same identity wherever its description stands. The defaults are those of open_clip's
-`CLIPVisionCfg`, `CLIPTextCfg` and `PreprocessCfg`, repeated here because reading them would import torch; a test compares
-them.
+A published tag, the folder that `push_to_hf_hub` writes and a config beside a weights file say the same in other
+words: with defaults written out or left out, with settings that matter to training only. The canonical form has
+neither, so that the same model has the same identity wherever its description stands. The defaults are those of
+open_clip's `CLIPVisionCfg`, `CLIPTextCfg` and `PreprocessCfg`, repeated here because reading them would import torch; a
+test compares them.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
 """How a bare weights file was trained: which activation, and how its images were prepared.
 
 Neither stands in the weights, and both change every vector. They are taken from what is known: the parameters that
-open_clip's training writes beside its checkpoints, the published recipe of a file whose hash open_clip publishes, or the
-config. Where nothing is known the user is asked; nothing is guessed.
+open_clip's training writes beside its checkpoints, the published recipe of a file whose hash open_clip publishes, or
+the config. Where nothing is known the user is asked; nothing is guessed.
 """
 
 from collections.abc import Iterator, Mapping

@@ -73,15 +73,17 @@ def file_hash(path: Path) -> str:
 def read_logits(files: Sequence[Path]) -> tuple[float | None, float | None]:
     """The factor from cosine to logit that a model has learnt, and what is added (SigLIP); None where it has none.
 
-    CLIP and its family keep the logarithm of the factor.
+    CLIP and its family keep the logarithm of the factor, ALIGN what it divides by.
     """
     found: dict[str, float] = {}
     for file in files:
-        for entry in _entries(file, ("logit_scale", "logit_bias")):
+        for entry in _entries(file, ("logit_scale", "logit_bias", "temperature")):
             if entry.values.size == 1:
                 found[entry.name] = float(entry.values.reshape(()))
-    scale = found.get("logit_scale")
-    return None if scale is None else math.exp(min(scale, MAX_LOG_SCALE)), found.get("logit_bias")
+    scale = math.exp(min(found["logit_scale"], MAX_LOG_SCALE)) if "logit_scale" in found else None
+    if scale is None and found.get("temperature"):
+        scale = 1 / found["temperature"]
+    return scale, found.get("logit_bias")
 
 
 def read_tensors(path: Path) -> Mapping[str, Any]:

@@ -55,8 +55,8 @@ class PreprocessRecipe(Spec):
     std: tuple[float, float, float] = Field(description="Their standard deviations.")
     interpolation: Literal["bicubic", "bilinear"] = Field(description="How it is resized.")
     resize_mode: Literal["shortest", "longest", "squash"] = Field(
-        description="`shortest`: the short side fits, the centre is cut out; `longest`: the long side fits, the rest is "
-        "filled; `squash`: both sides fit."
+        description="`shortest`: the short side fits, the centre is cut out; `longest`: the long side fits, the rest "
+        "is filled; `squash`: both sides fit."
     )
     fill_color: int = Field(default=0, ge=0, le=255, strict=True, description="What `longest` fills with.")
 

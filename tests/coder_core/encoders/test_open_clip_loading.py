@@ -277,7 +277,8 @@ def test_a_model_of_the_hub_is_its_folder(folder, hub):
 
 
 @pytest.mark.parametrize("name", ["hf-hub:no/such", "hf-hub:no/such@v1", "hf-hub:a", "hf-hub:"])
-def test_a_model_that_the_hub_does_not_give_is_named(hub, name):
+@pytest.mark.usefixtures("hub")
+def test_a_model_that_the_hub_does_not_give_is_named(name):
     message = refusal(lambda: identity(name))
     assert message.startswith(f"encoder.checkpoint: {name}: ")
     assert "could not be fetched from the hub" in message
