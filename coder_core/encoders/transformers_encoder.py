@@ -96,7 +96,7 @@ class TwoTowers:
     def _lengths(self, tokens: Mapping[str, Tensor]) -> Int[Tensor, " texts"]:
         """Positions up to and including the last that is not padding."""
         ids = tokens["input_ids"]
-        is_used = tokens["attention_mask"] if "attention_mask" in tokens else ids != self._tokenizer.pad_token_id
+        is_used = tokens.get("attention_mask", ids != self._tokenizer.pad_token_id)
         return (is_used.long() * torch.arange(1, ids.shape[1] + 1)).amax(dim=1).clamp(min=1)
 
     def _measure_cut(self, model: Any) -> bool:

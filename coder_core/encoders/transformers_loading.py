@@ -25,7 +25,7 @@ IDENTITY_VERSION = 1
 CONFIG_FILE = "config.json"
 PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")
-"""As transformers names them, cut into shards or not; the first kind that is there counts, as it does to transformers."""
+"""As transformers names them, cut into shards or not; the first kind that is there counts."""
 
 _SAYS_NOTHING = frozenset({"_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype"})
 """Entries of a config that leave vectors as they are: weights are always read as float32."""

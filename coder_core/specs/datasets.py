@@ -60,15 +60,19 @@ class SplitDataset(Spec):
 
 
 class FeaturesDataset(Spec):
-    """Image features that another tool computed, in an `.npz` or Parquet file."""
+    """Image features that another tool computed."""
 
     kind: Literal["features"] = Field(description="`features`.")
-    path: InputPath = Field(description="The file.")
+    path: InputPath = Field(
+        description="An `.npz`, Parquet, `.safetensors` or `.pt` file, or a folder of clip-retrieval (`features: "
+        "img_emb`) or of a Hugging Face data set."
+    )
     features: str = Field(default="features", description="Array or column of image features, (images, dim).")
     labels: str = Field(default="labels", description="Array or column of label ids, (images,).")
     image_ids: str | None = Field(default=None, description="Array or column of image ids; default: row numbers.")
     class_names: str | tuple[str, ...] = Field(
-        default="class_names", description="Array in an .npz file, or the names themselves in label order."
+        default="class_names", description="Array (of a Hugging Face data set, `class_names`: those of its label column), or the names "
+        "themselves in label order."
     )
     classes: ClassSource | None = Field(default=None, description=CLASSES_MEANING)
     ignore_other_folders: bool = Field(

@@ -1,4 +1,4 @@
-"""Real architectures of transformers, small and random, in folders as `save_pretrained` writes them; tokenizers, too."""
+"""Real architectures of transformers, small and random, with tokenizers, in folders that `save_pretrained` wrote."""
 
 import string
 from collections.abc import Callable
