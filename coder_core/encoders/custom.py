@@ -52,7 +52,7 @@ class OneOfYours:
     """An encoder of the user, as the embedding service sees it."""
 
     context_length = sys.maxsize
-    draft_size = None
+    draft_side = None
     in_flight = 1
 
     def __init__(self, own: OwnEncoder, name: str) -> None:

@@ -12,7 +12,7 @@ from torch.nn import functional
 from coder_core.encoders.device import choose_device
 from coder_core.encoders.open_clip_model import load_open_clip
 from coder_core.encoders.passes import Buffers, Passes, Pending
-from coder_core.encoders.pixels import PixelNormaliser, draft_size, pixels_of
+from coder_core.encoders.pixels import PixelNormaliser, draft_side, pixels_of
 from coder_core.encoders.text_tower import (
     as_token_rows,
     can_cut,
@@ -35,7 +35,7 @@ class OpenClip:
         self._model = self._passes.place(self._clip.model)
         self._normaliser = PixelNormaliser(self._clip.mean, self._clip.std)
         self.in_flight = self._passes.in_flight
-        self.draft_size = draft_size(self._model.visual.image_size) if spec.jpeg_draft else None
+        self.draft_side = draft_side(self._model.visual.image_size) if spec.jpeg_draft else None
 
     @property
     def context_length(self) -> int:

@@ -48,7 +48,6 @@ def pixels_of(image: Image.Image) -> UInt8[Tensor, "height width channels"]:
     return torch.from_numpy(np.array(image.convert("RGB"), dtype=np.uint8))
 
 
-def draft_size(image_size: int | Sequence[int]) -> tuple[int, int]:
+def draft_side(image_size: int | Sequence[int]) -> int:
     """The least width and height of a draft for an encoder of some input size (height and width, where it is two)."""
-    height, width = (image_size, image_size) if isinstance(image_size, int) else (image_size[0], image_size[-1])
-    return DRAFT_FACTOR * int(width), DRAFT_FACTOR * int(height)
+    return DRAFT_FACTOR * int(image_size if isinstance(image_size, int) else max(image_size))

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from coder_core.encoders.device import choose_device
 from coder_core.encoders.passes import Buffers, Passes, Pending
-from coder_core.encoders.pixels import draft_size
+from coder_core.encoders.pixels import draft_side
 from coder_core.encoders.text_tower import PROBES, TOLERANCE
 from coder_core.encoders.transformers_loading import ModelFolder
 from coder_core.encoders.transformers_model import load_folder, pooled
@@ -35,7 +35,7 @@ class TwoTowers:
         self._can_cut = self._measure_cut(loaded.model)
         self._model = self._passes.place(loaded.model)
         self.in_flight = self._passes.in_flight
-        self.draft_size = _draft_size(self._images, self._image_settings) if spec.jpeg_draft else None
+        self.draft_side = _draft_side(self._images, self._image_settings) if spec.jpeg_draft else None
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Length of texts in tokens, uncut, special tokens included."""
@@ -130,17 +130,17 @@ def _positions(model: Any) -> list[int]:
     return [held.num_embeddings - (0 if held.padding_idx is None else held.padding_idx + 1) for held in found]
 
 
-def _draft_size(image_processor: Any, settings: Mapping[str, Any]) -> tuple[int, int] | None:
+def _draft_side(image_processor: Any, settings: Mapping[str, Any]) -> int | None:
     """Twice the input of the image tower; None where it is not known."""
     names = ("max_num_patches", "patch_size")
     patches, side = (settings.get(name) or getattr(image_processor, name, None) for name in names)
     if patches and side:  # NaFlex keeps the shape of an image: a square of as many patches stands for all
-        return draft_size(math.ceil(math.sqrt(int(patches)) * int(side)))
+        return draft_side(math.ceil(math.sqrt(int(patches)) * int(side)))
     size = getattr(image_processor, "size", None)
     if size is None:
         return None
     values = [int(size[name]) for name in ("shortest_edge", "height", "width", "longest_edge") if _has(size, name)]
-    return draft_size(max(values)) if values else None
+    return draft_side(max(values)) if values else None
 
 
 def _has(size: Any, name: str) -> bool:

@@ -71,8 +71,9 @@ class FeaturesDataset(Spec):
     labels: str = Field(default="labels", description="Array or column of label ids, (images,).")
     image_ids: str | None = Field(default=None, description="Array or column of image ids; default: row numbers.")
     class_names: str | tuple[str, ...] = Field(
-        default="class_names", description="Array (of a Hugging Face data set, `class_names`: those of its label column), or the names "
-        "themselves in label order."
+        default="class_names",
+        description="Array (of a Hugging Face data set, `class_names`: those of its label column), or the names "
+        "themselves in label order.",
     )
     classes: ClassSource | None = Field(default=None, description=CLASSES_MEANING)
     ignore_other_folders: bool = Field(
