@@ -15,11 +15,10 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from coder_core.storage.care.compaction import compact_store
-
 from bench.run_processes import StartedRun
 from bench.scenes import Scene, Undisturbed, flags_settings, make_scene, prefect_for_runs, run_undisturbed
 from bench.store_identity import count_stored, find_damage, find_differences, find_repeated, read_content
+from coder_core.care.store_compaction import compact_store
 
 
 class Together(NamedTuple):

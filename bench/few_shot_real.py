@@ -38,6 +38,7 @@ def main() -> None:
     """Print all tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--features", type=Path, default=FEATURES, help="folder of the .npz files")
+    parser.add_argument("--shots", type=int, nargs="+", default=SHOTS, help="support images per class")
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1, help="of the first draw")
     parser.add_argument("--leave-one-out", action="store_true", help="choose settings on the support itself")
@@ -68,7 +69,7 @@ def evaluate(
     pool = build_pool(ids, _unit(arrays["val_features"]), labels, class_count=len(arrays["class_names"]))
     queries, truth = _unit(arrays["test_features"]), torch.from_numpy(arrays["test_labels"].astype(np.int64))
     methods = plan_methods(tuple(FEW_SHOT_METHODS), texts, zero_shot=zero_shot)
-    for shots in SHOTS:
+    for shots in arguments.shots:
         for seed in range(arguments.seed, arguments.seed + arguments.draws):
             draw = draw_examples(pool.label_ids, shots=shots, seed=seed, allow_fewer=True)
             if arguments.leave_one_out:
@@ -79,11 +80,12 @@ def evaluate(
 
 
 def _print_table(title: str, results: list[Result]) -> None:
-    print(f"### {title}\n\n| method | {' | '.join(f'{shots} shots' for shots in SHOTS)} |")
-    print("|---|" + "---|" * len(SHOTS))
+    all_shots = _shots_of(results)
+    print(f"### {title}\n\n| method | {' | '.join(f'{shots} shots' for shots in all_shots)} |")
+    print("|---|" + "---|" * len(all_shots))
     for method in FEW_SHOT_METHODS:
         cells = []
-        for shots in SHOTS:
+        for shots in all_shots:
             by_set: dict[str, list[float]] = defaultdict(list)
             for result in results:
                 if (result.method, result.shots) == (method, shots):
@@ -98,14 +100,19 @@ def _print_table(title: str, results: list[Result]) -> None:
 def _print_gains(results: list[Result], pairs: dict[str, str]) -> None:
     """Print by how many points a method is ahead of another, for every number of shots."""
     means: dict[tuple[str, int], float] = {}
+    all_shots = _shots_of(results)
     for method in FEW_SHOT_METHODS:
-        for shots in SHOTS:
+        for shots in all_shots:
             found = [result.top1 for result in results if (result.method, result.shots) == (method, shots)]
             means[method, shots] = statistics.fmean(found)
     for other, method in pairs.items():
-        gains = ", ".join(f"{means[method, shots] - means[other, shots]:+.2f}" for shots in SHOTS)
-        print(f"{method} against {other}: {gains} points at {', '.join(map(str, SHOTS))} shots")
+        gains = ", ".join(f"{means[method, shots] - means[other, shots]:+.2f}" for shots in all_shots)
+        print(f"{method} against {other}: {gains} points at {', '.join(map(str, all_shots))} shots")
     print()
+
+
+def _shots_of(results: list[Result]) -> list[int]:
+    return list(dict.fromkeys(result.shots for result in results))
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:

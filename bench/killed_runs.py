@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from coder_core.storage.results import ResultTables
-from coder_core.storage.warehouse import Warehouse
 
 from bench.run_processes import StartedRun
 from bench.scenes import Scene, Undisturbed
@@ -21,6 +19,8 @@ from bench.store_identity import (
     read_content,
     read_ledgers,
 )
+from coder_core.results.result_tables import ResultTables
+from coder_core.results.warehouse import Warehouse
 from coder_core.storage.store import Store
 
 _FINISHED = re.compile(r"Task run '([^']+)' - Finished in state")

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from coder_core.care.verifying import verify_store
-from coder_core.results.compaction import compact_results
-from coder_core.results.reading import ResultTables
+from coder_core.results.result_tables import ResultTables
+from coder_core.results.run_compaction import compact_results
 from coder_core.results.schema import TABLES, ArtifactRow, ClassMetricRow, ComparisonRow, MetricRow, RunRow, TimingRow
 from coder_core.results.warehouse import Warehouse
 from coder_core.results.writing import RunWriter

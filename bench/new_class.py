@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from coder_core.storage.warehouse import Warehouse
 from PIL import Image
 
 from bench.run_processes import run_whole
 from bench.scenes import Scene, make_scene, prefect_for_runs
+from coder_core.results.warehouse import Warehouse
 from coder_core.storage.store import Store
 from tests.coder_core.atg.llm_server import LlmServer, serving
 

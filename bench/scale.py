@@ -1,7 +1,8 @@
-"""The steps of an evaluation at scale: seconds and peak memory, at two numbers of images.
+"""A whole evaluation at scale: seconds, peak memory and the slowest steps, at two numbers of images.
 
-Synthetic unit vectors stand in for an encoder (its speed is the model's); everything else is the real path: listing,
-ledgers, folded classifiers, predictions. Peak memory is read from a fresh process for each size.
+Synthetic unit vectors stand in for an encoder (its speed is the model's); everything else is what `coder_core.evaluate`
+does: listing, ledgers, folded classifiers, predictions, intervals, result tables. Peak memory is read from a fresh
+process for each size.
 
     python bench/scale.py --images 50000 200000 --classes 1000 --texts-per-class 20
 """
@@ -14,9 +15,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
+
+STEPS_SHOWN = 5
 
 
 def main() -> None:
@@ -41,45 +45,32 @@ def main() -> None:
             f"peak {found['peak_gib']:.2f} GiB (writing the inputs: {found['inputs_gib']:.2f} GiB; "
             f"the matrix would be {matrix:.1f} GiB)"
         )
+        print(f"{'':9} slowest steps: " + ", ".join(f"{step} {seconds:.1f} s" for step, seconds in found["steps"]))
 
 
-def measure(images: int, classes: int, texts_per_class: int, dim: int) -> dict[str, float]:
-    """Write the inputs, run the steps, and say what they took."""
-    from coder_core import steps
-    from coder_core.config import load_runtime, validate_spec
-    from coder_core.steps.predictions import PredictionInputs
+def measure(images: int, classes: int, texts_per_class: int, dim: int) -> dict[str, Any]:
+    """Write the inputs, evaluate, and say what it took."""
+    from coder_core import evaluate
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         settings = write_inputs(folder, images, classes, texts_per_class, dim)
         before = peak_gib()
-        spec = validate_spec(settings, place="bench", base=name)
-        runtime = load_runtime(store=str(folder / "store"))
         started = time.monotonic()
-        dataset = steps.dataset.load_dataset(spec.dataset, runtime)
-        encoder = steps.encoding.open_encoder(spec.encoder)
-        bank = steps.text_bank.assemble_bank(dataset.classes, spec.texts, encoder, runtime).artifact
-        texts = steps.texts.write_texts(dataset.classes, bank, spec.texts, steps.texts.kinds_needed(spec), runtime)
-        text_embeddings = steps.text_embeddings.embed_texts(texts.artifact, encoder, runtime)
-        listing = dataset.images.artifact
-        shards = steps.image_embeddings.plan_embedding(listing, encoder, runtime)
-        reports = [steps.image_embeddings.embed_image_shard(shard, listing, encoder, runtime) for shard in shards]
-        embedded = steps.image_embeddings.finish_image_embeddings(listing, encoder, reports, runtime)
-        inputs = PredictionInputs(
-            texts=texts.artifact,
-            text_embeddings=text_embeddings.artifact,
-            image_embeddings=embedded.artifact,
-            encoder=encoder,
-            logit_scale=spec.logit_scale,
-        )
-        shards = steps.predictions.plan_predictions(inputs, spec.methods, runtime)
-        predicted = [steps.predictions.predict_shard(shard, inputs, spec.methods, runtime) for shard in shards]
-        steps.predictions.finish_predictions(inputs, spec.methods, predicted, runtime)
+        result = evaluate(settings, store=str(folder / "store"))
         seconds = time.monotonic() - started
-    return {"texts": text_embeddings.artifact.rows, "seconds": seconds, "peak_gib": peak_gib(), "inputs_gib": before}
+    assert result.image_count == images
+    slowest = sorted(result.records, key=lambda record: -record.seconds)[:STEPS_SHOWN]
+    return {
+        "texts": next(record.rows for record in result.records if record.step == "embed_texts"),
+        "seconds": seconds,
+        "peak_gib": peak_gib(),
+        "inputs_gib": before,
+        "steps": [[record.step, record.seconds] for record in slowest],
+    }
 
 
-def write_inputs(folder: Path, images: int, classes: int, texts_per_class: int, dim: int) -> dict[str, object]:
+def write_inputs(folder: Path, images: int, classes: int, texts_per_class: int, dim: int) -> dict[str, Any]:
     """A bank and two files of random features, and the config that reads them."""
     rng = np.random.default_rng(0)
     names = [f"class {number}" for number in range(classes)]
@@ -96,9 +87,9 @@ def write_inputs(folder: Path, images: int, classes: int, texts_per_class: int, 
     sentence = {"class_name": "{class}", "attribute": "{class}: {attribute}"}
     return {
         "name": "scale",
-        "dataset": {"kind": "features", "path": "images.npz"},
-        "encoder": {"kind": "precomputed", "texts": [{"path": "texts.npz"}]},
-        "texts": {"bank": "bank.yaml", "domain": "bare", "domains": {"bare": sentence}},
+        "dataset": {"kind": "features", "path": str(folder / "images.npz")},
+        "encoder": {"kind": "precomputed", "texts": [{"path": str(folder / "texts.npz")}]},
+        "texts": {"bank": str(folder / "bank.yaml"), "domain": "bare", "domains": {"bare": sentence}},
         "methods": ["clip", "vcd", "coder"],
     }
 

@@ -20,7 +20,7 @@ from coder_core.storage.store import Store
 CONFIG = Path(__file__).parents[1] / "configs" / "flags.yaml"
 ENVIRONMENT = {"CODER_BATCH_SIZE": "64", "CODER_DEVICE": "cpu"}
 SERVER_SECONDS = 120
-"""A server's first start on a busy machine takes half a minute (architecture.md, section 5)."""
+"""A server's first start on a busy machine takes half a minute."""
 
 
 class Scene(NamedTuple):

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-from coder_core.storage.care.verifying import verify_store
-from coder_core.storage.columns import RUN_ID, RUNS, TABLES
-from coder_core.storage.results import ResultTables
-from coder_core.storage.warehouse import Warehouse
 
+from coder_core.care.verifying import verify_store
+from coder_core.results.result_tables import ResultTables
+from coder_core.results.schema import RUN_ID, RUNS, TABLES
+from coder_core.results.warehouse import Warehouse
 from coder_core.storage.ledger import Ledger
 from coder_core.storage.manifest import FOLDER, load_manifest
 from coder_core.storage.store import Store
@@ -28,6 +28,8 @@ NOT_COMPARED: Mapping[str, frozenset[str]] = {
             "texts_reused",
             "images_embedded",
             "images_reused",
+            "device",  # `none` where a run found all embeddings in the store
+            "engine",  # who ran the steps
         }
     ),
     "timings": frozenset({"seconds", "computed"}),  # how long it took, and its own share of the work
@@ -139,7 +141,7 @@ def count_leftovers(store: Store) -> int:
 
 def _read_table(store: Store, table: str, run_id: str) -> Rows:
     left_out = NOT_COMPARED.get(table, frozenset())
-    columns = [f'"{column.name}"' for column in TABLES[table] if column.name not in {RUN_ID, *left_out}]
+    columns = [f'"{column.name}"' for column in TABLES[table].columns if column.name not in {RUN_ID, *left_out}]
     named = ", ".join(columns + ([_SHARES] if table == RUNS else []))
     sql = f"SELECT {named} FROM \"{table}\" WHERE run_id = '{run_id}'"  # noqa: S608 - names of our own
     return Counter(map(repr, Warehouse(store).query(sql).rows))

@@ -13,7 +13,7 @@ from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.locations import folder_of, open_location
 from coder_core.specs import EvalSpec, Runtime
 from coder_core.storage.addresses import redact
-from coder_core.storage.inputs import read_input
+from coder_core.storage.input_files import read_input
 from coder_core.texts.markup import read_markup
 
 DEMO_CONFIG = "demo:flags"

@@ -17,8 +17,10 @@ from flows.cli_ablation import ablation
 from flows.cli_classes import classes, compare, print_class_changes
 from flows.cli_common import engine_option, explain_errors, set_option, store_option
 from flows.cli_explain import explain
+from flows.cli_logging import note_line
 from flows.cli_predict import predict
 from flows.cli_prefect import prefect_ready
+from flows.cli_query import query, tables
 from flows.cli_serve import deploy, serve
 from flows.cli_store import store as store_group
 from flows.cli_texts import texts
@@ -42,6 +44,8 @@ main.add_command(ablation)
 main.add_command(classes)
 main.add_command(compare)
 main.add_command(predict)
+main.add_command(query)
+main.add_command(tables)
 main.add_command(serve)
 main.add_command(deploy)
 
@@ -64,7 +68,7 @@ def run(config: str, overrides: tuple[str, ...], store: str, engine: "EngineName
     check_task_runner(runtime)
     chosen = choose_engine(engine, runtime)
     if chosen.note:
-        click.echo(chosen.note, err=True)
+        click.echo(note_line(chosen.note), err=True)
     if chosen.name == "prefect":
         result = _run_flow(config, list(overrides), runtime, chosen)
     else:

@@ -47,7 +47,7 @@ def compare(before: str, after: str, method: str | None, store: str, as_json: bo
     """Show what the new classes of RUN_AFTER did to the old ones: recall before and after, images lost, to which."""
     from coder_core.config import load_runtime
     from coder_core.pipeline.context import Context
-    from coder_core.recipes.compare import compare_runs
+    from coder_core.recipes.compare_runs import compare_runs
     from coder_core.report.class_changes import write_comparison
 
     found = compare_runs(Context.open(load_runtime(store=store)), before, after, method=method)
@@ -58,7 +58,7 @@ def print_class_changes(name: str, run_id: str, store: str) -> None:
     """After a run: what its new classes did to old ones, where the run before had other classes."""
     from coder_core.config import load_runtime
     from coder_core.pipeline.context import Context
-    from coder_core.recipes.compare import compare_with_previous
+    from coder_core.recipes.compare_runs import compare_with_previous
     from coder_core.report.class_changes import write_comparison
 
     try:
@@ -73,7 +73,7 @@ def print_class_changes(name: str, run_id: str, store: str) -> None:
 def _look_only(config: str, overrides: tuple[str, ...], store: str) -> "ClassLook":
     from coder_core.config import load_runtime, load_spec
     from coder_core.pipeline.runner import inline_runner
-    from coder_core.steps.class_watch import LookAtClasses
+    from coder_core.steps.look_at_classes import LookAtClasses
 
     with inline_runner(load_runtime(store=store)) as run:
         return run(LookAtClasses(spec=load_spec(config, overrides)))
@@ -83,8 +83,8 @@ def _run_flow(config: str, overrides: tuple[str, ...], store: str) -> "ClassLook
     from coder_core.config import load_runtime, load_spec
 
     load_spec(config, overrides)  # a wrong config is told before anything is started
-    require_server("Start one, or use --dry-run, or run the evaluation yourself: coder-eval run.")
-    with prefect_ready():
+    server = require_server("Start one, or use --dry-run, or run the evaluation yourself: coder-eval run.")
+    with prefect_ready(server):
         from flows.watch_classes import watch_classes
 
         return watch_classes(_from_anywhere(config), list(overrides), load_runtime(store=store))

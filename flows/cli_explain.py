@@ -21,7 +21,7 @@ def explain(run_id: str, image_id: str, method: str, rival: str | None, top: int
     """Show which texts made RUN decide so about IMAGE: their shares add up to the margin."""
     from coder_core.config import load_runtime
     from coder_core.pipeline.context import Context
-    from coder_core.recipes.explain import explain_decision
+    from coder_core.recipes.explain_decision import explain_decision
     from coder_core.recipes.published_runs import open_run
     from coder_core.report.explanation import print_decision
 

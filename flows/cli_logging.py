@@ -11,7 +11,22 @@ def error_line(message: str) -> str:
     Args:
         message: In one line.
     """
-    if os.environ.get("CODER_LOG_FORMAT") != "json":
-        return f"error: {message}"
+    return _json_line("ERROR", message) if _is_json() else f"error: {message}"
+
+
+def note_line(message: str) -> str:
+    """One line for the person who asked; a JSON object where CODER_LOG_FORMAT=json asks for JSON logs.
+
+    Args:
+        message: In one line.
+    """
+    return _json_line("INFO", message) if _is_json() else message
+
+
+def _is_json() -> bool:
+    return os.environ.get("CODER_LOG_FORMAT") == "json"
+
+
+def _json_line(level: str, message: str) -> str:
     time = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return json.dumps({"time": time, "level": "ERROR", "logger": "coder-eval", "message": message})
+    return json.dumps({"time": time, "level": level, "logger": "coder-eval", "message": message})

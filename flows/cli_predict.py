@@ -66,7 +66,7 @@ def predict(
         with inline_runner(runtime, run_id=manifest.run_id) as runner:
             predicted = predict_images(manifest, list(images), runner, method=method, shots=shots, output=out)
     from coder_core.pipeline.context import Context
-    from coder_core.report.named_predictions import read_named, render_named
+    from coder_core.report.prediction_table import read_named, render_named
     from coder_core.results.render import printable
 
     rows = list(read_named(Context.open(runtime), predicted.table))

@@ -35,12 +35,13 @@ def serve(runs: int, gpu_slots: int) -> None:
 @explain_errors
 def deploy(pool_type: str, gpu_slots: int) -> None:
     """Make the server that PREFECT_API_URL names ready: work pool, deployments, limits, the watch over silent runs."""
-    from prefect.client.orchestration import get_client
-
     from flows.cli_prefect import prefect_ready, require_server
-    from service.standing import prepare
 
-    require_server("Set it to the server's URL, which ends in /api.")
-    with prefect_ready(), get_client(sync_client=True) as client:
-        prepare(client, os.environ, pool_type=pool_type, gpu_slots=gpu_slots)
+    with prefect_ready(require_server("Set it to the server's URL, which ends in /api.")):
+        from prefect.client.orchestration import get_client
+
+        from service.deployment_setup import prepare
+
+        with get_client(sync_client=True) as client:
+            prepare(client, os.environ, pool_type=pool_type, gpu_slots=gpu_slots)
     click.echo("Deployed. A worker carries the runs out: prefect worker start --pool coder")

@@ -57,7 +57,7 @@ def verify(store: str, repair: bool, as_json: bool) -> None:
 @explain_errors
 def compact(store: str, dry_run: bool, grace: timedelta, as_json: bool) -> None:
     """Merge many small files (parts of ledgers, tables of runs) into few large ones; safe while runs are going."""
-    from coder_core.care.compaction import compact_store
+    from coder_core.care.store_compaction import compact_store
     from coder_core.storage.store import Store
 
     done = compact_store(Store(store), is_dry_run=dry_run, grace=grace)

@@ -37,7 +37,7 @@ def generate(
         return
     report = commands.generate(is_batch=batch)
     click.echo(str(report))
-    from coder_core.steps.text_generation import check_generation
+    from coder_core.steps.generate_texts import check_generation
 
     check_generation(report)
 

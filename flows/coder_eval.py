@@ -8,7 +8,7 @@ from coder_core.config import DEMO_CONFIG, load_spec
 from coder_core.pipeline.eval_result import EvalResult
 from coder_core.recipes.evaluate import evaluate
 from coder_core.specs import Runtime
-from tasks.runner import prefect_runner
+from tasks.prefect_runner import prefect_runner
 
 
 @flow(name="coder-eval")

@@ -5,10 +5,10 @@ Safe beside runs that are going: readers and writers need not know of it.
 
 from prefect import flow
 
-from coder_core.care.compaction import Compaction
+from coder_core.care.store_compaction import Compaction
 from coder_core.specs import Runtime
-from coder_core.steps.store_care import CompactStore
-from tasks.runner import prefect_runner
+from coder_core.steps.compact_store import CompactStore
+from tasks.prefect_runner import prefect_runner
 
 
 @flow(name="compact")

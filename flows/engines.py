@@ -12,13 +12,15 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from coder_core.errors import ConfigError
-from coder_core.specs import Runtime
 from service.served_api import find_served_api, served_home
 from tasks.json_logs import FORMAT_VARIABLE, JsonLines
+
+if TYPE_CHECKING:
+    from coder_core.specs import Runtime
 
 EngineName = Literal["auto", "prefect", "inline"]
 CONNECT_SECONDS = 1.0
@@ -41,7 +43,7 @@ class Engine(NamedTuple):
     note: str
 
 
-def choose_engine(asked: EngineName, runtime: Runtime) -> Engine:
+def choose_engine(asked: EngineName, runtime: "Runtime") -> Engine:
     """Choose the engine of a run.
 
     Args:

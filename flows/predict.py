@@ -8,7 +8,7 @@ from coder_core.recipes.predict import predict as predict_images
 from coder_core.recipes.published_runs import open_run
 from coder_core.specs import Runtime
 from coder_core.storage.store import Store
-from tasks.runner import prefect_runner
+from tasks.prefect_runner import prefect_runner
 
 
 @flow(name="predict")

@@ -8,9 +8,9 @@ from prefect import flow
 from coder_core.class_source.class_look import ClassLook
 from coder_core.config import DEMO_CONFIG, load_spec
 from coder_core.specs import Runtime
-from coder_core.steps.class_watch import LookAtClasses
+from coder_core.steps.look_at_classes import LookAtClasses
 from tasks.class_events import announce_change
-from tasks.runner import prefect_runner
+from tasks.prefect_runner import prefect_runner
 
 
 @flow(name="watch-classes")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from service.standing import POOL
+from service.deployment_setup import POOL
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient

@@ -20,10 +20,10 @@ from urllib.parse import urlsplit
 
 from coder_core.errors import ConfigError, ServiceError
 from service.dead_runs import report_dead_runs, runs_under_way
+from service.deployment_setup import POOL, prepare, require_project
 from service.guards import check_free, only_one, stop_signals
 from service.processes import Part
 from service.served_api import STANDING, served_home
-from service.standing import POOL, prepare, require_project
 from tasks.json_logs import log_environment
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from prefect.logging import get_run_logger
 
 from coder_core.class_source.class_look import ClassLook
 from coder_core.pipeline.runner import Runner
-from coder_core.steps.class_watch import ClaimAnnouncement
+from coder_core.steps.look_at_classes import ClaimAnnouncement
 
 EVENT = "coder.classes.updated"
 EVALUATION_FLOW = "coder-eval"

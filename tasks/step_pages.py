@@ -20,7 +20,7 @@ from coder_core.pipeline.artifact_types import AblationArtifact, ImageEmbeddings
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.eval_result import EvalResult
 from coder_core.pipeline.step import Step
-from coder_core.recipes.compare import compare_with_previous
+from coder_core.recipes.compare_runs import compare_with_previous
 from coder_core.report.ablation_plot import plot_ablation
 from coder_core.report.class_changes import comparison_rows, describe_comparison
 from coder_core.report.markdown import embed_svg, escape_markdown, markdown_table
@@ -28,10 +28,10 @@ from coder_core.report.run_plots import plot_accuracy, plot_few_shot, plot_step_
 from coder_core.report.summary import generation_rows, metric_rows
 from coder_core.report.timeline import StepTime, list_step_times
 from coder_core.results.schema import AblationRow
-from coder_core.steps.ablation import AblateTexts, read_ablation
-from coder_core.steps.image_embeddings import EmbedImages
-from coder_core.steps.publication import PublishRun
-from coder_core.steps.text_generation import CheckGeneration
+from coder_core.steps.ablate_texts import AblateTexts, read_ablation
+from coder_core.steps.embed_images import EmbedImages
+from coder_core.steps.generate_texts import CheckGeneration
+from coder_core.steps.publish_run import PublishRun
 
 NAME_DIGITS = 6
 """Of the hash that keeps evaluations apart whose names differ in what a key cannot hold."""

@@ -1,6 +1,9 @@
 """Fixtures that every test may ask for."""
 
+import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import settings
@@ -21,12 +24,30 @@ LONGEST_FIRST = ("service", "flows", "bench", "tasks")
 
 
 def pytest_configure() -> None:
-    """Give each worker one thread for numerics, before torch is loaded: the workers share the cores."""
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
+    """Give numerics one thread, before torch is loaded: on shared cores small matrices wait for threads, not sums."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start with what takes longest; the order within a folder stays."""
     rank = {folder: number for number, folder in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: rank.get(item.nodeid.split("/")[1], len(rank)))
+
+
+@contextmanager
+def core_logger_kept() -> Iterator[None]:
+    """Leave the core's logger as it was, whatever happens to it in the block."""
+    core = logging.getLogger("coder_core")
+    propagate, level, handlers = core.propagate, core.level, list(core.handlers)
+    try:
+        yield
+    finally:
+        core.propagate, core.handlers = propagate, handlers
+        core.setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def _core_logger_kept() -> Iterator[None]:
+    """A flow in this process hands what the core logs to Prefect (`tasks.logs`): the next test listens for itself."""
+    with core_logger_kept():
+        yield

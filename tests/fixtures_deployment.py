@@ -68,7 +68,7 @@ def wait_until(found: Callable[[], Any]) -> Any:
     while time.monotonic() < deadline:
         if (answer := found()) is not None:
             return answer
-        time.sleep(0.5)
+        time.sleep(0.2)
     raise TimeoutError(f"nothing after {PATIENCE_SECONDS} s")
 
 
@@ -113,6 +113,8 @@ def user_environment(home: Path, port: str) -> dict[str, str]:
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
         "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "2",
         "PREFECT_WORKER_QUERY_SECONDS": "2",
+        # A run that comes before the slot of the last one is free again asks so often; 30 s is for real runs.
+        "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "2",
         "CODER_STORE": str(home / "store"),
     }
 

@@ -15,10 +15,10 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict
 
-from coder_core.care.layout import latest_write, read_layout
+from coder_core.care.file_roles import latest_write, read_layout
 from coder_core.care.unneeded import Unneeded, list_unneeded
 from coder_core.errors import StoreError
-from coder_core.results.layout import PUBLICATIONS, TABLES_FOLDER
+from coder_core.results.result_paths import PUBLICATIONS, TABLES_FOLDER
 from coder_core.storage.file_infos import StoredFile
 from coder_core.storage.manifest import MANIFEST
 from coder_core.storage.store import Store

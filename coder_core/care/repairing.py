@@ -8,19 +8,19 @@ it was made from is still there. Of a merged file, only the runs whose rows are 
 
 from collections.abc import Sequence
 
+from coder_core.care.file_roles import Role, read_role
 from coder_core.care.findings import Finding, Verification
-from coder_core.care.layout import Role, read_role
 from coder_core.care.verifying import verify_store
 from coder_core.errors import StoreError
 from coder_core.results.generations import decode_generation, encode_generation
-from coder_core.results.layout import PUBLICATIONS, TABLES_FOLDER, parse_generation, parse_run_file
+from coder_core.results.result_paths import PUBLICATIONS, TABLES_FOLDER, parse_generation, parse_run_file
 from coder_core.results.schema import RUNS
 from coder_core.results.withdrawal import Withdrawal, withdraw_damaged
 from coder_core.storage.artifact_damage import part_damage
+from coder_core.storage.damaged_files import AGAIN, FOLDER, damage_found, keep_copy, set_aside
 from coder_core.storage.ledger_damage import examine_part
 from coder_core.storage.manifest import MANIFEST
 from coder_core.storage.refusals import NotInStoreError, UnexpectedContentError
-from coder_core.storage.set_aside import AGAIN, FOLDER, damage_found, keep_copy, set_aside
 from coder_core.storage.store import Store
 
 NAMES_SHOWN = 10

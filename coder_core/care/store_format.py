@@ -7,7 +7,7 @@ they hold was kept under keys that other fields made, so it is computed anew bes
 import json
 
 from coder_core.errors import StoreError
-from coder_core.results.layout import TABLES_FOLDER
+from coder_core.results.result_paths import TABLES_FOLDER
 from coder_core.results.schema import RUNS
 from coder_core.storage.manifest import FOLDER as ARTIFACTS
 from coder_core.storage.store import Store

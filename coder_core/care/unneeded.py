@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from coder_core.care.layout import Layout, has_manifest, latest_write
+from coder_core.care.file_roles import Layout, has_manifest, latest_write
 from coder_core.care.references import keys_of_runs, reachable, read_inputs
 from coder_core.results.catalog import Catalog, read_catalog
 from coder_core.storage.file_infos import StoredFile

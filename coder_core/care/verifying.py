@@ -9,17 +9,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, TypeVar
 
+from coder_core.care.file_roles import Layout, has_manifest, has_row, read_layout
 from coder_core.care.findings import Checked, Finding, Verification
-from coder_core.care.layout import Layout, has_manifest, has_row, read_layout
 from coder_core.results.catalog import Catalog, read_catalog
 from coder_core.results.generations import MergedFile, is_sound, newest_generation
-from coder_core.results.layout import TABLES_FOLDER, generation_path, parse_run_file
-from coder_core.results.publication import RunRecord
+from coder_core.results.result_paths import TABLES_FOLDER, generation_path, parse_run_file
+from coder_core.results.run_records import RunRecord
+from coder_core.storage.damaged_files import FOLDER as DAMAGED
 from coder_core.storage.file_infos import StoredFile
 from coder_core.storage.ledger_damage import part_hash
 from coder_core.storage.manifest import Manifest, PartRecord, load_manifest, manifest_path, part_path
 from coder_core.storage.refusals import REPAIR, NotInStoreError, UnexpectedContentError
-from coder_core.storage.set_aside import FOLDER as DAMAGED
 from coder_core.storage.store import Store
 
 CHECKERS = 8

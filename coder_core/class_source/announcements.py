@@ -17,7 +17,7 @@ from coder_core.storage.store import Store
 
 FOLDER = "announcements"
 GRACE = timedelta(minutes=2)
-"""From the event to a run that the server knows: measured 8 s on an idle server (architecture.md, section 5)."""
+"""From the event to a run that the server knows: measured 8 s on an idle server."""
 FIRST_RETRY = timedelta(minutes=1)
 EXPIRY = timedelta(hours=24)
 """A run that is still going after a day is taken for one that nobody will end; it can only be announced twice."""

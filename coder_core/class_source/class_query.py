@@ -21,7 +21,7 @@ from coder_core.errors import InputError, QueryError, UnfinishedInputError
 from coder_core.fingerprint import content_hash, key_of
 from coder_core.locations import open_location
 from coder_core.storage.addresses import parse_address, redact
-from coder_core.storage.inputs import read_input, read_input_state, special_file
+from coder_core.storage.input_files import read_input, read_input_state, special_file
 from coder_core.storage.sql_guard import check_read_only
 
 PLACE = "dataset.classes.sql"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from coder_core.specs.encoders import Numerics
+from coder_core.specs.encoder_specs import Numerics
 
 DRAFT_VERSION = 1
 """Raised when a draft of a JPEG would be decoded to another size."""

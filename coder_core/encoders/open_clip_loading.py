@@ -22,7 +22,7 @@ from coder_core.errors import CheckpointError
 from coder_core.fingerprint import key_of
 from coder_core.locations import open_location
 from coder_core.specs import OpenClipEncoder
-from coder_core.specs.encoders import HUB_PREFIX
+from coder_core.specs.encoder_specs import HUB_PREFIX
 
 IDENTITY_VERSION = 2
 """Raised when this code, or the decoding of images, would give other vectors for the same weights and configuration."""

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from coder_core.errors import DeviceError
-from coder_core.specs.encoders import Precision
+from coder_core.specs.encoder_specs import Precision
 
 IN_FLIGHT = 3
 """Passes on their way on a CUDA device: one computes, one's input is copied, one's result is taken."""

@@ -17,7 +17,7 @@ from coder_core.encoders.pixels import draft_side
 from coder_core.encoders.text_tower import PROBES, TOLERANCE
 from coder_core.encoders.transformers_loading import ModelFolder
 from coder_core.encoders.transformers_model import load_folder, pooled
-from coder_core.specs.encoders import Numerics
+from coder_core.specs.encoder_specs import Numerics
 
 MAX_CONTEXT = 4096
 """Tokens of a text at most, where nothing of the model says how many."""

@@ -17,7 +17,7 @@ from coder_core.encoders.tokenizer_files import holds_tokenizer, tokenizer_hashe
 from coder_core.encoders.weights import read_logits, weights_hash
 from coder_core.errors import CheckpointError
 from coder_core.fingerprint import key_of
-from coder_core.specs.encoders import Numerics
+from coder_core.specs.encoder_specs import Numerics
 
 IDENTITY_VERSION = 1
 """Raised when this code would give other vectors for the same files."""

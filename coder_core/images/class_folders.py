@@ -10,7 +10,7 @@ from coder_core.classes import ClassList, normalise_name
 from coder_core.errors import DatasetError
 from coder_core.images.image_files import ImageFiles, shown_location
 from coder_core.specs import FolderDataset
-from coder_core.storage.inputs import InputFile
+from coder_core.storage.input_files import InputFile
 
 
 class LabelledFiles(NamedTuple):

@@ -13,8 +13,8 @@ from coder_core.images.decoding import MAX_BYTES, too_many_bytes
 from coder_core.images.formats import SNIFFED_BYTES, has_image_suffix, name_content
 from coder_core.storage.addresses import redact
 from coder_core.storage.ignored_files import IgnoredFiles
+from coder_core.storage.input_files import InputFile, read_head
 from coder_core.storage.input_names import is_printable, printable, why_nobodys_data
-from coder_core.storage.inputs import InputFile, read_head
 
 __all__ = ["ImageFiles", "no_image", "select_images", "shown_location"]
 

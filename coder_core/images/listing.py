@@ -16,8 +16,8 @@ from coder_core.images.class_folders import label_by_folder
 from coder_core.images.image_files import no_image, select_images
 from coder_core.specs import FolderDataset
 from coder_core.storage.ignored_files import IgnoredFiles
+from coder_core.storage.input_files import InputFile
 from coder_core.storage.input_walk import walk_input
-from coder_core.storage.inputs import InputFile
 
 __all__ = ["FolderListing", "list_folder", "make_listing"]
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 from jaxtyping import Float, Int
 
-from coder_core.class_source.reading import SETTLE_SECONDS, read_class_source
+from coder_core.class_source.read_class_source import SETTLE_SECONDS, read_class_source
 from coder_core.classes import ClassList
 from coder_core.demo.flag_images import RENDERER_VERSION, flag_designs_hash, flag_names, render_flags
 from coder_core.fingerprint import key_of

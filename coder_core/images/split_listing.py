@@ -11,9 +11,9 @@ from coder_core.images.published_splits import MAX_SPLIT_BYTES, PublishedSplit, 
 from coder_core.locations import open_location
 from coder_core.specs import SplitDataset
 from coder_core.storage.ignored_files import IgnoredFiles
+from coder_core.storage.input_files import InputFile, read_input
 from coder_core.storage.input_names import why_nobodys_data
 from coder_core.storage.input_walk import walk_input
-from coder_core.storage.inputs import InputFile, read_input
 
 
 def list_split(dataset: SplitDataset) -> FolderListing:

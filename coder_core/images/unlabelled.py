@@ -9,9 +9,9 @@ from coder_core.images.image_files import ImageFiles, no_image, select_images
 from coder_core.images.sources import IgnoredFile, ImageBatch, identify_files
 from coder_core.storage.addresses import redact
 from coder_core.storage.ignored_files import IgnoredFiles
+from coder_core.storage.input_files import InputFile
 from coder_core.storage.input_names import is_printable, printable
 from coder_core.storage.input_search import find_inputs
-from coder_core.storage.inputs import InputFile
 
 __all__ = ["UnlabelledImages", "open_images"]
 

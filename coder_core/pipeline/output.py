@@ -63,6 +63,11 @@ class Output:
             self._rows[name] = record.rows
         return record
 
+    def discard_part(self, name: str) -> None:
+        """Remove a part that is sound but says too little by now, so that it can be written anew."""
+        self._writer.discard_part(name)
+        self._rows.pop(name, None)
+
     def read_part(self, name: str, columns: Sequence[str] | None = None) -> "pa.Table":
         """Read a part back that this or another process wrote."""
         return self._writer.read_part(name, columns)

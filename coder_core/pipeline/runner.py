@@ -1,8 +1,8 @@
 """Who runs steps: the one interface that recipes see, and the runner that needs nothing but this process.
 
 A recipe says what follows what; a runner says where, how often and how many at a time. `InlineRunner` is for the
-library, tests, benchmarks and notebooks; `tasks/runner.py` has the one that makes every step a task run of Prefect, on
-threads, Dask or Ray. All give the same tables, to the last byte.
+library, tests, benchmarks and notebooks; `tasks/prefect_runner.py` has the one that makes every step a task run of
+Prefect, on threads, Dask or Ray. All give the same tables, to the last byte.
 """
 
 import logging

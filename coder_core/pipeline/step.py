@@ -184,10 +184,9 @@ class ArtifactStep(Step[Made], Generic[Made]):
 
     def find(self, context: Context) -> Made | None:
         """The artifact, if the store holds it and it can be used."""
-        stored = context.artifacts.find(self.payload)
-        if stored is None:
+        manifest = context.artifacts.find_manifest(self.payload)
+        if manifest is None:
             return None
-        manifest = context.artifacts.manifest(stored)
         found: Made = self.result_type().of_manifest(manifest)
         return found if self.is_intact(found, context) else None
 

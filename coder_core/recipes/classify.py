@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from coder_core.pipeline.run_manifest import MethodRecord
 from coder_core.pipeline.runner import Runner
-from coder_core.recipes.inputs import Inputs
-from coder_core.steps.classifiers import BuildClassifier
-from coder_core.steps.predictions import Predict
+from coder_core.recipes.eval_inputs import Inputs
+from coder_core.steps.build_classifier import BuildClassifier
+from coder_core.steps.predict_images import Predict
 
 
 def classify(methods: Mapping[str, str], inputs: Inputs, logit_scale: float, run: Runner) -> dict[str, MethodRecord]:

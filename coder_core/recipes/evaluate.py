@@ -8,19 +8,19 @@ from coder_core.pipeline.eval_result import EvalResult
 from coder_core.pipeline.run_manifest import RunManifest
 from coder_core.pipeline.runner import Runner
 from coder_core.recipes.classify import classify
-from coder_core.recipes.controls import score_controls
-from coder_core.recipes.few_shot import compare_few_shot
-from coder_core.recipes.inputs import Inputs
-from coder_core.recipes.publish import publish
-from coder_core.recipes.rerank import Reranked, rerank_uncertain
-from coder_core.recipes.texts import gather_texts, stage1_texts
+from coder_core.recipes.compare_few_shot import compare_few_shot
+from coder_core.recipes.eval_inputs import Inputs
+from coder_core.recipes.gather_texts import gather_texts, stage1_texts
+from coder_core.recipes.measure_and_publish import publish
+from coder_core.recipes.rerank_uncertain import Reranked, rerank_uncertain
+from coder_core.recipes.score_controls import score_controls
 from coder_core.specs import RERANK, EvalSpec
-from coder_core.steps.ablation import AblateTexts
-from coder_core.steps.coder_matrix import WriteMatrix
-from coder_core.steps.dataset import LoadDataset
-from coder_core.steps.image_embeddings import EmbedImages
+from coder_core.steps.ablate_texts import AblateTexts
+from coder_core.steps.embed_images import EmbedImages
+from coder_core.steps.embed_texts import EmbedTexts
+from coder_core.steps.load_dataset import LoadDataset
 from coder_core.steps.preflight import CheckStore, IdentifyEncoder
-from coder_core.steps.text_embeddings import EmbedTexts
+from coder_core.steps.write_matrix import WriteMatrix
 
 
 def evaluate(spec: EvalSpec, run: Runner) -> EvalResult:

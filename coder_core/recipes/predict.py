@@ -18,10 +18,10 @@ from coder_core.pipeline.artifact_types import (
 from coder_core.pipeline.output import ONE_PART
 from coder_core.pipeline.run_manifest import RunManifest
 from coder_core.pipeline.runner import Runner
-from coder_core.steps.dataset import ListNewImages
-from coder_core.steps.image_embeddings import EmbedImages
-from coder_core.steps.named_predictions import ExportTable, NamePredictions
-from coder_core.steps.predictions import Predict
+from coder_core.steps.embed_images import EmbedImages
+from coder_core.steps.load_dataset import ListNewImages
+from coder_core.steps.name_predictions import ExportTable, NamePredictions
+from coder_core.steps.predict_images import Predict
 from coder_core.steps.preflight import CheckExport, CheckStore, IdentifyEncoder
 
 HONEST = "honest"

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from coder_core.errors import ConfigError, QueryError
 from coder_core.pipeline.run_manifest import RunManifest, decode_run_manifest
-from coder_core.results.reading import ResultTables
+from coder_core.results.result_tables import ResultTables
 from coder_core.storage.addresses import redact
 from coder_core.storage.store import Store
 
@@ -55,7 +55,7 @@ def read_run_ablation(store: str, run: str) -> "list[AblationRow]":
     """
     from coder_core.config import load_runtime
     from coder_core.pipeline.context import Context
-    from coder_core.steps.ablation import read_ablation
+    from coder_core.steps.ablate_texts import read_ablation
 
     context = Context.open(load_runtime(store=store))
     manifest = open_run(context.artifacts.store, run)

@@ -8,7 +8,7 @@ from coder_core.atg.generation_report import GenerationReport, merge_reports
 from coder_core.atg.generator import CostEstimate
 from coder_core.classes import ClassList
 from coder_core.config import load_runtime, load_spec
-from coder_core.embedding.texts import text_vectors
+from coder_core.embedding.text_passes import text_vectors
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.encoders.registry import find_family, identify_encoder, load_encoder
 from coder_core.errors import InputError
@@ -20,10 +20,10 @@ from coder_core.pipeline.runner import InlineRunner
 from coder_core.review.bank_review import EncoderView, review_bank
 from coder_core.review.terminal_text import find_class_ids, render_bank, render_class, render_import_report
 from coder_core.specs import EvalSpec, Runtime
-from coder_core.steps.dataset import ListClasses
-from coder_core.steps.text_bank import AssembleBank, domain_of, read_bank
-from coder_core.steps.text_generation import GenerateTexts, PlanGeneration, estimate_cost
-from coder_core.storage.inputs import read_input
+from coder_core.steps.assemble_bank import AssembleBank, domain_of, read_bank
+from coder_core.steps.generate_texts import GenerateTexts, PlanGeneration, estimate_cost
+from coder_core.steps.load_dataset import ListClasses
+from coder_core.storage.input_files import read_input
 from coder_core.storage.output_file import write_file
 from coder_core.texts.bank import TextBank
 from coder_core.texts.bank_file import parse_text_bank, write_text_bank

@@ -1,10 +1,11 @@
 """The result of a run as a person reads it, on a terminal and on Prefect's page."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from itertools import zip_longest
-from typing import IO
+from typing import IO, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -22,6 +23,12 @@ HEADINGS = {"top1": "top-1", "top5": "top-5", "mean_per_class_accuracy": "mean p
 
 CALIBRATION = {"expected_calibration_error": "calibration error", "negative_log_likelihood_top5": "-log likelihood"}
 
+
+ROOMY = 100
+"""Columns from which on a table has room for lines between its columns."""
+
+NARROW = 80
+"""Columns below which a table is as wide as here: broken lines can still be read, broken numbers cannot."""
 
 FILE_WIDTH = 120
 """Columns where the output is no terminal."""
@@ -47,31 +54,33 @@ def print_summary(result: EvalResult, stream: IO[str], *, program: str = "coder-
         stream: Where to.
         program: How the reader calls the command line.
     """
-    console = Console(file=stream, highlight=False, soft_wrap=True, width=None if stream.isatty() else FILE_WIDTH)
+    console = Console(file=stream, highlight=False, width=None if stream.isatty() else FILE_WIDTH)
+    console.width = max(console.width, NARROW)
+    is_narrow = console.width < ROOMY
     if result.metrics:
-        console.print(_metrics_table(result))
-        console.print(_details_table(result))
+        console.print(_metrics_table(result, is_narrow=is_narrow))
+        console.print(_details_table(result, is_narrow=is_narrow))
     if any(metric.method.startswith(CONTROL) for metric in result.metrics):
         console.print(
             "controls: CODER on texts that lost their meaning, or the name; what would ensembling alone give?"
         )
     if result.few_shot:
-        console.print(_few_shot_table(result))
-    for line in cost_lines(result):
-        console.print(line, markup=False)
-    console.print("\nNext:", markup=False)
-    for line in next_commands(result, program):
-        console.print(f"  {line}", markup=False)
+        console.print(_few_shot_table(result, is_narrow=is_narrow))
+    lines = [*cost_lines(result), "", "Next:", *(f"  {line}" for line in next_commands(result, program))]
+    for line in lines:  # whole, so that they can be copied, however narrow the terminal is
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def cost_lines(result: EvalResult) -> list[str]:
-    """What was embedded and what was found in the store."""
+    """What was embedded, what was found in the store, and what was left out."""
     lines = [
         f"embedded {result.texts_embedded} texts ({result.texts_reused} were in the store) "
         f"and {result.images_embedded} images ({result.images_reused} were in the store)",
     ]
     if result.images_quarantined:
         lines.append(f"left out {result.images_quarantined} images that cannot be read: table `quarantine`")
+    if result.images_ignored:
+        lines.append(f"ignored {result.images_ignored} files that are no images: table `ignored`")
     return [*lines, f"run {result.run_id} in {result.seconds:.1f} s, store {result.store}"]
 
 
@@ -97,9 +106,9 @@ def next_commands(result: EvalResult, program: str) -> list[str]:
     ]
 
 
-def _metrics_table(result: EvalResult) -> Table:
+def _metrics_table(result: EvalResult, *, is_narrow: bool) -> Table:
     title = f"{result.name}: {result.image_count} images of {result.class_count} classes, percent [95 % interval]"
-    table = _table(title, [HEADINGS[name] for name in HEADINGS])
+    table = _table(title, dict.fromkeys(HEADINGS.values(), "100.0 [99.9, 100.0]"), is_narrow=is_narrow)
     for method, is_last in _methods(result):
         by_name = {metric.metric: metric for metric in result.metrics if metric.method == method}
         cells = [_cell(by_name[name]) for name in HEADINGS]
@@ -107,23 +116,28 @@ def _metrics_table(result: EvalResult) -> Table:
     return table
 
 
-def _details_table(result: EvalResult) -> Table:
+def _details_table(result: EvalResult, *, is_narrow: bool) -> Table:
     """What stands behind the accuracies: is the difference to the baseline chance, are the probabilities true?"""
-    against = {row.baseline for row in result.comparisons}
-    table = _table("", [f"top-1 against {', '.join(against) or '(none)'}", "p (Holm)", *CALIBRATION.values()])
+    against = sorted({row.baseline for row in result.comparisons})
+    compared = (
+        {f"top-1 against {', '.join(against)}": "+10.0 [+10.0, +10.0]", "p (Holm)": "< 1e-300"} if against else {}
+    )
+    table = _table("", compared | dict.fromkeys(CALIBRATION.values(), "10.000"), is_narrow=is_narrow)
     differences = {row.method: row for row in result.comparisons if row.metric == "top1"}
     for method, is_last in _methods(result):
         by_name = {metric.metric: metric for metric in result.metrics if metric.method == method}
         cells = [f"{by_name[name].value:.3f}" for name in CALIBRATION]
-        table.add_row(Text(method), *_difference(differences.get(method)), *cells, end_section=is_last)
+        difference = _difference(differences.get(method)) if against else ()
+        table.add_row(Text(method), *difference, *cells, end_section=is_last)
     return table
 
 
-def _few_shot_table(result: EvalResult) -> Table:
+def _few_shot_table(result: EvalResult, *, is_narrow: bool) -> Table:
     shots = list(dict.fromkeys(row.shots for row in result.few_shot))
     draws = max(row.draws for row in result.few_shot)
     title = f"few-shot: top-1 percent, mean ± standard deviation over {draws} draws"
-    table = _table(title, [f"{number} shot" + "s" * (number > 1) for number in shots])
+    headings = [f"{number} shot" + "s" * (number > 1) for number in shots]
+    table = _table(title, dict.fromkeys(headings, "10.0 ± 1.0"), is_narrow=is_narrow)
     by_place = {(row.method, row.shots): row for row in result.few_shot}
     for method in dict.fromkeys(row.method for row in result.few_shot):
         rows = [by_place[method, number] for number in shots]
@@ -131,11 +145,11 @@ def _few_shot_table(result: EvalResult) -> Table:
     return table
 
 
-def _difference(row: ComparisonRow | None) -> tuple[str, str]:
+def _difference(row: ComparisonRow | None) -> tuple[Text, str]:
     if row is None:
-        return "", ""
+        return Text(""), ""
     points = f"{100 * row.difference:+.1f} [{100 * row.ci_low:+.1f}, {100 * row.ci_high:+.1f}]"
-    return points, "" if row.p_holm is None else f"{row.p_holm:.2g}" if row.p_holm else "< 1e-300"
+    return Text(points), "" if row.p_holm is None else f"{row.p_holm:.2g}" if row.p_holm else "< 1e-300"
 
 
 def _methods(result: EvalResult) -> Iterator[tuple[str, bool]]:
@@ -145,11 +159,20 @@ def _methods(result: EvalResult) -> Iterator[tuple[str, bool]]:
         yield method, following.startswith(CONTROL) and not method.startswith(CONTROL)
 
 
-def _table(title: str, headings: Iterable[str]) -> Table:
-    table = Table(title=Text(title) if title else None, title_justify="left")
-    table.add_column("method")
-    for heading in headings:
-        table.add_column(Text(heading), justify="right")
+def _table(title: str, headings: Mapping[str, str], *, is_narrow: bool) -> Table:
+    """A table whose numbers never break: on a narrow terminal lines, headings and names of methods give way.
+
+    Args:
+        title: Above it.
+        headings: Heading -> as long a cell as there is.
+        is_narrow: Whether there is no room for lines between columns.
+    """
+    own: dict[str, Any] = {"box": SIMPLE_HEAD, "padding": (0, 0)} if is_narrow else {}
+    table = Table(title=Text(title) if title else None, title_justify="left", **own)
+    table.add_column("method", overflow="fold")
+    for heading, longest in headings.items():
+        width = max(map(len, (longest, *heading.split()))) if is_narrow else None
+        table.add_column(Text(heading), justify="right", width=width)
     return table
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from coder_core.fingerprint import content_hash
 from coder_core.results.generations import Generation, MergedFile, newest_generation
-from coder_core.results.layout import (
+from coder_core.results.result_paths import (
     PUBLICATIONS,
     TABLES_FOLDER,
     RecordName,
@@ -22,7 +22,7 @@ from coder_core.results.layout import (
     parse_record_name,
     parse_run_file,
 )
-from coder_core.results.publication import FileRecord, RunRecord, decode_record
+from coder_core.results.run_records import FileRecord, RunRecord, decode_record
 from coder_core.results.schema import RUNS
 from coder_core.storage.refusals import REPAIR, UnexpectedContentError
 from coder_core.storage.store import Store

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from coder_core.fingerprint import content_hash
-from coder_core.results.layout import GENERATIONS, generation_path, parse_generation
+from coder_core.results.result_paths import GENERATIONS, generation_path, parse_generation
 from coder_core.storage.refusals import NotInStoreError, UnexpectedContentError
 from coder_core.storage.store import Store
 

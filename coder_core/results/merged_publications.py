@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from coder_core.fingerprint import content_hash
 from coder_core.results.catalog import Catalog
 from coder_core.results.generations import MergedFile
-from coder_core.results.layout import PUBLICATIONS
-from coder_core.results.publication import RunRecord, decode_record
+from coder_core.results.result_paths import PUBLICATIONS
+from coder_core.results.run_records import RunRecord, decode_record
 from coder_core.results.schema import RUN_ID
 from coder_core.storage.refusals import REPAIR, UnexpectedContentError
 from coder_core.storage.store import Store

@@ -21,8 +21,8 @@ from coder_core.errors import CoderError, StoreError
 from coder_core.results.arrow_rows import arrow_schema, with_run
 from coder_core.results.catalog import Catalog, TableFile
 from coder_core.results.generations import MergedFile, MergedRun
-from coder_core.results.layout import PUBLICATIONS, merged_path, time_digits
 from coder_core.results.merged_publications import SCHEMA, read_checked, read_publication
+from coder_core.results.result_paths import PUBLICATIONS, merged_path, time_digits
 from coder_core.results.schema import RUN_ID, RUNS, TABLES
 from coder_core.results.table_file import TableFileWriter
 from coder_core.storage.refusals import REPAIR, NotInStoreError, UnexpectedContentError

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from coder_core.results.reading import ResultTables
+from coder_core.results.result_tables import ResultTables
 from coder_core.results.schema import TABLES, VIEWS
 from coder_core.storage.store import Store
 

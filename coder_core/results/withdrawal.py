@@ -14,14 +14,14 @@ import pyarrow as pa
 
 from coder_core.errors import StoreError
 from coder_core.results.catalog import Catalog, read_catalog, single_runs
-from coder_core.results.compaction import merge_runs
 from coder_core.results.generations import Generation, MergedFile
-from coder_core.results.layout import PUBLICATIONS, TABLES_FOLDER
 from coder_core.results.merged_publications import publications_of
 from coder_core.results.merging import Merge, UnusableRunError, read_merged
+from coder_core.results.result_paths import PUBLICATIONS, TABLES_FOLDER
+from coder_core.results.run_compaction import merge_runs
 from coder_core.results.schema import RUNS
+from coder_core.storage.damaged_files import set_aside
 from coder_core.storage.refusals import NotInStoreError, UnexpectedContentError
-from coder_core.storage.set_aside import set_aside
 from coder_core.storage.store import Store
 from coder_core.storage.tables import explained_parquet, open_parquet
 

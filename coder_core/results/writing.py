@@ -18,7 +18,8 @@ from coder_core.fingerprint import content_hash
 from coder_core.results.arrow_rows import arrow_schema, conform, rows_to_arrow, with_run
 from coder_core.results.catalog import read_catalog_of
 from coder_core.results.generations import newest_generation
-from coder_core.results.layout import (
+from coder_core.results.merged_publications import read_publication
+from coder_core.results.result_paths import (
     PUBLICATIONS,
     TABLES_FOLDER,
     check_run_id,
@@ -29,8 +30,7 @@ from coder_core.results.layout import (
     table_path,
     time_digits,
 )
-from coder_core.results.merged_publications import read_publication
-from coder_core.results.publication import FileRecord, RunRecord, encode_record
+from coder_core.results.run_records import FileRecord, RunRecord, encode_record
 from coder_core.results.schema import RUNS, TABLES, RowClass, RunRow, table_of
 from coder_core.results.table_file import TableFileWriter, WrittenFile
 from coder_core.storage.store import Store

@@ -5,8 +5,8 @@ are computed and how fast: no field of it ever enters a key, so the same evaluat
 artifacts.
 """
 
-from coder_core.specs.datasets import DatasetSpec, FeaturesDataset, FlagsDataset, FolderDataset, SplitDataset
-from coder_core.specs.encoders import (
+from coder_core.specs.dataset_specs import DatasetSpec, FeaturesDataset, FlagsDataset, FolderDataset, SplitDataset
+from coder_core.specs.encoder_specs import (
     CustomEncoder,
     EncoderSpec,
     OpenClipEncoder,
@@ -16,11 +16,11 @@ from coder_core.specs.encoders import (
     TextFeaturesFile,
     TransformersEncoder,
 )
-from coder_core.specs.evaluation import AblationSpec, EvalSpec, MatrixSpec, RerankSpec
-from coder_core.specs.few_shot import FewShotSpec
+from coder_core.specs.eval_spec import AblationSpec, EvalSpec, MatrixSpec, RerankSpec
+from coder_core.specs.few_shot_spec import FewShotSpec
 from coder_core.specs.method_names import NEEDS_BANK, RERANK, ControlName, FewShotMethodName, MethodName, Protocol
 from coder_core.specs.runtime import DEFAULT_STORE, Runtime
-from coder_core.specs.texts import TextsSpec
+from coder_core.specs.texts_spec import TextsSpec
 
 __all__ = [
     "DEFAULT_STORE",

@@ -26,9 +26,9 @@ from coder_core.results.schema import (
     ThresholdRow,
     TimingRow,
 )
-from coder_core.steps.confused_pairs import PAIRS, read_budget
-from coder_core.steps.predictions import COLUMNS, predictions_from_arrow
-from coder_core.steps.texts import read_text_table, read_texts_and_pairs
+from coder_core.steps.count_confused_pairs import PAIRS, read_budget
+from coder_core.steps.predict_images import COLUMNS, predictions_from_arrow
+from coder_core.steps.write_texts import read_text_table, read_texts_and_pairs
 from coder_core.storage.addresses import redact
 from coder_core.texts.bank import ClassPair
 from coder_core.texts.kinds import TextKind

@@ -7,9 +7,9 @@ that are there and makes the one that is gone.
 
 from coder_core.errors import StoreError
 from coder_core.fingerprint import content_hash
+from coder_core.storage.damaged_files import AGAIN, damage_found, set_aside
 from coder_core.storage.manifest import Manifest, PartRecord, load_manifest, manifest_path, part_path
 from coder_core.storage.refusals import DamagedFileError, NotInStoreError, UnexpectedContentError
-from coder_core.storage.set_aside import AGAIN, damage_found, set_aside
 from coder_core.storage.store import Store
 
 

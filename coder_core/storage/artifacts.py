@@ -54,8 +54,12 @@ class ArtifactStore:
         Raises:
             DamagedFileError: When its manifest is damaged; it has been moved aside, so that a second look finds None.
         """
-        manifest = checked_manifest(self.store, payload.kind, artifact_key(payload))
+        manifest = self.find_manifest(payload)
         return manifest.handle() if manifest else None
+
+    def find_manifest(self, payload: ArtifactPayload) -> Manifest | None:
+        """Return the record of the finished artifact of a payload, or None; raises as `find` does."""
+        return checked_manifest(self.store, payload.kind, artifact_key(payload))
 
     def open(self, kind: str, key: str) -> Artifact:
         """Return the finished artifact of a kind and key.
@@ -227,6 +231,12 @@ class ArtifactWriter:
     def found_part(self, name: str) -> PartRecord | None:
         """The record of a part that is there, e.g. from an interrupted run, or None."""
         return self._records[name] if self.has_part(name) else None
+
+    def discard_part(self, name: str) -> None:
+        """Remove a part that is to be made anew, after the manifest that may name it."""
+        self.store.delete(manifest_path(self.payload.kind, self.key))
+        self.store.delete(self._path(name))
+        self._records.pop(name, None)
 
     def records(self, names: Sequence[str]) -> list[PartRecord]:
         """The records of parts that this writer wrote, found or adopted."""

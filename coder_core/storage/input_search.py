@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from coder_core.errors import InputError
 from coder_core.storage.addresses import Address, format_url, parse_address, redact
+from coder_core.storage.input_files import InputFile, object_token
 from coder_core.storage.input_walk import object_url, walk_input
-from coder_core.storage.inputs import InputFile, object_token
 from coder_core.storage.refusals import explained
 
 PATTERN_CHARACTERS = frozenset("*?[")

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from coder_core.errors import FeatureFileError
 from coder_core.storage.addresses import redact
 from coder_core.storage.feature_folders import is_feature_folder, read_feature_folder
-from coder_core.storage.inputs import open_input
+from coder_core.storage.input_files import open_input
 from coder_core.storage.npz import MAX_ARRAY_BYTES, read_arrays
 from coder_core.storage.parquet_footer import ParquetFooter, read_footer
 from coder_core.storage.tables import is_list, vectors_from_arrow

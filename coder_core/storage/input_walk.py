@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from coder_core.errors import InputError
 from coder_core.loops import each
 from coder_core.storage.addresses import Address, format_url, parse_address, redact
-from coder_core.storage.inputs import InputFile, file_token, object_token, special_file
+from coder_core.storage.input_files import InputFile, file_token, object_token, special_file
 from coder_core.storage.refusals import explained
 
 EMPTY_FOLDER = "an empty folder"

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from coder_core.fingerprint import content_hash
+from coder_core.storage.damaged_files import confirm_damage
 from coder_core.storage.refusals import UnexpectedContentError
-from coder_core.storage.set_aside import confirm_damage
 from coder_core.storage.store import Store
 from coder_core.storage.tables import encode_parquet, explained_parquet, open_parquet
 

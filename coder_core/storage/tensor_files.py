@@ -13,7 +13,7 @@ import numpy as np
 
 from coder_core.errors import FeatureFileError
 from coder_core.storage.addresses import redact
-from coder_core.storage.inputs import read_input
+from coder_core.storage.input_files import read_input
 from coder_core.storage.npz import MAX_ARRAY_BYTES
 
 

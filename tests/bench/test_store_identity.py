@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from coder_core.storage.columns import TABLES
-from coder_core.storage.results import ResultTables
 
 from bench.store_identity import (
     StoreContent,
@@ -19,20 +17,20 @@ from bench.store_identity import (
     find_repeated,
     read_content,
 )
+from coder_core.results.schema import TABLES, QuarantineRow, RunRow, TimingRow
+from coder_core.results.writing import RunWriter
 from coder_core.storage.artifacts import ArtifactPayload, ArtifactStore
 from coder_core.storage.embedding_ledger import EmbeddingLedger
 from coder_core.storage.store import Store
-
-pytestmark = pytest.mark.slow
 
 KEYS = ("a", "b", "c")
 VECTORS = np.arange(6, dtype=np.float32).reshape(3, 2)
 PAYLOAD = ArtifactPayload(kind="texts", step_version=1, spec={}, inputs={})
 
 
-def run_row(run_id: str, **changes: Any) -> dict[str, Any]:
-    values: dict[str, Any] = {"VARCHAR": "x", "BIGINT": 4, "TIMESTAMP": datetime(2026, 1, 1, tzinfo=UTC)}
-    return {column.name: values[column.type] for column in TABLES["runs"]} | {"run_id": run_id} | changes
+def run_row(**changes: Any) -> RunRow:
+    values: dict[str, Any] = {"VARCHAR": "x", "BIGINT": 4, "DOUBLE": 0.5, "TIMESTAMP": datetime(2026, 1, 1, tzinfo=UTC)}
+    return RunRow(**{column.name: values[column.type] for column in TABLES["runs"].columns[1:]} | changes)
 
 
 def write_store(
@@ -46,15 +44,14 @@ def write_store(
 ) -> Store:
     """A store with one run, one ledger partition and one artifact."""
     store = Store(str(root))
-    tables = ResultTables(store)
-    tables.write("quarantine", "run-1", pa.table({"image_id": ["i"] * len(problems), "problem": list(problems)}))
-    timings = {"step": ["embed"], "seconds": [seconds], "rows": [3], "computed": [3]}
-    tables.write("timings", "run-1", pa.table(timings))
     EmbeddingLedger(store, "text_embeddings", "encoder", 2).append(KEYS, vectors)
     writer = ArtifactStore(store).writer(PAYLOAD)
     writer.write_part("part-0", pa.table({"made": [made]}))
     writer.commit()
-    tables.publish(run_row("run-1", **row))
+    with RunWriter(store, "run-1") as run:
+        run.append(QuarantineRow, [QuarantineRow(image_id="i", problem=problem) for problem in problems])
+        run.append(TimingRow, [TimingRow(step="embed", seconds=seconds, rows=3, computed=3)])
+        run.publish(run_row(**row), b"{}")
     return store
 
 
@@ -65,7 +62,15 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> StoreContent:
 
 def test_time_and_share_of_the_work_are_no_difference(tmp_path: Path, expected: StoreContent) -> None:
     found = read_content(
-        write_store(tmp_path / "found", seconds=9.0, started_at=datetime.now(UTC), texts_embedded=1, texts_reused=7)
+        write_store(
+            tmp_path / "found",
+            seconds=9.0,
+            started_at=datetime.now(UTC),
+            texts_embedded=1,
+            texts_reused=7,
+            device="none",
+            engine="dask",
+        )
     )
     assert find_differences(found, expected) == []
 

@@ -12,7 +12,7 @@ import torch
 
 from coder_core.baselines import control_texts, waffle
 from coder_core.classes import ClassList
-from coder_core.coder import explain, heuristic, neighbours, pairs, reranking, second_round, variants
+from coder_core.coder import heuristic, neighbours, pairs, reranking, second_round, text_shares, variants
 from coder_core.evaluation import (
     ablation_plan,
     ablation_rows,
@@ -81,10 +81,10 @@ LOOPS = [
     (pairs, lambda: pairs.count_pairs(TOP_IDS, GATED)),
     (pairs, lambda: pairs.select_pairs(PAIR_COUNTS, budget=2)),
     (pairs, lambda: pairs.tabulate_budget(PAIR_COUNTS, TOP_IDS, GATED, steps=[1])),
-    (explain, lambda: explain.explain_coder(IMAGES[0], TEXTS, LAYOUT, winner=0, runner_up=1)),
+    (text_shares, lambda: text_shares.explain_coder(IMAGES[0], TEXTS, LAYOUT, winner=0, runner_up=1)),
     (
-        explain,
-        lambda: explain.explain_rerank(
+        text_shares,
+        lambda: text_shares.explain_rerank(
             IMAGES[0], make_images(6), PAIR_LAYOUT, candidates=[0, 1, 2], winner=0, runner_up=1
         ),
     ),

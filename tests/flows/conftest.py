@@ -4,13 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
-from coder_core.storage.warehouse import Warehouse
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import Artifact
 from prefect.client.schemas.sorting import ArtifactSort
 
+from coder_core.results.warehouse import Warehouse
 from coder_core.specs import Runtime
 from coder_core.storage.store import Store
 
@@ -40,3 +41,10 @@ def newest_artifacts() -> dict[str, Artifact]:
     with get_client(sync_client=True) as client:
         found = client.read_artifacts(sort=ArtifactSort.UPDATED_DESC)
     return {str(artifact.key): artifact for artifact in reversed(found)}
+
+
+def worker_processes() -> list[str]:
+    """Processes of clusters that this process has started."""
+    marks = ("spawn_main", "ray", "raylet", "gcs_server")
+    commands = [" ".join(child.cmdline()) for child in psutil.Process().children(recursive=True)]
+    return [command for command in commands if any(mark in command for mark in marks)]

@@ -4,19 +4,23 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
-from coder_core.storage.columns import TABLES
 
+from coder_core.results.schema import TABLES, QuarantineRow, RunRow
+from coder_core.results.writing import RunWriter
+from coder_core.storage.store import Store
+from tests.fixtures_deployment import processes_of
 from tests.fixtures_inputs import World, rewrite_features
-
-pytestmark = pytest.mark.slow
+from tests.fixtures_prefect import QUIET
 
 HEAVY = ("torch", "prefect", "open_clip", "transformers")
 PRINT_LOADED = f"""
@@ -32,7 +36,7 @@ def coder_eval(*arguments: str, **environment: str) -> "subprocess.CompletedProc
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("CODER_", "PREFECT_"))}
     return subprocess.run(
         [sys.executable, "-m", "flows.cli", *arguments],
-        env={**kept, "DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false", **environment},
+        env={**kept, **QUIET, "PREFECT_HOME": os.environ["PREFECT_HOME"], **environment},
         capture_output=True,
         text=True,
         timeout=240,
@@ -58,16 +62,11 @@ def config(world: World) -> str:
 @pytest.fixture(scope="module")
 def filled_store(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A store with the rows of one run."""
-    import pyarrow as pa
-    from coder_core.storage.results import ResultTables
-
-    from coder_core.storage.store import Store
-
     root = str(tmp_path_factory.mktemp("filled"))
-    tables = ResultTables(Store(root))
-    tables.write("quarantine", "run-1", pa.table({"image_id": ["a,b.png"], "problem": ["the file is empty"]}))
-    defaults: dict[str, Any] = {"VARCHAR": "x", "BIGINT": 1, "TIMESTAMP": np.datetime64("2026-01-01", "us").item()}
-    tables.publish({column.name: defaults[column.type] for column in TABLES["runs"]} | {"run_id": "run-1"})
+    values: dict[str, Any] = {"VARCHAR": "x", "BIGINT": 1, "DOUBLE": 0.5, "TIMESTAMP": datetime(2026, 1, 1, tzinfo=UTC)}
+    with RunWriter(Store(root), "run-1") as run:
+        run.append(QuarantineRow, [QuarantineRow(image_id="a,b.png", problem="the file is empty")])
+        run.publish(RunRow(**{column.name: values[column.type] for column in TABLES["runs"].columns[1:]}), b"{}")
     return root
 
 
@@ -102,8 +101,8 @@ def test_tables_lists_every_column_and_counts_rows(filled_store: str) -> None:
     printed = coder_eval("tables", CODER_STORE=filled_store).stdout
     assert "quarantine (1 rows)" in printed
     assert "metrics (0 rows)" in printed
-    for columns in TABLES.values():
-        assert all(column.name in printed and column.description in printed for column in columns)
+    for table in TABLES.values():
+        assert all(column.name in printed and column.description in printed for column in table.columns)
 
 
 @pytest.mark.parametrize("sql", ["SELECT nothing FROM runs", "DROP TABLE runs", "SELECT * FROM '/etc/passwd'"])
@@ -141,12 +140,39 @@ def test_a_missing_config_ends_with_3() -> None:
     assert "nowhere.yaml" in last_error(done)
 
 
+@pytest.mark.slow
 def test_a_prefect_server_that_does_not_answer_is_named(config: str) -> None:
-    done = coder_eval("run", config, PREFECT_API_URL="http://127.0.0.1:9/api")
+    done = coder_eval("run", config, "--engine", "prefect", PREFECT_API_URL="http://127.0.0.1:9/api")
     assert done.returncode == 2
     assert "PREFECT_API_URL: http://127.0.0.1:9/api: no Prefect server answers there" in last_error(done)
 
 
+@pytest.mark.slow
+def test_without_a_server_a_run_happens_in_this_process_and_says_so_in_one_line(config: str, tmp_path: Path) -> None:
+    store = str(tmp_path / "store")
+    done = coder_eval("run", config, "--store", store, PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert done.returncode == 0, done.stderr
+    told, *logged = done.stderr.splitlines()
+    assert told.startswith("no Prefect server answers at http://127.0.0.1:9/api: running in this process")
+    assert all(re.match(r"\d\d:\d\d:\d\d \| ", line) for line in logged)
+    assert "coder" in done.stdout
+
+
+@pytest.mark.slow
+def test_in_this_process_means_without_prefect(config: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PRINT_LOADED, "run", config, "--store", str(tmp_path / "store"), "--engine", "inline"],
+        env={**os.environ, "PREFECT_API_URL": "http://127.0.0.1:9/api"},
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stderr.splitlines()[-1] == "['torch']"
+    assert "server" not in done.stderr
+
+
+@pytest.mark.slow
 def test_a_run_prints_one_json_object_and_a_second_one_embeds_nothing(
     config: str, tmp_path: Path, prefect_server: str
 ) -> None:
@@ -171,6 +197,7 @@ def test_a_run_prints_one_json_object_and_a_second_one_embeds_nothing(
     assert len(json.loads(rows.stdout)) == 2
 
 
+@pytest.mark.slow
 def test_an_unusable_input_ends_with_3_and_is_told_once(
     world: World, config: str, tmp_path: Path, prefect_server: str
 ) -> None:
@@ -182,6 +209,7 @@ def test_an_unusable_input_ends_with_3_and_is_told_once(
     assert done.stderr.count("row 0 has label 7") == 3, "by the task's state, the run's state and the command"
 
 
+@pytest.mark.slow
 def test_an_unwritable_store_ends_with_4(config: str, tmp_path: Path, prefect_server: str) -> None:
     (tmp_path / "file").write_text("")
     done = coder_eval("run", config, "--store", str(tmp_path / "file" / "store"), PREFECT_API_URL=prefect_server)
@@ -189,9 +217,35 @@ def test_an_unwritable_store_ends_with_4(config: str, tmp_path: Path, prefect_se
     assert "The store cannot be written" in last_error(done)
 
 
-def test_a_first_run_needs_no_server(config: str, tmp_path: Path) -> None:
-    """Prefect starts a temporary one on a fresh database, which takes up to half a minute on a slow machine."""
-    done = coder_eval("run", config, "--store", str(tmp_path / "store"), PREFECT_HOME=str(tmp_path / "prefect"))
+@pytest.mark.slow
+def test_prefect_starts_a_temporary_server_where_it_is_asked_for(config: str, tmp_path: Path) -> None:
+    """On a fresh database, which takes up to half a minute on a slow machine."""
+    home = str(tmp_path / "prefect")
+    done = coder_eval("run", config, "--engine", "prefect", "--store", str(tmp_path / "store"), PREFECT_HOME=home)
     assert done.returncode == 0, done.stderr
     assert "coder" in done.stdout
+    assert "Finished in state Completed()" in done.stderr
     assert "Stopping temporary server" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (
+            {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "1"},
+            "RuntimeError: Timed out while attempting to connect",
+        ),
+        ({"PREFECT_SERVER_EPHEMERAL_ENABLED": "false"}, "ValueError: No Prefect API URL provided"),
+    ],
+)
+def test_a_temporary_server_that_does_not_start_is_told_in_one_line(
+    config: str, tmp_path: Path, settings: dict[str, str], told: str
+) -> None:
+    home, store = str(tmp_path / "prefect"), str(tmp_path / "store")
+    done = coder_eval("run", config, "--engine", "prefect", "--store", store, PREFECT_HOME=home, **settings)
+    assert done.returncode == 7
+    line = last_error(done)
+    assert f"--engine prefect: Prefect's temporary server does not start ({told}" in line
+    assert line.endswith("`prefect server start` shows what a server says.")
+    assert processes_of(Path(home)) == []

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from coder_core.errors import ConfigError
+from coder_core.evaluation.ablation_rows import summarise_draws
+from coder_core.recipes.published_runs import read_run_ablation
 from coder_core.specs import Runtime
-from coder_core.steps.ablation import read_ablation_of, summarise_draws
 from flows.coder_eval import coder_eval
 from tests.fixtures_inputs import NAMES, World, write_image_class
 
@@ -32,7 +33,7 @@ def test_controls_and_ablation_run_beside_the_methods(photos: World, runtime: Ru
     shown, plots = artifacts["photos-ablation"], artifacts["photos-plots"]
     assert str(plots.data).count("](data:image/svg+xml;base64,") == 3
     assert json.loads(str(shown.data)) == [
-        row._asdict() for row in summarise_draws(read_ablation_of(result.run_id, runtime))
+        row._asdict() for row in summarise_draws(read_run_ablation(runtime.store, result.run_id))
     ]
     again = coder_eval({**photos.settings, **asked}, [], runtime)
     computed = f"SELECT sum(computed) FROM timings WHERE run_id = '{again.run_id}'"

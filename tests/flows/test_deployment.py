@@ -11,8 +11,10 @@ from uuid import UUID
 import pytest
 import yaml
 
+from service.deployment_setup import WATCH_NAME
+from tasks.gpu import GPU_LIMIT
 from tasks.json_logs import JSON_SETTINGS
-from tests.fixtures_deployment import Deployed
+from tests.fixtures_deployment import PROJECT, Deployed
 from tests.fixtures_inputs import write_world
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -71,7 +73,7 @@ def test_runtime_settings_win_over_the_environment_of_the_worker(
 
 
 def test_a_scheduled_run_is_made_and_picked_up(deployed: Deployed, config: str) -> None:
-    """SQLAlchemy 2.1 stops the scheduler silently, and the newest FastAPI the server (architecture.md, section 5)."""
+    """SQLAlchemy 2.1 stops the scheduler silently, and the newest FastAPI the server."""
     from prefect.client.schemas.actions import DeploymentScheduleCreate
     from prefect.client.schemas.schedules import IntervalSchedule
 
@@ -104,8 +106,25 @@ def test_a_run_of_a_worker_logs_json_lines_with_its_run_id(deployed: Deployed, c
     own = [record for record in records if record.get("flow_run_id") == flow_run_id]
     (row,) = query(deployed.store, f"SELECT run_id FROM runs WHERE run_id LIKE '%{flow_run_id[-8:]}'")
     assert {record["run_id"] for record in own if "task_run_name" in record} == {row["run_id"]}
-    assert {"check-store", "publish-results"} <= {record.get("task_run_name") for record in own}
+    assert {"check-store", "publish-run"} <= {record.get("task_run_name") for record in own}
     assert own[-1]["message"].endswith("Completed()")
+
+
+def test_a_server_that_stands_elsewhere_is_made_ready_again_without_a_change(deployed: Deployed) -> None:
+    command = [sys.executable, "-m", "flows.cli", "deploy"]
+    environment = deployed.environment
+    for _ in range(2):
+        done = subprocess.run(
+            command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=240, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == "Deployed. A worker carries the runs out: prefect worker start --pool coder\n"
+    with deployed.client() as client:
+        assert client.read_global_concurrency_limit_by_name(GPU_LIMIT).limit == 1
+        names = sorted(str(deployment.name) for deployment in client.read_deployments())
+        watches = [found.name for found in client.read_automations() if found.name == WATCH_NAME]
+    assert names == ["coder-eval", "compact", "predict", "watch-classes"]
+    assert watches == [WATCH_NAME]
 
 
 def test_an_impossible_runtime_is_refused_before_there_is_a_run(deployed: Deployed, config: str) -> None:

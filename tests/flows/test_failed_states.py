@@ -3,11 +3,11 @@
 from typing import Any
 
 import pytest
-from coder_core.atg.settings import LlmRuntime
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.sorting import FlowRunSort
 
 from coder_core.errors import CoderError
+from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.specs import Runtime
 from coder_core.storage.store import Store
 from flows.coder_eval import coder_eval

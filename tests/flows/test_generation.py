@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
-from coder_core.atg.faults import LlmError
-from coder_core.atg.settings import LlmRuntime
 from prefect.client.orchestration import get_client
 
+from coder_core.llm.faults import LlmError
+from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.specs import Runtime
 from flows.coder_eval import coder_eval
 from tests.coder_core.atg.llm_server import LlmServer, serving

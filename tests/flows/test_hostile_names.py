@@ -16,7 +16,6 @@ from tests.fixtures_inputs import write_world
 
 from .conftest import Query, newest_artifacts
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 HOSTILE = (
     "\"quoted\" 'name'",
     "<script>alert(1)</script>",
@@ -40,6 +39,8 @@ def cli(*arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
 def test_names_are_data_everywhere(tmp_path: Path, runtime: Runtime, query: Query) -> None:
     world = write_world(tmp_path / "world", HOSTILE, images_per_class=6)
     before = {path for path in tmp_path.rglob("*") if path.is_file()}

@@ -32,15 +32,27 @@ def records(done: "subprocess.CompletedProcess[str]") -> list[dict[str, Any]]:
 
 
 def test_every_line_of_a_run_is_a_record_and_the_result_stands_alone(world: World, tmp_path: Path) -> None:
-    done = run(world, tmp_path, "--json")
+    done = run(world, tmp_path, "--json", "--engine", "prefect")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     logged = records(done)
     assert all({"time", "level", "logger", "message"} <= record.keys() for record in logged)
     of_tasks = [record for record in logged if record["logger"] == "prefect.task_runs"]
     assert {record["run_id"] for record in of_tasks} == {result["run_id"]}
-    assert {"check-store", "publish-results"} <= {record["task_run_name"] for record in of_tasks}
+    assert {"check-store", "publish-run"} <= {record["task_run_name"] for record in of_tasks}
     assert logged[-1]["message"] == "Finished in state Completed()"
+    assert SECRET not in done.stderr
+
+
+def test_a_run_without_prefect_logs_the_same_records(world: World, tmp_path: Path) -> None:
+    done = run(world, tmp_path, "--json")
+    assert done.returncode == 0, done.stderr
+    told, *of_steps = records(done)
+    assert (told["level"], told["logger"]) == ("INFO", "coder-eval")
+    assert told["message"].startswith("no Prefect server is running")
+    assert all({"time", "level", "logger", "message"} <= record.keys() for record in of_steps)
+    assert {record["run_id"] for record in of_steps} == {json.loads(done.stdout)["run_id"]}
+    assert any(record["message"].startswith("predict-coder: 120 rows") for record in of_steps)
     assert SECRET not in done.stderr
 
 

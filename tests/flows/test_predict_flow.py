@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from coder_core.steps.answers import read_answers
 
 from coder_core.errors import ConfigError, DatasetError
+from coder_core.pipeline.context import Context
+from coder_core.report.prediction_table import read_named
 from coder_core.specs import Runtime
 from flows.coder_eval import coder_eval
 from flows.predict import predict
@@ -36,8 +37,9 @@ def test_new_images_are_answered_as_the_evaluation_answered(
     reranked: World, runtime: Runtime, query: Query, method: str
 ) -> None:
     images = reranked.folder / "images"
-    answers = predict("photos", [str(images)], method, None, runtime.model_copy(update={"shard_images": 1}))
-    said = [(Path(row.image).relative_to(images).as_posix(), row.class_name) for row in read_answers(answers, runtime)]
+    predicted = predict("photos", [str(images)], method, None, None, runtime.model_copy(update={"shard_images": 1}))
+    rows = read_named(Context.open(runtime), predicted.table)
+    said = [(Path(row.image).relative_to(images).as_posix(), row.class_name) for row in rows]
     sql = f"SELECT image_id, predicted_name FROM predictions WHERE method = '{method}' ORDER BY 1"
     assert said == query(sql)
     assert query("SELECT count(*) FROM runs") == [(1,)], "a prediction is no evaluation"
@@ -47,14 +49,14 @@ def test_the_reference_protocol_needs_labels_and_is_refused(photos: World, runti
     write_bank(photos.folder / "bank.yaml", NAMES, PAIRS)
     coder_eval({**photos.settings, "methods": ["coder", "coder_rerank"], "protocol": "reference"}, [], runtime)
     with pytest.raises(ConfigError, match=r"it has no method 'coder_rerank' for new images.*It has: coder"):
-        predict("photos", [str(photos.folder / "images")], "coder_rerank", None, runtime)
+        predict("photos", [str(photos.folder / "images")], "coder_rerank", None, None, runtime)
 
 
 def test_images_of_which_none_can_be_read(photos: World, runtime: Runtime, tmp_path: Path) -> None:
     coder_eval(photos.settings, [], runtime)
     (tmp_path / "broken.jpg").write_bytes(b"no image")
     with pytest.raises(DatasetError, match="none of 1 images can be read"):
-        predict("photos", [str(tmp_path / "broken.jpg")], "coder", None, runtime)
+        predict("photos", [str(tmp_path / "broken.jpg")], "coder", None, None, runtime)
 
 
 def test_as_typed(photos: World, runtime: Runtime, prefect_server: str, tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from coder_core.atg.settings import LlmRuntime
 
 from coder_core.errors import DatasetError, LabelLeakError
+from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.specs import Runtime
 from flows.coder_eval import coder_eval
 from tests.coder_core.atg.llm_server import LlmServer, serving

@@ -11,10 +11,10 @@ from typing import Any
 import boto3
 import httpx
 import pytest
-from coder_core.atg.settings import LlmRuntime
 from prefect.client.orchestration import get_client
 
 from bench.store_identity import find_damage, find_differences, read_content
+from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.specs import Runtime
 from coder_core.storage.store import Store
 from flows.coder_eval import coder_eval

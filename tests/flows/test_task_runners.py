@@ -1,4 +1,7 @@
-"""The whole flow on Dask and on Ray gives what it gives on threads, to the last digit, and fails in the same words."""
+"""A cluster that is there before a run is used and left alone; a run on a cluster fails in the words of one on threads.
+
+That both give the tables of threads is shown in `test_runners_agree`.
+"""
 
 import os
 from collections.abc import Iterator
@@ -6,19 +9,19 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
-from coder_core.steps.answers import read_answers
 
-from bench.store_identity import find_differences, read_content
-from coder_core import steps
 from coder_core.errors import FeatureFileError
+from coder_core.pipeline.context import Context
+from coder_core.report.prediction_table import read_named
 from coder_core.specs import Runtime
-from coder_core.storage.manifest import FOLDER
+from coder_core.steps import load_dataset
 from coder_core.storage.store import Store
 from flows.coder_eval import coder_eval
 from flows.predict import predict
 from tests.fixtures_inputs import DIM, NAMES, World, rewrite_features, write_bank, write_photos, write_world
+
+from .conftest import worker_processes
 
 pytestmark = [
     *(  # not imported here: Ray reads its environment when it is
@@ -36,7 +39,7 @@ PAIRS = [(one, other) for one in NAMES for other in NAMES if one != other]
 def small_parts() -> Iterator[None]:
     """Listings in parts of three images, so that twenty are several shards."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(steps.dataset, "LISTING_ROWS", 3)
+        patch.setattr(load_dataset, "LISTING_ROWS", 3)
         yield
 
 
@@ -62,46 +65,25 @@ def on_threads(photos: World) -> Runtime:
 
 
 def answered(photos: World, runtime: Runtime) -> list[tuple[str, object]]:
-    answers = predict("photos", [str(photos.folder / "images")], "coder_rerank", None, runtime)
-    return [(row.image, row.top5) for row in read_answers(answers, runtime)]
-
-
-def worker_processes() -> list[str]:
-    """Those that this process has started, but for the test server."""
-    found = []
-    for child in psutil.Process().children(recursive=True):
-        command = " ".join(child.cmdline())
-        if any(mark in command for mark in ("spawn_main", "ray", "raylet", "gcs_server")):
-            found.append(command)
-    return found
-
-
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("task_runner", CLUSTERS)
-def test_a_cluster_gives_the_store_that_threads_give(
-    photos: World, on_threads: Runtime, monkeypatch: pytest.MonkeyPatch, task_runner: str
-) -> None:
-    before = worker_processes()
-    monkeypatch.chdir(photos.folder)
-    relative = runtime_of(Path(), task_runner)
-    result = coder_eval(photos.settings, [], relative)
-    assert result.images_embedded == 20
-    store = Store(str(photos.folder / task_runner))
-    assert find_differences(read_content(store), read_content(Store(on_threads.store))) == []
-    assert len(store.list(f"{FOLDER}/image_embeddings")) == 7 + 1, "seven shards and the manifest"
-    assert worker_processes() == before
-    assert not [path for path in store.list() if "/" not in path], "nothing is left beside the store's folders"
+    predicted = predict("photos", [str(photos.folder / "images")], "coder_rerank", None, None, runtime)
+    return [(row.image, row.top5) for row in read_named(Context.open(runtime), predicted.table)]
 
 
 @pytest.fixture(scope="module")
 def dask_address(photos: World) -> Iterator[str]:
     """A cluster that is there before any run, started in another folder."""
+    import dask
     import distributed
+
+    from tasks.dask_cluster import LOCAL_SETTINGS
 
     where = Path.cwd()
     os.chdir(photos.folder)
     settings = {"dashboard_address": None, "scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"}}
-    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", **settings) as cluster:
+    with (
+        dask.config.set(LOCAL_SETTINGS),  # else Dask leaves OMP_NUM_THREADS=1 in the environment of this process
+        distributed.LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", **settings) as cluster,
+    ):
         os.chdir(where)
         yield cluster.scheduler_address
 

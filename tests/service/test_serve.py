@@ -13,9 +13,9 @@ import httpx
 import psutil
 import pytest
 import yaml
-from coder_core.storage.warehouse import Warehouse
 from prefect.client.schemas.objects import FlowRun
 
+from coder_core.results.warehouse import Warehouse
 from coder_core.storage.store import Store
 from service.served_api import STANDING
 from tests.fixtures_deployment import PROJECT, processes_of, wait_until

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 from prefect import flow, task
-from tasks.concurrency import task_slots
 
 from coder_core.interruption import InterruptedWorkError, interruptible
 from coder_core.specs import Runtime
 from tasks import gpu
-from tasks.gpu import GPU_LIMIT, gpu_slot, has_server_limit, say_what_is_limited
+from tasks.gpu import GPU_LIMIT, ServerAccelerator, has_server_limit, report_missing_limit
+from tasks.prefect_runner import prefect_runner
 
 ACCELERATOR = "cuda"
 """Nothing is computed on it: the slot is taken for the name."""
@@ -28,13 +28,13 @@ import json, sys, time
 from pathlib import Path
 from prefect import flow, task
 from coder_core.specs import Runtime
-from tasks.gpu import gpu_slot
+from tasks.gpu import ServerAccelerator
 
 folder, name = Path(sys.argv[1]), sys.argv[2]
 
 @task
 def embed():
-    with gpu_slot(Runtime(device="cuda")):
+    with ServerAccelerator(Runtime(device="cuda")).hold():
         begun = time.monotonic()
         time.sleep(0.7)
         return begun, time.monotonic()
@@ -119,7 +119,7 @@ def test_tasks_of_one_process_are_kept_apart_without_a_limit_on_the_server(slots
     @task
     def embed(runtime: Runtime) -> None:
         nonlocal now, most
-        with gpu_slot(runtime):
+        with ServerAccelerator(runtime).hold():
             with lock:
                 now += 1
                 most = max(most, now)
@@ -129,7 +129,7 @@ def test_tasks_of_one_process_are_kept_apart_without_a_limit_on_the_server(slots
 
     @flow
     def work(runtime: Runtime) -> None:
-        with task_slots(runtime):
+        with prefect_runner(runtime):
             embed.map([runtime] * 6).result()
 
     assert not has_server_limit()
@@ -142,7 +142,7 @@ def test_tasks_of_one_process_are_kept_apart_without_a_limit_on_the_server(slots
 def test_a_run_says_once_that_nothing_keeps_other_runs_off(caplog: pytest.LogCaptureFixture) -> None:
     @flow
     def work(device: str) -> None:
-        with task_slots(Runtime(device=device)):
+        with prefect_runner(Runtime(device=device)):
             pass
 
     work("cpu")
@@ -156,7 +156,7 @@ def test_a_run_says_once_that_nothing_keeps_other_runs_off(caplog: pytest.LogCap
 def test_a_run_on_a_cluster_says_that_nothing_keeps_its_own_tasks_apart(caplog: pytest.LogCaptureFixture) -> None:
     @flow
     def work() -> None:
-        say_what_is_limited(Runtime(device=ACCELERATOR, task_runner="dask"))
+        report_missing_limit(Runtime(device=ACCELERATOR, task_runner="dask"))
 
     work()
     assert "task_runner 'dask' works in several processes, and nothing keeps them apart" in caplog.text
@@ -179,19 +179,19 @@ def test_waiting_for_the_slot_ends_with_the_run() -> None:
     stopped = found[0]
 
     def wait() -> None:
-        with gpu_slot(runtime):
+        with ServerAccelerator(runtime).hold():
             pass
 
-    with gpu_slot(runtime), pytest.raises(InterruptedWorkError):
+    with ServerAccelerator(runtime).hold(), pytest.raises(InterruptedWorkError):
         stopped.run(wait)
 
 
 def test_on_the_cpu_no_server_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[bool] = []
     monkeypatch.setattr(gpu, "has_server_limit", lambda: asked.append(True))
-    with gpu_slot(Runtime(device="cpu")):
+    with ServerAccelerator(Runtime(device="cpu")).hold():
         pass
     assert asked == []
-    monkeypatch.setattr(gpu, "_is_on_cpu", lambda _runtime: False)
-    with gpu_slot(Runtime(device="cpu")):
+    monkeypatch.setattr(gpu, "is_cpu", lambda _runtime: False)
+    with ServerAccelerator(Runtime(device="cpu")).hold():
         assert asked == [True], "an accelerator's limit is looked up"

@@ -1,32 +1,54 @@
 """Prefect's log says an expected error once per run and in its own words; an unexpected one keeps its traceback."""
 
 import logging
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
-from prefect import flow, task
-from tasks.policy import DOOR_POLICY, STEP_POLICY, is_worth_retrying
+from prefect import flow
 
-from coder_core.errors import CoderError, FeatureFileError, StoreError
-from coder_core.storage.refusals import DamagedFileError
-from tasks.logs import FLOW_LOGGER, LOGGERS, ExpectedErrors, prepare_logs
-
-HASTY = {**STEP_POLICY, "retry_delay_seconds": 0}
-
-
-@task(**HASTY)
-def fail_in_step(error: Exception) -> None:
-    raise error
+from coder_core.errors import FeatureFileError, StoreError
+from coder_core.pipeline.context import Context
+from coder_core.pipeline.step import Step
+from coder_core.pipeline.traits import PREFLIGHT, Traits
+from coder_core.specs import Runtime
+from tasks.logs import CORE, FLOW_LOGGER, LOGGERS, ExpectedErrors, ToRunLogger, prepare_logs
+from tasks.prefect_runner import prefect_runner
 
 
-@task(**DOOR_POLICY)
-def fail_at_door(error: Exception) -> None:
-    raise error
+class Fail(Step[int]):
+    """Fails with the error that a test gives it."""
+
+    errors: ClassVar[list[Exception]] = []
+    traits: ClassVar[Traits] = Traits(retry_delays=(0.0, 0.0))
+
+    def run(self, context: Context) -> int:
+        raise self.errors[-1]
 
 
-@flow
-def fail_in_task(error: Exception, is_at_door: bool = False) -> None:
-    prepare_logs()
-    (fail_at_door if is_at_door else fail_in_step)(error)
+class FailInPreflight(Fail):
+    """Fails before the work."""
+
+    traits: ClassVar[Traits] = PREFLIGHT
+
+
+class Say(Step[int]):
+    """Logs a line, as the core does."""
+
+    def run(self, context: Context) -> int:
+        logging.getLogger("coder_core.steps.example").info("predict-coder: %s rows", 120)
+        return 120
+
+
+def run_step(step: Step[Any], store: Path) -> None:
+    """Run a step in a flow of its own."""
+
+    @flow
+    def body() -> None:
+        with prefect_runner(Runtime(store=str(store), device="cpu")) as run:
+            run(step)
+
+    body()
 
 
 @flow
@@ -44,11 +66,12 @@ def lines_about(error: Exception, caplog: pytest.LogCaptureFixture) -> list[str]
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-@pytest.mark.parametrize("is_at_door", [True, False])
-def test_wrong_input_is_told_by_the_states_alone(caplog: pytest.LogCaptureFixture, is_at_door: bool) -> None:
+@pytest.mark.parametrize("step", [Fail(), FailInPreflight()], ids=["step", "preflight"])
+def test_wrong_input_is_told_by_the_states_alone(caplog: pytest.LogCaptureFixture, step: Fail, tmp_path: Path) -> None:
     error = FeatureFileError("row 7 holds NaN.", "images.npz", "Compute it again.")
+    Fail.errors.append(error)
     with pytest.raises(FeatureFileError):
-        fail_in_task(error, is_at_door)
+        run_step(step, tmp_path)
     of_task, of_flow = lines_about(error, caplog)
     assert of_task.startswith("prefect.task_runs: Finished in state Failed(")
     assert of_flow.startswith("prefect.flow_runs: Finished in state Failed(")
@@ -71,10 +94,11 @@ def test_an_error_of_the_flow_itself_is_told_once(caplog: pytest.LogCaptureFixtu
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-def test_a_retry_is_told_in_the_words_of_the_error(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_retry_is_told_in_the_words_of_the_error(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     error = StoreError("it refuses.", "s3://bucket", "Wait.")
+    Fail.errors.append(error)
     with pytest.raises(StoreError):
-        fail_in_task(error)
+        run_step(Fail(), tmp_path)
     retries = [line for line in lines_about(error, caplog) if "Retry" in line]
     assert [line.partition(" - ")[0] for line in retries] == [
         "prefect.task_runs: Task run failed with exception: StoreError: s3://bucket: it refuses. Wait."
@@ -84,40 +108,28 @@ def test_a_retry_is_told_in_the_words_of_the_error(caplog: pytest.LogCaptureFixt
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
-def test_a_mistake_of_ours_keeps_its_traceback(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_mistake_of_ours_keeps_its_traceback(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    Fail.errors.append(ZeroDivisionError("a mistake"))
     with pytest.raises(ZeroDivisionError):
-        fail_in_task(ZeroDivisionError("a mistake"))
+        run_step(Fail(), tmp_path)
     assert "Traceback" in caplog.text
 
 
-def test_the_filter_is_added_once() -> None:
+@pytest.mark.slow
+@pytest.mark.usefixtures("prefect_server")
+def test_what_the_core_says_is_said_by_the_task_run_that_it_works_for(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    run_step(Say(), tmp_path)
+    told = [record for record in caplog.records if record.getMessage() == "predict-coder: 120 rows"]
+    (of_task,) = [record for record in told if record.name == "prefect.task_runs"]
+    assert of_task.levelno == logging.INFO
+    assert vars(of_task)["task_run_name"] == "say"
+
+
+def test_filter_and_handler_are_added_once() -> None:
     prepare_logs()
     prepare_logs()
+    assert sum(isinstance(found, ToRunLogger) for found in logging.getLogger(CORE).handlers) == 1
     for name in LOGGERS:
         assert sum(isinstance(found, ExpectedErrors) for found in logging.getLogger(name).filters) == 1
-
-
-class StateOf:
-    """A state whose result is an error, or nothing."""
-
-    def __init__(self, error: Exception | None) -> None:
-        self.error = error
-
-    def result(self) -> None:
-        if self.error:
-            raise self.error
-
-
-@pytest.mark.parametrize(
-    ("error", "is_retried"),
-    [
-        (StoreError("it refuses."), True),
-        (DamagedFileError("its sha256 differs."), False),
-        (OSError("a network is away"), True),
-        (FeatureFileError("NaN."), False),
-        (CoderError("whatever."), False),
-        (None, False),
-    ],
-)
-def test_what_may_pass_is_retried(error: Exception | None, is_retried: bool) -> None:
-    assert is_worth_retrying(None, None, StateOf(error)) is is_retried

@@ -9,7 +9,7 @@ import pytest
 
 from coder_core.errors import ConfigError
 from coder_core.specs import Runtime
-from tasks import runner_choice
+from tasks import task_runner_choice
 from tasks.task_runner_choice import check_task_runner
 
 PROJECT = Path(__file__).parents[2]
@@ -23,7 +23,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     def find(name: str) -> object | None:
         return object() if name in packages else None
 
-    monkeypatch.setattr(runner_choice, "find_spec", find)
+    monkeypatch.setattr(task_runner_choice, "find_spec", find)
     return packages
 
 
@@ -74,5 +74,5 @@ def test_commands_refuse_before_prefect_is_loaded(command: list[str], tmp_path: 
 
 def test_the_packages_are_those_of_the_extras() -> None:
     extras = (PROJECT / "pyproject.toml").read_text()
-    for name, package in runner_choice.PACKAGES.items():
+    for name, package in task_runner_choice.PACKAGES.items():
         assert f'{name} = ["{package.replace("_", "-")}' in extras

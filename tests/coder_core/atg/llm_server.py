@@ -38,16 +38,19 @@ FAULTS = (
 )
 """Everything that must lead to another call."""
 
+_IN_PHOTO = r"in a photo(?: of .*)?"
 QUESTIONS = {
-    "attribute": re.compile(r"^What are useful visual features for distinguishing a (?P<name>.*) in a photo\?$"),
+    "attribute": re.compile(rf"^What are useful visual features for distinguishing a (?P<name>.*) {_IN_PHOTO}\?$"),
     "analogous_class": re.compile(
-        r"^(?:Besides (?P<excluded>.*), what|What) other objects are (?P<name>.*) visually similar to\?.*$"
+        r"^(?:Besides (?P<excluded>.*), what|What) (?:other objects are|else is) (?P<name>.*) visually similar to"
+        rf"(?: {_IN_PHOTO})?\?.*$"
     ),
-    "synonym": re.compile(r"^What other names is a (?P<name>.*) known by\?.*$"),
+    "synonym": re.compile(r"^What other names is a (?P<name>.*) known by(?:, as one sees it .*)?\?.*$"),
     "one_to_one": re.compile(
-        r"^What are different visual features between (?P<name>.*) and (?P<rival>.*) in a photo\?"
+        rf"^What are different visual features between (?P<name>.*) and (?P<rival>.*) {_IN_PHOTO}\?"
     ),
 }
+"""Every kind of question, of photos in general or of a domain's."""
 
 
 class Call(NamedTuple):

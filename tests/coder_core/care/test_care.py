@@ -15,12 +15,12 @@ import pytest
 
 from coder_core.care import collection
 from coder_core.care.collection import collect_garbage
-from coder_core.care.compaction import compact_store
 from coder_core.care.repairing import repair_store
+from coder_core.care.store_compaction import compact_store
 from coder_core.care.verifying import verify_store
 from coder_core.errors import StoreError
 from coder_core.results import merging
-from coder_core.results.reading import ResultTables
+from coder_core.results.result_tables import ResultTables
 from coder_core.results.schema import ArtifactRow, TextRow
 from coder_core.results.warehouse import Warehouse
 from coder_core.results.writing import RunWriter
@@ -155,7 +155,7 @@ def test_compaction_says_what_it_does_and_is_idempotent(full_store: Store) -> No
 COMPACT_FOR_EVER = """
 import sys
 from coder_core.storage import ledger
-from coder_core.care.compaction import compact_store
+from coder_core.care.store_compaction import compact_store
 from coder_core.storage.store import Store
 print("ready", flush=True)
 while True:

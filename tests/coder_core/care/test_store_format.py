@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from coder_core.care.layout import Role, read_role
+from coder_core.care.file_roles import Role, read_role
 from coder_core.care.store_format import FORMAT, FORMAT_FILE, note_format
 from coder_core.errors import StoreError
 from coder_core.pipeline.context import Context

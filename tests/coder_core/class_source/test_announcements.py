@@ -9,7 +9,7 @@ from threading import Barrier
 import pytest
 
 from coder_core.care.collection import collect_garbage
-from coder_core.care.layout import Role, read_role
+from coder_core.care.file_roles import Role, read_role
 from coder_core.care.repairing import repair_store
 from coder_core.care.verifying import verify_store
 from coder_core.class_source.announcements import EXPIRY, GRACE, Announcements, Claim, is_due

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from coder_core.embedding import images as images_module
-from coder_core.embedding.images import EmbeddedImage, ImageItem, embed_images, view_key
+from coder_core.embedding import image_stream as images_module
+from coder_core.embedding.image_stream import EmbeddedImage, ImageItem, embed_images, view_key
 from coder_core.embedding.ledgers import PART_ROWS, VectorBuffer, open_ledger, text_key
-from coder_core.embedding.texts import embed_texts, text_vectors
+from coder_core.embedding.text_passes import embed_texts, text_vectors
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.errors import InputError, StoreError
 from coder_core.fingerprint import content_hash

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from coder_core.embedding import batch_sizes
 from coder_core.embedding.batch_sizes import CPU_IMAGES, CPU_TEXTS, DEVICE_TOKENS, BatchSize
-from coder_core.embedding.images import ImageItem, embed_images
+from coder_core.embedding.image_stream import ImageItem, embed_images
 from coder_core.embedding.pass_queue import PassQueue, start_images
-from coder_core.embedding.texts import cut_passes, embed_texts
+from coder_core.embedding.text_passes import cut_passes, embed_texts
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.errors import DeviceError
 from coder_core.pipeline.accelerator import HeldDevice

@@ -16,6 +16,7 @@ from PIL import Image
 from coder_core.encoders.device import choose_device
 from coder_core.encoders.registry import identify_encoder, load_encoder
 from coder_core.encoders.text_tower import can_cut, token_lengths
+from coder_core.errors import ConfigError
 from tests.coder_core.encoders.conftest import CAUSAL, CONTEXT, DIM, TOWERS, InPasses, load, spec_of, write_model
 
 pytestmark = pytest.mark.slow
@@ -163,12 +164,21 @@ def test_an_encoder_is_loaded_once_per_identity(folder):
     )
 
 
-@pytest.mark.parametrize(("present", "chosen"), [(True, "cuda"), (False, "cpu")])
-def test_auto_is_cuda_where_there_is_one(monkeypatch, present, chosen):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: present)
+@pytest.mark.parametrize(("count", "chosen"), [(2, "cuda"), (0, "cpu")])
+def test_auto_is_cuda_where_there_is_one(monkeypatch, count, chosen):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     assert choose_device("auto") == chosen
-    assert choose_device("cuda:1") == "cuda:1"
     assert choose_device("cpu") == "cpu"
+
+
+def test_a_named_device_must_be_there(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert [choose_device(device) for device in ("cuda", "cuda:1")] == ["cuda", "cuda:1"]
+    for device in ("cuda:2", "mps"):
+        with pytest.raises(ConfigError, match=f"device: there is no '{device}' on this machine .2 CUDA devices"):
+            choose_device(device)
 
 
 def test_a_folder_is_identified_without_torch(folder):

@@ -19,7 +19,7 @@ import coder_core.steps
 from coder_core import packaged
 from coder_core.pipeline.step import ArtifactStep, Step
 from coder_core.specs import Runtime
-from coder_core.steps.publication import PublishRun
+from coder_core.steps.publish_run import PublishRun
 
 from .field_cases import ALL_CASES, EXEMPT, Case, changed, walk_fields
 from .worlds import WORLDS, Files, Keys, Settings, keys_of, moved, steps_of

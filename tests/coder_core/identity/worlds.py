@@ -18,9 +18,9 @@ from coder_core.pipeline.runner import InlineRunner, inline_runner
 from coder_core.pipeline.step import Step
 from coder_core.recipes.evaluate import evaluate
 from coder_core.specs import Runtime
-from coder_core.steps.publication import PublishRun
-from coder_core.steps.text_bank import AssembleBank
-from coder_core.steps.text_generation import CheckGeneration, GenerateTexts
+from coder_core.steps.assemble_bank import AssembleBank
+from coder_core.steps.generate_texts import CheckGeneration, GenerateTexts
+from coder_core.steps.publish_run import PublishRun
 from tests.fixtures_inputs import NAMES, World, rewrite_features, write_bank, write_photos, write_tiny_clip, write_world
 
 Settings = dict[str, Any]

@@ -98,7 +98,7 @@ def test_a_later_reader_finds_what_was_paid_for(ledger: CompletionLedger, make_r
         assert ledger.missing(questions(1)) == questions(1)
 
         class LaterRequest(TextRequest):
-            def read(self, answer: str, *, is_held: bool = False) -> Any:  # noqa: ARG002
+            def read(self, answer: str, *, is_held: bool = False) -> Any:
                 return ((answer.removeprefix("FROG "),),)
 
         later = LaterRequest("m", PROMPT, Sampling(), questions(1)[0].inputs)

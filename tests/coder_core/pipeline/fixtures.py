@@ -8,10 +8,10 @@ import pyarrow as pa
 from coder_core.fingerprint import NotIdentity
 from coder_core.pipeline.artifact_handle import ArtifactHandle, Handle
 from coder_core.pipeline.context import Context
-from coder_core.pipeline.inputs import FileInput, PackagedData
 from coder_core.pipeline.output import Output, part_name
 from coder_core.pipeline.sharding import Shard, ShardedStep
 from coder_core.pipeline.step import ArtifactStep, Step
+from coder_core.pipeline.step_inputs import FileInput, PackagedData
 from coder_core.pipeline.traits import Traits
 
 

@@ -12,9 +12,9 @@ from coder_core.errors import StepContractError
 from coder_core.fingerprint import NotIdentity, key_of
 from coder_core.pipeline.artifact_handle import ArtifactHandle
 from coder_core.pipeline.context import Context
-from coder_core.pipeline.inputs import FileInput, PackagedData
 from coder_core.pipeline.output import Output
 from coder_core.pipeline.step import ArtifactStep, Step
+from coder_core.pipeline.step_inputs import FileInput, PackagedData
 from coder_core.specs import Runtime
 from coder_core.storage.manifest import artifact_key
 

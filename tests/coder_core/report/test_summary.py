@@ -1,8 +1,11 @@
 """The summary of a run as it stands on a page of 120 columns."""
 
 import io
+import re
 from itertools import permutations
 from pathlib import Path
+
+import pytest
 
 from coder_core.pipeline.eval_result import EvalResult
 from coder_core.pipeline.runner import inline_runner
@@ -52,3 +55,23 @@ def test_what_is_typed_next_is_never_about_a_control(photos: World, tmp_path: Pa
     spec = photos.spec(methods=["clip"], controls=["nameless"])
     lines = printed(run(spec, tmp_path / "store"))
     assert any("method = 'clip'" in line for line in lines[lines.index("Next:") :])
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("columns", ["80", "60"])
+def test_no_line_of_a_table_is_wider_than_80_columns_and_no_number_breaks(
+    columns: str, photos: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    spec = photos.spec(methods=["clip", "coder"], controls=["repeated_names"])
+    stream = Terminal()
+    print_summary(run(spec, tmp_path / "store"), stream)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue())
+    tables = plain[: plain.index("controls: ")].splitlines()
+    assert max(len(line.rstrip()) for line in tables) <= 80
+    for line in tables:
+        assert line.count("[") == line.count("]")

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from coder_core.results.catalog import read_catalog
-from coder_core.results.reading import ResultTables
+from coder_core.results.result_tables import ResultTables
 from coder_core.storage.store import Store
 from tests.coder_core.results.result_rows import paths
 

@@ -13,8 +13,8 @@ from datetime import timedelta
 
 import pytest
 
-from coder_core.results.compaction import compact_results
-from coder_core.results.reading import ResultTables
+from coder_core.results.result_tables import ResultTables
+from coder_core.results.run_compaction import compact_results
 from coder_core.results.warehouse import Warehouse
 from coder_core.storage.store import PROBE_PREFIX, Store
 from tests.coder_core.results.killing_filesystem import Death, dying, restore, snapshot
@@ -67,7 +67,7 @@ def test_killed_at_any_operation_nothing_is_lost_and_nothing_is_seen_twice(gener
 COMPACT_FOR_EVER = """
 import sys
 from datetime import timedelta
-from coder_core.results.compaction import compact_results
+from coder_core.results.run_compaction import compact_results
 from coder_core.storage.store import Store
 print("ready", flush=True)
 while True:

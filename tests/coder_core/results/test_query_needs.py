@@ -7,9 +7,9 @@ import duckdb
 import pytest
 
 from coder_core.errors import QueryError
-from coder_core.results.compaction import compact_results
 from coder_core.results.query_needs import Needs, query_needs
-from coder_core.results.reading import ResultTables
+from coder_core.results.result_tables import ResultTables
+from coder_core.results.run_compaction import compact_results
 from coder_core.results.schema import RUN_ID, TABLES, VIEWS
 from coder_core.results.warehouse import Warehouse
 from coder_core.storage.sql_guard import read_only_tree

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 
 from coder_core.errors import QueryError, StoreError
-from coder_core.results.compaction import compact_results
 from coder_core.results.query_files import GivenFiles
 from coder_core.results.query_messages import GivenFile
+from coder_core.results.run_compaction import compact_results
 from coder_core.results.schema import TABLES, VIEWS, PredictionRow
 from coder_core.results.warehouse import Warehouse
 from coder_core.results.writing import RunWriter

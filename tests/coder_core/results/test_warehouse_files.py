@@ -10,9 +10,9 @@ import pytest
 
 from coder_core.errors import StoreError
 from coder_core.results import published_files, query_process
-from coder_core.results.compaction import compact_results
 from coder_core.results.query_files import SharedFile
 from coder_core.results.query_process import SPARE
+from coder_core.results.run_compaction import compact_results
 from coder_core.results.schema import TABLES, MetricRow, PredictionRow
 from coder_core.results.warehouse import Warehouse
 from coder_core.results.writing import RunWriter

@@ -6,8 +6,8 @@ import pytest
 
 from coder_core.errors import StoreError
 from coder_core.results import table_file, writing
-from coder_core.results.compaction import compact_results
-from coder_core.results.reading import ResultTables
+from coder_core.results.result_tables import ResultTables
+from coder_core.results.run_compaction import compact_results
 from coder_core.results.schema import MetricRow, RunRow, TextRow
 from coder_core.results.writing import RunWriter
 from coder_core.storage.refusals import UnexpectedContentError

@@ -10,8 +10,8 @@ import pytest
 
 from coder_core.errors import InputError
 from coder_core.storage.addresses import parse_address
+from coder_core.storage.input_files import InputFile, read_input
 from coder_core.storage.input_walk import EMPTY_FOLDER, FOLDER_MARKER, walk_input
-from coder_core.storage.inputs import InputFile, read_input
 from coder_core.storage.store import Store
 from tests.fixtures_folders import ODD_NAMES
 

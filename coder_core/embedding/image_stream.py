@@ -1,0 +1,283 @@
+"""Images and augmented views: read, hashed, decoded and prepared by threads, in order, ahead of the model.
+
+Which images are embedded, and in which batch, is decided in the order of the images and not in that in which threads
+finish: the same images make the same passes.
+"""
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext, suppress
+from typing import Any, NamedTuple, TypeVar
+
+from coder_core.embedding.ledgers import VectorBuffer, open_ledger
+from coder_core.embedding.pass_queue import Done, PassQueue, start_images
+from coder_core.encoders.base import Encoder, IdentifiedEncoder
+from coder_core.errors import InputError
+from coder_core.fingerprint import content_hash, key_of
+from coder_core.images.augmentation import augment
+from coder_core.images.decoding import BrokenImageError, decode_image
+from coder_core.loops import each
+from coder_core.pipeline.accelerator import HeldDevice
+from coder_core.pipeline.context import Context
+from coder_core.storage.input_files import read_input
+
+VIEWS_VERSION = 1
+"""Goes up when `augment` makes other views; `FitFewShot.views_version` with it."""
+
+READ_DELAYS = (0.2, 1.0, 5.0)
+"""Seconds before each further try to read an image: a store under load resets a connection now and then."""
+
+UNREAD = "it cannot be read: "
+"""How the problem of an image begins whose bytes did not come: another time they may."""
+
+READ_AHEAD = 64
+"""Images that are read ahead, and prepared ahead beside a batch."""
+
+LOOK_EVERY = 1024
+"""Images after which those are handed on that needed no pass."""
+
+Ready = TypeVar("Ready")
+
+
+class ImageItem(NamedTuple):
+    """One image to embed.
+
+    Args:
+        place: Whatever the caller needs to know it again.
+        source: Where it is, or its bytes.
+        views: Augmented views to embed instead of the image itself; 0 for the image.
+    """
+
+    place: Any
+    source: str | bytes
+    views: int = 0
+
+
+class EmbeddedImage(NamedTuple):
+    """An image whose vectors are in the ledger, or what is wrong with it.
+
+    Args:
+        item: What was asked.
+        content_key: sha256 of its bytes; None where they could not be read.
+        keys: Ledger keys: of the image, or of each of its views.
+        problem: Why it has no vector.
+        computed: Vectors among them that were computed now.
+    """
+
+    item: ImageItem
+    content_key: str | None
+    keys: tuple[str, ...]
+    problem: str | None
+    computed: int
+
+
+def view_key(content_key: str, view: int) -> str:
+    """Ledger key of one view of an image."""
+    return key_of(["view", VIEWS_VERSION, content_key, view])
+
+
+def embed_images(context: Context, encoder: IdentifiedEncoder, items: Iterable[ImageItem]) -> Iterator[EmbeddedImage]:
+    """Embed images that the ledger does not hold; a broken image is told, and the work goes on.
+
+    Yields:
+        Every item, in order, once its vectors are in the ledger: in bursts, as the ledger's parts are written. Closing
+        the iterator early, or an exception in it, keeps what was embedded.
+
+    Raises:
+        CheckpointError: The model cannot be loaded.
+    """
+    with (
+        ThreadPoolExecutor(context.runtime.workers, "images") as pool,
+        HeldDevice(context.accelerator) as device,
+        _Work(context, encoder, pool, device) as work,
+    ):
+        try:
+            for number, entry in enumerate(work.prepared(items), start=1):
+                work.take(entry)
+                is_kept = work.start_full_passes()
+                if is_kept or number % LOOK_EVERY == 0:
+                    yield from work.finished()
+            work.finish_passes()
+            yield from work.finished()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+class _Read(NamedTuple):
+    """The bytes of an image and their hash, or why there are none."""
+
+    item: ImageItem
+    content: bytes
+    key: str | None
+    problem: str | None
+
+
+class _Entry(NamedTuple):
+    """An image on its way: which keys it needs, and those of them that are being prepared for it."""
+
+    item: ImageItem
+    content_key: str | None
+    keys: tuple[str, ...]
+    new: tuple[str, ...]
+    future: Future[list[Any]] | None
+
+
+class _Work:
+    """What the stages share; leaving the block keeps what was embedded."""
+
+    def __init__(
+        self, context: Context, encoder: IdentifiedEncoder, pool: ThreadPoolExecutor, device: HeldDevice
+    ) -> None:
+        self._context, self._encoder, self._pool, self._device = context, encoder, pool, device
+        self._ledger = open_ledger(context, "image_embeddings", encoder)
+        self._buffer = VectorBuffer(self._ledger, context.pace)
+        self._queue: PassQueue | None = None
+        self._batch: list[tuple[str, Any]] = []
+        self._scheduled: set[str] = set()
+        self._problems: dict[str, str] = {}
+        self._waiting: deque[_Entry] = deque()
+        self._started = time.perf_counter()
+        self._ledger.missing([])  # learn of the parts once; after that, lookups ask nobody
+
+    def __enter__(self) -> "_Work":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with self._buffer:
+            if self._queue is not None:  # what is on its way is kept, too, unless the device itself has failed
+                with suppress(RuntimeError) if kind is not None else nullcontext():
+                    self._keep(self._queue.drain())
+                self._context.pace.add(seconds=time.perf_counter() - self._started)
+
+    def prepared(self, items: Iterable[ImageItem]) -> Iterator[_Entry]:
+        """Decide, image after image, what is to be embedded, and have it prepared ahead."""
+        ahead: deque[_Entry] = deque()
+        for read in self._read(items):
+            ahead.append(self._schedule(read))
+            if len(ahead) > READ_AHEAD + self._ahead:
+                yield ahead.popleft()
+        yield from ahead
+
+    def take(self, entry: _Entry) -> None:
+        """Wait until an image is prepared, and put it into the batch."""
+        if entry.future is not None:
+            try:
+                prepared = self._result(entry.future, "decode")
+                self._batch += zip(entry.new, prepared, strict=True)
+            except BrokenImageError as problem:
+                self._problems.update(dict.fromkeys(entry.new, str(problem)))
+        self._waiting.append(entry)
+
+    def start_full_passes(self) -> bool:
+        """Start a pass over every full batch; tells whether something has come into the ledger."""
+        is_kept = False
+        while self._batch and len(self._batch) >= self._passes.size.rows:
+            is_kept |= self._start_pass()
+        return is_kept
+
+    def finish_passes(self) -> None:
+        """Make a pass over what is left, give the device back, and keep everything."""
+        self.start_full_passes()
+        if self._batch:
+            self._start_pass()
+        if self._queue is not None:
+            self._keep(self._queue.release())
+        self._buffer.flush()
+
+    def finished(self) -> Iterator[EmbeddedImage]:
+        """The images whose vectors are all in the ledger, up to the first that waits."""
+        while self._waiting and self._is_finished(self._waiting[0]):
+            entry = self._waiting.popleft()
+            problem = next((self._problems[key] for key in entry.keys if key in self._problems), None)
+            computed = 0 if problem else len(entry.new)
+            yield EmbeddedImage(entry.item, entry.content_key, entry.keys, problem, computed)
+
+    @property
+    def _passes(self) -> PassQueue:
+        """The queue of passes; the models are loaded when the first image needs one."""
+        if self._queue is None:
+            self._queue = PassQueue(self._context, self._encoder, "images", self._device)
+        return self._queue
+
+    @property
+    def _ahead(self) -> int:
+        """Images of one pass on every device."""
+        return 0 if self._queue is None else self._queue.size.rows * len(self._queue.models)
+
+    def _start_pass(self) -> bool:
+        size = self._passes.size.rows
+        batch, self._batch = self._batch[:size], self._batch[size:]
+        keys, prepared = [key for key, _ in batch], [one for _, one in batch]
+        return self._keep(self._passes.submit(keys, prepared, start_images))
+
+    def _keep(self, passes: Iterable[Done]) -> bool:
+        """Hand on what has its vectors; tells whether something has come into the ledger."""
+        is_kept = False
+        for done in passes:
+            is_kept |= self._buffer.add(done.keys, done.vectors)
+        return is_kept
+
+    def _result(self, future: "Future[Ready]", what: str) -> Ready:
+        """Wait for a thread; meanwhile passes are finished, and the device is free for others."""
+        if not future.done() and self._queue is not None:
+            self._keep(self._queue.release())
+        if future.done():
+            return future.result()
+        with self._context.pace.waiting(what):
+            return future.result()
+
+    def _is_finished(self, entry: _Entry) -> bool:
+        return any(key in self._problems for key in entry.keys) or self._ledger.holds_all(entry.keys)
+
+    def _read(self, items: Iterable[ImageItem]) -> Iterator[_Read]:
+        ahead: deque[Future[_Read]] = deque()
+        for item in each(items):
+            ahead.append(self._pool.submit(_read_image, item))
+            if len(ahead) > READ_AHEAD:
+                yield self._result(ahead.popleft(), "read")
+        for future in each(ahead):
+            yield self._result(future, "read")
+
+    def _schedule(self, read: _Read) -> _Entry:
+        item, key = read.item, read.key
+        if key is None:
+            place = f"unread {len(self._problems)}"
+            self._problems[place] = str(read.problem)
+            return _Entry(item, None, (place,), (), None)
+        keys = tuple(view_key(key, view) for view in range(item.views)) if item.views else (key,)
+        new = tuple(k for k in dict.fromkeys(keys) if k not in self._scheduled and not self._ledger.holds_all((k,)))
+        self._scheduled.update(new)
+        future = None
+        if new:
+            future = self._pool.submit(_prepare, self._passes.models[0], read.content, new, bool(item.views))
+        return _Entry(item, key, keys, new, future)
+
+
+def _read_image(item: ImageItem) -> _Read:
+    try:
+        content = item.source if isinstance(item.source, bytes) else _read_patiently(item.source)
+    except InputError as error:
+        return _Read(item, b"", None, f"{UNREAD}{error.problem}")
+    return _Read(item, content, content_hash(content), None)
+
+
+def _read_patiently(location: str) -> bytes:
+    """Read a file, and try again where that may help: a file that is gone stays gone."""
+    for delay in READ_DELAYS:
+        try:
+            return read_input(location)
+        except InputError as error:
+            if isinstance(error.__cause__, FileNotFoundError | IsADirectoryError | PermissionError):
+                raise
+        time.sleep(delay)
+    return read_input(location)
+
+
+def _prepare(model: Encoder, content: bytes, keys: Sequence[str], is_augmented: bool) -> list[Any]:
+    """Decode an image once, and prepare it, or the views with the given keys."""
+    image = decode_image(content, draft_side=getattr(model, "draft_side", None))
+    if not is_augmented:
+        return [model.prepare_image(image)]
+    return [model.prepare_image(augment(image, seed=int(key[:16], 16))) for key in keys]

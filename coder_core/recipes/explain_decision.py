@@ -1,0 +1,185 @@
+"""Why did a run decide so about an image? The texts that made the decision, from what the run left in the store.
+
+Nothing is embedded again: vectors come from the ledgers, artifacts from the run's manifest. The shares of all texts add
+up exactly to the margin between the winner and the class it is compared with.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from coder_core.classes import ClassList
+from coder_core.coder.text_shares import Explanation, explain_coder, explain_means, explain_rerank
+from coder_core.embedding.ledgers import open_ledger
+from coder_core.errors import ConfigError, QueryError
+from coder_core.evaluation.predictions import Predictions
+from coder_core.loops import each
+from coder_core.pipeline.artifact_handle import ArtifactHandle
+from coder_core.pipeline.context import Context
+from coder_core.pipeline.run_manifest import MethodRecord, RunManifest
+from coder_core.recipes.decision import Decision, TextShare
+from coder_core.specs import RERANK
+from coder_core.steps.embed_texts import read_text_embeddings
+from coder_core.steps.load_dataset import read_classes
+from coder_core.steps.predict_images import COLUMNS, predictions_from_arrow
+from coder_core.steps.write_texts import read_text_table
+from coder_core.texts.kinds import TextKind
+from coder_core.texts.sentences import TextTable
+from coder_core.texts.text_layout import TextLayout, build_layout
+
+EXPLAINABLE = ("clip", "vcd", "coder", RERANK)
+"""Methods whose score is a sum over texts with weights that add up to nothing between two classes."""
+
+
+class _Run(NamedTuple):
+    """Where to look."""
+
+    context: Context
+    manifest: RunManifest
+    classes: ClassList
+
+
+class _Inputs(NamedTuple):
+    """What a decision was made from."""
+
+    image: Float[Tensor, " dim"]
+    vectors: Float[Tensor, "texts dim"]
+    table: TextTable
+    layout: TextLayout
+
+
+def explain_decision(
+    context: Context, manifest: RunManifest, image_id: str, *, method: str = "coder", rival: str | None = None
+) -> Decision:
+    """Explain what a method of a run said about an image.
+
+    Args:
+        context: The store.
+        manifest: A published run.
+        image_id: As the data set names it; table `predictions` lists them.
+        method: One of `EXPLAINABLE` that the run has.
+        rival: Name of the class to compare with; default: the runner-up, or what the rerank overruled.
+
+    Raises:
+        QueryError: There is no such image or class.
+        ConfigError: The run lacks the method, or the method cannot be explained text by text.
+        StoreError: Something of the run is not in the store any more.
+    """
+    _check_method(manifest, method)
+    run = _Run(context, manifest, read_classes(context, manifest.dataset.classes))
+    predicted = _find_prediction(run, method, image_id)
+    if method != RERANK:
+        return _explain_stage1(run, predicted, rival, method)
+    if _was_gated(run, image_id):
+        return _explain_stage2(run, predicted, rival)
+    note = "stage 1 was certain enough: there was no second look, and its logits decided"
+    return _explain_stage1(run, predicted, rival, "coder")._replace(method=method, note=note)
+
+
+def _explain_stage1(run: _Run, predicted: Predictions, rival: str | None, method: str) -> Decision:
+    """Explain by the texts of each class."""
+    winner, other = _sides(predicted, run.classes, rival)
+    inputs = _read_inputs(run, run.manifest.method(method), predicted.image_ids[0])
+    scale = float(run.manifest.spec["logit_scale"])
+    found = _EXPLAINERS[method](
+        inputs.image, inputs.vectors, inputs.layout, winner=winner, runner_up=other, logit_scale=scale
+    )
+    return _decision(predicted, found, inputs.table, run.classes, unit="logits")
+
+
+def _explain_stage2(run: _Run, predicted: Predictions, rival: str | None) -> Decision:
+    """Explain by the one-to-one texts, between the candidates that stage 1 had named."""
+    (image_id,), names = predicted.image_ids, run.classes.names
+    before = _find_prediction(run, "coder", image_id)
+    width = run.manifest.rerank.candidates if run.manifest.rerank else 0
+    candidates = [int(class_id) for class_id in before.top_ids[0, :width]]
+    is_changed = int(predicted.top_ids[0, 0]) != candidates[0]
+    winner, other = _sides(predicted, run.classes, rival or (names[candidates[0]] if is_changed else None))
+    inputs = _read_inputs(run, run.manifest.method(RERANK), image_id)
+    found = explain_rerank(
+        inputs.image, inputs.vectors, inputs.layout, candidates=candidates, winner=winner, runner_up=other
+    )
+    gap = float(np.subtract(*before.top_probabilities[0, :2])) if len(candidates) > 1 else 1.0
+    note = f"stage 1 said {names[candidates[0]]}, {gap:.3f} ahead of the next"
+    note += "; the second look changed that" if is_changed else ""
+    return _decision(predicted, found, inputs.table, run.classes, unit="cosines")._replace(note=note)
+
+
+_EXPLAINERS: Mapping[str, Callable[..., Explanation]] = {
+    "clip": partial(explain_means, kind=TextKind.CLASS_NAME),
+    "vcd": partial(explain_means, kind=TextKind.ATTRIBUTE),
+    "coder": explain_coder,
+}
+
+
+def _check_method(manifest: RunManifest, method: str) -> None:
+    own = [record.method for record in manifest.methods]
+    place, known = f"run {manifest.run_id}", [name for name in EXPLAINABLE if name in own]
+    if method not in EXPLAINABLE:
+        problem = f"{method!r} cannot be explained text by text."
+        raise ConfigError(problem, place, f"Of this run these can: {', '.join(known)}.")
+    if method not in own:
+        raise ConfigError(f"it does not have the method {method!r}.", place, f"Of this run: {', '.join(known)}.")
+
+
+def _find_prediction(run: _Run, method: str, image_id: str) -> Predictions:
+    record = run.manifest.method(method)
+    return predictions_from_arrow(_find_row(run, record.predictions, image_id, COLUMNS), method)
+
+
+def _was_gated(run: _Run, image_id: str) -> bool:
+    row = _find_row(run, run.manifest.method(RERANK).predictions, image_id, ("image_id", "gated"))
+    return bool(row.column("gated")[0].as_py())
+
+
+def _find_row(run: _Run, artifact: ArtifactHandle, image_id: str, columns: Sequence[str]) -> pa.Table:
+    """The row of one image in an artifact, looked for part by part."""
+    for part in each(run.context.parts(artifact)):
+        table = run.context.read_part(artifact, part.name, columns)
+        place = table.column("image_id").index(image_id).as_py()
+        if place >= 0:
+            return table.slice(place, 1)
+    raise QueryError(
+        f"there is no image {image_id!r}.",
+        f"run {run.manifest.run_id}",
+        "List them: SELECT image_id FROM predictions (broken images are in table quarantine).",
+    )
+
+
+def _read_inputs(run: _Run, record: MethodRecord, image_id: str) -> _Inputs:
+    """Read the image's vector, the texts, and theirs."""
+    context, encoder = run.context, run.manifest.encoder
+    row = _find_row(run, run.manifest.images, image_id, ("image_id", "key"))
+    image = open_ledger(context, "image_embeddings", encoder).read(row.column("key").to_pylist())[0]
+    table = read_text_table(context, record.texts)
+    vectors = read_text_embeddings(context, record.text_embeddings, encoder)
+    return _Inputs(torch.from_numpy(image), torch.from_numpy(vectors), table, build_layout(table))
+
+
+def _sides(predicted: Predictions, classes: ClassList, rival: str | None) -> tuple[int, int]:
+    best = [int(class_id) for class_id in predicted.top_ids[0]]
+    if rival is None:
+        if len(best) < 2:
+            raise ConfigError("there is one class only.", "explanation", "A decision needs two.")
+        return best[0], best[1]
+    if rival not in classes.names:
+        raise QueryError(f"there is no class {rival!r}.", "--rival", "List them: SELECT class_name FROM class_metrics.")
+    return best[0], classes.names.index(rival)
+
+
+def _decision(
+    predicted: Predictions, found: Explanation, table: TextTable, classes: ClassList, *, unit: str
+) -> Decision:
+    texts = table.unique_texts()
+    shares = tuple(
+        TextShare(part.contribution, part.cosine, str(part.kind), classes.names[part.class_id], texts[part.column])
+        for part in found.contributions
+    )
+    winner, rival = (classes.names[class_id] for class_id in (found.winner, found.runner_up))
+    return Decision(predicted.image_ids[0], predicted.method, winner, rival, found.margin, unit, shares, note="")

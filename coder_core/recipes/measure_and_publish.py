@@ -1,0 +1,43 @@
+"""From predictions to results: every method is measured, and the run becomes visible as a whole."""
+
+from collections.abc import Sequence
+
+from coder_core.atg.generation_report import GenerationReport
+from coder_core.pipeline.eval_result import EvalResult
+from coder_core.pipeline.run_manifest import RunManifest
+from coder_core.pipeline.runner import Runner
+from coder_core.specs import EvalSpec
+from coder_core.steps.measure_method import MeasureFewShot, MeasureMethod
+from coder_core.steps.publish_run import PublishRun
+
+
+def publish(spec: EvalSpec, manifest: RunManifest, generation: Sequence[GenerationReport], run: Runner) -> EvalResult:
+    """Measure every method and every draw, write the result tables, make the run visible."""
+    dataset = manifest.dataset
+    predictions = {record.method: record.predictions for record in manifest.methods}
+    measured = run.each(
+        MeasureMethod(
+            method=method,
+            predictions=said,
+            baseline=spec.baseline,
+            baseline_predictions=predictions.get(spec.baseline) if method != spec.baseline else None,
+            labels=dataset.labels,
+            classes=dataset.classes,
+        )
+        for method, said in predictions.items()
+    )
+    draws = manifest.few_shot.draws if manifest.few_shot else ()
+    few_shot = run.each(
+        MeasureFewShot(fits=draw.fits, predictions=draw.predictions, labels=dataset.labels) for draw in draws
+    )
+    return run(
+        PublishRun(
+            spec=spec,
+            manifest=manifest,
+            measured=tuple(measured),
+            few_shot=tuple(few_shot),
+            generation=tuple(generation),
+            accounts=tuple(run.records),
+            engine=run.engine,
+        )
+    )

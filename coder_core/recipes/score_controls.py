@@ -1,0 +1,30 @@
+"""The controls: CODER on texts that lost their meaning, or the class's name. What would ensembling alone give?"""
+
+from coder_core.pipeline.run_manifest import MethodRecord
+from coder_core.pipeline.runner import Runner
+from coder_core.recipes.classify import classify
+from coder_core.recipes.eval_inputs import Inputs
+from coder_core.specs import EvalSpec
+from coder_core.steps.embed_texts import EmbedTexts
+from coder_core.steps.write_texts import CONTROL_PREFIX, WriteControlTexts
+
+
+def score_controls(spec: EvalSpec, inputs: Inputs, run: Runner) -> dict[str, MethodRecord]:
+    """Classify the images by each control, as CODER does, in the order of the spec."""
+    found: dict[str, MethodRecord] = {}
+    for control in spec.controls:
+        texts = run(
+            WriteControlTexts(
+                control=control,
+                classes=inputs.dataset.classes,
+                bank=inputs.bank,
+                domain=spec.texts.domain,
+                domains=spec.texts.domains,
+                seed=spec.draw_seed,
+            )
+        )
+        name = f"{CONTROL_PREFIX}{control}"
+        embeddings = run(EmbedTexts(texts=texts, encoder=inputs.encoder, label=f"embed_texts_{name}"))
+        changed = inputs._replace(texts=texts, text_embeddings=embeddings)
+        found |= classify({name: "coder"}, changed, spec.logit_scale, run)
+    return found

@@ -1,0 +1,158 @@
+"""One evaluation: every field of it is part of the identity of some result."""
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from coder_core.spec_base import Spec
+from coder_core.specs.dataset_specs import DatasetSpec, unnamed
+from coder_core.specs.encoder_specs import EncoderSpec
+from coder_core.specs.few_shot_spec import FewShotSpec
+from coder_core.specs.method_names import NEEDS_BANK, RERANK, ControlName, MethodName, Protocol
+from coder_core.specs.texts_spec import TextsSpec
+
+
+class MatrixSpec(Spec):
+    """The explicit CODER matrix, images x texts."""
+
+    write: bool = Field(
+        default=False, strict=True, description="Write it as an artifact; classification does not need it."
+    )
+
+
+class RerankSpec(Spec):
+    """CODER's second stage: one-to-one texts decide between the best classes of uncertain images."""
+
+    candidates: int = Field(
+        default=5, ge=2, le=5, strict=True, description="Best classes that compete (paper, one-to-one rerank: five)."
+    )
+    threshold: float = Field(
+        default=0.1,
+        ge=0,
+        le=2,
+        description="An image is looked at again where the probabilities of its two best classes are closer than this "
+        "(0.1: median of the released code's nine hand-set values).",
+    )
+    choose_threshold: bool = Field(
+        default=False, strict=True, description="Choose the threshold on the `validation` data set instead."
+    )
+    pair_budget: int = Field(
+        default=1000, ge=0, strict=True, description="Pairs that `texts.pairs: confused` may ask about, at most."
+    )
+
+
+class AblationSpec(Spec):
+    """Accuracy against the number and the kinds of texts, from embeddings at hand."""
+
+    draws: int = Field(default=5, ge=1, le=100, strict=True, description="Random subsets of each number of texts.")
+    texts_per_class: tuple[Annotated[int, Field(ge=0, strict=True)], ...] = Field(
+        default=(1, 2, 4, 8), min_length=1, description="Descriptive texts per class to try, beside all of them."
+    )
+
+    @model_validator(mode="after")
+    def _numbers_are_distinct(self) -> "AblationSpec":
+        if len(set(self.texts_per_class)) != len(self.texts_per_class):
+            raise ValueError("texts_per_class: each number once")
+        return self
+
+
+class EvalSpec(Spec):
+    """One evaluation: a data set, an encoder, texts, and the methods to compare."""
+
+    name: str = Field(
+        min_length=1,
+        max_length=100,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="Names the evaluation in tables and run ids: letters, digits, '.', '_', '-'.",
+    )
+    dataset: DatasetSpec = Field(description="What to classify.")
+    encoder: EncoderSpec = Field(description="What embeds images and texts.")
+    texts: TextsSpec = Field(default=TextsSpec(), description="What is said about the classes.")
+    methods: tuple[MethodName, ...] = Field(
+        default=("clip", "clip_ensemble", "vcd", "coder"),
+        description="What to compare, each once; none only where `few_shot` stands alone.",
+    )
+    baseline: MethodName = Field(
+        default="clip", description="What all others are compared with, image by image, where it is among them."
+    )
+    controls: tuple[ControlName, ...] = Field(
+        default=(), description="Score CODER also on texts without meaning: what would ensembling alone give?"
+    )
+    rerank: RerankSpec = Field(default=RerankSpec(), description="CODER's second stage, for `coder_rerank`.")
+    validation: DatasetSpec | None = Field(
+        default=None, description="Labelled images that choices are made on; never those of `dataset`."
+    )
+    few_shot: FewShotSpec | None = Field(default=None, description="Few-shot classification beside zero-shot.")
+    ablation: AblationSpec | None = Field(default=None, description="Text ablation; `{}` for the default one.")
+    protocol: Protocol = Field(
+        default="honest",
+        description="`reference`: `coder_rerank` touches an image only where its TRUE label is among the candidates, "
+        "as the released code does. For comparison only; marked in every row.",
+    )
+    draw_seed: int = Field(
+        default=0, ge=0, strict=True, description="Decides the controls' words and the ablation's draws."
+    )
+    matrix: MatrixSpec = Field(default=MatrixSpec(), description="The explicit CODER matrix.")
+    logit_scale: float = Field(default=100.0, gt=0, le=1000, description="Factor from similarity to logit.")
+
+    @property
+    def stage1_methods(self) -> tuple[MethodName, ...]:
+        """The methods that need nothing but texts and images: all but the rerank."""
+        return tuple(method for method in self.methods if method != RERANK)
+
+    @model_validator(mode="after")
+    def _features_go_together(self) -> "EvalSpec":
+        pool = self.few_shot.pool if self.few_shot else None
+        for field, dataset in (("dataset", self.dataset), ("validation", self.validation), ("few_shot.pool", pool)):
+            if dataset is not None and (dataset.kind == "features") != (self.encoder.kind == "precomputed"):
+                raise ValueError(
+                    f"{field}.kind {dataset.kind!r} and encoder.kind {self.encoder.kind!r} do not go together: "
+                    "image features need the precomputed encoder, images need a model"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _methods_have_texts(self) -> "EvalSpec":
+        starved: list[str] = [method for method in self.methods if method in NEEDS_BANK]
+        starved += [f"controls.{control}" for control in self.controls]
+        starved += ["ablation"] if self.ablation is not None else []
+        if starved and self.texts.bank is None and self.texts.generator is None:
+            raise ValueError(
+                f"texts.bank or texts.generator is required by {', '.join(starved)}: name one or drop the method"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_compared(self) -> "EvalSpec":
+        if not self.methods and (self.few_shot is None or self.controls):
+            raise ValueError("methods: name at least one; only few_shot can stand alone")
+        return self
+
+    @model_validator(mode="after")
+    def _names_are_distinct(self) -> "EvalSpec":
+        for field, names in (("methods", self.methods), ("controls", self.controls)):
+            if len(set(names)) != len(names):
+                raise ValueError(f"{field}: each name once")
+        return self
+
+    @model_validator(mode="after")
+    def _baseline_is_there(self) -> "EvalSpec":
+        if self.baseline != "clip" and self.baseline not in self.methods:
+            raise ValueError(f"baseline {self.baseline!r} is not among the methods: list it, too")
+        return self
+
+    @model_validator(mode="after")
+    def _rerank_is_complete(self) -> "EvalSpec":
+        if RERANK in self.methods and "coder" not in self.methods:
+            raise ValueError(f"methods: {RERANK} looks again at what coder has said: list coder, too")
+        if self.rerank.choose_threshold and self.validation is None:
+            raise ValueError("rerank.choose_threshold needs images to choose on: name them under `validation`")
+        if self.few_shot is not None and self.few_shot.views and self.few_shot.pool.kind == "features":
+            raise ValueError("few_shot.views: features cannot be cropped or flipped; augmented views need images")
+        if self.few_shot is not None and unnamed(self.few_shot.pool) == unnamed(self.dataset):
+            raise ValueError("few_shot.pool is the same data set as `dataset`: methods would learn from test images")
+        if self.validation is not None and unnamed(self.validation) == unnamed(self.dataset):
+            raise ValueError("validation is the same data set as `dataset`: choices would be made on test images")
+        if self.texts.pairs == "confused" and self.texts.generator is None:
+            raise ValueError("texts.pairs is `confused`: only a texts.generator can be asked about pairs")
+        return self

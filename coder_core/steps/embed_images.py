@@ -1,0 +1,168 @@
+"""Images get their places in the encoder's space, shard by shard.
+
+A shard is a run of parts of the image listing; shards are independent, so they map onto threads, processes or machines.
+A broken image is left out, counted and listed with its reason, and the run goes on.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from pydantic import Field
+
+from coder_core.embedding.image_stream import UNREAD
+from coder_core.encoders.base import IdentifiedEncoder
+from coder_core.encoders.registry import find_family
+from coder_core.errors import DatasetError, FeatureFileError
+from coder_core.fingerprint import content_hash, key_of
+from coder_core.images.decoding import decoder_identity
+from coder_core.pipeline.artifact_types import ImageEmbeddingsArtifact, ImagesArtifact
+from coder_core.pipeline.context import Context
+from coder_core.pipeline.output import Output
+from coder_core.pipeline.sharding import Shard, ShardedStep
+from coder_core.pipeline.traits import MODEL, Traits
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from jaxtyping import Float
+
+COLUMNS = ("image_id", "key", "problem")
+
+
+class EmbedImages(ShardedStep[ImageEmbeddingsArtifact]):
+    """Give every image its place in the encoder's space; what the ledger holds is not embedded again.
+
+    The artifact has `image_id`, ledger `key` and, of a broken image, its `problem`.
+
+    Raises:
+        CheckpointError: The model cannot be loaded.
+        FeatureFileError: Image features are of another encoder.
+        DatasetError: Not one image can be read.
+    """
+
+    version: ClassVar[int] = 2
+    traits: ClassVar[Traits] = MODEL
+
+    images: ImagesArtifact
+    encoder: IdentifiedEncoder
+    decoder: str = Field(default_factory=decoder_identity)
+
+    @property
+    def source(self) -> ImagesArtifact:
+        """The listing."""
+        return self.images
+
+    def usable_rows(self, artifact: Any) -> int:
+        """All but those in quarantine."""
+        return int(artifact.usable)
+
+    def is_intact(self, artifact: ImageEmbeddingsArtifact, context: Context) -> bool:
+        """Whether every image could be read, and the ledger still holds every vector: a damaged part is moved aside."""
+        return artifact.unread is None and self._holds(context, context.read(artifact, ["key", "problem"]))
+
+    @classmethod
+    def make_shard(cls, steps: Sequence[Self], shard: Shard, context: Context, outputs: Sequence[Output]) -> None:
+        """Embed the images of one shard that the ledger does not hold, or holds no more."""
+        (step,), (output,) = steps, outputs
+        output.count(0)
+        missing = [name for name in shard.parts if not step._has_part(name, context, output)]
+        rows = sum(part.rows for part in context.parts(step.images) if part.name in set(missing))
+        listed = ((name, context.read_part(step.images, name)) for name in missing)
+        parts = _embed_parts(context, step.encoder, listed)
+        size = lambda part: len(part[1])  # noqa: E731
+        for name, table, computed in context.each(parts, "embedding images", total=rows, unit="images", size=size):
+            output.write_part(name, table)
+            output.count(computed)
+
+    def join(self, context: Context, output: Output) -> ImageEmbeddingsArtifact:
+        """Count what was left out, and name what may be there another time."""
+        problems: list[dict[str, Any]] = []
+        rows = 0
+        for record in context.each(output.records(), "joining", total=len(output.records()), unit="parts"):
+            rows += record.rows
+            table = output.read_part(record.name, ["image_id", "problem"])
+            problems += [row for row in table.to_pylist() if row["problem"] is not None]
+        if len(problems) == rows:
+            raise DatasetError(
+                f"none of {rows} images can be read ({problems[0]['problem']}).",
+                problems[0]["image_id"],
+                "Check the data set.",
+            )
+        unread = [row["image_id"] for row in problems if row["problem"].startswith(UNREAD)]
+        return output.finish(
+            ImageEmbeddingsArtifact, quarantined=len(problems), unread=key_of(unread) if unread else None
+        )
+
+    def _has_part(self, name: str, context: Context, output: Output) -> bool:
+        if output.found_part(name) is None:
+            return False
+        part = output.read_part(name, ["key", "problem"])
+        if _has_unread(part):
+            output.discard_part(name)
+            return False
+        return self._holds(context, part)
+
+    def _holds(self, context: Context, embedded: "pa.Table") -> bool:
+        import pyarrow.compute as pc
+
+        from coder_core.embedding.ledgers import open_ledger
+
+        keys = embedded.filter(pc.is_null(embedded.column("problem"))).column("key").to_pylist()
+        return not open_ledger(context, "image_embeddings", self.encoder).missing(keys)
+
+
+def _has_unread(part: "pa.Table") -> bool:
+    import pyarrow.compute as pc
+
+    return bool(pc.any(pc.starts_with(part.column("problem"), UNREAD)).as_py())
+
+
+def read_quarantine(context: Context, embeddings: ImageEmbeddingsArtifact) -> list[dict[str, str]]:
+    """Images that could not be read: `image_id` and `problem`."""
+    if not embeddings.quarantined:
+        return []
+    table = context.read(embeddings, ["image_id", "problem"])
+    return [row for row in table.to_pylist() if row["problem"] is not None]
+
+
+def _embed_parts(
+    context: Context, encoder: IdentifiedEncoder, listed: Iterator[tuple[str, "pa.Table"]]
+) -> Iterator[tuple[str, "pa.Table", int]]:
+    """Embed parts of a listing; gives each part's table and how many of its images were computed."""
+    if find_family(encoder.spec.kind).embeds_images:
+        from coder_core.steps.embed_listed_files import embed_listed
+
+        yield from embed_listed(context, encoder, listed)
+        return
+    for name, listing in listed:
+        keys, computed = _keep_vectors(context, encoder, listing)
+        yield name, embedded_table(listing.column("image_id").to_pylist(), keys, [None] * len(keys)), computed
+
+
+def embedded_table(image_ids: Sequence[str], keys: Sequence[str | None], problems: Sequence[str | None]) -> "pa.Table":
+    """Rows of the artifact."""
+    import pyarrow as pa
+
+    columns = [pa.array(values, type=pa.string()) for values in (image_ids, keys, problems)]
+    return pa.table(columns, names=list(COLUMNS))
+
+
+def _keep_vectors(context: Context, encoder: IdentifiedEncoder, listing: "pa.Table") -> tuple[list[str], int]:
+    """Keep features that another tool computed; gives their keys and how many are new."""
+    from coder_core.embedding.ledgers import open_ledger
+    from coder_core.storage.tables import vectors_from_arrow
+
+    vectors: Float[np.ndarray, "images dim"] = vectors_from_arrow(listing.column("vector"))
+    if vectors.shape[1] != encoder.dim:
+        files = ", ".join(file.path for file in getattr(encoder.spec, "texts", ()))
+        raise FeatureFileError(
+            f"image features have {vectors.shape[1]} dimensions, text features {encoder.dim}.",
+            files,
+            "Give image and text features of one encoder.",
+        )
+    ledger = open_ledger(context, "image_embeddings", encoder)
+    keys = [content_hash(row.tobytes()) for row in vectors]
+    row_of = {key: row for row, key in enumerate(keys)}
+    missing = ledger.missing(keys)
+    ledger.append(missing, vectors[[row_of[key] for key in missing]])
+    return keys, len(missing)

@@ -1,0 +1,326 @@
+"""Few-shot, beside zero-shot: methods that see a few labelled images per class, draw after draw.
+
+A draw is one number of shots and one seed: every method is fitted on its support and selected on its validation images
+(`FitFewShot`), and what comes out is a classifier like any other, which classifies the test images part by part
+(`PredictFewShot`). Pool labels decide, so they are part of the key; test labels do not exist here.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+
+from coder_core.encoders.base import IdentifiedEncoder
+from coder_core.errors import DatasetError
+from coder_core.evaluation.predictions import Predictions
+from coder_core.pipeline.artifact_types import (
+    FewShotChoice,
+    FewShotFitsArtifact,
+    FewShotPredictionsArtifact,
+    ImageEmbeddingsArtifact,
+    ImagesArtifact,
+    LabelsArtifact,
+    TextEmbeddingsArtifact,
+    TextsArtifact,
+)
+from coder_core.pipeline.context import Context
+from coder_core.pipeline.output import Output
+from coder_core.pipeline.sharding import Shard, ShardedStep
+from coder_core.pipeline.step import ArtifactStep
+from coder_core.pipeline.step_inputs import FileInput
+from coder_core.pipeline.traits import MODEL, Traits
+from coder_core.specs import FewShotSpec, TextFeaturesFile
+from coder_core.steps.build_classifier import classifier_table, read_classifier
+from coder_core.steps.embed_texts import read_text_embeddings
+from coder_core.steps.load_dataset import read_labels
+from coder_core.steps.predict_images import read_vectors, usable_images
+from coder_core.steps.write_texts import read_text_table
+from coder_core.texts.kinds import TextKind
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from coder_core.coder.classifier import LinearClassifier
+    from coder_core.few_shot.draws import Draw
+    from coder_core.few_shot.fitting import Selected
+    from coder_core.few_shot.pool import Pool
+    from coder_core.texts.text_layout import TextLayout
+
+VIEWS_VERSION = 1
+"""Goes up when `images.augmentation` makes other views."""
+
+METRIC_KINDS = (TextKind.CLASS_NAME, TextKind.ATTRIBUTE, TextKind.ANALOGOUS_CLASS)
+"""Kinds of text that make the few-shot metric (Yi et al., CVPR 2024, CODER-Adapter)."""
+
+
+class FitFewShot(ArtifactStep[FewShotFitsArtifact]):
+    """Fit and select every method on one draw.
+
+    Raises:
+        LabelLeakError: A pool image is a test image, and `drop_shared` is off.
+        DatasetError: A class has too few images in the pool.
+        ConfigError: The texts give no metric.
+    """
+
+    traits: ClassVar[Traits] = MODEL
+
+    shots: int
+    seed: int
+    methods: tuple[str, ...]
+    zero_shot: str
+    views: int
+    validation_per_class: int | None
+    allow_fewer: bool
+    drop_shared: bool
+    metric_texts: FileInput | None
+    texts: TextsArtifact
+    text_embeddings: TextEmbeddingsArtifact
+    test_images: ImageEmbeddingsArtifact
+    pool_images: ImagesArtifact
+    pool: ImageEmbeddingsArtifact
+    pool_labels: LabelsArtifact
+    encoder: IdentifiedEncoder
+    logit_scale: float
+    views_version: int = VIEWS_VERSION
+
+    @property
+    def name(self) -> str:
+        """As it stands among the timings."""
+        return f"fit_few_shot_{self.shots}"
+
+    @property
+    def title(self) -> str:
+        """With shots and seed."""
+        return f"fit-few-shot-{self.shots}-{self.seed}"
+
+    def make(self, context: Context, output: Output) -> FewShotFitsArtifact:
+        """Write one classifier per method."""
+        pool = _read_pool(context, self)
+        selected = _select(context, self, pool)
+        for name, method in context.each(selected.items(), "keeping", total=len(selected), unit="methods"):
+            output.write_part(name, classifier_table(method.classifier.state()))
+        choices = {name: _choice_of(method) for name, method in selected.items()}
+        return output.finish(
+            FewShotFitsArtifact, shots=self.shots, seed=self.seed, dropped=pool.dropped, choices=choices
+        )
+
+
+class PredictFewShot(ShardedStep[FewShotPredictionsArtifact]):
+    """Classify the images by every method of a draw: columns `<method>.top_ids` and `<method>.top_probabilities`."""
+
+    fits: FewShotFitsArtifact
+    images: ImageEmbeddingsArtifact
+    encoder: IdentifiedEncoder
+
+    @property
+    def name(self) -> str:
+        """As it stands among the timings."""
+        return f"predict_few_shot_{self.fits.shots}"
+
+    @property
+    def title(self) -> str:
+        """With shots and seed."""
+        return f"predict-few-shot-{self.fits.shots}-{self.fits.seed}"
+
+    @property
+    def source(self) -> ImageEmbeddingsArtifact:
+        """The images."""
+        return self.images
+
+    @classmethod
+    def make_shard(cls, steps: Sequence[Self], shard: Shard, context: Context, outputs: Sequence[Output]) -> None:
+        """Classify one shard."""
+        (step,), (output,) = steps, outputs
+        classifiers = {name: read_classifier(context, step.fits, name) for name in step.fits.choices}
+        per_part = shard.rows // len(shard.parts)
+        size = lambda _: per_part  # noqa: E731
+        for part in context.each(shard.parts, "classifying", total=shard.rows, unit="images", size=size):
+            if output.found_part(part) is None:
+                output.write_part(part, _predict_part(context, step, part, classifiers))
+
+    def join(self, context: Context, output: Output) -> FewShotPredictionsArtifact:  # noqa: ARG002
+        """All parts are there."""
+        fits = self.fits
+        methods = tuple(fits.choices)
+        return output.finish(FewShotPredictionsArtifact, shots=fits.shots, seed=fits.seed, methods=methods)
+
+
+def metric_input(texts: TextFeaturesFile | None) -> FileInput | None:
+    """The file of texts that make the metric, as an input: another column is another input."""
+    return None if texts is None else FileInput(path=texts.path, columns=(texts.features,))
+
+
+def plan_draws(spec: FewShotSpec) -> list[tuple[int, int]]:
+    """Every number of shots with every seed."""
+    return [(shots, spec.seed + draw) for shots in spec.shots for draw in range(spec.draws)]
+
+
+def read_few_shot_predictions(context: Context, artifact: FewShotPredictionsArtifact, method: str) -> Predictions:
+    """What one method of a draw says."""
+    from coder_core.steps.predict_images import COLUMNS, predictions_from_arrow
+
+    columns = ["image_id", f"{method}.top_ids", f"{method}.top_probabilities"]
+    return predictions_from_arrow(context.read(artifact, columns).rename_columns(list(COLUMNS)), method)
+
+
+class _ReadPool(NamedTuple):
+    """The pool's images that can be read, their content keys, and how many were left out as test images."""
+
+    pool: "Pool"
+    keys: dict[str, str]
+    dropped: int
+
+
+def _read_pool(context: Context, step: FitFewShot) -> _ReadPool:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from coder_core.few_shot.examples import refuse_shared
+    from coder_core.few_shot.pool import build_pool
+
+    listing = context.read(step.pool, ["image_id", "key", "problem"])
+    listing = listing.filter(pc.is_null(listing.column("problem")))
+    tested = set(context.read(step.test_images, ["key"]).column("key").to_pylist()) - {None}
+    shared = pc.is_in(listing.column("key"), value_set=pa.array(sorted(tested), type=pa.string()))
+    if not step.drop_shared:
+        refuse_shared(listing.column("key").to_pylist(), tested, what="few_shot.pool")
+    kept = listing.filter(pc.invert(shared))
+    labels = read_labels(context, step.pool_labels, "train")
+    image_ids = kept.column("image_id").to_pylist()
+    vectors = read_vectors(context, step.encoder, kept)
+    pool = build_pool(image_ids, vectors, labels, class_count=step.texts.class_count)
+    keys = dict(zip(image_ids, kept.column("key").to_pylist(), strict=True))
+    return _ReadPool(pool, keys, len(listing) - len(kept))
+
+
+def _select(context: Context, step: FitFewShot, pool: _ReadPool) -> "dict[str, Selected]":
+    from coder_core.few_shot.draws import draw_examples
+    from coder_core.few_shot.few_shot_methods import plan_methods
+    from coder_core.few_shot.pool import select_methods
+    from coder_core.texts.text_layout import build_layout
+
+    draw = draw_examples(
+        pool.pool.label_ids,
+        shots=step.shots,
+        seed=step.seed,
+        validation_per_class=step.validation_per_class,
+        allow_fewer=step.allow_fewer,
+    )
+    layout = build_layout(read_text_table(context, step.texts))
+    vectors = _text_vectors(context, step)
+    zero_shot = _zero_shot(step, vectors, layout)
+    methods = plan_methods(step.methods, _metric_vectors(step, vectors, layout), zero_shot=zero_shot)
+    examples = _with_views(context, step, pool, draw) if step.views else pool.pool
+    return select_methods(examples, draw, methods, zero_shot=zero_shot)
+
+
+def _text_vectors(context: Context, step: FitFewShot) -> "Float[Tensor, 'texts dim']":
+    import torch
+
+    return torch.from_numpy(read_text_embeddings(context, step.text_embeddings, step.encoder))
+
+
+def _zero_shot(
+    step: FitFewShot, vectors: "Float[Tensor, 'texts dim']", layout: "TextLayout"
+) -> "LinearClassifier | None":
+    """The zero-shot classifier to fuse with."""
+    from coder_core.coder.classifier import LinearClassifier
+    from coder_core.errors import ConfigError
+    from coder_core.methods import build_classifier
+
+    if step.zero_shot == "none":
+        return None
+    built = build_classifier(step.zero_shot, vectors, layout, logit_scale=step.logit_scale)
+    if not isinstance(built, LinearClassifier):
+        raise ConfigError(f"{step.zero_shot} is not one vector per class.", "few_shot.zero_shot", "Use clip.")
+    return built
+
+
+def _metric_vectors(
+    step: FitFewShot, vectors: "Float[Tensor, 'texts dim']", layout: "TextLayout"
+) -> "Float[Tensor, 'texts dim']":
+    """The texts that make the metric, each once."""
+    import numpy as np
+    import torch
+
+    from coder_core.encoders.precomputed import read_text_features
+
+    if step.metric_texts is not None:
+        file = TextFeaturesFile(path=step.metric_texts.path, features=step.metric_texts.columns[0])
+        return torch.nn.functional.normalize(torch.from_numpy(read_text_features(file)).float(), dim=1)
+    return vectors[torch.from_numpy(np.unique(layout.segments(METRIC_KINDS).columns))]
+
+
+def _with_views(context: Context, step: FitFewShot, read: _ReadPool, draw: "Draw") -> "Pool":
+    """The pool with support images at the mean of their augmented views."""
+    import torch
+
+    pool = read.pool
+    keys = {pool.image_ids[row]: read.keys[pool.image_ids[row]] for row in draw.support.tolist()}
+    views = torch.from_numpy(_embed_views(context, step, keys)).float()
+    embeddings = pool.embeddings.float().clone()
+    embeddings[torch.from_numpy(draw.support)] = torch.nn.functional.normalize(views.mean(dim=1), dim=1)
+    return pool._replace(embeddings=embeddings)
+
+
+def _embed_views(context: Context, step: FitFewShot, keys: dict[str, str]) -> "Float[np.ndarray, 'images views dim']":
+    """Vectors of augmented views of some images, in the order of `keys` (image id -> content key)."""
+    from coder_core.embedding.image_stream import ImageItem, embed_images, view_key
+    from coder_core.embedding.ledgers import open_ledger
+
+    ledger = open_ledger(context, "image_embeddings", step.encoder)
+    wanted = [view_key(key, view) for key in keys.values() for view in range(step.views)]
+    missing = set(ledger.missing(wanted))
+    lacking = [name for name, key in keys.items() if missing & {view_key(key, view) for view in range(step.views)}]
+    items = (ImageItem(name, source, step.views) for name, source in _sources(context, step.pool_images, lacking))
+    embedded = embed_images(context, step.encoder, items)
+    for image in context.each(embedded, "embedding views", total=len(lacking), unit="images"):
+        if image.problem is not None:
+            remedy = "Give the file back, or run again: the images of the pool are looked at anew."
+            raise DatasetError(f"its views have no vector: {image.problem}.", str(image.item.place), remedy)
+    return ledger.read(wanted).reshape(len(keys), step.views, -1)
+
+
+def _sources(context: Context, images: ImagesArtifact, wanted: Sequence[str]) -> list[tuple[str, str | bytes]]:
+    """Where some images are, or their bytes, looked for part by part."""
+    remaining = set(wanted)
+    found: list[tuple[str, str | bytes]] = []
+    for part in context.parts(images):
+        if not remaining:
+            break
+        for row in context.read_part(images, part.name).to_pylist():
+            if row["image_id"] in remaining:
+                remaining.remove(row["image_id"])
+                found.append((row["image_id"], row["content"] if "content" in row else row["location"]))
+    return found
+
+
+def _choice_of(method: "Selected") -> FewShotChoice:
+    choice = method.choice
+    return FewShotChoice(
+        settings=dict(choice.settings),
+        source=choice.source,
+        n=choice.n,
+        accuracy=choice.accuracy,
+        tried=0 if choice.accuracies is None else int(choice.accuracies.size),
+    )
+
+
+def _predict_part(context: Context, step: PredictFewShot, part: str, classifiers: dict[str, Any]) -> "pa.Table":
+    from coder_core.classifiers import predict_with
+    from coder_core.steps.predict_images import predictions_to_arrow
+
+    usable = usable_images(context, step.images, part)
+    predict = partial(
+        predict_with,
+        image_embeddings=read_vectors(context, step.encoder, usable),
+        image_ids=usable.column("image_id").to_pylist(),
+    )
+    table = usable.select(["image_id"])
+    for name, classifier in classifiers.items():
+        own = predictions_to_arrow(predict(classifier, method=name))
+        for column in own.column_names[1:]:
+            table = table.append_column(f"{name}.{column}", own.column(column))
+    return table

@@ -1,0 +1,165 @@
+"""Every method says what it sees: classifiers and images go in; labels do not exist here.
+
+One artifact per method, so that a method added later costs only itself. Methods of one run share a pass over the
+images: each vector is read once.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+
+from coder_core.encoders.base import IdentifiedEncoder
+from coder_core.evaluation.predictions import HONEST, Predictions
+from coder_core.fingerprint import NotIdentity
+from coder_core.pipeline.artifact_types import (
+    ClassifierArtifact,
+    FewShotFitsArtifact,
+    ImageEmbeddingsArtifact,
+    LabelsArtifact,
+    PredictionsArtifact,
+)
+from coder_core.pipeline.context import Context
+from coder_core.pipeline.output import ONE_PART, Output
+from coder_core.pipeline.sharding import Shard, ShardedStep
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from jaxtyping import Float
+    from torch import Tensor
+
+COLUMNS = ("image_id", "top_ids", "top_probabilities")
+
+
+class Predict(ShardedStep[PredictionsArtifact]):
+    """Classify images by one method: the best classes of each, and their probabilities."""
+
+    version: ClassVar[int] = 2
+
+    classifier: ClassifierArtifact | FewShotFitsArtifact
+    part: str = ONE_PART
+    images: ImageEmbeddingsArtifact
+    encoder: IdentifiedEncoder
+    label: Annotated[str, NotIdentity("what the method is called in this run")]
+
+    @property
+    def name(self) -> str:
+        """As it stands among the timings."""
+        return f"predict_{self.label}"
+
+    @property
+    def method(self) -> str:
+        """The method that the classifier is; a draw's few-shot classifiers are parts under their names."""
+        return self.classifier.method if isinstance(self.classifier, ClassifierArtifact) else self.part
+
+    @property
+    def source(self) -> ImageEmbeddingsArtifact:
+        """The images."""
+        return self.images
+
+    @classmethod
+    def make_shard(cls, steps: Sequence[Self], shard: Shard, context: Context, outputs: Sequence[Output]) -> None:
+        """Classify one shard by all methods, reading each vector once."""
+        classify = [step.open_classifier(context) for step in steps]
+        images, encoder = steps[0].images, steps[0].encoder
+        per_part = shard.rows // len(shard.parts)
+        parts = context.each(shard.parts, "classifying", total=shard.rows, unit="images", size=lambda _: per_part)
+        for part in parts:
+            if all(output.found_part(part) is not None for output in outputs):
+                continue
+            usable = usable_images(context, images, part)
+            vectors = read_vectors(context, encoder, usable)
+            for method, output in zip(classify, outputs, strict=True):
+                output.write_part(part, method(vectors, usable.column("image_id").to_pylist()))
+
+    def open_classifier(self, context: Context) -> "Any":
+        """A function from vectors and ids to rows of the artifact."""
+        from coder_core.classifiers import predict_with
+        from coder_core.steps.build_classifier import read_classifier
+
+        classifier = read_classifier(context, self.classifier, self.part)
+
+        def classify(vectors: "Float[Tensor, 'images dim']", image_ids: Sequence[str]) -> "pa.Table":
+            return predictions_to_arrow(predict_with(classifier, vectors, image_ids, method=self.method))
+
+        return classify
+
+    def join(self, context: Context, output: Output) -> PredictionsArtifact:  # noqa: ARG002
+        """All parts are there."""
+        return output.finish(PredictionsArtifact, method=self.method, protocol=HONEST)
+
+
+class PredictAsReleased(Predict):
+    """The rerank of the released code, which TEST LABELS steer: for comparison only, marked in every row."""
+
+    labels: LabelsArtifact
+
+    def open_classifier(self, context: Context) -> "Any":
+        """As `Predict`, but for the labels, which say which images are looked at again."""
+        from coder_core.reference_protocol import predict_as_released
+        from coder_core.steps.build_classifier import read_classifier
+        from coder_core.steps.load_dataset import read_labels
+
+        classifier = read_classifier(context, self.classifier)
+        labels = read_labels(context, self.labels, "test")
+
+        def classify(vectors: "Float[Tensor, 'images dim']", image_ids: Sequence[str]) -> "pa.Table":
+            return predictions_to_arrow(predict_as_released(classifier, vectors, image_ids, labels))
+
+        return classify
+
+    def join(self, context: Context, output: Output) -> PredictionsArtifact:  # noqa: ARG002
+        """All parts are there."""
+        from coder_core.reference_protocol import REFERENCE
+
+        return output.finish(PredictionsArtifact, method=self.method, protocol=REFERENCE)
+
+
+def usable_images(context: Context, images: ImageEmbeddingsArtifact, part: str) -> "pa.Table":
+    """The images of a part that could be read: `image_id` and ledger `key`."""
+    import pyarrow.compute as pc
+
+    listing = context.read_part(images, part, ["image_id", "key", "problem"])
+    return listing.filter(pc.is_null(listing.column("problem"))).select(["image_id", "key"])
+
+
+def read_vectors(context: Context, encoder: IdentifiedEncoder, usable: "pa.Table") -> "Float[Tensor, 'images dim']":
+    """The vectors of images, in order."""
+    import torch
+
+    from coder_core.embedding.ledgers import open_ledger
+
+    keys = usable.column("key").to_pylist()
+    return torch.from_numpy(open_ledger(context, "image_embeddings", encoder).read(keys))
+
+
+def read_predictions(context: Context, artifact: PredictionsArtifact, method: str = "") -> Predictions:
+    """The predictions of an artifact; `method` is what it is called in this run, where that is another name."""
+    table = context.read(artifact, COLUMNS)
+    return predictions_from_arrow(table, method or artifact.method, protocol=artifact.protocol)
+
+
+def predictions_from_arrow(table: "pa.Table", method: str, *, protocol: str = HONEST) -> Predictions:
+    """Predictions from rows of an artifact."""
+    import numpy as np
+
+    from coder_core.storage.tables import vectors_from_arrow
+
+    return Predictions(
+        image_ids=tuple(table.column("image_id").to_pylist()),
+        top_ids=np.array(vectors_from_arrow(table.column("top_ids"))),  # a copy: torch takes no read-only memory
+        top_probabilities=np.array(vectors_from_arrow(table.column("top_probabilities"))),
+        method=method,
+        protocol=protocol,
+    )
+
+
+def predictions_to_arrow(predictions: Predictions) -> "pa.Table":
+    """Predictions as rows: image id, best classes, their probabilities, and how the decisions came about."""
+    import pyarrow as pa
+
+    width = predictions.top_ids.shape[1]
+    best = (predictions.top_ids, predictions.top_probabilities)
+    lists = [pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), width) for matrix in best]
+    table = pa.table([pa.array(predictions.image_ids, pa.string()), *lists], names=list(COLUMNS))
+    for name, column in predictions.details.items():
+        table = table.append_column(name, pa.array(column))
+    return table

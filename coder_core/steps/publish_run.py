@@ -1,0 +1,219 @@
+"""The end of a run: its tables are written, and last its row of `runs`. Until that is there, nobody sees any of it.
+
+Every row can be traced: the row of `runs` has the keys of images, labels, encoder and texts and the whole spec, the
+table `artifacts` has the key of everything that was made, and the run's manifest has all of it typed.
+"""
+
+import importlib.metadata
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import chain
+from typing import TYPE_CHECKING, Annotated, Any
+
+from coder_core.atg.generation_report import GenerationReport
+from coder_core.encoders.registry import find_family
+from coder_core.fingerprint import NotIdentity, canonical_json, key_of
+from coder_core.pipeline.artifact_types import MeasurementArtifact
+from coder_core.pipeline.context import Context
+from coder_core.pipeline.eval_result import EvalResult
+from coder_core.pipeline.run_manifest import RunManifest, encode_run_manifest
+from coder_core.pipeline.step import Step, StepRecord
+from coder_core.results.schema import (
+    ClassComparisonRow,
+    ClassMetricRow,
+    ComparisonRow,
+    ConfusionComparisonRow,
+    ConfusionRow,
+    FewShotRow,
+    FewShotSummaryRow,
+    MetricRow,
+    RunRow,
+)
+from coder_core.specs import EvalSpec
+from coder_core.steps.load_dataset import read_classes, read_labels
+from coder_core.steps.measure_method import read_rows
+from coder_core.steps.run_tables import (
+    Tables,
+    ablation_tables,
+    account_tables,
+    few_shot_prediction_tables,
+    generation_tables,
+    ignored_tables,
+    prediction_tables,
+    quarantine_tables,
+    rerank_tables,
+    text_tables,
+)
+from coder_core.steps.write_texts import CONTROL_PREFIX
+
+if TYPE_CHECKING:
+    from coder_core.evaluation.labels import LabelTable
+
+MEASURED_TABLES = (ClassMetricRow, ConfusionRow, ClassComparisonRow, ConfusionComparisonRow)
+"""Tables whose rows go from the measurements into the results as they are."""
+
+
+class PublishRun(Step[EvalResult]):
+    """Write the result tables of a run and make it visible.
+
+    Raises:
+        StoreError: The store refuses.
+    """
+
+    spec: EvalSpec
+    manifest: RunManifest
+    measured: tuple[MeasurementArtifact, ...]
+    few_shot: tuple[MeasurementArtifact, ...]
+    generation: Annotated[tuple[GenerationReport, ...], NotIdentity("what was asked, not what was found")] = ()
+    accounts: Annotated[tuple[StepRecord, ...], NotIdentity("what the run did, not what it found")]
+    engine: Annotated[str, NotIdentity("who ran the steps")]
+
+    def run(self, context: Context) -> EvalResult:
+        """Write, and publish last."""
+        from coder_core.results.writing import RunWriter
+
+        metrics: list[MetricRow] = read_all(context, self.measured, MetricRow)
+        comparisons = self._comparisons(context)
+        few_shot: list[FewShotRow] = read_all(context, self.few_shot, FewShotRow)
+        summaries = summarise_draws(few_shot)
+        row = self._run_row(context, metrics)
+        with RunWriter(context.artifacts.store, self.manifest.run_id) as writer:
+            for row_class, rows in (
+                (MetricRow, metrics),
+                (ComparisonRow, comparisons),
+                (FewShotRow, few_shot),
+                (FewShotSummaryRow, summaries),
+                *self._tables(context),
+            ):
+                writer.append(row_class, rows)
+            row = replace(row, finished_at=max(datetime.now(UTC), row.started_at))  # a clock may go backwards
+            writer.publish(row, encode_run_manifest(self.manifest))
+        return self._result(context, row, metrics, comparisons, summaries)
+
+    def _comparisons(self, context: Context) -> list[ComparisonRow]:
+        """Every method against the baseline, corrected together."""
+        from coder_core.evaluation.comparisons import correct_comparisons
+
+        return correct_comparisons(read_all(context, self.measured, ComparisonRow))
+
+    def _tables(self, context: Context) -> Tables:
+        manifest = self.manifest
+        classes = read_classes(context, manifest.dataset.classes)
+        labels: LabelTable = read_labels(context, manifest.dataset.labels, "test")
+        draws = manifest.few_shot.draws if manifest.few_shot else ()
+        measured = ((table, read_rows(context, one, table)) for table in MEASURED_TABLES for one in self.measured)
+        return chain(
+            measured,
+            prediction_tables(context, manifest, labels, classes),
+            *(few_shot_prediction_tables(context, draw.predictions, labels, classes) for draw in draws),
+            text_tables(context, manifest, classes),
+            rerank_tables(context, manifest, classes),
+            ablation_tables(context, manifest),
+            quarantine_tables(context, manifest),
+            ignored_tables(context, manifest),
+            generation_tables(self.generation),
+            account_tables(self.accounts),
+        )
+
+    def _run_row(self, context: Context, metrics: Sequence[MetricRow]) -> RunRow:
+        manifest, spec = self.manifest, self.spec
+        best = _best_method(metrics)
+        return RunRow(
+            name=spec.name,
+            spec_key=key_of(spec),
+            spec_json=canonical_json(spec),
+            started_at=manifest.started_at,
+            finished_at=manifest.started_at,
+            encoder=manifest.encoder.label,
+            dataset=manifest.dataset.name,
+            class_count=manifest.dataset.classes.class_count,
+            image_count=manifest.images.usable,
+            text_count=manifest.text_embeddings.rows,
+            **self._embedding_counts(context),
+            images_quarantined=manifest.images.quarantined,
+            images_ignored=manifest.dataset.ignored.count,
+            device=self._device(context),
+            code_version=importlib.metadata.version("coder-eval"),
+            dataset_key=manifest.dataset.images.key,
+            labels_key=manifest.dataset.labels.key,
+            encoder_key=manifest.encoder.key,
+            texts_key=manifest.texts.key,
+            engine=self.engine,
+            best_method=best.method if best else None,
+            best_top1=best.value if best else None,
+        )
+
+    def _embedding_counts(self, context: Context) -> dict[str, int]:
+        """Texts of stage 1, of pairs and of controls (a text may stand in several), and the images under test."""
+        embeddings = {record.text_embeddings.key: record.text_embeddings for record in self.manifest.methods}
+        embeddings[self.manifest.text_embeddings.key] = self.manifest.text_embeddings
+        keys = {key for found in embeddings.values() for key in context.read(found).column("key").to_pylist()}
+        texts = sum(record.computed for record in self.accounts if record.kind == "text_embeddings")
+        own = [record for record in self.accounts if record.key == self.manifest.images.key]
+        images = sum(record.computed for record in own)
+        return {
+            "texts_embedded": texts,
+            "texts_reused": len(keys) - texts,
+            "images_embedded": images,
+            "images_reused": self.manifest.images.usable - images,
+        }
+
+    def _device(self, context: Context) -> str:
+        """Where models ran in this run; `none` where none did."""
+        was_used = any(record.computed for record in self.accounts if record.kind.endswith("_embeddings"))
+        if not was_used or not find_family(self.manifest.encoder.spec.kind).needs_device:
+            return "none"
+        from coder_core.encoders.device import choose_device
+
+        return choose_device(context.runtime.device)
+
+    def _result(
+        self,
+        context: Context,
+        row: RunRow,
+        metrics: Sequence[MetricRow],
+        comparisons: Sequence[ComparisonRow],
+        few_shot: Sequence[FewShotSummaryRow],
+    ) -> EvalResult:
+        return EvalResult(
+            **{name: getattr(row, name) for name in EvalResult.model_fields if hasattr(row, name)},
+            run_id=self.manifest.run_id,
+            store=context.runtime.store,
+            metrics=tuple(metrics),
+            comparisons=tuple(comparisons),
+            few_shot=tuple(few_shot),
+            has_ablation=self.manifest.ablation is not None,
+            seconds=(row.finished_at - row.started_at).total_seconds(),
+            records=self.accounts,
+        )
+
+
+def read_all(context: Context, measured: Iterable[MeasurementArtifact], row_class: type[Any]) -> list[Any]:
+    """The rows of one table over all measurements."""
+    return [row for artifact in measured for row in read_rows(context, artifact, row_class)]
+
+
+def summarise_draws(rows: Sequence[FewShotRow]) -> list[FewShotSummaryRow]:
+    """Mean and standard deviation (n - 1) over draws, by method and shots; the deviation of one draw is null."""
+    groups: dict[tuple[str, int], list[float]] = defaultdict(list)
+    for row in rows:
+        groups[row.method, row.shots].append(row.top1)
+    return [
+        FewShotSummaryRow(
+            method=method,
+            shots=shots,
+            draws=len(found),
+            top1=statistics.fmean(found),
+            top1_std=statistics.stdev(found) if len(found) > 1 else None,
+        )
+        for (method, shots), found in groups.items()
+    ]
+
+
+def _best_method(metrics: Sequence[MetricRow]) -> MetricRow | None:
+    """The best method by top-1 accuracy, the first of equals; a control is none."""
+    candidates = [row for row in metrics if row.metric == "top1" and not row.method.startswith(CONTROL_PREFIX)]
+    return max(candidates, key=lambda row: row.value, default=None)

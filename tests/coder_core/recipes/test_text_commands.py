@@ -1,0 +1,172 @@
+"""The bank from every source, against a real HTTP server: nothing bought twice, edits survive, no half a bank."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from coder_core.config import validate_spec
+from coder_core.llm.faults import LlmError
+from coder_core.pipeline.context import Context
+from coder_core.pipeline.runner import InlineRunner
+from coder_core.recipes.text_commands import TextBankCommands
+from coder_core.specs import EvalSpec
+from coder_core.steps.generate_texts import CheckGeneration, PlanGeneration
+from coder_core.steps.load_dataset import LoadDataset
+from coder_core.texts.bank import source_of
+from flows.cli import main
+from tests.fixtures_inputs import write_image_class
+
+from .conftest import GENERATED_NAMES as NAMES
+from .conftest import LLM_KEY as KEY
+from .runs import llm_runtime, rows, run_spec
+
+OWN = {"garden": {"class_name": "a {class} in a garden", "attribute": "{class} in a garden, {attribute}"}}
+
+
+def spec_of(settings: dict[str, Any], **texts: object) -> EvalSpec:
+    return validate_spec({**settings, "texts": {**settings["texts"], **texts}}, place="test", base=".")
+
+
+def test_texts_are_bought_once_and_a_new_class_costs_only_its_own(server, settings, tmp_path) -> None:
+    runtime = llm_runtime(server, tmp_path)
+    first = TextBankCommands(spec_of(settings), runtime).generate(is_batch=False)
+    assert (first.generated, first.reused, len(first.failed)) == (6, 0, 0)
+    calls = len(server.calls)
+    again = TextBankCommands(spec_of(settings), runtime).generate(is_batch=False)
+    assert (again.generated, again.reused) == (0, 6)
+    assert len(server.calls) == calls
+    write_image_class(tmp_path / "images", "robin", 2)
+    grown = TextBankCommands(spec_of(settings), runtime).generate(is_batch=False)
+    assert (grown.generated, grown.reused) == (2, 6)
+    assert max(server.good.values()) == 1, "nothing is bought twice"
+
+
+def test_an_evaluation_buys_once_also_about_the_pairs_that_it_confuses(server, settings, tmp_path) -> None:
+    runtime = llm_runtime(server, tmp_path)
+    spec = spec_of({**settings, "methods": ["clip", "coder", "coder_rerank"], "rerank": {"threshold": 2.0}})
+    spec = spec.model_copy(update={"texts": spec.texts.model_copy(update={"pairs": "confused"})})
+    first = run_spec(spec, runtime, "run-1")
+    assert Counter(call.kind for call in server.calls) == dict.fromkeys(
+        ("attribute", "analogous_class", "one_to_one"), 3
+    )
+    generated = {record.step for record in first.records("generate_texts")}
+    assert generated == {"generate_texts"}
+    assert len(first.records("generate_texts")) == 3, "two chunks of classes, one of pairs"
+    second = run_spec(spec, runtime, "run-2")
+    assert len(server.calls) == 9
+    assert second.computed == {}
+    counted = "SELECT run_id, kind, asked, generated, reused, failed FROM generation ORDER BY ALL"
+    kinds = ("analogous_class", "attribute", "one_to_one")
+    assert rows(runtime, counted) == [
+        *(("run-1", kind, 3, 3, 0, 0) for kind in kinds),
+        *(("run-2", kind, 3, 0, 3, 0) for kind in kinds),
+    ]
+    sources = "SELECT kind, source, count(*) FROM texts WHERE run_id = 'run-1' GROUP BY ALL ORDER BY ALL"
+    assert ("attribute", "llm:test-model", 15) in rows(runtime, sources)
+    assert {kind for kind, source, _ in rows(runtime, sources) if source == "llm:test-model"} == {
+        "attribute",
+        "analogous_class",
+        "one_to_one",
+    }
+
+
+def test_generated_texts_reach_the_bank_with_their_source(server, settings, tmp_path) -> None:
+    commands = TextBankCommands(spec_of(settings), llm_runtime(server, tmp_path))
+    commands.generate(is_batch=False)
+    texts = commands.bank.classes[commands.classes.ids_of("wren")[0]]
+    assert "attribute 0 of wren 0" in texts.attributes
+    assert {source_of(phrase) for phrase in texts.attributes} == {"llm:test-model"}
+
+
+def test_a_persons_edits_survive_regeneration(server, settings, tmp_path) -> None:
+    runtime = llm_runtime(server, tmp_path)
+    commands = TextBankCommands(spec_of(settings), runtime)
+    commands.generate(is_batch=False)
+    commands.export(tmp_path / "bank.yaml")
+    edited = (tmp_path / "bank.yaml").read_text().replace("attribute 0 of wren 0", "a cocked tail")
+    (tmp_path / "edited.yaml").write_text(edited)
+    message = commands.write_edits(tmp_path / "edited.yaml", tmp_path / "edits.yaml")
+    assert "1 phrases added, 1 deleted" in message
+    later = TextBankCommands(spec_of(settings, edits=str(tmp_path / "edits.yaml")), runtime)
+    later.generate(is_batch=False)
+    attributes = later.bank.classes[later.classes.ids_of("wren")[0]].attributes
+    assert "attribute 0 of wren 0" not in attributes
+    assert [source_of(phrase) for phrase in attributes if phrase == "a cocked tail"] == ["human"]
+
+
+def test_sentences_of_ones_own_and_a_second_data_set_cost_no_call(server, settings, tmp_path) -> None:
+    runtime = llm_runtime(server, tmp_path)
+    TextBankCommands(spec_of(settings), runtime).generate(is_batch=False)
+    calls = len(server.calls)
+    for name in NAMES[:2]:
+        write_image_class(tmp_path / "others", name, 1)
+    others = {**settings, "dataset": {"kind": "folder", "path": str(tmp_path / "others")}}
+    for changed in (spec_of(settings, domain="garden", domains=OWN), spec_of(others)):
+        report = TextBankCommands(changed, runtime).generate(is_batch=False)
+        assert report.generated == 0
+        assert report.reused > 0
+    assert len(server.calls) == calls
+
+
+def test_a_spent_budget_stops_cleanly_and_keeps_what_was_bought(server, settings, tmp_path) -> None:
+    price = {"test-model": {"input_usd_per_million": 1000.0, "output_usd_per_million": 1000.0}}
+    runtime = llm_runtime(server, tmp_path, max_cost_usd=1.9, prices=price, concurrency=1)
+    report = TextBankCommands(spec_of(settings), runtime).generate(is_batch=False)
+    assert report.stopped
+    assert 0 < report.generated < 6
+    assert report.cost_usd <= 1.9
+    with pytest.raises(LlmError, match="What was bought is kept"):
+        Context.open(runtime).do(CheckGeneration(evaluation="generated", reports=(report,)))
+    rest = TextBankCommands(spec_of(settings), llm_runtime(server, tmp_path)).generate(is_batch=False)
+    assert (rest.generated, rest.reused) == (6 - report.generated, report.generated)
+
+
+@pytest.mark.slow
+def test_an_evaluation_with_half_a_bank_is_no_evaluation(server, settings, tmp_path) -> None:
+    price = {"test-model": {"input_usd_per_million": 1000.0, "output_usd_per_million": 1000.0}}
+    runtime = llm_runtime(server, tmp_path, max_cost_usd=1.9, prices=price, concurrency=1)
+    with pytest.raises(LlmError, match="What was bought is kept"):
+        run_spec(spec_of(settings), runtime)
+    assert rows(runtime, "SELECT count(*) FROM runs") == [(0,)]
+    bought = sum(server.good.values())
+    run_spec(spec_of(settings), llm_runtime(server, tmp_path))
+    assert 0 < bought < 6
+    assert max(server.good.values()) == 1
+
+
+def test_the_command_line_estimates_buys_and_shows(server, settings, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("CODER_LLM_BASE_URL", server.url)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings))
+    command = [str(tmp_path / "config.yaml"), "--store", str(tmp_path / "store")]
+    dry = CliRunner().invoke(main, ["texts", "generate", *command, "--dry-run"])
+    assert "6 calls" in dry.output
+    assert server.calls == []
+    bought = CliRunner().invoke(main, ["texts", "generate", *command])
+    assert "6 generated, 0 reused, 0 failed" in bought.output
+    shown = CliRunner().invoke(main, ["texts", "show", *command, "--class", "wren"])
+    assert "attribute 0 of wren 0" in shown.output
+    assert (dry.exit_code, bought.exit_code, shown.exit_code) == (0, 0, 0)
+    unknown = CliRunner().invoke(main, ["texts", "show", *command, "--class", "wrenn"])
+    assert unknown.exit_code != 0
+    assert "wren" in unknown.output
+
+
+def test_the_key_is_nowhere_in_the_store(server, settings, tmp_path) -> None:
+    runtime = llm_runtime(server, tmp_path)
+    run_spec(spec_of(settings), runtime)
+    TextBankCommands(spec_of(settings), runtime).export(tmp_path / "bank.yaml")
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(written) > 50
+    assert [path for path in written if KEY.encode() in path.read_bytes()] == []
+    assert KEY not in runtime.model_dump_json()
+
+
+def test_no_generator_asks_nothing(settings, runtime) -> None:
+    spec = validate_spec({**settings, "texts": {}, "methods": ["clip"]}, place="test", base=".")
+    run = InlineRunner(runtime)
+    dataset = run(LoadDataset(source=spec.dataset))
+    assert run(PlanGeneration(classes=dataset.classes, texts=spec.texts)) == []
+    assert "generate_texts" not in {record.step for record in run_spec(spec, runtime).result.records}
