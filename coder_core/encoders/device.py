@@ -18,11 +18,8 @@ def choose_device(device: str) -> str:
     """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    kind, _, number = device.partition(":")
-    if kind == "mps" and not torch.backends.mps.is_available():
-        raise DeviceError("there is no Apple GPU on this machine (MPS).", PLACE, "Set CODER_DEVICE to auto or cpu.")
     count = torch.cuda.device_count()
-    if kind == "cuda" and int(number or 0) >= count:
+    if not _is_there(torch.device(device), count):
         raise DeviceError(
             f"there is no {device!r} on this machine ({count} CUDA devices).",
             PLACE,
@@ -48,3 +45,9 @@ def list_devices(device: str) -> tuple[str, ...]:
 def device_name(device: str) -> str:
     """What a device is called by its maker: what was found to fit on one fits on all of that name."""
     return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
+
+
+def _is_there(device: torch.device, cuda_count: int) -> bool:
+    if device.type == "cuda":
+        return (device.index or 0) < cuda_count
+    return device.type == "cpu" or torch.backends.mps.is_available()

@@ -97,7 +97,8 @@ class TwoTowers:
         """Positions up to and including the last that is not padding."""
         ids = tokens["input_ids"]
         is_used = tokens.get("attention_mask", ids != self._tokenizer.pad_token_id)
-        return (is_used.long() * torch.arange(1, ids.shape[1] + 1)).amax(dim=1).clamp(min=1)
+        places: Tensor = is_used.long() * torch.arange(1, ids.shape[1] + 1)
+        return places.amax(dim=1).clamp(min=1)
 
     def _measure_cut(self, model: Any) -> bool:
         """Whether texts cut to their length have the embeddings of padded ones: not so where a tower reads the end."""

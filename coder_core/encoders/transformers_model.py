@@ -43,11 +43,13 @@ def load_folder(found: ModelFolder) -> LoadedModel:
         refuse_one_tower(model, found)
         refuse_loose_weights(problems, found)
         processor = AutoProcessor.from_pretrained(str(found.folder), **settings)
-        parts = [getattr(processor, name, None) for name in ("tokenizer", "image_processor")]
-        if None in parts:
+        tokenizer, images = (getattr(processor, name, None) for name in ("tokenizer", "image_processor"))
+        if tokenizer is None or images is None:
             problem = "its processor has no tokenizer or no image processor."
             raise CheckpointError(problem, str(found.folder), "Give a model of texts and images.")
-        return LoadedModel(model.eval(), *parts, _said(processor, "text_kwargs"), _said(processor, "images_kwargs"))
+        return LoadedModel(
+            model.eval(), tokenizer, images, _said(processor, "text_kwargs"), _said(processor, "images_kwargs")
+        )
 
 
 def vector_length(found: ModelFolder) -> int:

@@ -159,7 +159,7 @@ def _line(entry: _Entry) -> str:
     values = np.ascontiguousarray(entry.values)
     # One number may be saved with a dimension or without: logit scales are.
     shape = list(entry.shape) if entry.values.size != 1 else []
-    digest = hashlib.sha256(values.reshape(-1).view(np.uint8)).hexdigest()
+    digest = hashlib.sha256(values.reshape(-1).view(np.uint8).data).hexdigest()
     return json.dumps([entry.name, shape, values.dtype.str, digest])
 
 

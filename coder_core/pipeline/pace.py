@@ -57,10 +57,10 @@ class PaceMeter:
         items = int(sums.pop("items", 0))
         return Pace(items=items, devices=self._devices, **sums) if items or sums else None
 
-    def add(self, *, devices: int = 1, **more: float) -> None:
+    def add(self, **more: float) -> None:
         """Add to numbers of `Pace`; of devices the most count."""
         with self._lock:
-            self._devices = max(self._devices, devices)
+            self._devices = max(self._devices, int(more.pop("devices", 1)))
             for name, value in more.items():
                 self._sums[name] = self._sums.get(name, 0) + value
 

@@ -20,8 +20,8 @@ import pyarrow as pa
 from coder_core.errors import FeatureFileError, InputError
 from coder_core.fingerprint import content_hash, key_of
 from coder_core.storage.addresses import parse_address, redact
-from coder_core.storage.input_walk import walk_input
 from coder_core.storage.input_files import InputFile, open_input, read_input
+from coder_core.storage.input_walk import walk_input
 from coder_core.storage.npz import MAX_ARRAY_BYTES, parse_header
 from coder_core.storage.refusals import explained
 
