@@ -16,3 +16,10 @@ def numerics_identity(spec: Numerics) -> dict[str, Any]:
     if spec.jpeg_draft:
         found["jpeg_draft"] = DRAFT_VERSION
     return found
+
+
+def numerics_label(spec: Numerics) -> str:
+    """What is added to an encoder's name for people: ` (bfloat16, draft)`; nothing, where all is as usual."""
+    said = [spec.precision] if spec.precision != "float32" else []
+    said += ["draft"] if spec.jpeg_draft else []
+    return f" ({', '.join(said)})" if said else ""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from coder_core.encoders.base import EncoderIdentity
 from coder_core.encoders.hub import WEIGHTS, fetch_files, fetch_folder
-from coder_core.encoders.numerics import numerics_identity
+from coder_core.encoders.numerics import numerics_identity, numerics_label
 from coder_core.encoders.open_clip_config import canonical_config
 from coder_core.encoders.open_clip_recipe import BareFile, find_recipe, published_recipe, with_said
 from coder_core.encoders.tokenizer_files import holds_tokenizer, tokenizer_hashes
@@ -68,7 +68,7 @@ def find_checkpoint(spec: OpenClipEncoder) -> Checkpoint:
         raise CheckpointError("models are loaded from this machine's disk.", location, "Copy it here, give the path.")
     path = Path(location)
     if path.is_dir():
-        return _find_in_folder(path, path.name)
+        return _find_in_folder(path, Path(spec.checkpoint).name)
     if path.suffix in WEIGHT_SUFFIXES or path.is_file() or "/" in location:
         return _find_file(path, spec)
     return _find_published(spec)
@@ -85,7 +85,7 @@ def identify_open_clip(spec: OpenClipEncoder) -> EncoderIdentity:
         **numerics_identity(spec),
     }
     dim = int(found.config["model_cfg"]["embed_dim"])
-    return EncoderIdentity(key_of(payload), dim, found.label, *read_logits([found.weights]))
+    return EncoderIdentity(key_of(payload), dim, found.label + numerics_label(spec), *read_logits([found.weights]))
 
 
 def _find_on_hub(spec: OpenClipEncoder) -> Checkpoint:

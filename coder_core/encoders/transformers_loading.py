@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from coder_core.encoders.base import EncoderIdentity
 from coder_core.encoders.hub import fetch_files
-from coder_core.encoders.numerics import numerics_identity
+from coder_core.encoders.numerics import numerics_identity, numerics_label
 from coder_core.encoders.tokenizer_files import holds_tokenizer, tokenizer_hashes
 from coder_core.encoders.weights import read_logits, weights_hash
 from coder_core.errors import CheckpointError
@@ -113,7 +113,7 @@ def identify_folder(found: ModelFolder, spec: Numerics, *, dim: int) -> EncoderI
         "processor": _hashes(found.folder, PROCESSOR_FILES),
         **numerics_identity(spec),
     }
-    return EncoderIdentity(key_of(payload), dim, found.label, *read_logits(found.weights))
+    return EncoderIdentity(key_of(payload), dim, found.label + numerics_label(spec), *read_logits(found.weights))
 
 
 def read_json(path: Path) -> dict[str, Any]:
