@@ -1,6 +1,7 @@
 """The documentation says what the code does."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,15 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 def test_every_command_of_ours_exists(page: Path) -> None:
     used = set(re.findall(r"^coder-eval ([a-z]+)", page.read_text("utf-8"), flags=re.MULTILINE))
     assert used <= set(main.commands)
+
+
+def test_every_dependency_has_its_reason() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    names = {re.split(r"[\[<>=~]", dependency)[0] for group in groups for dependency in group} - {"coder-eval"}
+    reasons = (ROOT / "docs" / "dependencies.md").read_text("utf-8")
+    assert [name for name in sorted(names) if name not in reasons and not name.startswith("types-")] == []
+    assert [extra for extra in project["optional-dependencies"] if f"| `{extra}` |" not in reasons] == []
 
 
 def test_every_config_is_valid() -> None:

@@ -38,24 +38,29 @@ ENDLESS = {
 }
 
 
-@pytest.mark.parametrize("sql", ENDLESS.values(), ids=ENDLESS)
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "sql", [pytest.param(sql, id=name, marks=[] if name == "recursive" else SLOW) for name, sql in ENDLESS.items()]
+)
 def test_a_query_that_takes_too_long_is_ended(disk_store: Store, sql: str) -> None:
     warehouse = Warehouse(disk_store, QueryLimits(seconds=0.7))
     warehouse.query("SELECT 1")
     start = time.monotonic()
     with pytest.raises(QueryError, match=r"takes longer than 0\.7 s\..*--seconds"):
         warehouse.query(sql)
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 20
     assert warehouse.query("SELECT 1").rows == [(1,)]
 
 
 @pytest.mark.parametrize(
     "sql",
     [
-        "SELECT list_sort(range(100000000))",
-        "SELECT lpad('x', 2000000000, 'y')",
+        pytest.param("SELECT list_sort(range(100000000))", marks=SLOW),
+        pytest.param("SELECT lpad('x', 2000000000, 'y')", marks=SLOW),
         "SELECT string_agg(repeat('x', 100000), '') FROM range(100000)",
-        "SELECT count(*) FROM (SELECT DISTINCT range FROM range(400000000))",
+        pytest.param("SELECT count(*) FROM (SELECT DISTINCT range FROM range(400000000))", marks=SLOW),
     ],
 )
 def test_a_query_that_takes_too_much_memory_is_ended(disk_store: Store, sql: str) -> None:
@@ -79,6 +84,7 @@ def test_an_answer_with_too_many_rows_or_bytes_is_refused(warehouse: Warehouse) 
             small.query(sql)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_query_at_once_and_its_process_with_it(tmp_path: Path) -> None:
     code = (
         "import sys; from coder_core.storage.store import Store; from coder_core.results.warehouse import Warehouse; "
@@ -99,6 +105,7 @@ def test_ctrl_c_ends_a_query_at_once_and_its_process_with_it(tmp_path: Path) -> 
     assert_gone(engine)
 
 
+@pytest.mark.slow
 def test_the_engine_ends_with_the_process_that_asked(tmp_path: Path) -> None:
     code = (
         "import os, sys, threading; from coder_core.storage.store import Store; "
