@@ -20,6 +20,6 @@ def numerics_identity(spec: Numerics) -> dict[str, Any]:
 
 def numerics_label(spec: Numerics) -> str:
     """What is added to an encoder's name for people: ` (bfloat16, draft)`; nothing, where all is as usual."""
-    said = [spec.precision] if spec.precision != "float32" else []
+    said: list[str] = [spec.precision] if spec.precision != "float32" else []
     said += ["draft"] if spec.jpeg_draft else []
     return f" ({', '.join(said)})" if said else ""

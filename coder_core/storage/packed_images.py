@@ -108,7 +108,9 @@ def _read_group(group: _Group) -> Any:
             column = pq.ParquetFile(source).read_row_group(group.number, columns=[group.column]).column(0)
     except (pa.ArrowException, IndexError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise InputError(f"this Parquet file cannot be read ({reason}).", redact(group.url), "Write it again.") from error
+        raise InputError(
+            f"this Parquet file cannot be read ({reason}).", redact(group.url), "Write it again."
+        ) from error
     return column
 
 

@@ -34,9 +34,11 @@ def list_members(url: str) -> list[TarMember]:
         try:
             # "r:" is plain tar: of a compressed one, places would be places in what it unpacks to.
             with tarfile.open(fileobj=source, mode="r:") as archive:
-                for member in each(archive, every=100):
-                    if member.isreg() and not member.issparse():
-                        members.append(TarMember(member.name, member.offset_data, member.size))
+                members.extend(
+                    TarMember(member.name, member.offset_data, member.size)
+                    for member in each(archive, every=100)
+                    if member.isreg() and not member.issparse()
+                )
                 end = archive.offset
         except tarfile.ReadError as error:
             if members:
