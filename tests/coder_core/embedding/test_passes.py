@@ -6,6 +6,8 @@ given; that their queue, halves and order are right does not depend on what a de
 
 import json
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -221,15 +223,24 @@ def test_the_meter_takes_what_the_work_waits_for(
     context: Context, encoder: IdentifiedEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = FakeEncoder(context.accelerator)  # type: ignore[arg-type]
-    model.on_tokens = lambda: threading.Event().wait(0.05)
+    is_waited_for, waiting = threading.Event(), context.pace.waiting
+
+    @contextmanager
+    def noted(name: str) -> Iterator[None]:
+        with waiting(name):
+            is_waited_for.set()
+            yield
+
+    monkeypatch.setattr(context.pace, "waiting", noted)
+    model.on_tokens = lambda: (is_waited_for.wait(60), threading.Event().wait(0.05))
     model.on_pass = lambda: threading.Event().wait(0.01)
     monkeypatch.setattr("coder_core.embedding.pass_queue.load_on_devices", lambda *_, **__: (model,))
     embed_texts(context, encoder, [f"text {number}" for number in range(40)])
     total = context.pace.total
     assert total is not None
     assert total.items == 40
-    assert total.decode_seconds >= 0.05
-    assert total.device_seconds >= 5 * 0.01
+    assert total.decode_seconds >= 0.04  # clocks tick
+    assert total.device_seconds >= 5 * 0.008
     assert total.seconds >= total.decode_seconds + total.device_seconds
     assert total.share("device") == pytest.approx(total.device_seconds / total.seconds)
     assert "/s, device busy " in context.pace.describe()
