@@ -21,7 +21,7 @@ from coder_core.images.decoding import BrokenImageError, decode_image
 from coder_core.loops import each
 from coder_core.pipeline.accelerator import HeldDevice
 from coder_core.pipeline.context import Context
-from coder_core.storage.input_files import read_input
+from coder_core.storage.packed_images import read_image
 
 VIEWS_VERSION = 1
 """Goes up when `augment` makes other views; `FitFewShot.views_version` with it."""
@@ -267,12 +267,12 @@ def _read_patiently(location: str) -> bytes:
     """Read a file, and try again where that may help: a file that is gone stays gone."""
     for delay in READ_DELAYS:
         try:
-            return read_input(location)
+            return read_image(location)
         except InputError as error:
             if isinstance(error.__cause__, FileNotFoundError | IsADirectoryError | PermissionError):
                 raise
         time.sleep(delay)
-    return read_input(location)
+    return read_image(location)
 
 
 def _prepare(model: Encoder, content: bytes, keys: Sequence[str], is_augmented: bool) -> list[Any]:

@@ -15,16 +15,22 @@ from coder_core.class_source.settings import ClassFile, ClassFolder, ClassQuery
 from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.results.schema import TABLES, VIEWS, Column
 from coder_core.specs import (
+    CustomEncoder,
     EvalSpec,
     FeaturesDataset,
     FlagsDataset,
     FolderDataset,
     MatrixSpec,
     OpenClipEncoder,
+    ParquetDataset,
     PrecomputedEncoder,
     Runtime,
+    SentenceTransformersEncoder,
+    TableDataset,
+    TarDataset,
     TextFeaturesFile,
     TextsSpec,
+    TransformersEncoder,
 )
 
 SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
@@ -32,10 +38,16 @@ SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("`dataset`, kind `flags`", "", FlagsDataset),
     ("`dataset`, kind `folder`", "", FolderDataset),
     ("`dataset`, kind `features`", "", FeaturesDataset),
+    ("`dataset`, kind `webdataset`", "", TarDataset),
+    ("`dataset`, kind `parquet`", "", ParquetDataset),
+    ("`dataset`, kind `image_folder`", "", TableDataset),
     ("`dataset.classes`, kind `file`", "Of a folder or features data set; see new-classes.md.", ClassFile),
     ("`dataset.classes`, kind `folder`", "", ClassFolder),
     ("`dataset.classes`, kind `query`", "", ClassQuery),
     ("`encoder`, kind `open_clip`", "", OpenClipEncoder),
+    ("`encoder`, kind `transformers`", "See encoders.md.", TransformersEncoder),
+    ("`encoder`, kind `sentence_transformers`", "", SentenceTransformersEncoder),
+    ("`encoder`, kind `custom`", "", CustomEncoder),
     ("`encoder`, kind `precomputed`", "", PrecomputedEncoder),
     ("`encoder.texts[]`", "", TextFeaturesFile),
     ("`texts`", "", TextsSpec),

@@ -5,7 +5,17 @@ are computed and how fast: no field of it ever enters a key, so the same evaluat
 artifacts.
 """
 
-from coder_core.specs.dataset_specs import DatasetSpec, FeaturesDataset, FlagsDataset, FolderDataset, SplitDataset
+from coder_core.specs.dataset_specs import (
+    DatasetSpec,
+    FeaturesDataset,
+    FlagsDataset,
+    FolderDataset,
+    LabelledDataset,
+    ParquetDataset,
+    SplitDataset,
+    TableDataset,
+    TarDataset,
+)
 from coder_core.specs.encoder_specs import (
     CustomEncoder,
     EncoderSpec,
@@ -37,9 +47,11 @@ __all__ = [
     "FewShotSpec",
     "FlagsDataset",
     "FolderDataset",
+    "LabelledDataset",
     "MatrixSpec",
     "MethodName",
     "OpenClipEncoder",
+    "ParquetDataset",
     "PrecomputedEncoder",
     "PreprocessRecipe",
     "Protocol",
@@ -47,6 +59,8 @@ __all__ = [
     "Runtime",
     "SentenceTransformersEncoder",
     "SplitDataset",
+    "TableDataset",
+    "TarDataset",
     "TextFeaturesFile",
     "TextsSpec",
     "TransformersEncoder",
