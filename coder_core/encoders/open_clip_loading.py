@@ -16,6 +16,7 @@ from coder_core.encoders.hub import WEIGHTS, fetch_files, fetch_folder
 from coder_core.encoders.numerics import numerics_identity, numerics_label
 from coder_core.encoders.open_clip_config import canonical_config
 from coder_core.encoders.open_clip_recipe import BareFile, find_recipe, published_recipe, with_said
+from coder_core.encoders.open_clip_tables import list_architectures, published_recipes, read_architecture
 from coder_core.encoders.tokenizer_files import holds_tokenizer, tokenizer_hashes
 from coder_core.encoders.weights import read_logits, weights_hash
 from coder_core.errors import CheckpointError
@@ -23,6 +24,7 @@ from coder_core.fingerprint import key_of
 from coder_core.locations import open_location
 from coder_core.specs import OpenClipEncoder
 from coder_core.specs.encoder_specs import HUB_PREFIX
+from coder_core.storage.addresses import redact
 
 IDENTITY_VERSION = 2
 """Raised when this code, or the decoding of images, would give other vectors for the same weights and configuration."""
@@ -65,13 +67,21 @@ def find_checkpoint(spec: OpenClipEncoder) -> Checkpoint:
         return _find_on_hub(spec)
     location = open_location(spec.checkpoint)
     if "://" in location:
-        raise CheckpointError("models are loaded from this machine's disk.", location, "Copy it here, give the path.")
+        problem = "models are loaded from this machine's disk."
+        raise CheckpointError(problem, redact(location), "Copy it here, give the path.")
+    if names_published_weights(spec):
+        return _fetch_published(spec)
     path = Path(location)
     if path.is_dir():
         return _find_in_folder(path, Path(spec.checkpoint).name)
-    if path.suffix in WEIGHT_SUFFIXES or path.is_file() or "/" in location:
-        return _find_file(path, spec)
-    return _find_published(spec)
+    return _find_file(path, spec)
+
+
+def names_published_weights(spec: OpenClipEncoder) -> bool:
+    """Whether a checkpoint is a bare name, which only a published tag can be: neither folder, nor file, nor a path."""
+    location = open_location(spec.checkpoint)
+    path = Path(location)
+    return not (path.suffix in WEIGHT_SUFFIXES or path.exists() or "/" in location)
 
 
 def identify_open_clip(spec: OpenClipEncoder) -> EncoderIdentity:
@@ -167,19 +177,29 @@ def _of_architecture(config: dict[str, Any], spec: OpenClipEncoder, place: Path)
     return config
 
 
-def _find_published(spec: OpenClipEncoder) -> Checkpoint:
-    from open_clip import get_pretrained_cfg, list_pretrained_tags_by_model
-    from open_clip import pretrained as published
+def find_published(spec: OpenClipEncoder) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """Find architecture, its configuration, and the recipe of a published tag; fetches nothing.
 
+    Raises:
+        CheckpointError: Unknown architecture or tag.
+    """
     architecture, model = _architecture(spec)
-    tags = list_pretrained_tags_by_model(architecture)
-    recipe = get_pretrained_cfg(architecture, spec.checkpoint)
-    if not recipe:
+    tags = published_recipes(architecture)
+    if spec.checkpoint not in tags:
+        close = difflib.get_close_matches(spec.checkpoint, list(tags), n=1)
+        hint = f"Did you mean {close[0]!r}? " if close else ""
         raise CheckpointError(
             f"neither a folder, nor a file, nor a published tag of {architecture}.",
             f"encoder.checkpoint: {spec.checkpoint}",
-            f"Tags are: {', '.join(tags) or 'none'}.",
+            f"{hint}Tags are: {', '.join(tags) or 'none'}.",
         )
+    return architecture, model, dict(tags[spec.checkpoint])
+
+
+def _fetch_published(spec: OpenClipEncoder) -> Checkpoint:
+    from open_clip import pretrained as published
+
+    architecture, model, recipe = find_published(spec)
     try:
         weights = published.download_pretrained(recipe)
     except (OSError, RuntimeError, ValueError, TypeError, HTTPException) as error:
@@ -203,8 +223,6 @@ def _with_tokenizer(found: Checkpoint, beside: Path | None = None) -> Checkpoint
 
 
 def _architecture(spec: OpenClipEncoder, default: str | None = None) -> tuple[str, dict[str, Any]]:
-    import open_clip
-
     name = spec.architecture or default
     if name is None:
         raise CheckpointError(
@@ -212,7 +230,7 @@ def _architecture(spec: OpenClipEncoder, default: str | None = None) -> tuple[st
             f"encoder.checkpoint: {spec.checkpoint}",
             "For example ViT-B-32; a folder beside the config is written ./name.",
         )
-    known = open_clip.list_models()
+    known = list_architectures()
     if name not in known:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"Did you mean {close[0]!r}? " if close else ""
@@ -221,4 +239,4 @@ def _architecture(spec: OpenClipEncoder, default: str | None = None) -> tuple[st
             f"encoder.architecture: {name}",
             f"{hint}`python -c 'import open_clip; print(open_clip.list_models())'` lists them.",
         )
-    return name, open_clip.get_model_config(name)
+    return name, read_architecture(name)

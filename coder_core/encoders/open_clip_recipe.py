@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from coder_core.encoders.open_clip_config import PREPROCESS_DEFAULTS, PREPROCESS_PRESETS, can_use_quick_gelu
+from coder_core.encoders.open_clip_tables import published_recipes
 from coder_core.encoders.weights import file_hash
 from coder_core.errors import CheckpointError
 from coder_core.specs import OpenClipEncoder
@@ -103,10 +104,7 @@ def published_hashes(architecture: str) -> Iterator[tuple[str, Mapping[str, Any]
 
     OpenAI's addresses hold the whole sum, those of open_clip's first weights eight digits of it; nothing else does.
     """
-    from open_clip import get_pretrained_cfg, list_pretrained_tags_by_model
-
-    for tag in list_pretrained_tags_by_model(architecture):
-        recipe = get_pretrained_cfg(architecture, tag)
+    for recipe in published_recipes(architecture).values():
         parts = recipe.get("url", "").split("/")
         if "openaipublic" in recipe.get("url", ""):
             yield parts[-2], recipe
@@ -123,11 +121,9 @@ def _recipe_by_hash(path: Path, architecture: str, model: dict[str, Any]) -> dic
 
 def _recipe_of_tag(architecture: str, tag: str) -> Mapping[str, Any] | None:
     """Preprocessing that a training has started from: that of a tag, or open_clip's own where it began at random."""
-    from open_clip import get_pretrained_cfg
-
     if not _parameter(tag):
         return {}
-    recipe = get_pretrained_cfg(architecture, tag)
+    recipe = published_recipes(architecture).get(tag)
     return {key: recipe[key] for key in PREPROCESS_DEFAULTS if key in recipe} if recipe else None
 
 

@@ -11,7 +11,15 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
 
 from coder_core.classes import ClassList
-from coder_core.evaluation.intervals import BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, NORMAL_QUANTILE, TAILS, Interval, redraw
+from coder_core.evaluation.intervals import (
+    BOOTSTRAP_DRAWS,
+    BOOTSTRAP_SEED,
+    NORMAL_QUANTILE,
+    TAILS,
+    Interval,
+    interval_of,
+    redraw,
+)
 from coder_core.evaluation.labels import LabelTable
 from coder_core.evaluation.metrics import aligned_labels
 from coder_core.evaluation.predictions import Predictions
@@ -57,14 +65,14 @@ def evaluate_calibration(predictions: Predictions, labels: LabelTable, classes: 
     confidences = predictions.top_probabilities[:, 0]
     losses = -kept_log_likelihoods(predictions, label_ids, class_count=len(classes))
 
-    def row(metric: str, value: float, interval: Interval) -> MetricRow:
+    def row(metric: str, value: float, interval: Interval | None) -> MetricRow:
         return MetricRow(
             method=predictions.method,
             metric=metric,
             value=value,
             n=len(label_ids),
-            ci_low=interval.low,
-            ci_high=interval.high,
+            ci_low=interval.low if interval else None,
+            ci_high=interval.high if interval else None,
             protocol=predictions.protocol,
         )
 
@@ -96,7 +104,7 @@ def calibration_interval(
     bins: int = ECE_BINS,
     draws: int = BOOTSTRAP_DRAWS,
     seed: int = BOOTSTRAP_SEED,
-) -> Interval:
+) -> Interval | None:
     """Compute a bootstrap interval, over images, of the expected calibration error.
 
     A draw redraws how many right and wrong images each bin holds; their mean confidences stay (they differ by at most
@@ -123,7 +131,7 @@ def calibration_interval(
     errors = redraw(counts, errors_of, draws=draws, seed=seed)
     error = expected_calibration_error(confidences, is_correct, bins=bins)
     low, high = np.quantile(errors, TAILS) - errors.mean() + error
-    return Interval(max(0.0, float(low)), min(1.0, float(high)))
+    return interval_of(max(0.0, float(low)), min(1.0, float(high)))
 
 
 def kept_log_likelihoods(
@@ -149,10 +157,10 @@ def kept_log_likelihoods(
     return np.asarray(np.log(own_or_rest), dtype=np.float64)
 
 
-def mean_interval(values: Values) -> Interval:
-    """Compute the normal 95 % interval of a mean over images; a single image has the interval of no width."""
+def mean_interval(values: Values) -> Interval | None:
+    """Compute the normal 95 % interval of a mean over images; None where all are alike, as a single image is."""
     half = NORMAL_QUANTILE * values.std(ddof=min(1, len(values) - 1)) / np.sqrt(len(values))
-    return Interval(float(values.mean() - half), float(values.mean() + half))
+    return interval_of(values.mean() - half, values.mean() + half)
 
 
 def _bins_of(confidences: Values, bins: int) -> Int64[np.ndarray, " images"]:

@@ -1,7 +1,7 @@
 """Accuracies, each with its n and a 95 % interval, and each a function of a few lines.
 
 Proportions (top-1, top-5) carry a Wilson interval; mean per-class accuracy is no proportion and carries a seeded
-bootstrap over images.
+bootstrap over images within classes. Where every class is all right or all wrong there is no interval.
 """
 
 import numpy as np
@@ -96,14 +96,14 @@ def evaluate(predictions: Predictions, labels: LabelTable, classes: ClassList) -
     refuse_too_few_kept(predictions, classes)
     top_ids, n = predictions.top_ids, len(label_ids)
 
-    def row(metric: str, value: float, interval: Interval) -> MetricRow:
+    def row(metric: str, value: float, interval: Interval | None) -> MetricRow:
         return MetricRow(
             method=predictions.method,
             metric=metric,
             value=value,
             n=n,
-            ci_low=interval.low,
-            ci_high=interval.high,
+            ci_low=interval.low if interval else None,
+            ci_high=interval.high if interval else None,
             protocol=predictions.protocol,
         )
 
