@@ -1,4 +1,4 @@
-"""Images in tar shards, in Parquet files and beside tables: the same bytes and classes as the files they were made of."""
+"""Images in tar shards, in Parquet files and beside tables: the same bytes and classes as the files."""
 
 import csv
 import io
