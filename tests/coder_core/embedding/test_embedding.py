@@ -272,7 +272,7 @@ def test_a_read_that_fails_at_random_is_tried_again_and_a_file_that_is_gone_is_n
             raise InputError("reset by peer") from ConnectionResetError()
         return picture(len(location))
 
-    monkeypatch.setattr(images_module, "read_input", flaky)
+    monkeypatch.setattr(images_module, "read_image", flaky)
     monkeypatch.setattr(images_module, "READ_DELAYS", (0.0, 0.0, 0.0))
     found = list(
         embed_images(context, encoder, [ImageItem(name, name) for name in ("flaky", "gone", "dead", "good!!")])
