@@ -6,6 +6,8 @@ from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 
 from coder_core.errors import CoderError
+from coder_core.log_redaction import hide_secrets_in
+from coder_core.redaction import redact
 
 CORE = "coder_core"
 FLOW_LOGGER = "prefect.flow_runs"
@@ -52,7 +54,7 @@ class ToRunLogger(logging.Handler):
             if record.levelno >= logging.WARNING:
                 logging.getLogger().handle(record)
             return
-        logger.log(record.levelno, "%s", record.getMessage())
+        logger.log(record.levelno, "%s", redact(record.getMessage()))
 
 
 def prepare_logs() -> None:
@@ -62,8 +64,10 @@ def prepare_logs() -> None:
         core.addHandler(ToRunLogger())
         core.setLevel(logging.INFO)
         core.propagate = False
+    hide_secrets_in(*(handler for name in ("", "prefect") for handler in logging.getLogger(name).handlers))
     for name in LOGGERS:
         logger = logging.getLogger(name)
+        hide_secrets_in(logger)
         if not any(isinstance(found, ExpectedErrors) for found in logger.filters):
             logger.addFilter(ExpectedErrors())
 

@@ -19,6 +19,7 @@ from coder_core.class_source.entries import ID_COLUMN, NAME_COLUMN, ClassEntry
 from coder_core.class_source.text_formats import parse_table
 from coder_core.errors import InputError, QueryError, UnfinishedInputError
 from coder_core.fingerprint import content_hash, key_of
+from coder_core.limits import limit
 from coder_core.locations import open_location
 from coder_core.storage.addresses import parse_address, redact
 from coder_core.storage.input_files import read_input, read_input_state, special_file
@@ -36,7 +37,7 @@ _CONFIG: dict[str, Any] = {
     "temp_directory": "",
 }
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
-MAX_TABLE_BYTES = 512 * 2**20
+MAX_TABLE_BYTES = limit("MAX_TABLE_BYTES", 512 * 2**20)
 """Named tables and databases are held in memory while the query runs."""
 _LOCK_DOWN = ("SET enable_external_access = false", "SET lock_configuration = true")
 

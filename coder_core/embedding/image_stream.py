@@ -6,7 +6,7 @@ finish: the same images make the same passes.
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from typing import Any, NamedTuple, TypeVar
@@ -78,8 +78,19 @@ def view_key(content_key: str, view: int) -> str:
     return key_of(["view", VIEWS_VERSION, content_key, view])
 
 
-def embed_images(context: Context, encoder: IdentifiedEncoder, items: Iterable[ImageItem]) -> Iterator[EmbeddedImage]:
+def embed_images(
+    context: Context,
+    encoder: IdentifiedEncoder,
+    items: Iterable[ImageItem],
+    advance: Callable[[int], None] = lambda _count: None,
+) -> Iterator[EmbeddedImage]:
     """Embed images that the ledger does not hold; a broken image is told, and the work goes on.
+
+    Args:
+        context: The store, the device, how fast.
+        encoder: What embeds them.
+        items: The images; read lazily, ahead of the model.
+        advance: Called after every pass with the number of images, or views, in it, and with 1 for what needs none.
 
     Yields:
         Every item, in order, once its vectors are in the ledger: in bursts, as the ledger's parts are written. Closing
@@ -91,7 +102,8 @@ def embed_images(context: Context, encoder: IdentifiedEncoder, items: Iterable[I
     with (
         ThreadPoolExecutor(context.runtime.workers, "images") as pool,
         HeldDevice(context.accelerator) as device,
-        _Work(context, encoder, pool, device) as work,
+        context.pace.working(),
+        _Work(context, encoder, pool, device, advance) as work,
     ):
         try:
             for number, entry in enumerate(work.prepared(items), start=1):
@@ -128,8 +140,14 @@ class _Work:
     """What the stages share; leaving the block keeps what was embedded."""
 
     def __init__(
-        self, context: Context, encoder: IdentifiedEncoder, pool: ThreadPoolExecutor, device: HeldDevice
+        self,
+        context: Context,
+        encoder: IdentifiedEncoder,
+        pool: ThreadPoolExecutor,
+        device: HeldDevice,
+        advance: Callable[[int], None],
     ) -> None:
+        self._advance = advance
         self._context, self._encoder, self._pool, self._device = context, encoder, pool, device
         self._ledger = open_ledger(context, "image_embeddings", encoder)
         self._buffer = VectorBuffer(self._ledger, context.pace)
@@ -138,7 +156,6 @@ class _Work:
         self._scheduled: set[str] = set()
         self._problems: dict[str, str] = {}
         self._waiting: deque[_Entry] = deque()
-        self._started = time.perf_counter()
         self._ledger.missing([])  # learn of the parts once; after that, lookups ask nobody
 
     def __enter__(self) -> "_Work":
@@ -149,7 +166,6 @@ class _Work:
             if self._queue is not None:  # what is on its way is kept, too, unless the device itself has failed
                 with suppress(RuntimeError) if kind is not None else nullcontext():
                     self._keep(self._queue.drain())
-                self._context.pace.add(seconds=time.perf_counter() - self._started)
 
     def prepared(self, items: Iterable[ImageItem]) -> Iterator[_Entry]:
         """Decide, image after image, what is to be embedded, and have it prepared ahead."""
@@ -162,13 +178,19 @@ class _Work:
 
     def take(self, entry: _Entry) -> None:
         """Wait until an image is prepared, and put it into the batch."""
-        if entry.future is not None:
-            try:
-                prepared = self._result(entry.future, "decode")
-                self._batch += zip(entry.new, prepared, strict=True)
-            except BrokenImageError as problem:
-                self._problems.update(dict.fromkeys(entry.new, str(problem)))
+        is_batched = entry.future is not None and self._add_to_batch(entry, entry.future)
+        if not is_batched:
+            self._advance(1)
         self._waiting.append(entry)
+
+    def _add_to_batch(self, entry: _Entry, future: "Future[list[Any]]") -> bool:
+        try:
+            prepared = self._result(future, "decode")
+        except BrokenImageError as problem:
+            self._problems.update(dict.fromkeys(entry.new, str(problem)))
+            return False
+        self._batch += zip(entry.new, prepared, strict=True)
+        return True
 
     def start_full_passes(self) -> bool:
         """Start a pass over every full batch; tells whether something has come into the ledger."""
@@ -216,6 +238,7 @@ class _Work:
         """Hand on what has its vectors; tells whether something has come into the ledger."""
         is_kept = False
         for done in passes:
+            self._advance(len(done.keys))
             is_kept |= self._buffer.add(done.keys, done.vectors)
         return is_kept
 

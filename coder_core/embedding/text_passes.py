@@ -1,7 +1,6 @@
 """Texts: sorted by length, each pass cut to its longest and to a budget of tokens, every text once."""
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
@@ -12,8 +11,11 @@ from jaxtyping import Float, Int
 from coder_core.embedding.ledgers import VectorBuffer, open_ledger, text_key
 from coder_core.embedding.pass_queue import Done, PassQueue, start_texts
 from coder_core.encoders.base import Encoder, IdentifiedEncoder
+from coder_core.fingerprint import key_of
 from coder_core.pipeline.accelerator import HeldDevice
 from coder_core.pipeline.context import Context
+from coder_core.storage.embedding_ledger import EmbeddingLedger
+from coder_core.storage.leases import leased
 
 SORTED_PASSES = 16
 """Full passes whose texts are tokenised and sorted together: enough that lengths hardly differ within one, and few
@@ -39,10 +41,22 @@ def embed_texts(context: Context, encoder: IdentifiedEncoder, texts: Sequence[st
     text_of = dict(zip(keys, texts, strict=True))
     missing = ledger.missing(keys)
     if missing:
-        with VectorBuffer(ledger, context.pace) as buffer, HeldDevice(context.accelerator) as device:
-            queue = PassQueue(context, encoder, "texts", device)
-            _embed(context, queue, buffer, missing, [text_of[key] for key in missing])
+        lease = ["embed_texts", encoder.key, key_of(sorted(text_of))]
+        with leased(context.artifacts.store, [lease], f"embedding {len(missing)} texts"):
+            missing = ledger.missing(keys)  # another run may just have embedded them
+            _embed_missing(context, encoder, ledger, {key: text_of[key] for key in missing})
     return EmbeddedTexts(keys, len(missing))
+
+
+def _embed_missing(
+    context: Context, encoder: IdentifiedEncoder, ledger: EmbeddingLedger, text_of: Mapping[str, str]
+) -> None:
+    if not text_of:
+        return
+    with VectorBuffer(ledger, context.pace) as buffer, HeldDevice(context.accelerator) as device:
+        queue = PassQueue(context, encoder, "texts", device)
+        with context.pace.working():
+            _embed(context, queue, buffer, list(text_of), list(text_of.values()))
 
 
 def text_vectors(context: Context, encoder: IdentifiedEncoder, texts: Sequence[str]) -> Float[np.ndarray, "texts dim"]:
@@ -70,14 +84,12 @@ def _embed(context: Context, queue: PassQueue, buffer: VectorBuffer, keys: Seque
         for done in passes:
             buffer.add(done.keys, done.vectors)
 
-    started = time.perf_counter()
     passes = _passes(context, queue, texts, lambda: keep(queue.release()))
     for batch in context.each(passes, "embedding texts", total=len(texts), unit="texts", size=_size):
         names = [keys[batch.start + row] for row in batch.rows.tolist()]
         keep(queue.submit(names, batch.rows, partial(_start, batch.tokens)))
     keep(queue.drain())
     buffer.flush()
-    context.pace.add(seconds=time.perf_counter() - started)
 
 
 def _start(tokens: object, model: Encoder, rows: Int[np.ndarray, " rows"]) -> Any:

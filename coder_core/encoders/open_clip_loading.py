@@ -6,11 +6,11 @@ torch where a folder of safetensors says it all. So the same weights have the sa
 """
 
 import difflib
-import json
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from coder_core.encoders import checkpoint_limits
 from coder_core.encoders.base import EncoderIdentity
 from coder_core.encoders.hub import WEIGHTS, fetch_files, fetch_folder
 from coder_core.encoders.numerics import numerics_identity, numerics_label
@@ -48,12 +48,14 @@ class Checkpoint(NamedTuple):
         weights: The weights file.
         config: Architecture (`model_cfg`), preprocessing (`preprocess_cfg`), and hashes of a tokenizer's files.
         tokenizer: The folder of a tokenizer of transformers; None where open_clip's own is used.
+        is_described: Whether a file on this disk says what is built: whoever wrote it must not choose what is fetched.
     """
 
     label: str
     weights: Path
     config: dict[str, Any]
     tokenizer: Path | None = None
+    is_described: bool = False
 
 
 def find_checkpoint(spec: OpenClipEncoder) -> Checkpoint:
@@ -102,7 +104,7 @@ def _find_on_hub(spec: OpenClipEncoder) -> Checkpoint:
     name, _, revision = spec.checkpoint.removeprefix(HUB_PREFIX).partition("@")
     place = f"encoder.checkpoint: {spec.checkpoint}"
     folder = fetch_files(name, revision or None, wanted=(*_PREFERRED, *WEIGHTS), place=place)
-    return _find_in_folder(folder, name)
+    return _find_in_folder(folder, name)._replace(is_described=False)
 
 
 def _find_in_folder(folder: Path, label: str) -> Checkpoint:
@@ -114,7 +116,8 @@ def _find_in_folder(folder: Path, label: str) -> Checkpoint:
                 "the folder holds no tokenizer.", str(folder), "Put the model's tokenizer.json beside the weights."
             )
         tokenizer, config = folder, {**config, "tokenizer": tokenizer_hashes(folder)}
-    return Checkpoint(label, weights, config, tokenizer)
+    checkpoint_limits.check_config(config["model_cfg"], weights, str(folder / CONFIG_FILE))
+    return Checkpoint(label, weights, config, tokenizer, is_described=True)
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -128,7 +131,7 @@ def read_config(path: Path) -> dict[str, Any]:
             f"the folder holds no {CONFIG_FILE}.", str(path.parent), "Save the model with open_clip's push_to_hf_hub."
         )
     try:
-        config: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        config = checkpoint_limits.read_config(path)
         int(config["model_cfg"]["embed_dim"])
         config["model_cfg"]["text_cfg"].get("hf_tokenizer_name")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

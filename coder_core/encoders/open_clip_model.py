@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from copy import deepcopy
 from typing import Any, NamedTuple
 
+from coder_core.encoders.checkpoint_limits import without_hub
 from coder_core.encoders.open_clip_config import effective_preprocess
 from coder_core.encoders.open_clip_loading import Checkpoint, find_checkpoint
 from coder_core.encoders.remote_code import without_remote_code
@@ -45,7 +46,7 @@ def load_open_clip(spec: OpenClipEncoder) -> LoadedClip:
         CheckpointError: Not found, or the weights do not fit the architecture or cannot be read.
     """
     found = find_checkpoint(spec)
-    with _quiet(), _explained(found), without_remote_code():
+    with _quiet(), _explained(found), without_remote_code(), without_hub(is_folder=found.is_described):
         return _build(found)
 
 

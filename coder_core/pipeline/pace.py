@@ -49,13 +49,17 @@ class PaceMeter:
         self._lock = threading.Lock()
         self._sums: dict[str, float] = {}
         self._devices = 1
+        self._started: list[float] = []
 
     @property
     def total(self) -> Pace | None:
         """What was taken so far; None where nothing went through a model."""
-        sums = dict(self._sums)
+        with self._lock:
+            sums, started, now = dict(self._sums), list(self._started), time.perf_counter()
+        if started:
+            sums["seconds"] = sums.get("seconds", 0.0) + sum(now - start for start in started)
         items = int(sums.pop("items", 0))
-        return Pace(items=items, devices=self._devices, **sums) if items or sums else None
+        return Pace(items=items, devices=self._devices, **sums) if items else None
 
     def add(self, **more: float) -> None:
         """Add to numbers of `Pace`; of devices the most count."""
@@ -63,6 +67,19 @@ class PaceMeter:
             self._devices = max(self._devices, int(more.pop("devices", 1)))
             for name, value in more.items():
                 self._sums[name] = self._sums.get(name, 0) + value
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Take the time of a block as `seconds`; what is asked for meanwhile counts them up to then."""
+        started = time.perf_counter()
+        with self._lock:
+            self._started.append(started)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._started.remove(started)
+            self.add(seconds=time.perf_counter() - started)
 
     @contextmanager
     def waiting(self, name: str) -> Iterator[None]:

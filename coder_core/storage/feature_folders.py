@@ -48,9 +48,9 @@ def hash_input(url: str) -> str:
         InputError: It is missing, or cannot be read.
     """
     if not is_feature_folder(url):
-        return content_hash(read_input(url))
+        return content_hash(read_input(url, max_bytes=MAX_ARRAY_BYTES))
     files = sorted((file.name, file.url) for file in walk_input(url) if not file.name.endswith("/"))
-    return key_of([[name, content_hash(read_input(place))] for name, place in files])
+    return key_of([[name, content_hash(read_input(place, max_bytes=MAX_ARRAY_BYTES))] for name, place in files])
 
 
 def read_feature_folder(url: str, names: Sequence[str], read_columns: ReadColumns) -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from coder_core.errors import CoderError, StoreError
-from coder_core.storage.addresses import parse_address, redact
+from coder_core.storage.addresses import COPY, OWN_PROTOCOLS, UnusableProtocolError, parse_address, redact
 
 REASON_CHARACTERS = 300
 REPAIR = "Run: coder-eval store verify --repair"
@@ -54,12 +54,23 @@ def explained(url: str, error_class: type[CoderError] = StoreError) -> Iterator[
     """
     try:
         yield
+    except UnusableProtocolError as error:
+        raise error_class(f"{error.problem}.", redact(url), error.remedy) from error
     except (*_OWN_ERRORS, *_library_errors()) as error:
         is_missing = isinstance(error, FileNotFoundError) and error_class is StoreError
         chosen = NotInStoreError if is_missing else error_class
         reason = str(error)
         cause = error if redact(reason) == reason else None
         raise chosen(_reason(error), redact(url), _remedy(error, url)) from cause
+    except Exception as error:
+        if isinstance(error, CoderError) or _protocol(url) in OWN_PROTOCOLS:
+            raise
+        raise error_class(_reason(error), redact(url), COPY) from (error if redact(str(error)) == str(error) else None)
+
+
+def _protocol(url: str) -> str:
+    protocol, separator, _ = url.partition("://")
+    return protocol if separator else "file"
 
 
 def _library_errors() -> tuple[type[Exception], ...]:

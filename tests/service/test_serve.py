@@ -36,8 +36,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     served.start()
     try:
         yield served
-        assert served.end(signal.SIGINT) == 0, served.told
-        assert served.told.splitlines()[-1] == "Stopped."
+        assert served.end(signal.SIGINT) == 128 + signal.SIGINT, served.told
+        assert served.told.splitlines()[-1].startswith("Stopped. Start this again")
         assert processes_of(served.home) == []
         assert not (served.home / STANDING).exists()
     finally:
