@@ -70,7 +70,7 @@ class Progress:
         if is_due:
             note = self._note()
             more = f" ({note})" if note else ""
-            logger.info("%s%s%s", self, self._pace(now - self._started), more)
+            logger.info("%s%s%s", str(self), self._pace(now - self._started), more)
 
     def tick(self) -> None:
         """The same from another thread, in the log of the run that the work belongs to."""

@@ -37,7 +37,7 @@ _CONFIG: dict[str, Any] = {
     "temp_directory": "",
 }
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
-MAX_TABLE_BYTES = limit("MAX_TABLE_BYTES", 512 * 2**20)
+MAX_TABLE_BYTES = limit("CODER_MAX_TABLE_BYTES", 512 * 2**20)
 """Named tables and databases are held in memory while the query runs."""
 _LOCK_DOWN = ("SET enable_external_access = false", "SET lock_configuration = true")
 

@@ -23,7 +23,7 @@ from coder_core.storage.parquet_footer import ParquetFooter, read_footer
 from coder_core.storage.tables import is_list, vectors_from_arrow
 from coder_core.storage.tensor_files import read_safetensors, read_torch
 
-MAX_COLUMN_ROWS = limit("MAX_COLUMN_ROWS", 100_000_000)
+MAX_COLUMN_ROWS = limit("CODER_MAX_COLUMN_ROWS", 100_000_000)
 """Rows that a Parquet file may declare: of one number per row, 100 million take 0.8 GB."""
 
 NOMINAL_BYTES = 4
