@@ -243,8 +243,15 @@ def test_the_meter_takes_what_the_work_waits_for(
     assert total.device_seconds >= 5 * 0.008
     assert total.seconds >= total.decode_seconds + total.device_seconds
     assert total.share("device") == pytest.approx(total.device_seconds / total.seconds)
-    assert "/s, device busy " in context.pace.describe()
-    assert "waits for decode" in context.pace.describe()
+
+
+def test_a_meter_says_how_busy_the_device_is_and_what_it_waits_for_most() -> None:
+    meter = PaceMeter()
+    meter.add(items=40, seconds=10.0, device_seconds=12.0, devices=2, decode_seconds=3.0, write_seconds=1.0)
+    assert meter.describe() == "4.0/s, device busy 60%, waits for decode 30%"
+    with meter.working():
+        assert meter.total is not None
+        assert meter.total.seconds > 10.0  # counted while the work goes on
 
 
 def test_a_meter_that_took_nothing_says_nothing() -> None:
