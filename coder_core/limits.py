@@ -8,6 +8,7 @@ LIMITS = {
     "CODER_LEASE_SECONDS": "silence after which a run on another machine counts as dead, and its work is taken over",
     "CODER_MAX_ARRAY_BYTES": "arrays or columns read from one file of features",
     "CODER_MAX_ARRAY_EXPANSION": "times its packed size that a large array of an .npz archive may have",
+    "CODER_MAX_CLASS_QUERY_SECONDS": "the SQL of a class list; its memory is a quarter of the machine's",
     "CODER_MAX_CHECKPOINT_CONFIG_BYTES": "the configuration of a checkpoint folder",
     "CODER_MAX_COLUMN_ROWS": "rows that a Parquet file of features may declare",
     "CODER_MAX_JSON_BYTES": "a split file, or a class list in JSON",
