@@ -95,7 +95,12 @@ def test_weights_of_another_architecture_are_told_by_their_shapes(photos: World,
         weights = photos.folder / "model.pt"
     encoder = {"kind": "open_clip", "checkpoint": str(weights), "architecture": "ViT-B-32"}
     (line,) = told(look(photos, runtime, encoder=encoder))
-    assert "token_embedding.weight is 49408 x 32, ViT-B-32 has 49408 x 512" in line
+    assert "open_clip_config.json: it describes another architecture than ViT-B-32" in line
+    alone = photos.folder / "alone.safetensors"
+    alone.write_bytes(weights.read_bytes())
+    said = {"checkpoint": str(alone), "quick_gelu": False, "preprocess": "openai"}
+    (line,) = told(look(photos, runtime, encoder={**encoder, **said}))
+    assert "token_embedding.weight is 49408 x 32, ViT-B-32/alone.safetensors has 49408 x 512" in line
 
 
 def test_published_weights_are_not_fetched(photos: World, runtime: Runtime) -> None:
