@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["SIGNALS", "StopSignal", "cancelled_by_signals", "stop_signals_raise"]
+__all__ = ["SIGNALS", "StopSignal", "cancelled_by_signals", "heeded_signals", "stop_signals_raise"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -45,7 +45,7 @@ def stop_signals_raise(listener: Listener) -> Iterator[None]:
     heard, wakes = socket.socketpair()
     wakes.setblocking(False)
     threading.Thread(target=_listen, args=(heard, listener), daemon=True, name="stop signals").start()
-    former = {number: signal.signal(number, _raise) for number in SIGNALS}
+    former = {number: signal.signal(number, _raise) for number in heeded_signals()}
     former_wakes = signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
     _listeners.append(listener)
     try:
@@ -56,6 +56,11 @@ def stop_signals_raise(listener: Listener) -> Iterator[None]:
         for number, handler in former.items():
             signal.signal(number, handler)
         wakes.close()
+
+
+def heeded_signals() -> list[signal.Signals]:
+    """The signals that are to end this process: all of them, but a closed terminal where `nohup` says otherwise."""
+    return [number for number in SIGNALS if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
 
 
 @contextmanager

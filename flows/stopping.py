@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 import click
 
-from coder_core.stop_signals import StopSignal, stop_signals_raise
+from coder_core.stop_signals import StopSignal, heeded_signals, stop_signals_raise
 from flows.cli_logging import note_line
 
 GRACE_SECONDS = 3.5
@@ -47,9 +47,10 @@ def stoppable(farewell: Callable[[str], str]) -> Iterator[None]:
         except BaseException:
             if stop.number is None:
                 raise
-        if stop.number is not None:
-            stop.say()
-            sys.exit(exit_status(stop.number))
+    if stop.number is not None:
+        stop.say()
+        stop.end_hard_at_the_next_signal()
+        sys.exit(exit_status(stop.number))
 
 
 class _Stop:
@@ -87,6 +88,11 @@ class _Stop:
             line = self._farewell(_NAMES[signal.Signals(self.number)])
             # Not through a stream: the thread that holds its lock may be the one that does not end.
             os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"{note_line(line)}\n".encode())
+
+    def end_hard_at_the_next_signal(self) -> None:
+        """What is left is the end of the process, where an exception would be told and not heeded."""
+        for number in heeded_signals():
+            signal.signal(number, lambda *_: self._end_hard())
 
     def _end_hard(self) -> None:
         self.say()

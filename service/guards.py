@@ -10,6 +10,7 @@ from types import FrameType
 from typing import TextIO
 
 from coder_core.errors import ServiceError
+from coder_core.stop_signals import heeded_signals
 
 
 def check_free(host: str, port: int) -> None:
@@ -43,7 +44,7 @@ def stop_signals(request_stop: Callable[[int], None]) -> Iterator[None]:
     def ask(number: int, _frame: FrameType | None) -> None:
         request_stop(number)
 
-    kept = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    kept = {number: signal.signal(number, ask) for number in heeded_signals()}
     try:
         yield
     finally:

@@ -22,8 +22,8 @@ from tests.fixtures_deployment import PROJECT, user_environment
 from tests.fixtures_inputs import write_photos
 from tests.service.held_runs import BOUGHT, HELD_SECONDS, HeldScene, held_scene, stored_answers
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-PATIENCE_SECONDS = 120.0
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+PATIENCE_SECONDS = 240.0
 """For a command to come to the step that is waited for."""
 
 STOP_SECONDS = 5.0
@@ -115,7 +115,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     home = tmp_path_factory.mktemp("prefect")
     found = user_environment(home, "1")
     del found["PREFECT_API_URL"]
-    return {**found, "OPENAI_API_KEY": "sk-not-checked", "CODER_DEVICE": "cpu"}
+    patient = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": str(int(PATIENCE_SECONDS))}
+    return {**found, **patient, "OPENAI_API_KEY": "sk-not-checked", "CODER_DEVICE": "cpu"}
 
 
 @pytest.fixture(scope="module")
