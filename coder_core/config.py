@@ -11,7 +11,7 @@ from pydantic_settings import SettingsError
 
 from coder_core.config_errors import explain_invalid
 from coder_core.errors import ConfigError, TextBankError
-from coder_core.limits import LIMITS, PREFIX
+from coder_core.limits import LIMITS
 from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.locations import folder_of, open_location
 from coder_core.sealing import unseal
@@ -30,7 +30,7 @@ SETTING_VARIABLES = (
     *(f"CODER_LLM_{name}".upper() for name in LlmRuntime.model_fields),
 )
 OTHER_VARIABLES = (
-    *(f"{PREFIX}{name}" for name in LIMITS),
+    *LIMITS,
     "CODER_ALLOWED_ROOTS",
     "CODER_ALLOWED_HOSTS",
     "CODER_LOG_FORMAT",

@@ -19,6 +19,8 @@ STARS = "***"
 SECRET_CHARACTERS = 6
 PLAIN_CHARACTERS = 12
 """Of a value of letters alone."""
+RANDOM_CHARACTERS = 16
+"""Of a query's value whose name says nothing about a secret."""
 MARK_DIGITS = 16
 """Of the hash that keeps sealed addresses apart which name different data."""
 
@@ -125,7 +127,7 @@ def split_url(url: str) -> SplitUrl:
     pieces = [_Piece(piece, every=has_query) for piece in query.split("&")] if mark else []
     naming = [piece for piece in pieces if not (has_query and piece.authorises)]
     kept = "&".join(piece.text for piece in naming)
-    secrets = [*_of_user(user), *(part for piece in pieces if piece.is_hidden for part in _pieces(piece.value))]
+    secrets = [*_of_user(user), *(part for piece in pieces if piece.is_hidden for part in piece.searched)]
     return SplitUrl(
         shown=f"{scheme}://{f'{STARS}@' if user else ''}{place}{mark}{'&'.join(piece.shown for piece in pieces)}",
         identity=f"{scheme}://{f'{user}@' if is_odd else ''}{place}" + (f"?{kept}" if kept else ""),
@@ -184,6 +186,11 @@ class _Piece:
         self.authorises = bool(sign) and _is_secret_name(name)
         self.is_hidden = bool(self.value) and not self.value.startswith(STARS) and (every or self.authorises)
         self.shown = f"{name}={STARS}" if self.is_hidden else text
+
+    @property
+    def searched(self) -> list[str]:
+        """What is searched for by its value: a short one that says which data are meant would hide ordinary words."""
+        return _pieces(self.value) if self.authorises or len(self.value) >= RANDOM_CHARACTERS else [""]
 
 
 def _of_user(user: str) -> list[str]:

@@ -44,10 +44,18 @@ def prefect_ready(server: str | None = None) -> Iterator[None]:
         if _server_url() is None:
             stack.enter_context(_temporary_server())
         _check_server()
+        _leave_errors_to_commands()
         try:
             yield
         finally:  # after Prefect's own, so that it is called before
             atexit.register(_silence_farewell)
+
+
+def _leave_errors_to_commands() -> None:
+    """A command tells an error in its last line: Prefect's log need not tell it, too."""
+    from tasks.logs import leave_errors_to_caller
+
+    leave_errors_to_caller()
 
 
 def _silence_farewell() -> None:

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from coder_core.encoders.open_clip_loading import Checkpoint, find_checkpoint, find_recipe, names_published_weights
+from coder_core.encoders.open_clip_loading import Checkpoint, find_checkpoint, find_published, names_published_weights
 from coder_core.encoders.open_clip_tables import list_architectures, read_architecture
 from coder_core.errors import CheckpointError
 from coder_core.specs import OpenClipEncoder
+from coder_core.specs.encoder_specs import HUB_PREFIX
 
 Shape = tuple[int, ...]
 SUGGESTED = 3
@@ -27,8 +28,10 @@ def check_open_clip(spec: OpenClipEncoder) -> str:
         CheckpointError: Missing folder, file or configuration, unknown architecture or tag, or weights that were saved
             for another architecture.
     """
+    if spec.checkpoint.startswith(HUB_PREFIX):
+        return f"{spec.checkpoint.removeprefix(HUB_PREFIX)}, a model of the hub that is fetched once"
     if names_published_weights(spec):
-        find_recipe(spec)
+        find_published(spec)
         return f"{spec.architecture}/{spec.checkpoint}, published weights that open_clip fetches once"
     found = find_checkpoint(spec)
     check_shapes(found)
@@ -48,7 +51,7 @@ def check_shapes(found: Checkpoint) -> None:
             hint = f"They fit {', '.join(fitting)}. " if fitting else ""
             raise CheckpointError(
                 f"these weights are of another architecture: {name} is {_in_words(shapes[name])}, "
-                f"{found.name.removeprefix('local-dir:')} has {_in_words(expected)}.",
+                f"{found.label} has {_in_words(expected)}.",
                 str(found.weights),
                 f"{hint}Give the architecture that they were saved for.",
             )
@@ -87,21 +90,19 @@ def _safetensors_shapes(weights: Path) -> Mapping[str, Shape]:
 
 
 def _expected_shapes(model: Mapping[str, Any]) -> Iterator[tuple[str, Shape]]:
-    """The shapes that tell architectures apart, under every name that open_clip gives them."""
+    """The shapes that tell architectures apart, under every name that open_clip gives them.
+
+    Positions are none of them: open_clip brings those of another length to its own when it loads.
+    """
     text, vision, dim = model.get("text_cfg") or {}, model.get("vision_cfg") or {}, model["embed_dim"]
     if "width" in text and "hf_model_name" not in text:
         for prefix in ("", "text."):
             yield f"{prefix}token_embedding.weight", (text.get("vocab_size", 49408), text["width"])
-            yield f"{prefix}positional_embedding", (_positions(text), text["width"])
             yield f"{prefix}text_projection", (text["width"], dim)
     patch, width = vision.get("patch_size"), vision.get("width")
     if isinstance(patch, int) and isinstance(width, int) and "timm_model_name" not in vision:
         yield "visual.conv1.weight", (width, 3, patch, patch)
         yield "visual.proj", (width, dim)
-
-
-def _positions(text: Mapping[str, Any]) -> int:
-    return int(text.get("context_length", 77)) + bool(text.get("embed_cls"))
 
 
 def _architectures_of(shapes: Mapping[str, Shape]) -> list[str]:

@@ -14,10 +14,10 @@ from coder_core.limits import limit
 from coder_core.storage.bounded_json import read_json
 from coder_core.storage.input_files import read_input
 
-MAX_CONFIG_BYTES = limit("MAX_CHECKPOINT_CONFIG_BYTES", 1_000_000)
-MAX_LAYERS = limit("MAX_MODEL_LAYERS", 256)
+MAX_CONFIG_BYTES = limit("CODER_MAX_CHECKPOINT_CONFIG_BYTES", 1_000_000)
+MAX_LAYERS = limit("CODER_MAX_MODEL_LAYERS", 256)
 """The deepest tower of open_clip has 64."""
-MAX_WIDTH = limit("MAX_MODEL_WIDTH", 16_384)
+MAX_WIDTH = limit("CODER_MAX_MODEL_WIDTH", 16_384)
 """The widest tower of open_clip has 5,120 numbers per position."""
 MAX_SIZES = {"image_size": 4_096, "context_length": 65_536, "vocab_size": 4_000_000, "embed_dim": MAX_WIDTH}
 _WIDTHS = frozenset({"width", "embed_dim", "proj_dim", "hidden_size", "head_width", "mlp_dim"})

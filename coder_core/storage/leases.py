@@ -20,7 +20,7 @@ from coder_core.storage.claims import Claim
 from coder_core.storage.store import PROBE_PREFIX, Store
 
 FOLDER = "leases"
-LEASE_SECONDS = limit("LEASE_SECONDS", 60)
+LEASE_SECONDS = limit("CODER_LEASE_SECONDS", 60)
 """When a holder on another machine counts as dead that has not been heard of."""
 FIRST_WAIT_SECONDS = 0.05
 LONGEST_WAIT_SECONDS = 2.0

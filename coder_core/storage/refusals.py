@@ -6,6 +6,7 @@ original is not chained either, because a traceback would print it.
 """
 
 import errno
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +18,9 @@ from coder_core.storage.addresses import COPY, OWN_PROTOCOLS, UnusableProtocolEr
 REASON_CHARACTERS = 300
 REPAIR = "Run: coder-eval store verify --repair"
 """Moves what is damaged aside, so that the next run makes it again (docs/store.md)."""
-EXTRAS = {"s3": "s3", "http": "http", "https": "http"}
+EXTRAS = {"s3": "s3", "s3a": "s3"}
 """Protocol -> the extra of this package that installs its file system."""
+ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _LIBRARY_ERRORS = {
     "botocore.exceptions": ("BotoCoreError", "ClientError"),
     "aiohttp": ("ClientError",),
@@ -105,6 +107,9 @@ def _missing_folder(url: str) -> str:
 
 def _library_remedy(error: BaseException, url: str) -> str:
     protocol = url.partition("://")[0]
+    bare = next((name for name in ENDPOINTS if os.environ.get(name) and "://" not in os.environ[name]), None)
+    if not isinstance(error, ImportError) and protocol in EXTRAS and bare is not None:
+        return f"Write {bare} with its scheme, such as http://{os.environ[bare]}."
     if not isinstance(error, ImportError):
         return "Use a path or a URL such as ./store, s3://bucket/prefix, gs://bucket/prefix or memory://name."
     if protocol in EXTRAS:

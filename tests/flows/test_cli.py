@@ -219,7 +219,7 @@ def test_an_unusable_input_ends_with_3_and_is_told_once(
     done = coder_eval("run", config, "--json", "--store", store, PREFECT_API_URL=prefect_server)
     assert done.returncode == 3
     assert "row 0 has label 7, not in 0..3 (120 rows do)" in last_error(done)
-    assert done.stderr.count("row 0 has label 7") == 3, "by the task's state, the run's state and the command"
+    assert done.stderr.count("row 0 has label 7") == 1
 
 
 @pytest.mark.slow
@@ -264,3 +264,18 @@ def test_a_temporary_server_that_does_not_start_is_told_in_one_line(
     assert told in last_error(done)
     assert last_error(done).endswith("or use --engine inline.")
     assert processes_of(Path(home)) == []
+
+
+@pytest.mark.slow
+def test_an_error_that_only_a_step_can_find_is_told_once_under_prefect(
+    photos: World, tmp_path: Path, prefect_server: str
+) -> None:
+    for file in (photos.folder / "images").rglob("*.png"):
+        file.write_bytes(b"no image")
+    config = photos.folder / "config.yaml"
+    config.write_text(yaml.safe_dump(photos.settings))
+    done = coder_eval("run", str(config), "--store", str(tmp_path / "store"), PREFECT_API_URL=prefect_server)
+    assert done.returncode == 3
+    assert "none of 20 images can be read" in last_error(done)
+    assert done.stderr.count("none of 20 images can be read") == 1
+    assert "Finished in state Failed(): the error below says why" in done.stderr

@@ -87,11 +87,11 @@ def test_nothing_in_a_folder_sends_anybody_to_a_hub(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_limit_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(LIMITS, "MAX_OF_A_TEST", "nothing")
-    assert limit("MAX_OF_A_TEST", 3) == 3
+    monkeypatch.setitem(LIMITS, "CODER_MAX_OF_A_TEST", "nothing")
+    assert limit("CODER_MAX_OF_A_TEST", 3) == 3
     monkeypatch.setenv("CODER_MAX_OF_A_TEST", "12")
-    assert limit("MAX_OF_A_TEST", 3) == 12
+    assert limit("CODER_MAX_OF_A_TEST", 3) == 12
     for wrong in ("0", "-1", "1e3", "x", "9" * 40):
         monkeypatch.setenv("CODER_MAX_OF_A_TEST", wrong)
         with pytest.raises(Exception, match="CODER_MAX_OF_A_TEST: expected a positive integer"):
-            limit("MAX_OF_A_TEST", 3)
+            limit("CODER_MAX_OF_A_TEST", 3)
