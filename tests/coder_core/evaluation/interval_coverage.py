@@ -4,6 +4,7 @@ python -m tests.coder_core.evaluation.interval_coverage --tries 4000
 """
 
 import argparse
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -63,4 +64,4 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tries", type=int, default=4000)
     for kind, share in simulate(parser.parse_args().tries).items():
-        print(f"{kind}: {share:.3f}")
+        sys.stdout.write(f"{kind}: {share:.3f}\n")
