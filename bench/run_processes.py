@@ -7,9 +7,11 @@ write: an audit hook sees every file that is opened for writing, renamed, linked
 comes right before that happens.
 """
 
+import errno
 import itertools
 import multiprocessing
 import os
+import random
 import signal
 import sys
 import time
@@ -40,6 +42,7 @@ class RunCommand(NamedTuple):
         log: Where its output goes.
         environment: Settings added to the environment.
         kill_at_write: The run kills itself right before this write to the store, counted from 1; None: never.
+        failing: What goes wrong in it.
     """
 
     config: Path
@@ -47,6 +50,21 @@ class RunCommand(NamedTuple):
     log: Path
     environment: Mapping[str, str]
     kill_at_write: int | None = None
+    failing: "Failing | None" = None
+
+
+class Failing(NamedTuple):
+    """Files that cannot be read or written for a moment.
+
+    Attributes:
+        folder: Only below this one.
+        share: Of all files opened, renamed, linked and removed, at random.
+        seed: Decides which.
+    """
+
+    folder: Path
+    share: float
+    seed: int
 
 
 class RunOutcome(NamedTuple):
@@ -87,6 +105,26 @@ class WriteCounter:
             os.killpg(os.getpid(), signal.SIGKILL)
 
 
+class FailingFiles:
+    """An audit hook that makes a share of what is done with files fail, as a disk or a network at its end does."""
+
+    def __init__(self, failing: Failing) -> None:
+        self._folder = f"{failing.folder}/"
+        self._share = failing.share
+        self._random = random.Random(failing.seed)  # noqa: S311 - no secret
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Look at one audit event.
+
+        Raises:
+            OSError: This one fails: an audit hook that raises ends what it was asked about.
+        """
+        if event not in _CHANGES and event != "open":
+            return
+        if str(arguments[0]).startswith(self._folder) and self._random.random() < self._share:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(arguments[0]))
+
+
 class StartedRun:
     """A run that is going, or has ended."""
 
@@ -102,10 +140,10 @@ class StartedRun:
         """Wait for its end, at most for some seconds."""
         self._process.join(seconds)
 
-    def kill(self) -> None:
-        """Send SIGKILL to its process group, unless it has ended."""
+    def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send a signal to its process group, unless it has ended."""
         if self._process.is_alive() and self._process.pid is not None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            os.killpg(self._process.pid, number)
 
     def outcome(self) -> RunOutcome:
         """Wait for the end and tell how it was."""
@@ -130,14 +168,14 @@ def run_whole(command: RunCommand) -> RunOutcome:
     return outcome
 
 
-def prepare_processes(api_url: str, home: Path) -> None:
+def prepare_processes(api_url: str | None, home: Path) -> None:
     """Start the process that runs are forked from; its environment is theirs, whatever the caller's is later.
 
     Args:
-        api_url: The Prefect server of all runs.
+        api_url: The Prefect server of all runs; None where they need none.
         home: Prefect's folder for them.
     """
-    settings = {**QUIET, "PREFECT_API_URL": api_url, "PREFECT_HOME": str(home)}
+    settings = {**QUIET, "PREFECT_HOME": str(home)} | ({"PREFECT_API_URL": api_url} if api_url else {})
     with _environment(settings):
         _PROCESSES.set_forkserver_preload(PRELOADED)
         forkserver.ensure_running()
@@ -165,6 +203,8 @@ def _run(command: RunCommand, sender: "Connection[Any, Any]") -> None:
     os.environ.update(command.environment)
     counter = WriteCounter(command.store, command.kill_at_write)
     sys.addaudithook(counter)
+    if command.failing is not None:
+        sys.addaudithook(FailingFiles(command.failing))
     from flows.cli import main
 
     sender.send(None)

@@ -1,5 +1,6 @@
 """From a YAML file, a URL or a mapping to an `EvalSpec`, or to one error that names place, value and remedy."""
 
+import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,19 @@ from coder_core.storage.input_files import read_input
 from coder_core.texts.markup import read_markup
 
 DEMO_CONFIG = "demo:flags"
+SETTING_VARIABLES = (
+    *(f"CODER_{name}".upper() for name in Runtime.model_fields),
+    *(f"CODER_LLM_{name}".upper() for name in LlmRuntime.model_fields),
+)
+OTHER_VARIABLES = (
+    "CODER_LOG_FORMAT",
+    "CODER_NAMED_RUN",
+    "CODER_QUERY_MEMORY",
+    "CODER_QUERY_ROWS",
+    "CODER_QUERY_SECONDS",
+    "CODER_SERVE_PART",
+)
+"""Those that the command line, the logs and the service read for themselves; a test finds them in the code."""
 
 
 def load_spec(config: str | Mapping[str, Any] = DEMO_CONFIG, overrides: Sequence[str] = ()) -> EvalSpec:
@@ -61,6 +75,22 @@ def load_runtime(**settings: Any) -> Runtime:
     except SettingsError as error:
         remedy = "Write this variable as JSON, or set its fields one by one."
         raise ConfigError(f"{error}.", "CODER_* in the environment", remedy) from error
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """Find variables CODER_* that nobody reads: one line for each, with the name that is meant.
+
+    Args:
+        environment: Such as `os.environ`.
+    """
+    known = sorted({*SETTING_VARIABLES, *OTHER_VARIABLES})
+    found = sorted(name for name in environment if name.upper().startswith("CODER_") and name.upper() not in known)
+    lines = []
+    for name in found:
+        close = difflib.get_close_matches(name.upper(), known, n=1)
+        meant = f"Did you mean {close[0]}?" if close else "docs/settings.md lists those that there are."
+        lines.append(f"{name}: nothing reads this variable of the environment. {meant}")
+    return lines
 
 
 def apply_override(settings: Mapping[str, Any], override: str) -> dict[str, Any]:

@@ -3,6 +3,9 @@
 One class per decision a caller can take; the command line turns `exit_code` into the process's exit status.
 """
 
+from collections.abc import Sequence
+from typing import Self
+
 
 class CoderError(Exception):
     """Base of every error this project raises on purpose; told in one line, whatever the words of others in it.
@@ -31,6 +34,34 @@ class ConfigError(CoderError):
     """A config names an unknown key, has a wrong type or an impossible value."""
 
     exit_code = 2
+
+
+class SeveralProblemsError(ConfigError):
+    """A config, or what it names, is wrong in more than one place; all told at once.
+
+    Attributes:
+        problems: One error each, at least two.
+        exit_code: That of all of them, or of a wrong config where they differ.
+    """
+
+    def __init__(self, problems: Sequence[CoderError], place: str = "") -> None:
+        self.problems = tuple(problems)
+        codes = {problem.exit_code for problem in self.problems}
+        self.exit_code = codes.pop() if len(codes) == 1 else ConfigError.exit_code
+        told = "; ".join(f"({number}) {problem}" for number, problem in enumerate(self.problems, start=1))
+        super().__init__(f"{len(self.problems)} problems: {told}", place, "Mend them all.")
+
+    def __reduce__(self) -> tuple[type[Self], tuple[tuple[CoderError, ...], str]]:
+        """Travel between processes as what it was made of."""
+        return type(self), (self.problems, self.place)
+
+
+def raise_all(problems: Sequence[CoderError]) -> None:
+    """Raise the one problem that there is, or all of them as one; nothing where there is none."""
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise SeveralProblemsError(problems)
 
 
 class InputError(CoderError):

@@ -4,12 +4,15 @@ import os
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from coder_core.errors import CoderError
-from flows.cli_logging import error_line
+from coder_core.errors import CoderError, SeveralProblemsError
+from flows.cli_logging import error_line, warning_line
+
+if TYPE_CHECKING:
+    from coder_core.storage.store import Store
 
 DEFAULT_STORE = "./store"
 
@@ -33,16 +36,39 @@ engine_option = click.option(
 )
 
 
+def open_store(store: str) -> "Store":
+    """The store that a command reads; warns where nothing was ever published there.
+
+    Raises:
+        StoreError: The place holds something else, or refuses.
+    """
+    from coder_core.care.store_format import check_is_store
+    from coder_core.storage.store import Store
+
+    opened = Store(store)
+    nothing = check_is_store(opened)
+    if nothing is not None:
+        click.echo(warning_line(nothing), err=True)
+    return opened
+
+
 def explain_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn an expected error into one line on standard error and the exit status that its class names."""
+    """Turn an expected error into one line per problem on standard error, and the exit status that its class names."""
 
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
         except CoderError as error:
-            words = [word for word in str(error).split() if word.strip("^")]  # DuckDB points at a place in its own line
-            click.echo(error_line(" ".join(words)), err=True)
+            for line in told_errors(error):
+                click.echo(error_line(line), err=True)
             sys.exit(error.exit_code)
 
     return wrapper
+
+
+def told_errors(error: CoderError) -> list[str]:
+    """An error in the lines that its reader sees: one for each problem."""
+    problems = error.problems if isinstance(error, SeveralProblemsError) else (error,)
+    # DuckDB points with ^ at a place in its own line
+    return [" ".join(word for word in str(problem).split() if word.strip("^")) for problem in problems]

@@ -14,6 +14,15 @@ def error_line(message: str) -> str:
     return _json_line("ERROR", message) if _is_json() else f"error: {message}"
 
 
+def warning_line(message: str) -> str:
+    """One line about what may be wrong; a JSON object where CODER_LOG_FORMAT=json asks for JSON logs.
+
+    Args:
+        message: In one line.
+    """
+    return _json_line("WARNING", message) if _is_json() else f"warning: {message}"
+
+
 def note_line(message: str) -> str:
     """One line for the person who asked; a JSON object where CODER_LOG_FORMAT=json asks for JSON logs.
 

@@ -14,9 +14,11 @@ PREFECT_DEFAULTS = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
 }
 """For a run from the command line; what the user has set wins. A fresh database takes 9 s on two idle cores, and 17 s
-on one that others keep busy; Prefect's own 20 s are too short for a machine that is slower still."""
+on one that others keep busy; Prefect's own 20 s are too short for a machine that is slower still. Its own heartbeats
+come every 180 s, and the server of `serve` takes a run for dead that is silent for 90 s."""
 
 
 @contextmanager

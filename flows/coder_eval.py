@@ -4,10 +4,12 @@ from typing import Any
 
 from prefect import flow
 
-from coder_core.config import DEMO_CONFIG, load_spec
+from coder_core.config import DEMO_CONFIG, load_runtime, load_spec
 from coder_core.pipeline.eval_result import EvalResult
+from coder_core.recipes.check import require_sound
 from coder_core.recipes.evaluate import evaluate
 from coder_core.specs import Runtime
+from tasks.logs import prepare_logs
 from tasks.prefect_runner import prefect_runner
 
 
@@ -22,6 +24,8 @@ def coder_eval(
         overrides: `key.path=value` settings that win over the config.
         runtime: Where and how fast; what is not given comes from CODER_* in the environment of the worker.
     """
-    spec = load_spec(config, overrides or ())
+    prepare_logs()
+    spec, runtime = load_spec(config, overrides or ()), runtime or load_runtime()
+    require_sound(spec, runtime)
     with prefect_runner(runtime, name=spec.name) as run:
         return evaluate(spec, run)

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 import pytest
 from hypothesis import settings
 
-settings.register_profile("shared machine", deadline=None)  # a slow example is no failure; pytest-timeout ends a hang
+# A slow example is no failure; pytest-timeout ends a hang. `--hypothesis-profile thorough` looks longer.
+settings.register_profile("shared machine", deadline=None, max_examples=40)
+settings.register_profile("thorough", deadline=None, max_examples=1_000)
 settings.load_profile("shared machine")
 
 pytest_plugins = [
@@ -28,8 +30,15 @@ def pytest_configure() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+SERVERS = {"prefect_server", "s3_server", "deployed"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m "not slow"` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with what takes longest; the order within a folder stays."""
+    """Start with what takes longest; the order within a folder stays. What asks for a server is slow."""
+    for item in items:
+        if SERVERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
     rank = {folder: number for number, folder in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: rank.get(item.nodeid.split("/")[1], len(rank)))
 

@@ -17,7 +17,7 @@ from coder_core.results.result_paths import PUBLICATIONS, TABLES_FOLDER, parse_g
 from coder_core.results.schema import RUNS
 from coder_core.results.withdrawal import Withdrawal, withdraw_damaged
 from coder_core.storage.artifact_damage import part_damage
-from coder_core.storage.damaged_files import AGAIN, FOLDER, damage_found, keep_copy, set_aside
+from coder_core.storage.damaged_files import AGAIN, FOLDER, damage_found, keep_copy, move_aside
 from coder_core.storage.ledger_damage import examine_part
 from coder_core.storage.manifest import MANIFEST
 from coder_core.storage.refusals import NotInStoreError, UnexpectedContentError
@@ -74,7 +74,7 @@ def _withdraw_run(store: Store, run_id: str) -> str:
     files = [file for path in listed if (file := parse_run_file(path)) and file.run_id == run_id]
     for file in sorted(files, key=lambda file: file.table != RUNS):
         try:
-            set_aside(store, file.path)
+            move_aside(store, file.path)
         except NotInStoreError:
             continue
     return f"The run {run_id} was withdrawn and moved to {FOLDER}/: {AGAIN} under another run id."

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from coder_core.encoders.base import EncoderIdentity
+from coder_core.encoders.open_clip_tables import list_architectures, published_recipes, read_architecture
 from coder_core.errors import CheckpointError
 from coder_core.fingerprint import key_of
 from coder_core.locations import open_location
 from coder_core.specs import OpenClipEncoder
+from coder_core.storage.addresses import redact
 
 IDENTITY_VERSION = 1
 """Raised when this code, or the decoding of images, would give other vectors for the same weights and configuration."""
@@ -57,13 +59,19 @@ def find_checkpoint(spec: OpenClipEncoder) -> Checkpoint:
     """
     location = open_location(spec.checkpoint)
     if "://" in location:
-        raise CheckpointError("models are loaded from this machine's disk.", location, "Copy it here, give the path.")
+        problem = "models are loaded from this machine's disk."
+        raise CheckpointError(problem, redact(location), "Copy it here, give the path.")
+    if names_published_weights(spec):
+        return _fetch_published(spec)
     path = Path(location)
-    if path.is_dir():
-        return _find_in_folder(path)
-    if path.suffix in WEIGHT_SUFFIXES or path.is_file() or "/" in location:
-        return _find_file(path, spec)
-    return _find_published(spec)
+    return _find_in_folder(path) if path.is_dir() else _find_file(path, spec)
+
+
+def names_published_weights(spec: OpenClipEncoder) -> bool:
+    """Whether a checkpoint is a bare name, which only a published tag can be: neither folder, nor file, nor a path."""
+    location = open_location(spec.checkpoint)
+    path = Path(location)
+    return not (path.suffix in WEIGHT_SUFFIXES or path.exists() or "/" in location)
 
 
 def identify_open_clip(spec: OpenClipEncoder) -> EncoderIdentity:
@@ -122,19 +130,29 @@ def _find_file(path: Path, spec: OpenClipEncoder) -> Checkpoint:
     return Checkpoint(architecture, path, {"model_cfg": model})
 
 
-def _find_published(spec: OpenClipEncoder) -> Checkpoint:
-    from open_clip import get_pretrained_cfg, list_pretrained_tags_by_model
-    from open_clip import pretrained as published
+def find_recipe(spec: OpenClipEncoder) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """Find architecture, its configuration, and the recipe of a published tag; fetches nothing.
 
+    Raises:
+        CheckpointError: Unknown architecture or tag.
+    """
     architecture, model = _architecture(spec)
-    tags = list_pretrained_tags_by_model(architecture)
+    tags = published_recipes(architecture)
     if spec.checkpoint not in tags:
+        close = difflib.get_close_matches(spec.checkpoint, list(tags), n=1)
+        hint = f"Did you mean {close[0]!r}? " if close else ""
         raise CheckpointError(
             f"neither a folder, nor a file, nor a published tag of {architecture}.",
             f"encoder.checkpoint: {spec.checkpoint}",
-            f"Tags are: {', '.join(tags) or 'none'}.",
+            f"{hint}Tags are: {', '.join(tags) or 'none'}.",
         )
-    recipe = get_pretrained_cfg(architecture, spec.checkpoint)
+    return architecture, model, dict(tags[spec.checkpoint])
+
+
+def _fetch_published(spec: OpenClipEncoder) -> Checkpoint:
+    from open_clip import pretrained as published
+
+    architecture, model, recipe = find_recipe(spec)
     try:
         weights = published.download_pretrained(recipe)
     except (OSError, RuntimeError, ValueError, TypeError, HTTPException) as error:
@@ -154,15 +172,13 @@ def _published_config(model: dict[str, Any], recipe: dict[str, Any]) -> dict[str
 
 
 def _architecture(spec: OpenClipEncoder) -> tuple[str, dict[str, Any]]:
-    import open_clip
-
     if spec.architecture is None:
         raise CheckpointError(
             "encoder.architecture is needed for a weights file or a published tag.",
             f"encoder.checkpoint: {spec.checkpoint}",
             "For example ViT-B-32; a folder beside the config is written ./name.",
         )
-    known = open_clip.list_models()
+    known = list_architectures()
     if spec.architecture not in known:
         close = difflib.get_close_matches(spec.architecture, known, n=1)
         hint = f"Did you mean {close[0]!r}? " if close else ""
@@ -171,7 +187,7 @@ def _architecture(spec: OpenClipEncoder) -> tuple[str, dict[str, Any]]:
             f"encoder.architecture: {spec.architecture}",
             f"{hint}`python -c 'import open_clip; print(open_clip.list_models())'` lists them.",
         )
-    return spec.architecture, open_clip.get_model_config(spec.architecture)
+    return spec.architecture, read_architecture(spec.architecture)
 
 
 @lru_cache(maxsize=16)

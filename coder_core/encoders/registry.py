@@ -1,7 +1,7 @@
 """Encoder families by their `kind`, loaded when one is asked for; each encoder once per process."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from importlib import import_module
 
@@ -40,6 +40,23 @@ def identify_encoder(spec: EncoderSpec) -> IdentifiedEncoder:
     """
     identity = find_family(spec.kind).identify(spec)
     return IdentifiedEncoder(key=identity.key, dim=identity.dim, label=identity.label, spec=spec)
+
+
+def check_encoder(spec: EncoderSpec) -> str:
+    """Look whether an encoder could be loaded, as far as that can be told in seconds; says what it is, for people.
+
+    A family may answer with a method `check(spec)` of its own, which fetches and hashes nothing; one that has none is
+    identified.
+
+    Raises:
+        CheckpointError: The weights cannot be found, or are of another architecture.
+        FeatureFileError: A file of features cannot be used.
+    """
+    check: Callable[[EncoderSpec], str] | None = getattr(find_family(spec.kind), "check", None)
+    if check is not None:
+        return check(spec)
+    found = identify_encoder(spec)
+    return f"{found.label}, {found.dim} dimensions"
 
 
 def load_encoder(encoder: IdentifiedEncoder, *, device: str) -> Encoder:

@@ -38,7 +38,7 @@ from coder_core.llm.llm_runtime import LlmRuntime
 if TYPE_CHECKING:
     import openai
 
-__all__ = ["Endpoint", "open_endpoint"]
+__all__ = ["OPENAI_URL", "Endpoint", "open_endpoint", "server_url"]
 
 NO_KEY = "no-key"
 """What is sent when there is no key: some servers insist on one, local ones do not look at it."""
@@ -169,6 +169,11 @@ class Endpoint:
         return text.replace(self._secret, HIDDEN) if self._secret else text
 
 
+def server_url(runtime: LlmRuntime) -> str:
+    """The address as it was given: of the runtime, of the environment, or OpenAI's."""
+    return runtime.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
+
+
 def open_endpoint(runtime: LlmRuntime, *, is_for_files: bool = False) -> Endpoint:
     """Open a server.
 
@@ -182,7 +187,7 @@ def open_endpoint(runtime: LlmRuntime, *, is_for_files: bool = False) -> Endpoin
     key = os.environ.get(KEY_VARIABLE, "").strip()
     if not key.isascii() or not key.isprintable() or " " in key:
         raise ConfigError("the key holds signs that no key holds.", KEY_VARIABLE, "Copy it again.")
-    address = parse_server_address(runtime.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL)
+    address = parse_server_address(server_url(runtime))
     if key and address.user:
         problem = f"{address.url} is given with a user and a password, and {KEY_VARIABLE} is set: only one can be sent."
         raise ConfigError(problem, KEY_VARIABLE, "Unset it, or take the user out of the address.")

@@ -16,6 +16,7 @@ from coder_core.evaluation.predictions import HONEST
 from coder_core.evaluation.tiers import tiers_of
 from coder_core.input_contract import ContractColumns, InputContract
 from coder_core.pipeline.eval_result import EvalResult
+from coder_core.results.render import printable
 from coder_core.results.schema import ComparisonRow, FewShotSummaryRow, MetricRow
 
 CONTROL = "control_"
@@ -29,6 +30,9 @@ CONTRACT = tuple(InputContract().columns())
 
 CALIBRATION = {"expected_calibration_error": "calibration error", "negative_log_likelihood": "-log likelihood"}
 
+
+NO_INTERVAL = "[-]"
+"""In the place of an interval that nothing can be said about."""
 
 ROOMY = 100
 """Columns from which on a table has room for lines between its columns."""
@@ -109,6 +113,10 @@ def cost_lines(result: EvalResult) -> list[str]:
         lines.append(f"left out {result.images_quarantined} images that cannot be read: table `quarantine`")
     if result.images_ignored:
         lines.append(f"ignored {result.images_ignored} files that are no images: table `ignored`")
+    rows: list[MetricRow | ComparisonRow] = [*result.metrics, *result.comparisons]
+    if any(row.ci_low is None and row.metric in HEADINGS for row in rows):
+        lines.append(f"{NO_INTERVAL}: no interval, for all images redrawn are alike: right, or wrong, class by class")
+    lines += [f"note: {printable(note)}" for note in result.notes]
     return [*lines, f"run {result.run_id} in {result.seconds:.1f} s, store {result.store}"]
 
 
@@ -189,7 +197,7 @@ def _contracts_table(contracts: Mapping[str, ContractColumns], *, is_narrow: boo
 def _difference(row: ComparisonRow | None) -> tuple[Text, str]:
     if row is None:
         return Text(""), ""
-    points = f"{100 * row.difference:+.1f} [{100 * row.ci_low:+.1f}, {100 * row.ci_high:+.1f}]"
+    points = f"{100 * row.difference:+.1f} {_interval(row, '+.1f')}"
     return Text(points), "" if row.p_holm is None else f"{row.p_holm:.2g}" if row.p_holm else "< 1e-300"
 
 
@@ -228,6 +236,10 @@ def _name(method: str, protocol: str) -> Text:
 
 
 def _cell(metric: MetricRow) -> Text:
-    if metric.ci_low is None or metric.ci_high is None:
-        return Text(f"{100 * metric.value:.1f}")
-    return Text(f"{100 * metric.value:.1f} [{100 * metric.ci_low:.1f}, {100 * metric.ci_high:.1f}]")
+    return Text(f"{100 * metric.value:.1f} {_interval(metric, '.1f')}")
+
+
+def _interval(row: MetricRow | ComparisonRow, form: str) -> str:
+    if row.ci_low is None or row.ci_high is None:
+        return NO_INTERVAL
+    return f"[{100 * row.ci_low:{form}}, {100 * row.ci_high:{form}}]"

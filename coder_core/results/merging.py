@@ -68,7 +68,7 @@ class Merge:
     Args:
         catalog: What is published.
         number: The generation to be.
-        left_out: Single runs that stay as they are.
+        excluded: Single runs that stay as they are.
         dropped: Compacted runs whose rows are not taken over.
         read: Reads a merged file, some rows at a time.
     """
@@ -78,13 +78,13 @@ class Merge:
         catalog: Catalog,
         number: int,
         *,
-        left_out: Collection[str] = (),
+        excluded: Collection[str] = (),
         dropped: Collection[str] = (),
         read: Callable[[MergedFile], Iterator[pa.Table]] | None = None,
     ) -> None:
         self.catalog = catalog
         self.number = number
-        self.single_ids = [run_id for run_id in catalog.singles if run_id not in left_out]
+        self.single_ids = [run_id for run_id in catalog.singles if run_id not in excluded]
         self.dropped = frozenset(dropped)
         self._read = read or partial(read_merged, catalog.store)
         self.written: list[MergedFile] = []

@@ -226,7 +226,7 @@ def _merge_singles(catalog: Catalog, left: Collection[str]) -> Merged | None:
     unknown = _unknown_files(catalog)
     return merge_runs(
         catalog,
-        lambda found: Merge(found, found.generation.number + 1, left_out=left),
+        lambda found: Merge(found, found.generation.number + 1, excluded=left),
         lambda file: file.bytes < SMALL_MERGED_BYTES and file.path not in unknown,
     )
 

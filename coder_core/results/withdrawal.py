@@ -20,7 +20,7 @@ from coder_core.results.merging import Merge, UnusableRunError, read_merged
 from coder_core.results.result_paths import PUBLICATIONS, TABLES_FOLDER
 from coder_core.results.run_compaction import merge_runs
 from coder_core.results.schema import RUNS
-from coder_core.storage.damaged_files import set_aside
+from coder_core.storage.damaged_files import move_aside
 from coder_core.storage.refusals import NotInStoreError, UnexpectedContentError
 from coder_core.storage.store import Store
 from coder_core.storage.tables import explained_parquet, open_parquet
@@ -60,7 +60,7 @@ def withdraw_damaged(store: Store, damaged: Collection[str]) -> Withdrawal:
     Raises:
         StoreError: The store refuses, or others compact all the time; nothing is lost, and a second call goes on.
     """
-    left_out: set[str] = set()
+    excluded: set[str] = set()
     for _ in range(ROUNDS):
         catalog = read_catalog(store)
         found = [file for file in catalog.generation.files if file.path in damaged]
@@ -68,9 +68,9 @@ def withdraw_damaged(store: Store, damaged: Collection[str]) -> Withdrawal:
             return Withdrawal((), (), ())
         damage = {file.path: _examine(catalog, file, damaged) for file in found}
         try:
-            done = _rewrite(catalog, damage, left_out)
+            done = _rewrite(catalog, damage, excluded)
         except UnusableRunError as error:
-            left_out.add(error.run_id)
+            excluded.add(error.run_id)
         except NotInStoreError:
             continue
         else:
@@ -79,12 +79,12 @@ def withdraw_damaged(store: Store, damaged: Collection[str]) -> Withdrawal:
     raise StoreError("The compacted results change all the time.", store.url(TABLES_FOLDER), "Repair again.")
 
 
-def _rewrite(catalog: Catalog, damage: dict[str, _Damage], left_out: set[str]) -> Withdrawal | None:
+def _rewrite(catalog: Catalog, damage: dict[str, _Damage], excluded: set[str]) -> Withdrawal | None:
     store, before = catalog.store, catalog.generation
     affected = frozenset().union(*(found.affected for found in damage.values()))
     kept = Generation(before.number, tuple(run for run in before.runs if run.run_id not in affected), before.files)
     own_files = single_runs([*store.list(f"{TABLES_FOLDER}/{RUNS}"), *store.list(PUBLICATIONS)], kept)
-    restorable = {run_id: single for run_id, single in own_files.items() if run_id in affected - left_out}
+    restorable = {run_id: single for run_id, single in own_files.items() if run_id in affected - excluded}
     replaced = {file.path for file in before.files if file.path in damage or file.may_hold(affected)}
 
     def read(file: MergedFile) -> Iterator[pa.Table]:
@@ -156,6 +156,6 @@ def _sound_rows(store: Store, damage: _Damage) -> Iterator[pa.Table]:
 
 def _move(store: Store, path: str) -> str:
     try:
-        return set_aside(store, path)
+        return move_aside(store, path)
     except NotInStoreError:
         return ""

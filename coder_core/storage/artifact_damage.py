@@ -7,7 +7,7 @@ that are there and makes the one that is gone.
 
 from coder_core.errors import StoreError
 from coder_core.fingerprint import content_hash
-from coder_core.storage.damaged_files import AGAIN, damage_found, set_aside
+from coder_core.storage.damaged_files import AGAIN, damage_found, move_aside
 from coder_core.storage.manifest import Manifest, PartRecord, load_manifest, manifest_path, part_path
 from coder_core.storage.refusals import DamagedFileError, NotInStoreError, UnexpectedContentError
 from coder_core.storage.store import Store
@@ -62,7 +62,7 @@ def describe_difference(record: PartRecord, content: bytes) -> str:
 
 def _unfinished(store: Store, kind: str, key: str, damage: DamagedFileError) -> DamagedFileError:
     try:
-        set_aside(store, manifest_path(kind, key))
+        move_aside(store, manifest_path(kind, key))
     except NotInStoreError:
         return damage
     except StoreError as error:

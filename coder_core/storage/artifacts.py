@@ -304,10 +304,10 @@ class ArtifactWriter:
         except NotInStoreError:
             return False
         except UnexpectedContentError as error:
-            return self._set_aside(name, error.problem) if is_second_look else self._inspect(name, is_second_look=True)
+            return self._move_aside(name, error.problem) if is_second_look else self._inspect(name, is_second_look=True)
         return True
 
-    def _set_aside(self, name: str, problem: str) -> bool:
+    def _move_aside(self, name: str, problem: str) -> bool:
         damage = part_damage(self.store, self.payload.kind, self.key, name, problem)
         if self.store.exists(self._path(name)):
             raise damage

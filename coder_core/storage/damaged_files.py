@@ -16,7 +16,7 @@ _HASH_CHARACTERS = 12
 """Of the damaged content, in the path of the copy: the same file can be damaged twice."""
 
 
-def set_aside(store: Store, path: str, content: bytes | None = None) -> str:
+def move_aside(store: Store, path: str, content: bytes | None = None) -> str:
     """Move a file to `damaged/`; returns where it is now.
 
     Args:
@@ -45,7 +45,7 @@ def keep_copy(store: Store, path: str, content: bytes) -> str:
 def damage_found(store: Store, path: str, problem: str, *, content: bytes | None = None) -> DamagedFileError:
     """Move a damaged file aside and return the error that says so."""
     try:
-        target = set_aside(store, path, content)
+        target = move_aside(store, path, content)
     except NotInStoreError:
         return DamagedFileError(problem, store.url(path), f"Another process moved it aside: {AGAIN}.")
     except StoreError as error:

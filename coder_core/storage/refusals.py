@@ -9,9 +9,10 @@ import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from coder_core.errors import CoderError, StoreError
-from coder_core.storage.addresses import redact
+from coder_core.storage.addresses import parse_address, redact
 
 REASON_CHARACTERS = 300
 REPAIR = "Run: coder-eval store verify --repair"
@@ -75,12 +76,20 @@ def _remedy(error: BaseException, url: str) -> str:
     if isinstance(error, ImportError | ValueError):
         return _library_remedy(error, url)
     if isinstance(error, FileNotFoundError):
-        return "Check the path (for a bucket: its name, and that it exists)."
+        return f"{_missing_folder(url)}Check the path (for a bucket: its name, and that it exists)."
     if isinstance(error, PermissionError):
         return "Check the permissions of this place and the credentials in the environment."
     if isinstance(error, TimeoutError | ConnectionError) or not isinstance(error, OSError):
         return "Check the endpoint (AWS_ENDPOINT_URL), the network and the credentials in the environment."
     return _OS_REMEDIES.get(error.errno or 0, "Check that this place exists and can be written.")
+
+
+def _missing_folder(url: str) -> str:
+    """Name the outermost folder of a local path that is not there, which tells more than the file in it."""
+    address = parse_address(url)
+    parents = list(reversed(Path(address.path).parents)) if address.is_local else []
+    missing = next((folder for folder in parents if not folder.exists()), None)
+    return f"There is no folder {missing}. " if missing else ""
 
 
 def _library_remedy(error: BaseException, url: str) -> str:

@@ -146,6 +146,19 @@ class Store:
         root = self.filesystem._strip_protocol(self.address.path).rstrip("/") + "/"
         return sorted(name.removeprefix(root) for name in found if not local_files.is_temporary(name))
 
+    def top_names(self) -> tuple[str, ...]:
+        """Name what lies directly below the root, sorted, folders too; nothing where there is no such place.
+
+        Raises:
+            StoreError: When the store refuses.
+        """
+        with explained(self.root):
+            try:
+                found = self.filesystem.ls(self.address.path, detail=False)
+            except (FileNotFoundError, NotADirectoryError):
+                return ()
+        return tuple(sorted({str(path).rstrip("/").rpartition("/")[2] for path in found}))
+
     def list_beginning(self, folder: str, beginning: str) -> tuple[str, ...]:
         """List the files directly in a folder whose names begin with some characters, sorted, relative to the root."""
         place = self._place(folder)

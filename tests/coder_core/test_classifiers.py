@@ -413,6 +413,7 @@ for bias in (torch.zeros(3).double(), torch.zeros(2), torch.zeros(2).double()):
 """
 
 
+@pytest.mark.slow
 def test_states_are_checked_in_use_as_they_are_in_tests():
     """Here the signatures of all functions are checked by a hook of the tests; a state has to be without it."""
     environment = os.environ | {"JAXTYPING_DISABLE": "1"}

@@ -1,5 +1,6 @@
 """A wrong config is one error that names the place as its writer wrote it, the value, and the remedy."""
 
+import pickle
 import string
 from pathlib import Path
 
@@ -72,8 +73,13 @@ def test_the_demonstration_is_the_default():
         ({"dataset": {**FLAGS, "path": "x"}}, "dataset.path", "unknown key 'path'", "another kind has it. Keys are"),
         ({"xyz": 1}, "xyz", "unknown key 'xyz'", "Keys are: ablation, baseline, controls"),
         ({"device": "cpu"}, "device", "unknown key 'device'", "CODER_DEVICE"),
-        ({"dataset": {**FLAGS, "images_per_class": "many"}}, "dataset.images_per_class", "integer, found 'many'", ""),
-        ({"dataset": {**FLAGS, "images_per_class": 0}}, "dataset.images_per_class", "equal to 1, found 0", ""),
+        (
+            {"dataset": {**FLAGS, "images_per_class": "many"}},
+            "dataset.images_per_class",
+            "whole number, found 'many'",
+            "",
+        ),
+        ({"dataset": {**FLAGS, "images_per_class": 0}}, "dataset.images_per_class", "at least 1, found 0", ""),
         ({"dataset": {}}, "dataset.kind", "required and absent", "features, flags, folder"),
         ({"dataset": {"kind": "flag"}}, "dataset.kind", "no kind 'flag'", "Did you mean 'flags'?"),
         ({"dataset": [1]}, "dataset", "settings by key, found [1]", ""),
@@ -125,8 +131,12 @@ def test_keys_are_text():
     assert str(refusal({**SMALLEST, 1: 2})).startswith("config: 1: keys are text, found 1.")
 
 
-def test_several_errors_are_counted():
-    assert "2 more" in refusal({**SMALLEST, "name": 1, "logit_scale": 0, "x": 1}).remedy
+def test_several_errors_are_all_told_each_once_unknown_keys_first():
+    error = refusal({**SMALLEST, "name": 1, "logit_scale": 0, "x": 1})
+    assert [problem.place for problem in error.problems] == ["config: x", "config: name", "config: logit_scale"]
+    assert str(error.problems[2]) == "config: logit_scale: expected a number above 0.0, found 0. See docs/settings.md."
+    assert pickle.loads(pickle.dumps(error)).problems[0].problem == "unknown key 'x'."  # noqa: S301
+    assert error.exit_code == 2
 
 
 @pytest.mark.parametrize(

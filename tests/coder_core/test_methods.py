@@ -9,7 +9,6 @@ from coder_core import classifiers
 from coder_core.classes import ClassList
 from coder_core.coder import (
     classifier,
-    explain,
     heuristic,
     neighbours,
     pairs,
@@ -17,6 +16,7 @@ from coder_core.coder import (
     reranking,
     second_round,
     storable,
+    text_shares,
     variants,
     vectors,
 )
@@ -79,7 +79,7 @@ def test_no_prediction_function_takes_labels():
         classifiers.RerankClassifier.predict,
     ]
     functions += [pairs.count_pairs, pairs.select_pairs, pairs.tabulate_budget]
-    functions += [explain.explain_coder, explain.explain_means, explain.explain_rerank]
+    functions += [text_shares.explain_coder, text_shares.explain_means, text_shares.explain_rerank]
     functions += [*METHODS.values(), *VARIANTS.values()]
     functions += [kind.logits for kind in classifiers.CLASSIFIERS.values()]
     names = {name for function in functions for name in inspect.signature(function).parameters}
@@ -92,6 +92,6 @@ def test_no_prediction_function_takes_labels():
 
 
 def test_modules_that_predict_do_not_import_labels():
-    modules = (classifier, classifiers, explain, heuristic, neighbours, pairs, predicting, predictions, ranking)
-    for module in (*modules, reranking, second_round, storable, variants, vectors):
+    modules = (classifier, classifiers, heuristic, neighbours, pairs, predicting, predictions, ranking)
+    for module in (*modules, reranking, second_round, storable, text_shares, variants, vectors):
         assert "LabelTable" not in vars(module)

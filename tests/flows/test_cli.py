@@ -71,7 +71,15 @@ def filled_store(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["run", "--help"], ["tables"], ["query", "SELECT count(*) FROM runs"]], ids=" ".join
+    "arguments",
+    [
+        ["--help"],
+        *(
+            pytest.param(typed, marks=pytest.mark.slow)
+            for typed in (["run", "--help"], ["tables"], ["query", "SELECT count(*) FROM runs"])
+        ),
+    ],
+    ids=" ".join,
 )
 def test_answers_without_torch_and_prefect(arguments: list[str], filled_store: str) -> None:
     done = subprocess.run(
@@ -85,6 +93,7 @@ def test_answers_without_torch_and_prefect(arguments: list[str], filled_store: s
     assert done.stderr.splitlines()[-1] == "[]"
 
 
+@pytest.mark.slow
 def test_query_prints_every_format(filled_store: str) -> None:
     sql = "SELECT image_id, problem FROM quarantine"
     printed = {
@@ -97,6 +106,7 @@ def test_query_prints_every_format(filled_store: str) -> None:
     assert all(text.endswith("\n") and not text.endswith("\n\n") for text in printed.values())
 
 
+@pytest.mark.slow
 def test_tables_lists_every_column_and_counts_rows(filled_store: str) -> None:
     printed = coder_eval("tables", CODER_STORE=filled_store).stdout
     assert "quarantine (1 rows)" in printed
@@ -105,6 +115,7 @@ def test_tables_lists_every_column_and_counts_rows(filled_store: str) -> None:
         assert all(column.name in printed and column.description in printed for column in table.columns)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sql", ["SELECT nothing FROM runs", "DROP TABLE runs", "SELECT * FROM '/etc/passwd'"])
 def test_a_wrong_query_ends_with_5(filled_store: str, sql: str) -> None:
     done = coder_eval("query", sql, "--store", filled_store)
@@ -116,9 +127,9 @@ def test_a_wrong_query_ends_with_5(filled_store: str, sql: str) -> None:
     ("override", "told"),
     [
         ("nme=x", "unknown key 'nme'. Did you mean 'name'?"),
-        ("logit_scale=high", "found 'high'"),
-        ("methods=[]", "methods"),
-        ("logit_scale", "expected key.path=value, found 'logit_scale'"),
+        pytest.param("logit_scale=high", "found 'high'", marks=pytest.mark.slow),
+        pytest.param("methods=[]", "methods", marks=pytest.mark.slow),
+        pytest.param("logit_scale", "expected key.path=value, found 'logit_scale'", marks=pytest.mark.slow),
     ],
 )
 def test_a_wrong_config_ends_with_2_before_prefect_is_started(config: str, override: str, told: str) -> None:
@@ -128,12 +139,14 @@ def test_a_wrong_config_ends_with_2_before_prefect_is_started(config: str, overr
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_wrong_setting_in_the_environment_ends_with_2(config: str) -> None:
     done = coder_eval("run", config, CODER_WORKERS="many")
     assert done.returncode == 2
     assert "workers" in last_error(done)
 
 
+@pytest.mark.slow
 def test_a_missing_config_ends_with_3() -> None:
     done = coder_eval("run", "nowhere.yaml")
     assert done.returncode == 3

@@ -1,4 +1,7 @@
-"""The deployment on a real server with a real worker: run by hand, run by the scheduler, and told what is wrong."""
+"""The deployment on a real server with a real worker: run by hand, run by the scheduler, and told what is wrong.
+
+In the end the server is killed while a run is going: here, and last, for it is the server of all tests above.
+"""
 
 import json
 import subprocess
@@ -6,16 +9,27 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
+import psutil
 import pytest
 import yaml
 
 from service.deployment_setup import WATCH_NAME
 from tasks.gpu import GPU_LIMIT
 from tasks.json_logs import JSON_SETTINGS
-from tests.fixtures_deployment import PROJECT, Deployed
+from tests.fixtures_deployment import (
+    PROJECT,
+    Deployed,
+    answers,
+    processes_of,
+    start_prefect,
+    stop_process,
+    wait_until,
+)
 from tests.fixtures_inputs import write_world
+from tests.service.held_runs import held_scene, wait_for_end
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 NAME = "coder-eval/coder-eval"
@@ -133,3 +147,30 @@ def test_an_impossible_runtime_is_refused_before_there_is_a_run(deployed: Deploy
     )
     assert "runtime" in told
     assert "Created flow run" not in told
+
+
+def kill_server(home: Path) -> None:
+    """Without a warning, as a machine that loses power does."""
+    found = [psutil.Process(pid) for pid in processes_of(home)]
+    parts = [part for part in found if part.cmdline()[1:5] == ["-m", "prefect", "server", "start"]]
+    for part in parts:
+        for child in part.children(recursive=True):
+            child.kill()
+        part.kill()
+    psutil.wait_procs(parts, timeout=30)
+
+
+def test_a_run_outlives_its_server(deployed: Deployed, tiny_clip: Path, tmp_path: Path) -> None:
+    """The last one: the run waits for the server that starts again, and ends well."""
+    home, port = Path(deployed.environment["PREFECT_HOME"]), str(urlsplit(deployed.api_url).port)
+    with held_scene(tmp_path, tiny_clip) as scene:
+        run_id = scene.start_held(deployed, tmp_path / "store", 25.0)
+        kill_server(home)
+        server = start_prefect(deployed, home, "server", "start", "--host", "127.0.0.1", "--port", port, "--no-ui")
+        try:
+            wait_until(lambda: answers(deployed.api_url, server))
+            run = wait_for_end(deployed, run_id)
+            assert run.state.is_completed(), run.state
+            scene.resume(deployed, tmp_path / "store")
+        finally:
+            stop_process(server)

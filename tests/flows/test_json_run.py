@@ -17,7 +17,7 @@ SECRET = "sk-secret-0123456789"
 
 
 def run(world: World, tmp_path: Path, *options: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Type the command in a process of its own, with a server of its own unless the environment names one."""
+    """Type the command in a process of its own."""
     config = world.folder / "config.yaml"
     config.write_text(yaml.safe_dump(world.settings))
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "CODER_"))}
@@ -31,8 +31,10 @@ def records(done: "subprocess.CompletedProcess[str]") -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stderr.splitlines()]
 
 
-def test_every_line_of_a_run_is_a_record_and_the_result_stands_alone(world: World, tmp_path: Path) -> None:
-    done = run(world, tmp_path, "--json", "--engine", "prefect")
+def test_every_line_of_a_run_is_a_record_and_the_result_stands_alone(
+    world: World, tmp_path: Path, prefect_server: str
+) -> None:
+    done = run(world, tmp_path, "--json", "--engine", "prefect", PREFECT_API_URL=prefect_server)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     logged = records(done)

@@ -48,6 +48,7 @@ def test_signs_that_end_lines_or_steer_terminals_are_data(sign: str) -> None:
     assert written("class %r: %s", "x", sign)["message"] == f"class 'x': {sign}"
 
 
+@pytest.mark.usefixtures("_forget_run")
 def test_time_is_utc_and_the_moment_of_the_record() -> None:
     found = written("hello", level=logging.WARNING, created=1_700_000_000.25)
     assert found["time"] == "2023-11-14T22:13:20.250+00:00"

@@ -78,6 +78,7 @@ def test_too_many_tokens_are_refused():
         tokens.encode([many])
 
 
+@pytest.mark.slow
 def test_captions_fit_the_small_token_table():
     tokens, batch = CaptionTokens(), draw_batch(np.random.default_rng(0), pairs=200)
     tokens.encode(batch.short_captions + batch.long_captions)

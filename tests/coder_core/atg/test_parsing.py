@@ -224,14 +224,14 @@ STYLES = st.sampled_from(
     st.sampled_from(["", "Sure! Here are some:\n", "lemur:\n\n", "# Lemur\n", "What features does it have?\n"]),
     st.sampled_from(["", "\n\nI hope this helps!", "\n\nThese are the most useful features of all that I know.\n"]),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_list_survives_every_style(phrases: list[str], style: str, before: str, after: str) -> None:
     lines = [style.format(phrase, n=number) for number, phrase in enumerate(phrases, start=1)]
     assert parse_answer(before + "\n".join(lines) + after, ATTRIBUTE) == (tuple(phrases),)
 
 
 @given(st.lists(PHRASES, min_size=1, max_size=12, unique=True), st.lists(PHRASES, min_size=1, max_size=5, unique=True))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_a_structured_answer_survives_the_round_trip(first: list[str], second: list[str]) -> None:
     one = write_json_answer((Block("lemur", tuple(first)),))
     assert parse_answer(one, ATTRIBUTE) == (tuple(first),)
@@ -243,7 +243,7 @@ def test_a_structured_answer_survives_the_round_trip(first: list[str], second: l
     st.text(max_size=400) | st.text("-*1.) \n\t:\"'{}[]_`#>?,;ab", max_size=200) | st.binary().map(repr),
     st.sampled_from([ATTRIBUTE, ANALOGUE, SYNONYM, PAIR]),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_text_gives_clean_phrases_or_a_problem(answer: str, subject: Subject) -> None:
     parsed = parse_answer(answer, subject, others=NameSet(["a b", "ab"]))
     if isinstance(parsed, Problem):

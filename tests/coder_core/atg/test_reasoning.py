@@ -157,7 +157,7 @@ TEXT = st.text(string.ascii_letters + " \n-{}[]:.,", max_size=60)
 
 
 @given(st.lists(st.tuples(TEXT, st.sampled_from(list(MARKS.values())[:10])), max_size=4), TEXT)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_what_stands_outside_of_marks_stays(thoughts: list[tuple[str, tuple[str, str]]], answer: str) -> None:
     text = "".join(f"{opening}{thought}{closing}" for thought, (opening, closing) in thoughts) + answer
     found = without_reasoning(text)

@@ -30,6 +30,7 @@ from coder_core.storage.ledger import Ledger
 from coder_core.storage.manifest import Artifact
 from coder_core.storage.store import Store
 from tests.coder_core.results.result_rows import flip, old_run, paths, publish, publish_many, run_row, text_rows
+from tests.coder_core.results.store_state import wait_for_the_next_second
 
 pytestmark = pytest.mark.slow
 
@@ -192,7 +193,7 @@ def test_collection_is_a_dry_run_unless_asked_and_keeps_what_is_needed(full_stor
     full_store.write_bytes("notes.txt", b"a user's")
     needed = [path for path in full_store.list() if old.key not in path and "run-2" not in path]
     needed = [path for path in needed if "0" * 64 not in path and not path.startswith("writable-")]
-    time.sleep(1.1)  # S3 tells times by the second
+    wait_for_the_next_second(full_store)
     planned = collect_garbage(full_store, NONE, is_forced=True)
     assert len(planned.collected) == 5
     assert "nothing was removed: add --delete" in str(planned)

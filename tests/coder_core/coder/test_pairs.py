@@ -35,7 +35,7 @@ def slow_pairs(top_ids, gated, candidates):
 
 
 @given(cases(), st.integers(1, 3))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 def test_counting_equals_a_counter_whatever_the_block(case, block):
     top_ids, gated, candidates = case
     counter = Counter(pair for image in slow_pairs(*case) for pair in image)
@@ -51,7 +51,7 @@ def test_counting_equals_a_counter_whatever_the_block(case, block):
 
 
 @given(cases(), st.lists(st.integers(0, 40), max_size=4).map(sorted))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 def test_a_budget_buys_what_sets_of_pairs_say(case, steps):
     top_ids, gated, candidates = case
     counts = count_pairs(top_ids, gated, candidates=candidates)

@@ -75,7 +75,7 @@ def order_and_counts(images, top_ids, gated, folded):
 
 
 @given(problems(), st.integers(1, 200))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 def test_equals_the_loop_over_images_whatever_the_step(problem, at_once):
     layout, top_ids, gated, seed = problem
     images, texts = unit(len(top_ids), seed), unit(layout.text_count, seed + 1)
@@ -102,7 +102,7 @@ def test_equals_the_loop_over_images_whatever_the_step(problem, at_once):
 
 
 @given(problems())
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 def test_missing_and_one_sided_pairs_are_counted(problem):
     layout, top_ids, gated, seed = problem
     folded = fold_pairs(unit(layout.text_count, 1), layout)

@@ -91,7 +91,7 @@ def device() -> Device:
 @pytest.fixture
 def model(device: Device, monkeypatch: pytest.MonkeyPatch) -> FakeEncoder:
     fake = FakeEncoder(device)
-    for module in ("texts", "images"):
+    for module in ("text_passes", "image_stream"):
         monkeypatch.setattr(f"coder_core.embedding.{module}.load_encoder", lambda *_, **__: fake)
     return fake
 

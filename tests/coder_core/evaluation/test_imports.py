@@ -12,6 +12,7 @@ NEEDS_TORCH = {"predicting", "text_ablation"}
 MODULES = sorted(path.stem for path in Path(evaluation.__file__).parent.glob("[a-z]*.py"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "module", [*(f"evaluation.{name}" for name in MODULES if name not in NEEDS_TORCH), "method_texts"]
 )

@@ -76,7 +76,7 @@ def test_the_default_plan_is_every_number_of_every_step_of_kinds():
 
 
 @given(st.integers(0, 7), st.integers(0, 5), st.integers(0, 5), st.sampled_from(KIND_STEPS))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 def test_a_draw_keeps_so_many_of_every_class_and_more_contain_fewer(number, draw, seed, kinds):
     one = sample_layout(LAYOUT, AblationSetting(kinds, number, draw), seed=seed)
     more = sample_layout(LAYOUT, AblationSetting(kinds, number + 1, draw), seed=seed)

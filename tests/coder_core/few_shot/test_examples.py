@@ -65,7 +65,7 @@ def test_test_images_inside_the_support_are_refused():
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=40), st.integers(1, 4), st.integers(0, 9))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 def test_draws_are_disjoint_balanced_and_nested(labels, shots, seed):
     labels = np.array([*labels, *range(4), *range(4)])
     draw = draw_examples(labels, shots=shots, seed=seed, allow_fewer=True)

@@ -6,7 +6,8 @@ step version is changed, one at a time: a key must change, of a step that reads 
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 import coder_core.steps
 from coder_core import packaged
@@ -63,16 +65,16 @@ def worlds(tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path) -> dict[st
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """Runs settings in a store that all tests share, each settings once."""
-    store = tmp_path_factory.mktemp("store")
+def run() -> Iterator[Run]:
+    """Runs settings in a store that all tests share, each settings once; in memory, for a disk is waited for."""
+    store = f"memory://{uuid.uuid4().hex}"
     found: dict[str, list[Step[Any]]] = {}
     with pytest.MonkeyPatch.context() as monkeypatch:
 
         def run(settings: Settings, *, again: bool = False, **runtime: Any) -> list[Step[Any]]:
             name = json.dumps([settings, runtime], sort_keys=True)
             if again or name not in found:
-                given = {"store": str(store), "device": "cpu", "settle_seconds": 0.0, **runtime}
+                given = {"store": store, "device": "cpu", "settle_seconds": 0.0, **runtime}
                 found[name] = steps_of(settings, Runtime(**given), monkeypatch)
             return found[name]
 
@@ -85,7 +87,17 @@ def test_every_field_of_a_spec_has_a_case_or_a_reason() -> None:
     assert not cases & EXEMPT.keys()
 
 
-@pytest.mark.parametrize("case", ALL_CASES, ids=lambda case: case.field)
+def quick_and_slow(cases: Sequence[Case]) -> list[ParameterSet]:
+    """Every case; quick is the first one of every step."""
+    seen: set[str] = set()
+    marked = []
+    for case in cases:
+        marked.append(pytest.param(case, id=case.field, marks=pytest.mark.slow if case.moves in seen else []))
+        seen.add(case.moves)
+    return marked
+
+
+@pytest.mark.parametrize("case", quick_and_slow(ALL_CASES))
 def test_a_field_moves_the_key_of_the_step_that_reads_it(case: Case, worlds: dict[str, Files], run: Run) -> None:
     files = worlds[case.world]
     before = keys_of(run(changed(files, case.start)))
@@ -107,13 +119,11 @@ def test_files_elsewhere_are_the_same_files(worlds: dict[str, Files], run: Run, 
 
 
 @pytest.mark.parametrize("world", ["features", "photos"])
-@pytest.mark.parametrize("field", sorted(Runtime.model_fields.keys() - RUNTIME_ELSEWHERE))
-def test_no_field_of_the_runtime_moves_a_key(
-    field: str, world: str, worlds: dict[str, Files], run: Run, tmp_path: Path
-) -> None:
-    value = str(tmp_path / "store") if field == "store" else RUNTIME[field]
-    settings = worlds[world].settings
-    assert moved(keys_of(run(settings)), keys_of(run(settings, again=True, **{field: value}))) == set()
+def test_no_field_of_the_runtime_moves_a_key(world: str, worlds: dict[str, Files], run: Run, tmp_path: Path) -> None:
+    """All of them at once: a key that one of them moves is another key."""
+    assert Runtime.model_fields.keys() - RUNTIME_ELSEWHERE == RUNTIME.keys()
+    settings, others = worlds[world].settings, RUNTIME | {"store": str(tmp_path / "store")}
+    assert moved(keys_of(run(settings)), keys_of(run(settings, again=True, **others))) == set()
 
 
 def test_every_packaged_file_has_a_case_or_a_reason() -> None:

@@ -16,7 +16,7 @@ def image_of(width, height):
 
 
 @given(st.integers(1, 200), st.integers(1, 200), st.integers(0, 2**63))
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 def test_a_view_is_a_rectangle_of_the_image_or_of_its_mirror(width, height, seed):
     image = image_of(width, height)
     view = augment(image, seed=seed)

@@ -27,8 +27,8 @@ from coder_core.llm.rate_limits import read_limit, read_retry_after
 from coder_core.texts.kinds import TextKind
 from tests.coder_core.atg.llm_server import LlmServer, Raw, serving
 
-SEEDS = range(8)
-CASES = 400
+SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 5))]
+CASES = 250
 PRICE = Price(input_usd_per_million=1, output_usd_per_million=1)
 PROMPTS = load_prompts()["general"]
 REQUESTS: list[TextRequest] = [
@@ -224,16 +224,21 @@ def test_broken_headers_are_not_believed(seed: int) -> None:
         '{"items": ' + "[" * 100_000 + "]" * 100_000 + "}",
         '{"class": "lemur", "items": [' + "9" * 4_000 + "]}",
         '{"class": "lemur", "items": [' + "9" * 5_000 + "]}",
-        "<think>" * 20_000,
-        "<think></think>" * 20_000,
-        "</think>" * 20_000,
-        "&lt;" * 50_000,
-        "<|channel|>analysis<|message|>" * 8_000,
-        "```thinking\n" * 20_000,
-        "<!--" * 50_000,
-        "- x" * (MAX_CHARACTERS // 3),
-        "◁think▷ [THINK] " * 10_000,
-        "Thinking:\nAnswer:\n" * 10_000,
+        *(
+            pytest.param(text, marks=pytest.mark.slow)
+            for text in (
+                "<think>" * 20_000,
+                "<think></think>" * 20_000,
+                "</think>" * 20_000,
+                "&lt;" * 50_000,
+                "<|channel|>analysis<|message|>" * 8_000,
+                "```thinking\n" * 20_000,
+                "<!--" * 50_000,
+                "- x" * (MAX_CHARACTERS // 3),
+                "◁think▷ [THINK] " * 10_000,
+                "Thinking:\nAnswer:\n" * 10_000,
+            )
+        ),
     ],
 )
 def test_deep_and_long_answers_are_values_in_no_time(text: str) -> None:

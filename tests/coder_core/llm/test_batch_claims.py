@@ -63,6 +63,7 @@ def test_a_holder_that_was_not_heard_of_is_taken_over_and_notices(
     assert not Claim(store, "x").acquire()
 
 
+@pytest.mark.slow
 def test_a_process_of_this_machine_that_died_is_taken_over_at_once(store: Store) -> None:
     program = """
         import os, sys

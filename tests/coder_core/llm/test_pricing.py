@@ -52,7 +52,7 @@ def test_a_budget_is_never_passed_and_nearly_used_up() -> None:
     assert calls == round(spent / 0.03)
 
 
-def test_a_call_that_fails_frees_what_it_had_set_aside() -> None:
+def test_a_call_that_fails_frees_what_it_had_move_aside() -> None:
     async def run() -> float:
         budget = Budget(0.1)
         for _ in range(5):

@@ -200,10 +200,10 @@ def test_a_server_that_is_loading_its_model_is_waited_for(
     status: int, ledger: CompletionLedger, make_runtime: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     loading = error(status, "Loading model", code="unavailable_error")
-    with serving(LlmServer(script=lambda call: loading if call.number < 40 else None)) as server:
+    with serving(LlmServer(script=lambda call: loading if call.number < 12 else None)) as server:
         account = complete(ledger, make_runtime(server.url, max_attempts=2), 10)
     assert len(account.generated) == 10
-    assert account.calls == 50  # one at a time looked after it
+    assert account.calls == 22  # one at a time looked after it
     [told] = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert "waiting up to 5 s" in told
     assert "Loading model" in told

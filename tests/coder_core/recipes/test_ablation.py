@@ -59,6 +59,7 @@ def test_fewer_candidates_are_those_of_the_ablation_too(tmp_path: Path, runtime:
     assert corners(runtime) == reported(runtime)
 
 
+@pytest.mark.slow
 def test_a_second_run_finds_it_and_another_seed_draws_others(tmp_path: Path, runtime: Runtime) -> None:
     world = paired_world(tmp_path / "world", ablation=SMALL)
     first, second = (run_spec(world.spec(), runtime, run_id) for run_id in ("run-1", "run-2"))
@@ -87,6 +88,7 @@ def test_the_plot_has_a_line_per_choice_of_kinds_and_reads_no_name_as_mathematic
     assert {kinds.replace("_", " ") for kinds in {row.kinds for row in found}} <= set(texts)
 
 
+@pytest.mark.slow
 def test_a_run_without_an_ablation_has_none(world: World, runtime: Runtime) -> None:
     run_spec(world.spec(), runtime)
     with pytest.raises(ConfigError, match=r"run-1: it has no text ablation\. Add `ablation: \{\}`"):
@@ -95,6 +97,7 @@ def test_a_run_without_an_ablation_has_none(world: World, runtime: Runtime) -> N
         read_run_ablation(runtime.store, "run-2")
 
 
+@pytest.mark.slow
 def test_a_chosen_threshold_is_the_one_of_the_ablation(tmp_path: Path, runtime: Runtime) -> None:
     other = write_world(tmp_path / "validation", images_per_class=10, first_image=500)
     world = paired_world(tmp_path / "world", ablation=SMALL, validation=other.settings["dataset"])
@@ -142,6 +145,7 @@ def test_a_bank_that_describes_nothing_is_refused_and_no_run_appears(world: Worl
     assert rows(runtime, "SELECT count(*) FROM runs") == [(0,)]
 
 
+@pytest.mark.slow
 def test_images_that_cannot_be_read_are_left_out(flags_run: Finished) -> None:
     assert rows(flags_run.runtime, "SELECT DISTINCT n FROM ablation") == [(24,)]
     assert rows(flags_run.runtime, "SELECT image_count, images_quarantined FROM runs") == [(24, 1)]

@@ -65,6 +65,7 @@ def few_shot_answers(runtime: Runtime, run_id: str, method: str) -> list[tuple[A
     return rows(runtime, f"SELECT {columns} FROM few_shot_predictions WHERE {condition} ORDER BY 1")
 
 
+@pytest.mark.slow
 def test_another_column_of_the_few_shot_texts_is_another_classifier(metric: World, runtime: Runtime) -> None:
     first = run_spec(metric.spec(), runtime, "run-1")
     other = run_spec(with_texts(metric, features="other"), runtime, "run-2")
@@ -89,6 +90,7 @@ def edit(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(packaged, "read_packaged", lambda asked: read(asked) + b"\n# edited" * (asked == name))
 
 
+@pytest.mark.slow
 def test_an_edited_sentence_is_read_by_the_steps_that_write_sentences(
     tmp_path: Path, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:

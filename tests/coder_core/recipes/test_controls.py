@@ -167,6 +167,7 @@ def test_another_baseline_turns_the_differences_around(world: World, runtime: Ru
         assert (there[2], there[3], there[4]) == (back[3], back[2], back[4])
 
 
+@pytest.mark.slow
 def test_of_very_many_confusions_the_most_frequent_are_kept(
     world: World, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,6 +86,7 @@ def test_a_new_class_costs_only_its_own_texts_and_images(tmp_path: Path, runtime
     assert (images.computed, images.reused) == (30, 90)
 
 
+@pytest.mark.slow
 def test_a_method_added_later_computes_only_itself(world: World, runtime: Runtime) -> None:
     spec = {"matrix": {"write": False}, "baseline": "vcd"}
     run_spec(world.spec(methods=("vcd", "coder_top_m", "coder"), **spec), runtime, "run-1")
@@ -128,6 +129,7 @@ def test_the_matrix_is_written_in_pieces_of_bounded_size(
     assert Context.open(small).read(pieces).equals(features_run.context.read(pieces))
 
 
+@pytest.mark.slow
 def test_no_runtime_setting_changes_a_key(world: World, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(load_dataset, "LISTING_ROWS", 32)
     one = Runtime(store=f"{runtime.store}-one")
@@ -161,6 +163,7 @@ def test_permuted_labels_leave_every_prediction_as_it_is(world: World, runtime: 
     assert [metric.value for metric in before.result.metrics] != [metric.value for metric in after.result.metrics]
 
 
+@pytest.mark.slow
 def test_the_order_of_images_and_classes_does_not_matter(world: World, runtime: Runtime) -> None:
     straight, turned = (Runtime(store=f"{runtime.store}-{name}", device="cpu") for name in ("straight", "turned"))
     run_spec(world.spec(**FEW), straight)

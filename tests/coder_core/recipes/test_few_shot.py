@@ -77,6 +77,7 @@ def test_nearest_mean_in_the_store_equals_numpy(both: Both, runtime: Runtime) ->
         assert (draws, mean, spread) == (2, pytest.approx(np.mean(found)), pytest.approx(np.std(found, ddof=1)))
 
 
+@pytest.mark.slow
 def test_every_method_is_better_than_chance_and_says_what_it_chose(both: Both, runtime: Runtime) -> None:
     everyone = get_args(FewShotMethodName)
     run = run_spec(both.spec(methods=everyone, shots=[1, 4]), runtime)
@@ -102,6 +103,7 @@ def test_permuted_test_labels_leave_every_prediction_as_it_is(both: Both, runtim
     assert not set(said(runtime, run_spec(both.spec(), runtime, "run-3"))) & set(before)
 
 
+@pytest.mark.slow
 def test_a_second_run_fits_nothing_and_a_further_draw_costs_only_itself(both: Both, runtime: Runtime) -> None:
     run_spec(both.spec(shots=[1, 4]), runtime, "run-1")
     again = run_spec(both.spec(shots=[1, 4]), runtime, "run-2")
@@ -118,6 +120,7 @@ def test_without_validation_images_the_table_says_so(both: Both, runtime: Runtim
     assert set(rows(runtime, "SELECT chosen_on FROM few_shot")) == {(source,)}
 
 
+@pytest.mark.slow
 def test_test_images_in_the_pool_are_refused_or_left_out_and_counted(both: Both, runtime: Runtime) -> None:
     (pool, labels), (images, _) = unit_features(both.pool), unit_features(both.test)
     with np.load(both.test.folder / "images.npz") as file:
@@ -159,6 +162,7 @@ def test_few_shot_can_stand_alone_with_texts_of_a_file(both: Both, runtime: Runt
     assert len(rows(runtime, "SELECT * FROM few_shot")) == len(QUICK)
 
 
+@pytest.mark.slow
 def test_support_images_stand_at_the_mean_of_their_views(photos: World, tmp_path: Path, runtime: Runtime) -> None:
     for name in NAMES:
         write_image_class(tmp_path / "pool", name, 7)

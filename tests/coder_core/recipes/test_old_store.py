@@ -212,6 +212,7 @@ def test_a_watcher_of_an_old_store_is_told_to_evaluate_once(upgraded: Upgraded, 
     assert not Context.open(settled).do(look).has_changed
 
 
+@pytest.mark.slow
 def test_one_line_of_the_log_says_once_what_an_old_store_is(
     upgraded: Upgraded, runtime: Runtime, caplog: pytest.LogCaptureFixture
 ) -> None:

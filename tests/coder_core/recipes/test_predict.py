@@ -241,6 +241,7 @@ def test_a_method_that_the_run_has_not_is_refused(shared: Published, asked: dict
         shared.predict(shared.images, **asked)
 
 
+@pytest.mark.slow
 def test_what_labels_steered_classifies_no_new_image(own: Published) -> None:
     spec = own.world.spec(protocol="reference", **SMALL)
     run_spec(spec, own.runtime, LATER)
@@ -255,6 +256,7 @@ def test_features_of_another_tool_cannot_embed_an_image(features_run: Finished) 
         published.predict("anything.png", run="world")
 
 
+@pytest.mark.slow
 def test_other_weights_are_refused(tmp_path: Path, tiny_clip: Path, runtime: Runtime) -> None:
     checkpoint = Path(shutil.copytree(tiny_clip, tmp_path / "clip"))
     photos = write_photos(tmp_path / "photos", checkpoint)

@@ -98,6 +98,7 @@ def draws(tmp_path: Path) -> Draws:
     return Draws(write_world(tmp_path / "world", images_per_class=1), pool)
 
 
+@pytest.mark.slow
 def test_every_draw_reads_vectors_and_only_the_first_reads_keys(draws: Draws, counted: Runtime) -> None:
     run_spec(draws.spec(1), counted, "run-1")
     start_counting()
@@ -120,6 +121,7 @@ def test_a_repeated_run_opens_each_part_of_a_ledger_once(draws: Draws, counted: 
     assert set(said.values()) == {1}, "for the table of predictions; measurements are found"
 
 
+@pytest.mark.slow
 def test_a_further_method_reads_each_vector_once_for_all_new_methods(tmp_path: Path, counted: Runtime) -> None:
     world = write_world(tmp_path / "world", images_per_class=5)
     run_spec(world.spec(methods=["clip"], matrix={"write": False}), counted, "run-1")

@@ -82,6 +82,7 @@ def test_all_images_gated(all_gated: Finished) -> None:
     assert rows(all_gated.runtime, sql) == [(120, 120, 120 * 6)], "four classes have six pairs"
 
 
+@pytest.mark.slow
 def test_no_image_gated(tmp_path: Path, runtime: Runtime) -> None:
     run_spec(paired_world(tmp_path / "world").spec(rerank={"threshold": 0.0}), runtime)
     assert rows(runtime, "SELECT images, gated, pairs_wanted FROM reranks") == [(120, 0, 0)]
@@ -89,6 +90,7 @@ def test_no_image_gated(tmp_path: Path, runtime: Runtime) -> None:
     assert set(rows(runtime, same)) == {(1,)}
 
 
+@pytest.mark.slow
 def test_pairs_without_texts_and_with_one_direction_are_counted(tmp_path: Path, runtime: Runtime) -> None:
     one_way = ((NAMES[0], NAMES[1]),)
     both = ((NAMES[1], NAMES[2]), (NAMES[2], NAMES[1]))
@@ -108,6 +110,7 @@ def test_pairs_without_texts_and_with_one_direction_are_counted(tmp_path: Path, 
     ]
 
 
+@pytest.mark.slow
 def test_a_bank_without_pairs_leaves_stage_1_as_it_is(tmp_path: Path, runtime: Runtime) -> None:
     run_spec(paired_world(tmp_path / "world", ()).spec(rerank={"threshold": 2.0}), runtime)
     assert rows(runtime, "SELECT changed, pairs_missing = pairs_wanted FROM reranks") == [(0, True)]
@@ -148,6 +151,7 @@ def test_under_the_reference_protocol_labels_steer_and_every_row_says_so(tmp_pat
         assert set(marked.values()) <= {"honest"}
 
 
+@pytest.mark.slow
 def test_one_class_has_no_rival(tmp_path: Path, runtime: Runtime) -> None:
     world = write_world(tmp_path / "world", NAMES[:1])
     run_spec(world.spec(methods=METHODS, matrix={"write": False}, rerank={"threshold": 2.0}), runtime)
@@ -155,6 +159,7 @@ def test_one_class_has_no_rival(tmp_path: Path, runtime: Runtime) -> None:
     assert set(decisions(runtime, "coder_rerank")) == {0}
 
 
+@pytest.mark.slow
 def test_classes_with_identical_texts_tie_and_the_lower_id_wins(tmp_path: Path, runtime: Runtime) -> None:
     world = write_world(tmp_path / "world")
     with np.load(world.folder / "texts.npz") as file:
@@ -185,6 +190,7 @@ def validated_world(folder: Path, **validation: Any) -> World:
     return World(world.folder, {**world.settings, **chosen})
 
 
+@pytest.mark.slow
 def test_a_threshold_is_chosen_on_other_images_and_the_whole_search_is_in_the_tables(
     tmp_path: Path, runtime: Runtime
 ) -> None:

@@ -47,6 +47,7 @@ def evaluate_in_a_new_process(config: Path, store: str) -> dict[str, Any]:
     return dict(json.loads(done.stdout))
 
 
+@pytest.mark.slow
 def test_a_repeated_run_in_a_new_process_computes_nothing_and_loads_no_model(
     flags_run: Finished, tmp_path: Path
 ) -> None:
@@ -131,6 +132,7 @@ def test_a_changed_setting_costs_the_steps_that_read_it_and_the_log_names_it(
         assert reason in why[title]
 
 
+@pytest.mark.slow
 def test_one_more_image_is_one_image_in_one_pass(photos: World, runtime: Runtime) -> None:
     run_spec(photos.spec(), runtime, "run-1")
     write_image_class(photos.folder / "images", "wren", 6)  # the first five are there already
@@ -167,6 +169,7 @@ def test_a_class_less_costs_nothing(photos: World, runtime: Runtime) -> None:
     assert (shrunk.result.class_count, shrunk.result.image_count) == (3, 15)
 
 
+@pytest.mark.slow
 def test_what_two_evaluations_share_is_embedded_once(photos: World, runtime: Runtime) -> None:
     run_spec(photos.spec(methods=["clip", "coder"]), runtime, "run-1")
     with counted_passes() as passes:

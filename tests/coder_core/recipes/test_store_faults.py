@@ -77,6 +77,7 @@ def faulty() -> Iterator[Runtime]:
     forget_files(FaultyFileSystem, root)
 
 
+@pytest.mark.slow
 def test_a_store_that_fails_every_tenth_write_ends_with_the_same_rows(
     undisturbed: Undisturbed, faulty: Runtime
 ) -> None:
@@ -229,6 +230,7 @@ def test_a_damaged_result_is_named_withdrawn_and_published_again(
     assert result_rows(runtime.store, "run-2", without=COUNTED) == undisturbed.rows
 
 
+@pytest.mark.slow
 def test_no_key_and_no_order_depends_on_the_clock(
     undisturbed: Undisturbed, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:

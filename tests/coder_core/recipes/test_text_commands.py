@@ -44,6 +44,7 @@ def test_texts_are_bought_once_and_a_new_class_costs_only_its_own(server, settin
     assert max(server.good.values()) == 1, "nothing is bought twice"
 
 
+@pytest.mark.slow
 def test_an_evaluation_buys_once_also_about_the_pairs_that_it_confuses(server, settings, tmp_path) -> None:
     runtime = llm_runtime(server, tmp_path)
     spec = spec_of({**settings, "methods": ["clip", "coder", "coder_rerank"], "rerank": {"threshold": 2.0}})

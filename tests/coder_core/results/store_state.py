@@ -1,6 +1,7 @@
 """What readers see of a store, and what lies in it."""
 
 import io
+import time
 from collections import Counter
 
 import pyarrow as pa
@@ -54,3 +55,9 @@ def counts_of(rows: list[tuple[str, float]]) -> dict[str, int]:
 def wanted_files(store: Store) -> set[str]:
     generation = read_catalog(store).generation
     return {*generation.paths, f"publications/generations/{generation.number:08d}.json"}
+
+
+def wait_for_the_next_second(store: Store) -> None:
+    """S3 tells times by the second: what was written in this one is not older than now; elsewhere nothing waits."""
+    if store.address.protocol == "s3":
+        time.sleep(1.1 - time.time() % 1)

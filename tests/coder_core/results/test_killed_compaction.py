@@ -39,7 +39,7 @@ def killing_store(*, generations: int) -> Iterator[tuple[Store, dict[str, bytes]
 
 
 @pytest.mark.parametrize("is_after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("generations", [0, 2])
+@pytest.mark.parametrize("generations", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_killed_at_any_operation_nothing_is_lost_and_nothing_is_seen_twice(generations: int, is_after: bool) -> None:
     with killing_store(generations=generations) as (store, files):
         runs = ResultTables(store).published()
@@ -97,9 +97,10 @@ def test_kill_9_while_runs_are_published_loses_no_run(disk_store: Store) -> None
     assert set(disk_store.list()) == wanted_files(disk_store)
 
 
+@pytest.mark.slow
 def test_readers_writers_and_compactions_do_not_disturb_each_other(disk_store: Store) -> None:
     first = publish_many(disk_store, 6)
-    is_over = time.monotonic() + 3
+    is_over = time.monotonic() + 2
 
     def write(name: str) -> int:
         number = 0

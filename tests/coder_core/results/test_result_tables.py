@@ -1,5 +1,4 @@
 import pickle
-import time
 from datetime import timedelta
 
 import pytest
@@ -10,6 +9,7 @@ from coder_core.results.run_compaction import compact_results
 from coder_core.results.schema import TABLES, PredictionRow
 from coder_core.storage.store import Store
 from tests.coder_core.results.result_rows import START, old_run, paths, publish, publish_many
+from tests.coder_core.results.store_state import wait_for_the_next_second
 
 
 def test_an_empty_store_has_no_runs(store: Store) -> None:
@@ -109,7 +109,7 @@ def test_a_store_of_the_first_version_is_read_as_it_is_and_compacted(store: Stor
     check_old_store(store)
     compact_results(store)
     check_old_store(store)
-    time.sleep(1.1)  # S3 tells times by the second
+    wait_for_the_next_second(store)
     assert compact_results(store, grace=timedelta(0)).removed
     check_old_store(store)
     assert paths(store, "run_id=") == ["tables/metrics/run_id=unfinished/part.parquet"]

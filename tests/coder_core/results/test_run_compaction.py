@@ -1,6 +1,5 @@
 """Compaction of results: every published run is visible exactly once, whatever happens at any moment."""
 
-import time
 from collections import Counter
 from datetime import timedelta
 
@@ -19,7 +18,14 @@ from coder_core.results.schema import TABLES
 from coder_core.results.warehouse import Warehouse
 from coder_core.storage.store import Store
 from tests.coder_core.results.result_rows import flip, old_run, parquet_bytes, paths, publish, publish_many
-from tests.coder_core.results.store_state import ROWS, counts_of, plain_rows, state, wanted_files
+from tests.coder_core.results.store_state import (
+    ROWS,
+    counts_of,
+    plain_rows,
+    state,
+    wait_for_the_next_second,
+    wanted_files,
+)
 
 NOW = timedelta(0)
 
@@ -32,7 +38,7 @@ def test_runs_move_into_few_files_and_nothing_else_changes(store: Store) -> None
     done = compact_results(store)
     assert (done.runs, done.merged, done.files, done.removed, done.waiting) == (3, 3, 5, 0, 18)
     assert state(store) == before
-    time.sleep(1.1)  # S3 tells times by the second
+    wait_for_the_next_second(store)
     assert compact_results(store, grace=NOW).removed == 18
     assert len(store.list()) == 6
     assert state(store) == before
@@ -61,6 +67,7 @@ def test_a_single_run_stays_as_it_is(disk_store: Store) -> None:
     assert disk_store.list() == before
 
 
+@pytest.mark.slow
 def test_large_tables_become_several_files_of_which_a_question_opens_those_it_needs(
     disk_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

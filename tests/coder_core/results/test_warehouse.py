@@ -277,6 +277,7 @@ def test_a_missing_bucket_is_not_an_empty_warehouse() -> None:
         Warehouse(Store("s3://there-is-no-such-bucket")).query("SELECT * FROM metrics")
 
 
+@pytest.mark.slow
 def test_a_query_imports_nothing_that_is_slow() -> None:
     code = (
         "import sys; from coder_core.storage.store import Store; from coder_core.results.warehouse import Warehouse; "

@@ -57,6 +57,7 @@ def test_a_store_of_the_first_version_is_asked_like_any_other(
         ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_compacted", [False, True])
 def test_a_large_table_is_read_right_by_several_threads_at_once(disk_store: Store, is_compacted: bool) -> None:
     rows = 200_000  # many row groups: DuckDB reads them in parallel through one file handle
@@ -128,6 +129,7 @@ def test_a_large_result_is_checked_when_its_data_is_read_and_not_for_its_footer(
     assert error.value.place == disk_store.url(path)
 
 
+@pytest.mark.slow
 def test_no_query_answers_from_a_large_file_with_a_flipped_bit(
     disk_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

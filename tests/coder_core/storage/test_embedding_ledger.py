@@ -68,6 +68,7 @@ def test_another_dimension_under_the_same_key_is_named(disk_store: Store) -> Non
         EmbeddingLedger(disk_store, "n", "e", 8).read(["a"])
 
 
+@pytest.mark.slow
 def test_no_flipped_byte_of_a_part_ever_gives_another_vector(disk_store: Store) -> None:
     keys = ["a", "b", "c"]
     EmbeddingLedger(disk_store, "n", "e", 4).append(keys, vectors_of(keys))

@@ -132,6 +132,7 @@ def test_a_name_with_a_dot_is_a_name(given_file):
     assert (found["a.b"].tolist(), found["a"].tolist()) == ([1, 2], [3, 4])
 
 
+@pytest.mark.slow
 def test_equal_values_by_the_million_are_held_against_the_limits(given_file, monkeypatch):
     rows = 3_000_000
     url = given_file("f.parquet", parquet({"a": pa.repeat(pa.scalar(7), rows), "v": pa.repeat(pa.scalar([7.0]), rows)}))
@@ -200,6 +201,7 @@ PARQUET_SEED = parquet(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
 def test_damaged_parquet_files_are_arrays_or_one_error(tmp_path, part):
     refused, path = 0, tmp_path / "f.parquet"

@@ -32,6 +32,7 @@ def only_part(store: Store) -> str:
     return path
 
 
+@pytest.mark.slow
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 @settings(max_examples=80)
 def test_whatever_bit_is_flipped_no_wrong_vector_is_read_and_a_rerun_mends_it(place: float, bit: int) -> None:

@@ -165,6 +165,7 @@ def test_arrays_past_the_limit_are_refused_by_what_they_declare(monkeypatch):
     assert "more than 3000 (MAX_ARRAY_BYTES)" in refusal(content, "features", "labels")
 
 
+@pytest.mark.slow
 def test_zeros_that_unpack_to_hundreds_of_megabytes_are_refused():
     file = io.BytesIO()
     with (

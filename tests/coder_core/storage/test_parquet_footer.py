@@ -63,6 +63,7 @@ def test_lists_in_lists_end():
         read_footer(io.BytesIO(b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1"))
 
 
+@pytest.mark.slow
 def test_damaged_footers_are_read_or_a_value_error():
     content, refused = written(row_group_size=500), 0
     length = int.from_bytes(content[-8:-4], "little")

@@ -183,6 +183,7 @@ def use_own_classes(content):
     return published.bank
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize(
     ("document", "use"),

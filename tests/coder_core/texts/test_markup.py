@@ -101,7 +101,7 @@ def test_the_features_of_yaml_are_kept(text):
         ("a: " + "9" * 4_000, "a number of 4,000 characters, at most 100 are read, line 1"),
         ('{"a": ' + "9" * 4_000 + "}", "a number of 4,000 characters, at most 100 are read"),
         ("a: !!int " + "9" * 4_000, "too long for a value that is no text"),
-        ("[" + "0," * MAX_VALUES + "]", f"more than {MAX_VALUES:,} values"),
+        pytest.param("[" + "0," * MAX_VALUES + "]", f"more than {MAX_VALUES:,} values", marks=pytest.mark.slow),
         ('{"a": [' + "0," * MAX_VALUES + "0]}", f"more than {MAX_VALUES:,} values"),
         ("a" * (MAX_BYTES + 1), f"the file has {MAX_BYTES + 1:,} bytes"),
     ],
@@ -130,6 +130,7 @@ def test_long_digits_are_a_text_where_they_are_quoted():
     }
 
 
+@pytest.mark.slow
 def test_a_file_of_our_own_may_have_any_size():
     text = "[" + "0," * MAX_VALUES + "'" + "x" * MAX_BYTES + "']"
     assert len(read_markup(text, "f", is_trusted=True)) == MAX_VALUES + 1
@@ -183,6 +184,7 @@ EXPENSIVE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="the peak of memory is read from Linux's /proc")
 def test_no_file_takes_more_than_a_hundred_megabytes():
     given = b"".join(b"%8d" % len(content) + content for content in map(str.encode, EXPENSIVE.values()))
