@@ -33,6 +33,8 @@ NOT_COMPARED: Mapping[str, frozenset[str]] = {
         }
     ),
     "timings": frozenset({"seconds", "computed"}),  # how long it took, and its own share of the work
+    # Of the same questions, what it paid for itself; `asked` and `failed` are compared.
+    "generation": frozenset({"generated", "reused", "prompt_tokens", "completion_tokens", "cost_usd"}),
 }
 """Columns left out of the comparison, beside `run_id`, which names the run."""
 LEDGER_TIME = "created_at"

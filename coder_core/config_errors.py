@@ -65,7 +65,7 @@ def explain_invalid(error: ValidationError, place: str, model: type[BaseModel]) 
     found = sorted(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     told: dict[str, ConfigError] = {}
     for each in (each for each in found if not _is_consequence(each, found)):
-        keys = _written_keys(each["loc"], each["type"])
+        keys = [key if isinstance(key, int) else f"{key:.80}" for key in _written_keys(each["loc"], each["type"])]
         problem, remedy = _explain(each, keys, model)
         where = ".".join(map(str, [*keys, "kind"] if each["type"].startswith("union_tag") else keys))
         # of a value that fits none of several types pydantic says so for each of them
@@ -104,8 +104,8 @@ def _explain(first: Mapping[str, Any], keys: Sequence[int | str], model: type[Ba
     if kind == "union_tag_not_found":
         return "this key is required and absent", f"Kinds are: {', '.join(_variants(model, keys))}."
     if kind == "union_tag_invalid":
-        return f"there is no kind {first['ctx']['tag']!r}", _nearest(
-            first["ctx"]["tag"], _variants(model, keys), "Kinds"
+        return f"there is no kind {first['ctx']['tag']!r:.80}", _nearest(
+            f"{first['ctx']['tag']:.80}", _variants(model, keys), "Kinds"
         )
     if kind == "value_error":
         return first["msg"].removeprefix("Value error, "), "See docs/configuration.md."

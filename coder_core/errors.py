@@ -1,10 +1,14 @@
 """Errors a user can act on: each says where, what was found, and what to do.
 
+Nothing that authorises is in any of them, wherever its words come from (`redaction`).
 One class per decision a caller can take; the command line turns `exit_code` into the process's exit status.
 """
 
 from collections.abc import Sequence
 from typing import Self
+
+from coder_core.printable_text import printable
+from coder_core.redaction import redact
 
 
 class CoderError(Exception):
@@ -17,8 +21,11 @@ class CoderError(Exception):
     """
 
     exit_code = 1
+    longest_words = 2_000
+    """Characters of each part: a value that is quoted may have any length."""
 
     def __init__(self, problem: str, place: str = "", remedy: str = "") -> None:
+        problem, place, remedy = (_bounded(redact(text), self.longest_words) for text in (problem, place, remedy))
         super().__init__(problem, place, remedy)
         self.problem = problem
         self.place = place
@@ -27,7 +34,11 @@ class CoderError(Exception):
     def __str__(self) -> str:
         where = f"{self.place}: " if self.place else ""
         advice = f" {self.remedy}" if self.remedy else ""
-        return " ".join(f"{where}{self.problem}{advice}".splitlines())
+        return printable(" ".join(f"{where}{self.problem}{advice}".splitlines()))
+
+
+def _bounded(text: str, characters: int) -> str:
+    return text if len(text) <= characters else f"{text[:characters]}…"
 
 
 class ConfigError(CoderError):
@@ -43,6 +54,8 @@ class SeveralProblemsError(ConfigError):
         problems: One error each, at least two.
         exit_code: That of all of them, or of a wrong config where they differ.
     """
+
+    longest_words = 20_000
 
     def __init__(self, problems: Sequence[CoderError], place: str = "") -> None:
         self.problems = tuple(problems)

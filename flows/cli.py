@@ -26,6 +26,7 @@ from flows.cli_query import query, tables
 from flows.cli_serve import deploy, serve
 from flows.cli_store import store as store_group
 from flows.cli_texts import texts
+from service.loopback import bypass_proxies
 
 if TYPE_CHECKING:
     from coder_core.pipeline.eval_result import EvalResult
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 @click.version_option(package_name="coder-eval")
 def main() -> None:
     """Classify images by texts instead of labels, and measure it honestly."""
+    bypass_proxies(os.environ)
     if any(name.upper().startswith("CODER_") for name in os.environ):
         from coder_core.config import unknown_variables
 
@@ -102,10 +104,12 @@ def _program_name() -> str:
 
 
 def _run_flow(config: str, overrides: list[str], runtime: "Runtime", engine: "Engine") -> "EvalResult":
-    with prefect_ready(engine.server):
+    from coder_core.sealing import seal, seal_text
+
+    with prefect_ready(engine.server):  # Prefect keeps the parameters
         from flows.coder_eval import coder_eval
 
-        return coder_eval(config, overrides, runtime)
+        return coder_eval(seal(config), [seal_text(override) for override in overrides], runtime)
 
 
 def _run_inline(spec: "EvalSpec", runtime: "Runtime") -> "EvalResult":

@@ -87,10 +87,13 @@ def _run_flow(config: str, overrides: tuple[str, ...], store: str) -> "ClassLook
 
     load_spec(config, overrides)  # a wrong config is told before anything is started
     server = require_server("Start one, or use --dry-run, or run the evaluation yourself: coder-eval run.")
+    from coder_core.sealing import seal, seal_text
+
     with prefect_ready(server):
         from flows.watch_classes import watch_classes
 
-        return watch_classes(_from_anywhere(config), list(overrides), load_runtime(store=store))
+        known = [seal_text(override) for override in overrides]  # Prefect keeps the parameters
+        return watch_classes(seal(_from_anywhere(config)), known, load_runtime(store=store))
 
 
 def _from_anywhere(config: str) -> str:

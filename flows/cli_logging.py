@@ -4,6 +4,9 @@ import json
 import os
 from datetime import UTC, datetime
 
+from coder_core.printable_text import printable
+from coder_core.redaction import redact
+
 
 def error_line(message: str) -> str:
     """One line about an error; a JSON object where CODER_LOG_FORMAT=json asks for JSON logs.
@@ -11,6 +14,7 @@ def error_line(message: str) -> str:
     Args:
         message: In one line.
     """
+    message = printable(redact(message))
     return _json_line("ERROR", message) if _is_json() else f"error: {message}"
 
 
@@ -20,6 +24,7 @@ def warning_line(message: str) -> str:
     Args:
         message: In one line.
     """
+    message = printable(redact(message))
     return _json_line("WARNING", message) if _is_json() else f"warning: {message}"
 
 
@@ -29,6 +34,7 @@ def note_line(message: str) -> str:
     Args:
         message: In one line.
     """
+    message = printable(redact(message))
     return _json_line("INFO", message) if _is_json() else message
 
 

@@ -14,7 +14,9 @@ MEMORY_HELP = "Most memory, in GB (a quarter of the machine's)."
 @click.command()
 @click.argument("sql")
 @store_option
-@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["table", "csv", "csv-excel", "json"]), default="table", show_default=True
+)
 @click.option("--memory", type=click.FloatRange(min=0.1), envvar="CODER_QUERY_MEMORY", metavar="GB", help=MEMORY_HELP)
 @click.option("--seconds", type=click.FloatRange(min=0.1), envvar="CODER_QUERY_SECONDS", help="Most time (120).")
 @click.option("--rows", type=click.IntRange(min=1), envvar="CODER_QUERY_ROWS", help="Most rows printed (100000).")
@@ -35,6 +37,7 @@ def query(sql: str, store: str, form: str, memory: float | None, seconds: float 
     renderers: dict[str, Callable[[QueryResult], str]] = {
         "table": to_table,
         "csv": partial(to_csv, for_terminal=sys.stdout.isatty()),
+        "csv-excel": partial(to_csv, for_terminal=sys.stdout.isatty(), for_spreadsheet=True),
         "json": to_json,
     }
     answer = renderers[form](result).removesuffix("\n")

@@ -6,7 +6,7 @@ finish: the same images make the same passes.
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
@@ -77,8 +77,19 @@ def view_key(content_key: str, view: int) -> str:
     return key_of(["view", VIEWS_VERSION, content_key, view])
 
 
-def embed_images(context: Context, encoder: IdentifiedEncoder, items: Iterable[ImageItem]) -> Iterator[EmbeddedImage]:
+def embed_images(
+    context: Context,
+    encoder: IdentifiedEncoder,
+    items: Iterable[ImageItem],
+    advance: Callable[[int], None] = lambda _count: None,
+) -> Iterator[EmbeddedImage]:
     """Embed images that the ledger does not hold; a broken image is told, and the work goes on.
+
+    Args:
+        context: The store, the device, how fast.
+        encoder: What embeds them.
+        items: The images; read lazily, ahead of the model.
+        advance: Called after every pass with the number of images, or views, in it, and with 1 for what needs none.
 
     Yields:
         Every item, in order, once its vectors are in the ledger: in bursts, as the ledger's parts are written. Closing
@@ -90,7 +101,7 @@ def embed_images(context: Context, encoder: IdentifiedEncoder, items: Iterable[I
     with (
         ThreadPoolExecutor(context.runtime.workers, "images") as pool,
         HeldDevice(context.accelerator) as device,
-        _Work(context, encoder, pool, device) as work,
+        _Work(context, encoder, pool, device, advance) as work,
     ):
         try:
             for number, entry in enumerate(work.prepared(items), start=1):
@@ -127,8 +138,14 @@ class _Work:
     """What the stages share; leaving the block keeps what was embedded."""
 
     def __init__(
-        self, context: Context, encoder: IdentifiedEncoder, pool: ThreadPoolExecutor, device: HeldDevice
+        self,
+        context: Context,
+        encoder: IdentifiedEncoder,
+        pool: ThreadPoolExecutor,
+        device: HeldDevice,
+        advance: Callable[[int], None],
     ) -> None:
+        self._advance = advance
         self._runtime, self._encoder, self._pool, self._device = context.runtime, encoder, pool, device
         self._ledger = open_ledger(context, "image_embeddings", encoder)
         self._buffer = VectorBuffer(self._ledger)
@@ -155,13 +172,19 @@ class _Work:
 
     def take(self, entry: _Entry) -> None:
         """Wait until an image is prepared, and put it into the batch."""
-        if entry.future is not None:
-            try:
-                prepared = self._result(entry.future)
-                self._batch += zip(entry.new, prepared, strict=True)
-            except BrokenImageError as problem:
-                self._problems.update(dict.fromkeys(entry.new, str(problem)))
+        is_batched = entry.future is not None and self._add_to_batch(entry, entry.future)
+        if not is_batched:
+            self._advance(1)
         self._waiting.append(entry)
+
+    def _add_to_batch(self, entry: _Entry, future: "Future[list[Any]]") -> bool:
+        try:
+            prepared = self._result(future)
+        except BrokenImageError as problem:
+            self._problems.update(dict.fromkeys(entry.new, str(problem)))
+            return False
+        self._batch += zip(entry.new, prepared, strict=True)
+        return True
 
     def forward_full_batches(self) -> bool:
         """Make a pass over every full batch; tells whether the ledger has been written to."""
@@ -192,6 +215,7 @@ class _Work:
         model = self._model()
         self._device.acquire()
         vectors = model.encode_images([prepared for _, prepared in batch])
+        self._advance(len(batch))
         return self._buffer.add([key for key, _ in batch], vectors)
 
     def _result(self, future: "Future[Ready]") -> Ready:

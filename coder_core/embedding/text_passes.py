@@ -1,6 +1,6 @@
 """Texts: sorted by length, each batch cut to its longest, every text once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,8 +9,11 @@ from jaxtyping import Float, Int
 from coder_core.embedding.ledgers import VectorBuffer, open_ledger, text_key
 from coder_core.encoders.base import Encoder, IdentifiedEncoder
 from coder_core.encoders.registry import load_encoder
+from coder_core.fingerprint import key_of
 from coder_core.pipeline.accelerator import HeldDevice
 from coder_core.pipeline.context import Context
+from coder_core.storage.embedding_ledger import EmbeddingLedger
+from coder_core.storage.leases import leased
 
 SORTED_PASSES = 16
 """Passes whose texts are tokenised and sorted together: enough that lengths hardly differ within one, and few enough
@@ -36,14 +39,26 @@ def embed_texts(context: Context, encoder: IdentifiedEncoder, texts: Sequence[st
     text_of = dict(zip(keys, texts, strict=True))
     missing = ledger.missing(keys)
     if missing:
-        model = load_encoder(encoder, device=context.runtime.device)
-        with VectorBuffer(ledger) as buffer, HeldDevice(context.accelerator) as device:
-            passes = _passes(model, [text_of[key] for key in missing], context.runtime.batch_size, device)
-            for batch in context.each(passes, "embedding texts", total=len(missing), unit="texts", size=_size):
-                device.acquire()
-                vectors = model.encode_texts(batch.tokens, batch.rows)
-                buffer.add([missing[batch.start + row] for row in batch.rows.tolist()], vectors)
+        lease = ["embed_texts", encoder.key, key_of(sorted(text_of))]
+        with leased(context.artifacts.store, [lease], f"embedding {len(missing)} texts"):
+            missing = ledger.missing(keys)  # another run may just have embedded them
+            _embed_missing(context, encoder, ledger, {key: text_of[key] for key in missing})
     return EmbeddedTexts(keys, len(missing))
+
+
+def _embed_missing(
+    context: Context, encoder: IdentifiedEncoder, ledger: EmbeddingLedger, text_of: Mapping[str, str]
+) -> None:
+    if not text_of:
+        return
+    missing = list(text_of)
+    model = load_encoder(encoder, device=context.runtime.device)
+    with VectorBuffer(ledger) as buffer, HeldDevice(context.accelerator) as device:
+        passes = _passes(model, list(text_of.values()), context.runtime.batch_size, device)
+        for batch in context.each(passes, "embedding texts", total=len(missing), unit="texts", size=_size):
+            device.acquire()
+            vectors = model.encode_texts(batch.tokens, batch.rows)
+            buffer.add([missing[batch.start + row] for row in batch.rows.tolist()], vectors)
 
 
 def text_vectors(context: Context, encoder: IdentifiedEncoder, texts: Sequence[str]) -> Float[np.ndarray, "texts dim"]:

@@ -87,21 +87,19 @@ def _safetensors_shapes(weights: Path) -> Mapping[str, Shape]:
 
 
 def _expected_shapes(model: Mapping[str, Any]) -> Iterator[tuple[str, Shape]]:
-    """The shapes that tell architectures apart, under every name that open_clip gives them."""
+    """The shapes that tell architectures apart, under every name that open_clip gives them.
+
+    Positions are none of them: open_clip brings those of another length to its own when it loads.
+    """
     text, vision, dim = model.get("text_cfg") or {}, model.get("vision_cfg") or {}, model["embed_dim"]
     if "width" in text and "hf_model_name" not in text:
         for prefix in ("", "text."):
             yield f"{prefix}token_embedding.weight", (text.get("vocab_size", 49408), text["width"])
-            yield f"{prefix}positional_embedding", (_positions(text), text["width"])
             yield f"{prefix}text_projection", (text["width"], dim)
     patch, width = vision.get("patch_size"), vision.get("width")
     if isinstance(patch, int) and isinstance(width, int) and "timm_model_name" not in vision:
         yield "visual.conv1.weight", (width, 3, patch, patch)
         yield "visual.proj", (width, dim)
-
-
-def _positions(text: Mapping[str, Any]) -> int:
-    return int(text.get("context_length", 77)) + bool(text.get("embed_cls"))
 
 
 def _architectures_of(shapes: Mapping[str, Shape]) -> list[str]:

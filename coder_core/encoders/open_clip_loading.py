@@ -6,13 +6,13 @@ folder says it all. `open_clip_model` builds exactly what is found here.
 
 import difflib
 import hashlib
-import json
 from functools import lru_cache
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from coder_core.encoders.base import EncoderIdentity
+from coder_core.encoders.checkpoint_limits import check_config, read_config
 from coder_core.encoders.open_clip_tables import list_architectures, published_recipes, read_architecture
 from coder_core.errors import CheckpointError
 from coder_core.fingerprint import key_of
@@ -92,7 +92,7 @@ def _find_in_folder(folder: Path) -> Checkpoint:
             f"the folder holds no {CONFIG_FILE}.", str(folder), "Save the model with open_clip's push_to_hf_hub."
         )
     try:
-        config = json.loads(config_path.read_text("utf-8"))
+        config = read_config(config_path)
         int(config["model_cfg"]["embed_dim"])
         needs_tokenizer = bool(config["model_cfg"]["text_cfg"].get("hf_tokenizer_name"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -103,7 +103,9 @@ def _find_in_folder(folder: Path) -> Checkpoint:
         ) from error
     if needs_tokenizer:
         config = {**config, "tokenizer": _tokenizer_hashes(folder)}
-    return Checkpoint(f"local-dir:{folder}", _weights_in(folder), config)
+    weights = _weights_in(folder)
+    check_config(config["model_cfg"], weights, str(config_path))
+    return Checkpoint(f"local-dir:{folder}", weights, config)
 
 
 def _weights_in(folder: Path) -> Path:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, NamedTuple
 
+from coder_core.encoders.checkpoint_limits import without_hub
 from coder_core.encoders.open_clip_loading import PREPROCESS_KEYS, Checkpoint, find_checkpoint
 from coder_core.errors import CheckpointError
 from coder_core.specs import OpenClipEncoder
@@ -30,7 +31,7 @@ def load_open_clip(spec: OpenClipEncoder, device: str) -> LoadedClip:
         CheckpointError: Not found, or the weights do not fit the architecture or cannot be read.
     """
     found = find_checkpoint(spec)
-    with _quiet(), _explained(found):
+    with _quiet(), _explained(found), without_hub(is_folder=found.name.startswith("local-dir:")):
         return _build(found, device)
 
 

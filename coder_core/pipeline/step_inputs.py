@@ -8,6 +8,7 @@ from coder_core.locations import open_location
 from coder_core.packaged import packaged_hash
 from coder_core.pipeline.artifact_handle import Handle
 from coder_core.storage.input_files import read_input
+from coder_core.storage.npz import MAX_ARRAY_BYTES
 
 
 class FileInput(Handle):
@@ -24,7 +25,7 @@ class FileInput(Handle):
     @cached_property
     def content_key(self) -> str:
         """sha256 of the content, read once."""
-        return content_hash(read_input(open_location(self.path)))
+        return content_hash(read_input(open_location(self.path), max_bytes=MAX_ARRAY_BYTES))
 
     def identity(self) -> Json:
         """Content and columns."""

@@ -185,9 +185,9 @@ class _Check:
     def lexicon(self) -> None:
         """It is installed."""
         if self.spec.texts.wordnet is not None:
-            from coder_core.wordnet.lexicon import open_lexicon
+            from coder_core.wordnet.synonyms import open_installed
 
-            with open_lexicon(self.spec.texts.wordnet):
+            with open_installed(self.spec.texts.wordnet):
                 self.found.facts.append(f"lexicon: {self.spec.texts.wordnet}")
 
     def _readable(self) -> None:

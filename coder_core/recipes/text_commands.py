@@ -30,6 +30,7 @@ from coder_core.texts.bank_file import parse_text_bank, write_text_bank
 from coder_core.texts.edits import edits_between
 from coder_core.texts.edits_file import write_text_edits
 from coder_core.texts.kinds import TextKind
+from coder_core.texts.markup import MAX_BYTES
 from coder_core.texts.published.published_texts import read_published_texts
 from coder_core.texts.sentences import build_texts
 
@@ -169,6 +170,6 @@ def import_published(
 
 def _read(location: str) -> str:
     try:
-        return read_input(open_location(location)).decode("utf-8")
+        return read_input(open_location(location), max_bytes=MAX_BYTES).decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"this is not UTF-8 text ({error}).", location, "Save it as UTF-8.") from error

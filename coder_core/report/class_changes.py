@@ -107,6 +107,15 @@ def comparison_rows(comparison: RunComparison) -> list[dict[str, object]]:
     return [{key: _plain(value) for key, value in _shift_row(shift).items()} for shift in moved[:ROWS_ON_PAGE]]
 
 
+def added_rows(comparison: RunComparison) -> list[dict[str, object]]:
+    """Added classes, how they are recognised, and how many images they took, as rows of Prefect's page."""
+    headings = ("added class", "n", "recall", "taken")
+    return [
+        {name: _plain(value) for name, value in zip(headings, _added_row(added), strict=True)}
+        for added in comparison.added[:ROWS_ON_PAGE]
+    ]
+
+
 def _added_row(added: AddedClass) -> tuple[str, int, str, int]:
     return added.class_name, added.n, "not scored" if added.recall is None else f"{added.recall:.3f}", added.taken
 

@@ -17,7 +17,7 @@ from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.results.schema import TABLES, VIEWS, Column
 from coder_core.specs import EvalSpec, Runtime
 
-REMARKS: dict[type[Any], str] = {
+REMARKS: dict[type[BaseModel], str] = {
     EvalSpec: "Top level of a config.",
     ClassFile: "Of a folder or features data set; see new-classes.md.",
     GeneratorSpec: "Asked of any OpenAI-compatible server; the key comes from `OPENAI_API_KEY` only.",
@@ -26,7 +26,6 @@ REMARKS: dict[type[Any], str] = {
 }
 
 
-_SUFFIXES: dict[object, str] = {tuple: "[]", dict: ".<name>"}
 _TABLES_REMARK = (
     "Asked with `coder-eval query`; read by other tools as [store.md](store.md#reading-results-with-other-tools) says. "
     "Times are UTC. A column that is younger than a run is null in the rows of that run."
@@ -73,7 +72,7 @@ def _models_in(annotation: object) -> Iterator[tuple[type[BaseModel], str]]:
         yield annotation, ""
         return
     outer = typing.get_origin(annotation)
-    suffix = _SUFFIXES.get(outer, "")
+    suffix = "[]" if outer is tuple else ".<name>" if outer is dict else ""
     for part in typing.get_args(annotation):
         yield from ((model, suffix + inner) for model, inner in _models_in(part))
 

@@ -1,7 +1,6 @@
 """The result of a run as a person reads it, on a terminal and on Prefect's page."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from itertools import zip_longest
 from typing import IO, Any
 
@@ -44,9 +43,35 @@ FILE_WIDTH = 120
 """Columns where the output is no terminal."""
 
 
-def metric_rows(result: EvalResult) -> list[dict[str, str | float | int]]:
-    """The metrics as plain rows."""
-    return [asdict(metric) for metric in result.metrics]
+def headline(result: EvalResult) -> str:
+    """The result in one line: the best method that is no control, CODER where it was run, with its interval."""
+    top1 = {metric.method: metric for metric in result.metrics if metric.metric == "top1"}
+    honest = [metric for name, metric in top1.items() if not name.startswith(CONTROL) and metric.protocol == HONEST]
+    shown = top1.get("coder") or max(honest, key=lambda metric: metric.value, default=None)
+    if shown is not None:
+        share, _, interval = str(_cell(shown)).partition(" ")
+        return f"{shown.method} {share} %{f' {interval}' if interval else ''}"
+    if result.few_shot:
+        best = max(result.few_shot, key=lambda row: row.top1)
+        return f"{best.method} {100 * best.top1:.1f} % ({best.shots} shots)"
+    return f"{result.image_count} images of {result.class_count} classes"
+
+
+def wide_metric_rows(result: EvalResult) -> list[dict[str, str | float]]:
+    """A row per method, as on the terminal: percents with intervals, the difference to the baseline with its p."""
+    differences = {row.method: row for row in result.comparisons if row.metric == "top1"}
+    rows: list[dict[str, str | float]] = []
+    for method, _ in _methods(result):
+        by_name = {metric.metric: metric for metric in result.metrics if metric.method == method}
+        row: dict[str, str | float] = {"method": str(_name(method, by_name["top1"].protocol))}
+        row |= {f"{heading} %": str(_cell(by_name[name])) for name, heading in HEADINGS.items()}
+        if result.comparisons:
+            compared = differences.get(method)
+            points, p = _difference(compared)
+            row |= {"top-1 against": compared.baseline if compared else "", "points": str(points), "p (Holm)": p}
+        row |= {heading: round(by_name[name].value, 3) for name, heading in CALIBRATION.items()}
+        rows.append(row)
+    return rows
 
 
 def generation_rows(report: GenerationReport) -> list[dict[str, str | int]]:

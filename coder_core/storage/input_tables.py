@@ -14,13 +14,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from coder_core.errors import FeatureFileError
+from coder_core.limits import limit
 from coder_core.storage.addresses import redact
 from coder_core.storage.input_files import open_input
 from coder_core.storage.npz import MAX_ARRAY_BYTES, read_arrays
 from coder_core.storage.parquet_footer import ParquetFooter, read_footer
 from coder_core.storage.tables import is_list, vectors_from_arrow
 
-MAX_COLUMN_ROWS = 100_000_000
+MAX_COLUMN_ROWS = limit("CODER_MAX_COLUMN_ROWS", 100_000_000)
 """Rows that a Parquet file may declare: of one number per row, 100 million take 0.8 GB."""
 
 NOMINAL_BYTES = 4

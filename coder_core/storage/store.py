@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, cast
 
 from coder_core.errors import StoreError
 from coder_core.storage import local_files
-from coder_core.storage.addresses import Address, format_url, parse_address, redact
+from coder_core.storage.addresses import Address, format_url, full_url, parse_address, redact
 from coder_core.storage.file_infos import StoredFile, list_infos, read_time
 from coder_core.storage.object_writes import create_object, put_object
 from coder_core.storage.refusals import explained
@@ -44,7 +44,7 @@ class Store:
 
     def __reduce__(self) -> tuple[type["Store"], tuple[str]]:
         """Travel as the root alone; a local root travels as an absolute path."""
-        return Store, (format_url(self.address),)
+        return Store, (full_url(self.address),)
 
     @cached_property
     def address(self) -> Address:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coder_core.config import apply_override, load_runtime, load_spec, validate_spec
-from coder_core.errors import ConfigError, InputError
+from coder_core.errors import CoderError, ConfigError, InputError
 from coder_core.specs import EvalSpec, Runtime
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -148,9 +148,9 @@ def test_several_errors_are_all_told_each_once_unknown_keys_first():
         (b"[" * 500, "nested deeper"),
         (b"[" * 5000, "nest"),
         (b"day: 2024-13-01", "not readable as YAML"),
-        (b"- clip", "expected settings by key, found ['clip']"),
-        (b"", "expected settings by key, found None"),
-        (b"just text", "found 'just text'"),
+        (b"- clip", "expected settings by key, found a list"),
+        (b"", "expected settings by key, found nothing"),
+        (b"just text", "found one text"),
     ],
 )
 def test_what_is_no_mapping_in_yaml_is_refused(tmp_path, content, problem):
@@ -321,3 +321,50 @@ def test_refusals_of_the_language_models_settings_name_them(monkeypatch, name, v
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match=message):
         load_runtime()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "root:*:19000:0:99999:7:::\ndaemon:*:19000:0:99999:7:::\n",
+        "root:$y$hunter2:19000:0:99999:7:::",
+        "hunter2: hunter2\n",
+        "[client]\npassword = hunter2\n",
+        "- hunter2\n",
+        '"hunter2"',
+        "hunter2: [hunter2",
+        "hunter2 = x\nhunter2: : y",
+        b"\xffhunter2",
+        "%hunter2\n---\nx: y",
+        "&hunter2 x",
+        "!hunter2 x",
+        "*hunter2",
+        "key: *hunter2",
+        "{'hunter2': 1}",
+        "-----BEGIN KEY-----\nhunter2\n-----END KEY-----\n",
+    ],
+)
+def test_a_file_that_is_no_config_is_not_shown(tmp_path: Path, content: str | bytes) -> None:
+    path = tmp_path / "secret"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ConfigError) as error:
+        load_spec(str(path))
+    assert "hunter2" not in str(error.value)
+    assert "19000" not in str(error.value)
+
+
+def test_a_config_is_read_within_bounds(tmp_path: Path) -> None:
+    levels = "".join(f"a{level}: &a{level} [{','.join([f'*a{level - 1}'] * 9)}]\n" for level in range(1, 10))
+    for content, reason in (
+        ("a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + levels, "more than 300,000 values"),
+        ("name: " + "[" * 100_000, "nest"),
+        ("draw_seed: " + "9" * 4_000, "a number of 4,000 characters"),
+        ("name: " + "x" * 1_000_000, "a text of 1,000,000 characters"),
+        ("#" * 10_000_001, "more than 10000000"),
+    ):
+        (tmp_path / "x.yaml").write_text(content)
+        with pytest.raises(CoderError, match=reason) as error:
+            load_spec(str(tmp_path / "x.yaml"))
+        assert len(str(error.value)) < 500
+    with pytest.raises(CoderError, match="a device and not a file"):
+        load_spec("/dev/zero")

@@ -68,14 +68,15 @@ def test_a_run_writes_to_the_store_of_its_worker_and_shows_its_metrics(deployed:
     assert run.state.is_completed(), run.state
     rows = query(deployed.store, "SELECT run_id, name, image_count FROM runs")
     assert [(row["name"], row["image_count"]) for row in rows] == [("deployed", 120)]
-    assert rows[0]["run_id"].endswith(str(run.id)[-8:])
     with deployed.client() as client:
         artifacts = {found.key: found for found in client.read_artifacts() if found.flow_run_id == run.id}
-    assert artifacts.keys() == {"deployed-metrics", "deployed-timings", "deployed-plots"}
-    metrics = json.loads(artifacts["deployed-metrics"].data)
-    shown = {(row["method"], row["metric"], row["value"]) for row in metrics}
-    stored = query(deployed.store, "SELECT method, metric, value FROM metrics")
-    assert shown == {(row["method"], row["metric"], row["value"]) for row in stored}
+    parts = ("summary", "metrics", "timings", "plots")
+    assert artifacts.keys() == {f"deployed-{part}" for part in parts}
+    shown = {row["method"]: row["top-1 %"].split()[0] for row in json.loads(artifacts["deployed-metrics"].data)}
+    stored = query(deployed.store, "SELECT method, value FROM metrics WHERE metric = 'top1'")
+    assert shown == {row["method"]: f"{100 * row['value']:.1f}" for row in stored}
+    assert run.name == rows[0]["run_id"]
+    assert run.state.message.startswith("coder ")
 
 
 def test_runtime_settings_win_over_the_environment_of_the_worker(
@@ -107,6 +108,16 @@ def test_a_wrong_config_ends_in_a_failed_run_that_says_why(deployed: Deployed, c
         run.state.message
     )
     assert len(run.state.message.splitlines()) == 1
+
+
+def test_a_run_reads_no_file_of_the_machine_and_fetches_no_url(deployed: Deployed, config: str) -> None:
+    for asked, what in (("/etc/passwd", "config"), ("http://127.0.0.1:9/x.yaml", "config")):
+        run = run_deployment(deployed, config=asked)
+        assert run.state.is_failed()
+        assert f"{what}: {asked}: a server's run reads it only below allowed places." in run.state.message
+        assert "root" not in run.state.message.partition("CODER_ALLOWED_ROOTS")[0]
+    run = run_deployment(deployed, config=config, overrides='["texts.bank=/etc/passwd"]')
+    assert "texts.bank: /etc/passwd: a server's run" in run.state.message
 
 
 def test_a_run_of_a_worker_logs_json_lines_with_its_run_id(deployed: Deployed, config: str) -> None:

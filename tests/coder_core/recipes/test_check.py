@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
+from safetensors.torch import load_file
 
 from coder_core import evaluate
 from coder_core.errors import SeveralProblemsError, TextBankError
@@ -84,9 +86,13 @@ def test_a_model_that_is_named_wrong(
     assert problem in line
 
 
-def test_weights_of_another_architecture_are_told_by_their_shapes(photos: World, runtime: Runtime) -> None:
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+def test_weights_of_another_architecture_are_told_by_their_shapes(photos: World, runtime: Runtime, suffix: str) -> None:
     folder = Path(photos.settings["encoder"]["checkpoint"])
     weights = next(folder.glob("*.safetensors"))
+    if suffix == ".pt":
+        torch.save({"state_dict": load_file(weights)}, photos.folder / "model.pt")
+        weights = photos.folder / "model.pt"
     encoder = {"kind": "open_clip", "checkpoint": str(weights), "architecture": "ViT-B-32"}
     (line,) = told(look(photos, runtime, encoder=encoder))
     assert "token_embedding.weight is 49408 x 32, ViT-B-32 has 49408 x 512" in line
