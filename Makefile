@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 TEST_WORKERS ?= 3
 
-.PHONY: help run test test-quick check format bench docs micro-clip serve clean
+.PHONY: help run test test-quick check format bench docs micro-clip serve lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -14,16 +14,22 @@ help: ## List the targets
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV) || ($(PYTHON) -m pip install --user virtualenv && $(PYTHON) -m virtualenv $(VENV))
 
-$(VENV)/.installed: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet -e .
+# Every file that is installed has the hash that requirements/ names: an install next year is the install of today.
+LOCKED := -m pip install --quiet --require-hashes -r
+ITSELF := -m pip install --quiet --no-deps --no-build-isolation -e .
+
+$(VENV)/.installed: $(BIN)/python pyproject.toml requirements/run.txt
+	$(BIN)/python $(LOCKED) requirements/run.txt
+	$(BIN)/python $(ITSELF)
 	@touch $@
 
-$(VENV)/.installed-dev: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet -e '.[dev]'
+$(VENV)/.installed-dev: $(BIN)/python pyproject.toml requirements/dev.txt
+	$(BIN)/python $(LOCKED) requirements/dev.txt
+	$(BIN)/python $(ITSELF)
 	@touch $@ $(VENV)/.installed
 
 run: $(VENV)/.installed ## Run the demonstration: 65 flags, texts against names
-	$(BIN)/coder-eval run
+	$(BIN)/coder-eval run --engine prefect
 
 serve: $(VENV)/.installed ## Server, deployments and a worker on this machine, until Ctrl-C (docs/operations.md)
 	@exec $(BIN)/coder-eval serve
@@ -54,6 +60,9 @@ docs: $(VENV)/.installed ## Write the reference pages from the code
 
 micro-clip: $(VENV)/.installed ## Train the demonstration's encoder again (about an hour on two cores)
 	$(BIN)/python -m tools.micro_clip.train
+
+lock: $(VENV)/.installed-dev ## Renew requirements/: the newest releases that pyproject.toml allows, with their hashes
+	$(BIN)/python -m tools.lock_requirements --upgrade
 
 clean: ## Remove what the project made here, the store included
 	rm -rf $(VENV) store .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

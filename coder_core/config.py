@@ -1,5 +1,7 @@
 """From a YAML file, a URL or a mapping to an `EvalSpec`, or to one error that names place, value and remedy."""
 
+import difflib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,14 +11,36 @@ from pydantic_settings import SettingsError
 
 from coder_core.config_errors import explain_invalid
 from coder_core.errors import ConfigError, TextBankError
+from coder_core.limits import LIMITS
 from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.locations import folder_of, open_location
+from coder_core.sealing import unseal
 from coder_core.specs import EvalSpec, Runtime
 from coder_core.storage.addresses import redact
 from coder_core.storage.input_files import read_input
-from coder_core.texts.markup import read_markup
+from coder_core.texts.markup import MAX_BYTES, read_markup
 
 DEMO_CONFIG = "demo:flags"
+_LIKE_CONFIG = re.compile(rb"^\W*(dataset|encoder)\W*:", re.MULTILINE)
+"""What only a config holds: of another file, which somebody named by mistake or on purpose, nothing is shown."""
+_QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
+_KINDS = {list: "a list", type(None): "nothing", str: "one text"}
+SETTING_VARIABLES = (
+    *(f"CODER_{name}".upper() for name in Runtime.model_fields),
+    *(f"CODER_LLM_{name}".upper() for name in LlmRuntime.model_fields),
+)
+OTHER_VARIABLES = (
+    *LIMITS,
+    "CODER_ALLOWED_ROOTS",
+    "CODER_ALLOWED_HOSTS",
+    "CODER_LOG_FORMAT",
+    "CODER_NAMED_RUN",
+    "CODER_QUERY_MEMORY",
+    "CODER_QUERY_ROWS",
+    "CODER_QUERY_SECONDS",
+    "CODER_SERVE_PART",
+)
+"""Those that the command line, the logs and the service read for themselves; a test finds them in the code."""
 
 
 def load_spec(config: str | Mapping[str, Any] = DEMO_CONFIG, overrides: Sequence[str] = ()) -> EvalSpec:
@@ -31,6 +55,7 @@ def load_spec(config: str | Mapping[str, Any] = DEMO_CONFIG, overrides: Sequence
         InputError: The file cannot be read.
     """
     if isinstance(config, str):
+        config = unseal(config)
         place, base, settings = redact(config), folder_of(config), _read_settings(config)
     else:
         place, base, settings = "config", str(Path.cwd()), dict(config)
@@ -63,17 +88,33 @@ def load_runtime(**settings: Any) -> Runtime:
         raise ConfigError(f"{error}.", "CODER_* in the environment", remedy) from error
 
 
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """Find variables CODER_* that nobody reads: one line for each, with the name that is meant.
+
+    Args:
+        environment: Such as `os.environ`.
+    """
+    known = sorted({*SETTING_VARIABLES, *OTHER_VARIABLES})
+    found = sorted(name for name in environment if name.upper().startswith("CODER_") and name.upper() not in known)
+    lines = []
+    for name in found:
+        close = difflib.get_close_matches(name.upper(), known, n=1)
+        meant = f"Did you mean {close[0]}?" if close else "docs/settings.md lists those that there are."
+        lines.append(f"{name}: nothing reads this variable of the environment. {meant}")
+    return lines
+
+
 def apply_override(settings: Mapping[str, Any], override: str) -> dict[str, Any]:
     """Set one `key.path=value`; numbers in the path index lists."""
     path, separator, text = override.partition("=")
     keys = [key.strip() for key in path.split(".")]
     if not separator or not all(keys):
-        raise ConfigError(f"expected key.path=value, found {override!r}.", "--set", "Example: dataset.seed=3.")
+        raise ConfigError(f"expected key.path=value, found {override!r:.200}.", "--set", "Example: dataset.seed=3.")
     try:
-        value = read_markup(text, f"--set {path}")
+        value = read_markup(text, f"--set {path:.80}")
     except TextBankError as error:
-        raise ConfigError(f"{text!r:.80} is no YAML value.", f"--set {path}", "Put it in quotes.") from error
-    updated: dict[str, Any] = _with_value(dict(settings), keys, value, f"--set {override}")
+        raise ConfigError(f"{text!r:.80} is no YAML value.", f"--set {path:.80}", "Put it in quotes.") from error
+    updated: dict[str, Any] = _with_value(dict(settings), keys, value, f"--set {override:.80}")
     return updated
 
 
@@ -83,24 +124,35 @@ def _with_value(node: Any, keys: Sequence[str], value: Any, place: str) -> Any:
     head, rest = keys[0], keys[1:]
     if isinstance(node, list | tuple):
         if not head.isdecimal() or int(head) >= len(node):
-            raise ConfigError(f"the list has {len(node)} items, {head!r} is none.", place, "Count from 0.")
+            raise ConfigError(f"the list has {len(node)} items, {head!r:.80} is none.", place, "Count from 0.")
         return [*node[: int(head)], _with_value(node[int(head)], rest, value, place), *node[int(head) + 1 :]]
     if node is not None and not isinstance(node, Mapping):
-        raise ConfigError(f"{node!r:.80} has no key {head!r}.", place, "Shorten the key path.")
+        raise ConfigError(f"{node!r:.80} has no key {head!r:.80}.", place, "Shorten the key path.")
     branch = dict(node or {})
     branch[head] = _with_value(branch.get(head), rest, value, place)
     return branch
 
 
 def _read_settings(config: str) -> dict[str, Any]:
-    content = read_input(open_location(config))
+    content = read_input(open_location(config), max_bytes=MAX_BYTES)
     try:
         settings = read_markup(content.decode("utf-8"), config)
     except UnicodeDecodeError as error:
-        raise ConfigError(f"this is not YAML ({error}).", redact(config), "Save it as UTF-8 text.") from error
+        where = f"byte {error.start + 1}"
+        raise ConfigError(
+            f"this is not YAML: not UTF-8 text ({where}).", redact(config), "Save it as UTF-8 text."
+        ) from None
     except TextBankError as error:
-        raise ConfigError(error.problem, redact(config), "Correct the syntax.") from error
+        shown = error.problem if _LIKE_CONFIG.search(content) else _QUOTED.sub(_hide_foreign, error.problem)
+        raise ConfigError(shown, redact(config), "Correct the syntax.") from (error if shown == error.problem else None)
     if not isinstance(settings, dict):
-        problem = f"expected settings by key, found {settings!r:.80}."
+        problem = f"expected settings by key, found {_KINDS.get(type(settings), 'one value')}."
         raise ConfigError(problem, redact(config), "See configs/flags.yaml.")
+    if settings and not settings.keys() & EvalSpec.model_fields.keys():  # whoever named a wrong file, sees none of it
+        problem = f"none of its {len(settings)} keys is one of a config."
+        raise ConfigError(problem, redact(config), f"Keys are: {', '.join(sorted(EvalSpec.model_fields))}.")
     return settings
+
+
+def _hide_foreign(quoted: re.Match[str]) -> str:
+    return quoted[0] if quoted[0][1:-1] in EvalSpec.model_fields else "(not shown)"

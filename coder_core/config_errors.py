@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
-from coder_core.errors import ConfigError
+from coder_core.errors import CoderError, ConfigError, SeveralProblemsError
 from coder_core.specs import Runtime
 
 Location = tuple[int | str, ...]
@@ -17,30 +18,74 @@ _UNIONS = ("dataset", "encoder", "validation")
 
 _EXPECTED = {
     "tuple_type": "expected a list",
+    "list_type": "expected a list",
     "string_type": "expected text (YAML reads `no` and `12` as other types: use quotes)",
+    "string_sub_type": "expected text (YAML reads `no` and `12` as other types: use quotes)",
+    "string_unicode": "this text cannot be written as UTF-8",
+    "string_too_short": "this text is empty",
+    "string_too_long": "this text has more than {max_length} characters",
+    "string_pattern_mismatch": "this text has another form than the key takes",
     "dict_type": "expected settings by key",
     "model_type": "expected settings by key",
     "model_attributes_type": "expected settings by key",
     "invalid_key": "keys are text",
     "too_short": "the list is empty",
+    "too_long": "the list has more than {max_length} items",
+    "int_type": "expected a whole number",
+    "int_parsing": "expected a whole number",
+    "int_parsing_size": "expected a whole number of a size that can be",
+    "int_from_float": "expected a whole number",
+    "float_type": "expected a number",
+    "float_parsing": "expected a number",
+    "finite_number": "expected a finite number",
+    "bool_type": "expected true or false",
+    "bool_parsing": "expected true or false",
+    "greater_than": "expected a number above {gt}",
+    "greater_than_equal": "expected a number of at least {ge}",
+    "less_than": "expected a number below {lt}",
+    "less_than_equal": "expected a number of at most {le}",
+    "enum": "expected one of {expected}",
 }
-"""What pydantic says in the words of Python, in the words of YAML."""
+"""What pydantic calls an error, in the words of YAML; a test walks every bound of every setting."""
+
+_OTHERWISE = "this is no value that the key takes"
 
 
-def explain_invalid(error: ValidationError, place: str, model: type[BaseModel]) -> ConfigError:
-    """Say the first thing wrong; a key that does not exist comes before one that is absent, it is often the same.
+def explain_invalid(error: ValidationError, place: str, model: type[BaseModel]) -> CoderError:
+    """Say all that is wrong; a key that does not exist comes before one that is absent, it is often the same.
 
     Args:
         error: What pydantic found.
         place: The file, or what else was checked.
         model: What it was checked against.
+
+    Returns:
+        A ConfigError, or a SeveralProblemsError of them.
     """
     found = sorted(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
-    first, more = found[0], f" ({len(found) - 1} more after this one.)" if len(found) > 1 else ""
-    keys = _written_keys(first["loc"], first["type"])
-    problem, remedy = _explain(first, keys, model)
-    where = ".".join(map(str, [*keys, "kind"] if first["type"].startswith("union_tag") else keys))
-    return ConfigError(f"{problem}.", f"{place}: {where}" if where else place, f"{remedy}{more}")
+    told: dict[str, ConfigError] = {}
+    for each in (each for each in found if not _is_consequence(each, found)):
+        keys = [key if isinstance(key, int) else f"{key:.80}" for key in _written_keys(each["loc"], each["type"])]
+        problem, remedy = _explain(each, keys, model)
+        where = ".".join(map(str, [*keys, "kind"] if each["type"].startswith("union_tag") else keys))
+        # of a value that fits none of several types pydantic says so for each of them
+        told.setdefault(where, ConfigError(f"{problem}.", f"{place}: {where}" if where else place, remedy))
+    problems = list(told.values())
+    return problems[0] if len(problems) == 1 else SeveralProblemsError(problems, place)
+
+
+def _is_consequence(error: ErrorDetails, found: Sequence[ErrorDetails]) -> bool:
+    """Whether an error is there only because of another one, which is told.
+
+    A key is absent where it stands there under a name that is nearly its own; a list counts as empty when what is in it
+    is wrong.
+    """
+    location = error["loc"]
+    if any(each["loc"][: len(location)] == location != each["loc"] for each in found):
+        return True
+    unknown = (each["loc"] for each in found if each["type"] == "extra_forbidden")
+    beside = [str(other[-1]) for other in unknown if other[:-1] == location[:-1]]
+    return error["type"] == "missing" and bool(difflib.get_close_matches(str(location[-1]), beside, n=1))
 
 
 def _written_keys(location: Location, kind: str) -> list[int | str]:
@@ -59,8 +104,8 @@ def _explain(first: Mapping[str, Any], keys: Sequence[int | str], model: type[Ba
     if kind == "union_tag_not_found":
         return "this key is required and absent", f"Kinds are: {', '.join(_variants(model, keys))}."
     if kind == "union_tag_invalid":
-        return f"there is no kind {first['ctx']['tag']!r}", _nearest(
-            first["ctx"]["tag"], _variants(model, keys), "Kinds"
+        return f"there is no kind {first['ctx']['tag']!r:.80}", _nearest(
+            f"{first['ctx']['tag']:.80}", _variants(model, keys), "Kinds"
         )
     if kind == "value_error":
         return first["msg"].removeprefix("Value error, "), "See docs/configuration.md."
@@ -68,8 +113,8 @@ def _explain(first: Mapping[str, Any], keys: Sequence[int | str], model: type[Ba
         return f"there is no {first['input']!r:.80}", _nearest(
             str(first["input"]), _quoted(first["ctx"]["expected"]), "Known"
         )
-    expected = first["msg"].replace("Input should be", "expected")
-    return f"{_EXPECTED.get(kind, expected)}{shown}", "See docs/settings.md."
+    told = _EXPECTED.get(kind, _OTHERWISE).format_map(first.get("ctx", {}))
+    return f"{told}{shown}", "See docs/settings.md."
 
 
 def _quoted(text: str) -> list[str]:

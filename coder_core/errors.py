@@ -1,7 +1,14 @@
 """Errors a user can act on: each says where, what was found, and what to do.
 
+Nothing that authorises is in any of them, wherever its words come from (`redaction`).
 One class per decision a caller can take; the command line turns `exit_code` into the process's exit status.
 """
+
+from collections.abc import Sequence
+from typing import Self
+
+from coder_core.printable_text import printable
+from coder_core.redaction import redact
 
 
 class CoderError(Exception):
@@ -14,8 +21,11 @@ class CoderError(Exception):
     """
 
     exit_code = 1
+    longest_words = 2_000
+    """Characters of each part: a value that is quoted may have any length."""
 
     def __init__(self, problem: str, place: str = "", remedy: str = "") -> None:
+        problem, place, remedy = (_bounded(redact(text), self.longest_words) for text in (problem, place, remedy))
         super().__init__(problem, place, remedy)
         self.problem = problem
         self.place = place
@@ -24,13 +34,47 @@ class CoderError(Exception):
     def __str__(self) -> str:
         where = f"{self.place}: " if self.place else ""
         advice = f" {self.remedy}" if self.remedy else ""
-        return " ".join(f"{where}{self.problem}{advice}".splitlines())
+        return printable(" ".join(f"{where}{self.problem}{advice}".splitlines()))
+
+
+def _bounded(text: str, characters: int) -> str:
+    return text if len(text) <= characters else f"{text[:characters]}…"
 
 
 class ConfigError(CoderError):
     """A config names an unknown key, has a wrong type or an impossible value."""
 
     exit_code = 2
+
+
+class SeveralProblemsError(ConfigError):
+    """A config, or what it names, is wrong in more than one place; all told at once.
+
+    Attributes:
+        problems: One error each, at least two.
+        exit_code: That of all of them, or of a wrong config where they differ.
+    """
+
+    longest_words = 20_000
+
+    def __init__(self, problems: Sequence[CoderError], place: str = "") -> None:
+        self.problems = tuple(problems)
+        codes = {problem.exit_code for problem in self.problems}
+        self.exit_code = codes.pop() if len(codes) == 1 else ConfigError.exit_code
+        told = "; ".join(f"({number}) {problem}" for number, problem in enumerate(self.problems, start=1))
+        super().__init__(f"{len(self.problems)} problems: {told}", place, "Mend them all.")
+
+    def __reduce__(self) -> tuple[type[Self], tuple[tuple[CoderError, ...], str]]:
+        """Travel between processes as what it was made of."""
+        return type(self), (self.problems, self.place)
+
+
+def raise_all(problems: Sequence[CoderError]) -> None:
+    """Raise the one problem that there is, or all of them as one; nothing where there is none."""
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise SeveralProblemsError(problems)
 
 
 class InputError(CoderError):
@@ -57,6 +101,10 @@ class DatasetError(InputError):
 
 class CheckpointError(InputError):
     """An encoder's architecture or weights cannot be loaded."""
+
+
+class DeviceError(ConfigError):
+    """The device that models are to run on is not there, cannot compute so, or has too little memory for one image."""
 
 
 class StoreError(CoderError):

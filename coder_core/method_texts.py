@@ -5,12 +5,24 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from coder_core.errors import ConfigError
 from coder_core.input_contract import InputContract
+from coder_core.loops import each
 from coder_core.texts.kinds import DESCRIPTIVE_KINDS, NAMING_KINDS, TextKind
 
-__all__ = ["METHOD_KINDS", "contract_of_method", "kinds_of_method", "kinds_of_methods"]
+if TYPE_CHECKING:
+    from coder_core.texts.sentences import TextTable
+
+__all__ = [
+    "METHOD_KINDS",
+    "class_ids_without_texts",
+    "contract_of_method",
+    "kinds_of_method",
+    "kinds_of_methods",
+    "reads_texts",
+]
 
 CODER_KINDS = (*NAMING_KINDS, *DESCRIPTIVE_KINDS)
 
@@ -50,6 +62,27 @@ def contract_of_method(name: str) -> InputContract:
         ConfigError: There is no such method.
     """
     return InputContract(reads_texts=tuple(str(kind) for kind in kinds_of_method(name)))
+
+
+def reads_texts(name: str) -> bool:
+    """Whether a method reads more about a class than its name, and is CLIP where there is no more."""
+    return bool(_own_kinds(name))
+
+
+def class_ids_without_texts(name: str, texts: "TextTable") -> tuple[int, ...]:
+    """The classes of which a method has nothing to read but their names, ascending.
+
+    Args:
+        name: A method that `reads_texts`.
+        texts: What it reads, other methods' kinds among them.
+    """
+    kinds = _own_kinds(name)
+    described = {row.class_id for row in each(texts, every=4096) if row.kind in kinds}
+    return tuple(class_id for class_id in range(texts.class_count) if class_id not in described)
+
+
+def _own_kinds(name: str) -> frozenset[TextKind]:
+    return frozenset(METHOD_KINDS.get(name, ())) - {TextKind.CLASS_NAME, TextKind.TEMPLATE}
 
 
 def kinds_of_methods(names: Iterable[str]) -> tuple[TextKind, ...]:

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
 
 from coder_core.locations import resolve_location
+from coder_core.sealing import seal
 
 
 class Spec(BaseModel):
@@ -14,9 +15,9 @@ class Spec(BaseModel):
 
 
 def resolve_from_config(location: str, info: ValidationInfo) -> str:
-    """Read a relative location from the folder of the config that names it."""
+    """Read a relative location from the folder of the config that names it; what authorises stays in this process."""
     base = (info.context or {}).get("base")
-    return resolve_location(location, base) if base is not None else location
+    return seal(resolve_location(location, base) if base is not None else location)
 
 
 InputPath = Annotated[str, Field(min_length=1), AfterValidator(resolve_from_config)]

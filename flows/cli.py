@@ -13,17 +13,20 @@ from typing import TYPE_CHECKING
 
 import click
 
+from coder_core.errors import raise_all
 from flows.cli_ablation import ablation
+from flows.cli_check import check, look, tell
 from flows.cli_classes import classes, compare, print_class_changes
 from flows.cli_common import engine_option, explain_errors, set_option, store_option
 from flows.cli_explain import explain
-from flows.cli_logging import note_line
+from flows.cli_logging import note_line, warning_line
 from flows.cli_predict import predict
 from flows.cli_prefect import prefect_ready
 from flows.cli_query import query, tables
 from flows.cli_serve import deploy, serve
 from flows.cli_store import store as store_group
 from flows.cli_texts import texts
+from service.loopback import bypass_proxies
 
 if TYPE_CHECKING:
     from coder_core.pipeline.eval_result import EvalResult
@@ -35,8 +38,15 @@ if TYPE_CHECKING:
 @click.version_option(package_name="coder-eval")
 def main() -> None:
     """Classify images by texts instead of labels, and measure it honestly."""
+    bypass_proxies(os.environ)
+    if any(name.upper().startswith("CODER_") for name in os.environ):
+        from coder_core.config import unknown_variables
+
+        for line in unknown_variables(os.environ):
+            click.echo(warning_line(line), err=True)
 
 
+main.add_command(check)
 main.add_command(texts)
 main.add_command(store_group)
 main.add_command(explain)
@@ -60,19 +70,22 @@ main.add_command(deploy)
 def run(config: str, overrides: tuple[str, ...], store: str, engine: "EngineName", as_json: bool) -> None:
     """Run the evaluation that CONFIG describes (default: the embedded demonstration)."""
     from coder_core.config import load_runtime, load_spec
+    from coder_core.recipes.check import checked
     from flows.engines import choose_engine
-    from tasks.task_runner_choice import check_task_runner
 
-    spec = load_spec(config, overrides)  # a wrong config is told before anything is started
+    spec = load_spec(config, overrides)
     runtime = load_runtime(store=store)
-    check_task_runner(runtime)
+    looked = look(spec, runtime)  # what is wrong is told before anything is started
+    tell(looked.warnings)
+    raise_all(looked.problems)
     chosen = choose_engine(engine, runtime)
     if chosen.note:
         click.echo(note_line(chosen.note), err=True)
-    if chosen.name == "prefect":
-        result = _run_flow(config, list(overrides), runtime, chosen)
-    else:
-        result = _run_inline(spec, runtime)
+    with checked(spec):
+        if chosen.name == "prefect":
+            result = _run_flow(config, list(overrides), runtime, chosen)
+        else:
+            result = _run_inline(spec, runtime)
     if as_json:
         found: dict[str, object] = {"run_id": result.run_id}
         found["metrics"] = [asdict(metric) for metric in result.metrics]
@@ -91,10 +104,12 @@ def _program_name() -> str:
 
 
 def _run_flow(config: str, overrides: list[str], runtime: "Runtime", engine: "Engine") -> "EvalResult":
-    with prefect_ready(engine.server):
+    from coder_core.sealing import seal, seal_text
+
+    with prefect_ready(engine.server):  # Prefect keeps the parameters
         from flows.coder_eval import coder_eval
 
-        return coder_eval(config, overrides, runtime)
+        return coder_eval(seal(config), [seal_text(override) for override in overrides], runtime)
 
 
 def _run_inline(spec: "EvalSpec", runtime: "Runtime") -> "EvalResult":

@@ -39,12 +39,15 @@ def watch(config: str, overrides: tuple[str, ...], store: str, dry_run: bool, as
 @click.command()
 @click.argument("before", metavar="RUN_BEFORE")
 @click.argument("after", metavar="RUN_AFTER")
-@click.option("--method", help="A method of both runs; default: coder, or the first that both have.")
+@click.option("--method", help="Compare classes by this method of both; default: coder, or the first of both.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with every class and nothing else.")
 @store_option
 @explain_errors
 def compare(before: str, after: str, method: str | None, store: str, as_json: bool) -> None:
-    """Show what the new classes of RUN_AFTER did to the old ones: recall before and after, images lost, to which."""
+    """Compare two runs: settings that differ, every method's gains and losses, what new classes did to old ones.
+
+    A run is named by its id, by its evaluation (the latest run of that), or as `latest`.
+    """
     from coder_core.config import load_runtime
     from coder_core.pipeline.context import Context
     from coder_core.recipes.compare_runs import compare_runs
@@ -84,10 +87,13 @@ def _run_flow(config: str, overrides: tuple[str, ...], store: str) -> "ClassLook
 
     load_spec(config, overrides)  # a wrong config is told before anything is started
     server = require_server("Start one, or use --dry-run, or run the evaluation yourself: coder-eval run.")
+    from coder_core.sealing import seal, seal_text
+
     with prefect_ready(server):
         from flows.watch_classes import watch_classes
 
-        return watch_classes(_from_anywhere(config), list(overrides), load_runtime(store=store))
+        known = [seal_text(override) for override in overrides]  # Prefect keeps the parameters
+        return watch_classes(seal(_from_anywhere(config)), known, load_runtime(store=store))
 
 
 def _from_anywhere(config: str) -> str:

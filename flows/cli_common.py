@@ -2,14 +2,21 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
-from coder_core.errors import CoderError
-from flows.cli_logging import error_line
+from coder_core.errors import CoderError, SeveralProblemsError
+from coder_core.printable_text import GuardedStream
+from coder_core.redaction import redact_error
+from flows.cli_logging import error_line, warning_line
+from flows.stopping import describe_stop, stoppable
+
+if TYPE_CHECKING:
+    from coder_core.storage.store import Store
 
 DEFAULT_STORE = "./store"
 
@@ -33,16 +40,77 @@ engine_option = click.option(
 )
 
 
+@contextmanager
+def guarded_output() -> Iterator[None]:
+    """Let a terminal be given printable text only: results hold names and answers of anybody."""
+    terminal = sys.stdout
+    if not terminal.isatty():
+        yield
+        return
+    terminal.flush()
+    sys.stdout = cast(TextIO, GuardedStream(terminal))
+    try:
+        yield
+    finally:
+        sys.stdout = terminal
+
+
+def open_store(store: str) -> "Store":
+    """The store that a command reads; warns where nothing was ever published there.
+
+    Raises:
+        StoreError: The place holds something else, or refuses.
+    """
+    from coder_core.care.store_format import check_is_store
+    from coder_core.storage.store import Store
+
+    opened = Store(store)
+    nothing = check_is_store(opened)
+    if nothing is not None:
+        click.echo(warning_line(nothing), err=True)
+    return opened
+
+
+GOES_ON = frozenset({"run", "predict", "generate", "watch"})
+"""Commands that go on from what is in the store when they are started again."""
+
+
 def explain_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Turn an expected error into one line on standard error and the exit status that its class names."""
+    """Turn an expected error into one line per problem on standard error and the exit status that its class names.
+
+    Ctrl-C, SIGTERM and a closed terminal end the command within five seconds (`flows.stopping`).
+    """
+
+    @wraps(command)
+    def wrapper(*args: Any, **kwargs: Any) -> None:
+        store = kwargs.get("store") if command.__name__ in GOES_ON else None
+        with stoppable(lambda name: describe_stop(name, store)):
+            explain_errors_of_service(command)(*args, **kwargs)
+
+    return wrapper
+
+
+def explain_errors_of_service(command: Callable[..., None]) -> Callable[..., None]:
+    """The same for a command that takes care of signals itself."""
 
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> None:
         try:
-            command(*args, **kwargs)
+            with guarded_output():
+                command(*args, **kwargs)
         except CoderError as error:
-            words = [word for word in str(error).split() if word.strip("^")]  # DuckDB points at a place in its own line
-            click.echo(error_line(" ".join(words)), err=True)
+            for line in told_errors(error):
+                click.echo(error_line(line), err=True)
             sys.exit(error.exit_code)
+        except Exception as error:
+            redact_error(error)  # a mistake of ours ends with a traceback
+            raise
 
     return wrapper
+
+
+def told_errors(error: CoderError) -> list[str]:
+    """An error in the lines that its reader sees: one for each problem."""
+    problems = error.problems if isinstance(error, SeveralProblemsError) else (error,)
+    # DuckDB points with ^ at a place in its own line
+    return [" ".join(word for word in str(problem).split() if word.strip("^")) for problem in problems]

@@ -4,6 +4,9 @@ import json
 import os
 from datetime import UTC, datetime
 
+from coder_core.printable_text import printable
+from coder_core.redaction import redact
+
 
 def error_line(message: str) -> str:
     """One line about an error; a JSON object where CODER_LOG_FORMAT=json asks for JSON logs.
@@ -11,7 +14,18 @@ def error_line(message: str) -> str:
     Args:
         message: In one line.
     """
+    message = printable(redact(message))
     return _json_line("ERROR", message) if _is_json() else f"error: {message}"
+
+
+def warning_line(message: str) -> str:
+    """One line about what may be wrong; a JSON object where CODER_LOG_FORMAT=json asks for JSON logs.
+
+    Args:
+        message: In one line.
+    """
+    message = printable(redact(message))
+    return _json_line("WARNING", message) if _is_json() else f"warning: {message}"
 
 
 def note_line(message: str) -> str:
@@ -20,6 +34,7 @@ def note_line(message: str) -> str:
     Args:
         message: In one line.
     """
+    message = printable(redact(message))
     return _json_line("INFO", message) if _is_json() else message
 
 

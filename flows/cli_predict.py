@@ -17,17 +17,19 @@ BROKEN_STATUS = 3
 
 @click.command()
 @click.argument("run")
-@click.argument("images", nargs=-1, required=True)
+@click.argument("given", metavar="IMAGES...", nargs=-1, required=True)
 @click.option("--method", default="coder", show_default=True, help="A method of the run.")
 @click.option("--shots", type=click.IntRange(min=1), help="Of a few-shot method; default: the most that RUN has.")
-@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["table", "csv", "csv-excel", "json"]), default="table", show_default=True
+)
 @click.option("--out", help="Write all answers to this .parquet file, too: a path or an fsspec URL.")
 @store_option
 @engine_option
 @explain_errors
 def predict(
     run: str,
-    images: tuple[str, ...],
+    given: tuple[str, ...],
     method: str,
     shots: int | None,
     form: str,
@@ -42,6 +44,7 @@ def predict(
     from coder_core.config import load_runtime
     from coder_core.recipes.predict import choose_classifier
     from coder_core.recipes.published_runs import open_run
+    from coder_core.sealing import seal
     from coder_core.storage.exports import check_export
     from coder_core.storage.store import Store
     from flows.engines import choose_engine
@@ -49,6 +52,7 @@ def predict(
 
     runtime = load_runtime(store=store)
     check_task_runner(runtime)
+    images, out = [seal(image) for image in given], out and seal(out)
     if out is not None:
         check_export(out)
     manifest = open_run(Store(store), run)
@@ -58,13 +62,13 @@ def predict(
         with prefect_ready(chosen.server):
             from flows.predict import predict as predict_flow
 
-            predicted = predict_flow(run, list(images), method, shots, out, runtime)
+            predicted = predict_flow(run, images, method, shots, out, runtime)
     else:
         from coder_core.pipeline.runner import inline_runner
         from coder_core.recipes.predict import predict as predict_images
 
         with inline_runner(runtime, run_id=manifest.run_id) as runner:
-            predicted = predict_images(manifest, list(images), runner, method=method, shots=shots, output=out)
+            predicted = predict_images(manifest, images, runner, method=method, shots=shots, output=out)
     from coder_core.pipeline.context import Context
     from coder_core.report.prediction_table import read_named, render_named
     from coder_core.results.render import printable

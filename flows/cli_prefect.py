@@ -4,19 +4,23 @@ import atexit
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from coder_core.errors import ConfigError, ServiceError
+from coder_core.storage.addresses import redact
 from flows.engines import find_server
+from service.prefect_home import check_prefect_home
 from tasks.json_logs import log_environment
 
 PREFECT_DEFAULTS = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
 }
 """For a run from the command line; what the user has set wins. A fresh database takes 9 s on two idle cores, and 17 s
-on one that others keep busy; Prefect's own 20 s are too short for a machine that is slower still."""
+on one that others keep busy; Prefect's own 20 s are too short for a machine that is slower still. Its own heartbeats
+come every 180 s, and the server of `serve` takes a run for dead that is silent for 90 s."""
 
 
 @contextmanager
@@ -27,21 +31,31 @@ def prefect_ready(server: str | None = None) -> Iterator[None]:
         server: The server to use, where the environment names none.
 
     Raises:
-        ConfigError: A Prefect server is named that does not answer, or a log format that does not exist.
+        ConfigError: A Prefect server is named that does not answer, a log format that does not exist, or a folder of
+            Prefect's that cannot be written.
         ServiceError: The temporary server does not start.
     """
+    check_prefect_home()
     for name, value in {**PREFECT_DEFAULTS, **log_environment(os.environ)}.items():
         os.environ.setdefault(name, value)
     if server is not None:
         os.environ.setdefault("PREFECT_API_URL", server)
-    if _server_url() is None:
-        _start_temporary_server()
-    else:
+    with ExitStack() as stack:
+        if _server_url() is None:
+            stack.enter_context(_temporary_server())
         _check_server()
-    try:
-        yield
-    finally:  # after Prefect's own, so that it is called before
-        atexit.register(_silence_farewell)
+        _leave_errors_to_commands()
+        try:
+            yield
+        finally:  # after Prefect's own, so that it is called before
+            atexit.register(_silence_farewell)
+
+
+def _leave_errors_to_commands() -> None:
+    """A command tells an error in its last line: Prefect's log need not tell it, too."""
+    from tasks.logs import leave_errors_to_caller
+
+    leave_errors_to_caller()
 
 
 def _silence_farewell() -> None:
@@ -73,35 +87,34 @@ def _server_url() -> str | None:
     return get_current_settings().api.url
 
 
-def _start_temporary_server() -> None:
-    """Let Prefect start its server now, and not in the middle of a flow, so that a failure is one line.
+@contextmanager
+def _temporary_server() -> Iterator[None]:
+    from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
-    Prefect reports in its own words a server that has ended, one that is not there in time, and (a `TransportError`)
-    one that is there and takes longer than five seconds for its first answer.
-    """
-    import httpx
-    from prefect.client.orchestration import get_client
+    from service.temporary_server import start_temporary_server
 
-    try:
-        with get_client(sync_client=True):
-            pass
-    except (RuntimeError, ValueError, httpx.TransportError) as error:
-        why = next(iter(str(error).splitlines()), "")
-        problem = f"Prefect's temporary server does not start ({type(error).__name__}: {why})."
-        remedy = "Run again, or use --engine inline; `prefect server start` shows what a server says."
-        raise ServiceError(problem, "--engine prefect", remedy) from error
+    ephemeral = get_current_settings().server.ephemeral
+    if not ephemeral.enabled:
+        problem = "no Prefect server is named, and PREFECT_SERVER_EPHEMERAL_ENABLED forbids a temporary one."
+        raise ServiceError(problem, "--engine prefect", "Set PREFECT_API_URL, or use --engine inline.")
+    server = start_temporary_server(ephemeral.startup_timeout_seconds)
+    with temporary_settings({PREFECT_API_URL: server.api_url}):
+        yield
 
 
 def _check_server() -> None:
     """Fail now, in one line, when a Prefect server is named that does not answer."""
     from prefect.client.orchestration import get_client
 
-    url = _server_url()
-    with get_client(sync_client=True) as client:
-        problem = client.api_healthcheck()
+    url = redact(str(_server_url()))
+    try:
+        with get_client(sync_client=True) as client:
+            problem = client.api_healthcheck()
+    except (ImportError, ValueError) as error:  # a proxy that no client can use
+        raise ConfigError(f"{error}", "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY", "Correct or unset it.") from error
     if problem is not None:
         raise ConfigError(
             f"no Prefect server answers there ({problem}).",
             f"PREFECT_API_URL: {url}",
-            "Start it (`prefect server start`), or unset the setting: a run then starts a temporary server.",
+            "Start it (`coder-eval serve`), or unset the setting, or use --engine inline.",
         )

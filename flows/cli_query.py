@@ -6,7 +6,7 @@ from functools import partial
 
 import click
 
-from flows.cli_common import explain_errors, store_option
+from flows.cli_common import explain_errors, open_store, store_option
 
 MEMORY_HELP = "Most memory, in GB (a quarter of the machine's)."
 
@@ -14,7 +14,9 @@ MEMORY_HELP = "Most memory, in GB (a quarter of the machine's)."
 @click.command()
 @click.argument("sql")
 @store_option
-@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(["table", "csv", "csv-excel", "json"]), default="table", show_default=True
+)
 @click.option("--memory", type=click.FloatRange(min=0.1), envvar="CODER_QUERY_MEMORY", metavar="GB", help=MEMORY_HELP)
 @click.option("--seconds", type=click.FloatRange(min=0.1), envvar="CODER_QUERY_SECONDS", help="Most time (120).")
 @click.option("--rows", type=click.IntRange(min=1), envvar="CODER_QUERY_ROWS", help="Most rows printed (100000).")
@@ -28,14 +30,14 @@ def query(sql: str, store: str, form: str, memory: float | None, seconds: float 
     from coder_core.results.query_result import QueryResult
     from coder_core.results.render import to_csv, to_json, to_table
     from coder_core.results.warehouse import Warehouse
-    from coder_core.storage.store import Store
 
     asked = {"memory_bytes": memory and int(memory * 1e9), "seconds": seconds, "rows": rows}
     limits = QueryLimits(**{name: value for name, value in asked.items() if value is not None})  # type: ignore[arg-type]
-    result = Warehouse(Store(store), limits).query(sql)
+    result = Warehouse(open_store(store), limits).query(sql)
     renderers: dict[str, Callable[[QueryResult], str]] = {
         "table": to_table,
         "csv": partial(to_csv, for_terminal=sys.stdout.isatty()),
+        "csv-excel": partial(to_csv, for_terminal=sys.stdout.isatty(), for_spreadsheet=True),
         "json": to_json,
     }
     answer = renderers[form](result).removesuffix("\n")
@@ -48,7 +50,6 @@ def query(sql: str, store: str, form: str, memory: float | None, seconds: float 
 def tables(store: str) -> None:
     """List the result tables and views, their columns, and how many rows each table has."""
     from coder_core.results.overview import overview
-    from coder_core.storage.store import Store
 
-    for line in overview(Store(store)):
+    for line in overview(open_store(store)):
         click.echo(line)

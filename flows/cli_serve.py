@@ -1,10 +1,12 @@
 """`coder-eval serve` and `coder-eval deploy`: the pipeline as a service (docs/operations.md)."""
 
 import os
+import sys
 
 import click
 
-from flows.cli_common import explain_errors
+from flows.cli_common import explain_errors, explain_errors_of_service
+from flows.stopping import exit_status
 
 gpu_option = click.option(
     "--gpu-slots",
@@ -18,7 +20,7 @@ gpu_option = click.option(
 @click.command()
 @click.option("--runs", default=2, show_default=True, type=click.IntRange(min=1), help="Flow runs at a time.")
 @gpu_option
-@explain_errors
+@explain_errors_of_service
 def serve(runs: int, gpu_slots: int) -> None:
     """Start server, deployments and worker on this machine, and keep them running until Ctrl-C or SIGTERM."""
     from service.serve import Service, load_settings
@@ -26,7 +28,7 @@ def serve(runs: int, gpu_slots: int) -> None:
     def say(line: str) -> None:
         click.echo(line)
 
-    Service(load_settings(os.environ, runs=runs, gpu_slots=gpu_slots), say).run()
+    sys.exit(exit_status(Service(load_settings(os.environ, runs=runs, gpu_slots=gpu_slots), say).run()))
 
 
 @click.command()

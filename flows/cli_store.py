@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import click
 
-from flows.cli_common import explain_errors, store_option
+from flows.cli_common import explain_errors, open_store, store_option
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -39,9 +39,8 @@ def verify(store: str, repair: bool, as_json: bool) -> None:
     from coder_core.care.repairing import repair_store
     from coder_core.care.verifying import verify_store
     from coder_core.errors import StoreError
-    from coder_core.storage.store import Store
 
-    found = (repair_store if repair else verify_store)(Store(store))
+    found = (repair_store if repair else verify_store)(open_store(store))
     click.echo(found.model_dump_json(indent=1) if as_json else str(found))
     if found.damage and not repair:
         remedy = "Run: coder-eval store verify --repair, then run again."
@@ -58,9 +57,8 @@ def verify(store: str, repair: bool, as_json: bool) -> None:
 def compact(store: str, dry_run: bool, grace: timedelta, as_json: bool) -> None:
     """Merge many small files (parts of ledgers, tables of runs) into few large ones; safe while runs are going."""
     from coder_core.care.store_compaction import compact_store
-    from coder_core.storage.store import Store
 
-    done = compact_store(Store(store), is_dry_run=dry_run, grace=grace)
+    done = compact_store(open_store(store), is_dry_run=dry_run, grace=grace)
     click.echo(done.model_dump_json(indent=1) if as_json else str(done))
 
 
@@ -76,7 +74,6 @@ def compact(store: str, dry_run: bool, grace: timedelta, as_json: bool) -> None:
 def gc(store: str, older_than: timedelta, delete: bool, force: bool, as_json: bool) -> None:
     """Say what nobody needs any more, and with --delete remove it. Ledgers and published runs always stay."""
     from coder_core.care.collection import collect_garbage
-    from coder_core.storage.store import Store
 
-    done = collect_garbage(Store(store), older_than, is_dry_run=not delete, is_forced=force)
+    done = collect_garbage(open_store(store), older_than, is_dry_run=not delete, is_forced=force)
     click.echo(done.model_dump_json(indent=1) if as_json else str(done))

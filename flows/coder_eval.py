@@ -4,11 +4,16 @@ from typing import Any
 
 from prefect import flow
 
-from coder_core.config import DEMO_CONFIG, load_spec
+from coder_core.config import DEMO_CONFIG, load_runtime
 from coder_core.pipeline.eval_result import EvalResult
+from coder_core.recipes.check import require_sound
 from coder_core.recipes.evaluate import evaluate
+from coder_core.report.summary import headline
 from coder_core.specs import Runtime
+from tasks.ended_runs import ended_with
+from tasks.logs import prepare_logs
 from tasks.prefect_runner import prefect_runner
+from tasks.served_runs import load_flow_spec
 
 
 @flow(name="coder-eval")
@@ -22,6 +27,8 @@ def coder_eval(
         overrides: `key.path=value` settings that win over the config.
         runtime: Where and how fast; what is not given comes from CODER_* in the environment of the worker.
     """
-    spec = load_spec(config, overrides or ())
+    prepare_logs()
+    spec, runtime = load_flow_spec(config, overrides or ()), runtime or load_runtime()
+    require_sound(spec, runtime)
     with prefect_runner(runtime, name=spec.name) as run:
-        return evaluate(spec, run)
+        return ended_with(evaluate(spec, run), headline)

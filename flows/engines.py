@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from coder_core.errors import ConfigError
+from coder_core.log_redaction import hide_secrets_in
 from service.served_api import find_served_api, served_home
 from tasks.json_logs import FORMAT_VARIABLE, JsonLines
 
@@ -90,6 +91,7 @@ def logs_on_stderr() -> Iterator[None]:
     handler = logging.StreamHandler(sys.stderr)
     is_json = os.environ.get(FORMAT_VARIABLE) == "json"
     handler.setFormatter(JsonLines() if is_json else logging.Formatter("%(asctime)s | %(message)s", "%H:%M:%S"))
+    hide_secrets_in(handler)
     level = root.level
     root.addHandler(handler)
     root.setLevel(logging.INFO)

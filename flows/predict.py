@@ -6,9 +6,11 @@ from coder_core.config import load_runtime
 from coder_core.recipes.predict import Predicted
 from coder_core.recipes.predict import predict as predict_images
 from coder_core.recipes.published_runs import open_run
+from coder_core.sealing import seal
 from coder_core.specs import Runtime
 from coder_core.storage.store import Store
 from tasks.prefect_runner import prefect_runner
+from tasks.served_runs import check_fetched, check_written
 
 
 @flow(name="predict")
@@ -31,6 +33,9 @@ def predict(
         runtime: Where and how fast; what is not given comes from CODER_* in the environment of the worker.
     """
     runtime = runtime or load_runtime()
+    check_fetched(images, "images")
+    check_written(out, "out")
+    images, out = [seal(image) for image in images], out and seal(out)
     manifest = open_run(Store(runtime.store), run)
     with prefect_runner(runtime, run_id=manifest.run_id) as runner:
         return predict_images(manifest, images, runner, method=method, shots=shots, output=out)

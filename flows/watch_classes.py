@@ -6,11 +6,12 @@ The run that follows generates, embeds and evaluates what is new; everything els
 from prefect import flow
 
 from coder_core.class_source.class_look import ClassLook
-from coder_core.config import DEMO_CONFIG, load_spec
+from coder_core.config import DEMO_CONFIG
 from coder_core.specs import Runtime
 from coder_core.steps.look_at_classes import LookAtClasses
 from tasks.class_events import announce_change
 from tasks.prefect_runner import prefect_runner
+from tasks.served_runs import load_flow_spec
 
 
 @flow(name="watch-classes")
@@ -28,7 +29,7 @@ def watch_classes(
         runtime: Where the store is; what is not given comes from CODER_* in the environment of the worker.
         is_dry_run: Only say what changed.
     """
-    spec = load_spec(config, overrides or ())
+    spec = load_flow_spec(config, overrides or ())
     with prefect_runner(runtime) as run:
         look = run(LookAtClasses(spec=spec))
         if not is_dry_run:

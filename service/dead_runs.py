@@ -4,7 +4,9 @@ On one machine there is no need to wait for heartbeats to stay away: the worker 
 and whether that process lives can be looked up.
 """
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import psutil
 
@@ -35,28 +37,31 @@ def runs_under_way(client: "SyncPrefectClient") -> list["FlowRun"]:
     )
 
 
-def report_dead_runs(client: "SyncPrefectClient") -> list[str]:
+def report_dead_runs(client: "SyncPrefectClient", among: Collection[UUID] | None = None) -> list[str]:
     """Set runs whose process is gone to Crashed, those that were being cancelled to Cancelled; gives their names.
 
-    Only for a server whose one worker was on this machine and is not running now: then a run without a living process
-    has none anywhere.
+    Args:
+        client: Of the server.
+        among: Runs of this machine. None for all, where the server's one worker was on this machine and is not running
+            now: then a run without a living process has none anywhere.
     """
     from prefect.states import Cancelled, Crashed
 
-    dead = [run for run in runs_under_way(client) if not _has_process(run)]
+    dead = [run for run in runs_under_way(client) if process_of(run) is None and (among is None or run.id in among)]
     for run in dead:
         was_cancelled = run.state is not None and run.state.is_cancelling()
         client.set_flow_run_state(run.id, (Cancelled if was_cancelled else Crashed)(message=MESSAGE))
     return [run.name for run in dead]
 
 
-def _has_process(run: "FlowRun") -> bool:
-    """Whether the process that the worker noted lives; it is a run's, not one that got its number later."""
+def process_of(run: "FlowRun") -> psutil.Process | None:
+    """The living process that the worker noted; it is the run's, not one that got its number later."""
     pid = (run.infrastructure_pid or "").rsplit(":", 1)[-1]
     if not pid.isdecimal():
-        return False
+        return None
     try:
         process = psutil.Process(int(pid))
-        return process.status() != psutil.STATUS_ZOMBIE and str(run.id) in process.environ().values()
+        is_ours = process.status() != psutil.STATUS_ZOMBIE and str(run.id) in process.environ().values()
     except (psutil.Error, OSError):
-        return False
+        return None
+    return process if is_ours else None

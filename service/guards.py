@@ -10,6 +10,7 @@ from types import FrameType
 from typing import TextIO
 
 from coder_core.errors import ServiceError
+from coder_core.stop_signals import heeded_signals
 
 
 def check_free(host: str, port: int) -> None:
@@ -37,13 +38,13 @@ def only_one(home: Path) -> Iterator[TextIO]:
 
 
 @contextmanager
-def stop_signals(request_stop: Callable[[], None]) -> Iterator[None]:
-    """Call a function on Ctrl-C, SIGTERM and a closed terminal, within a block."""
+def stop_signals(request_stop: Callable[[int], None]) -> Iterator[None]:
+    """Call a function with the signal's number on Ctrl-C, SIGTERM and a closed terminal, within a block."""
 
-    def ask(_number: int, _frame: FrameType | None) -> None:
-        request_stop()
+    def ask(number: int, _frame: FrameType | None) -> None:
+        request_stop(number)
 
-    kept = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    kept = {number: signal.signal(number, ask) for number in heeded_signals()}
     try:
         yield
     finally:

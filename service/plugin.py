@@ -15,7 +15,9 @@ from itertools import pairwise
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from service.loopback import VARIABLES, bypass_proxies
 from service.served_api import find_served_api, served_home
+from service.waiting_runs import quieten_waiting_runs
 
 if TYPE_CHECKING:
     from prefect.plugins import SetupResult
@@ -59,7 +61,9 @@ def setup_environment(*, ctx: Any) -> "SetupResult | None":
         return None
     sys.argv[1:] = expand_bare_name(sys.argv[1:])
     command = sys.argv[1 + _skip_options(sys.argv[1:], 0) :][:1]
-    environment = _log_environment()
+    if command == ["worker"]:
+        quieten_waiting_runs()
+    environment = {**_log_environment(), **_proxy_environment()}
     if getattr(ctx, "api_url", None) is None and command and command[0] not in _SERVER_COMMANDS:
         url = find_served_api(served_home())
         environment |= {"PREFECT_API_URL": url} if url else {}
@@ -75,6 +79,13 @@ def _log_environment() -> dict[str, str]:
         return {} if SETTINGS_VARIABLE in os.environ else log_environment(os.environ)
     except ConfigError:
         return {}
+
+
+def _proxy_environment() -> dict[str, str]:
+    """Let a command reach a server on this machine, although the environment names a proxy."""
+    environment = dict(os.environ)
+    bypass_proxies(environment)
+    return {name: environment[name] for name in VARIABLES if environment.get(name) != os.environ.get(name)}
 
 
 def _skip_options(words: Sequence[str], place: int) -> int:

@@ -20,7 +20,7 @@ MARK = "CODER_SERVE_PART"
 KEPT_LOG_BYTES = 10_000_000
 """A log that has grown beyond this is put aside as `.1` when its part is started again."""
 
-SWEEP_SECONDS = 5.0
+SWEEP_SECONDS = 0.5
 """For a marked process that is left over, between being asked to end and being killed."""
 
 
@@ -81,6 +81,15 @@ class Part:
         end_marked(self.mark, SWEEP_SECONDS if seconds > 0 else 0.0)
 
 
+def end_processes(processes: Sequence[psutil.Process], seconds: float) -> None:
+    """Ask processes to end, and kill those that have not after so long."""
+    for process in processes:
+        _end(process, is_killed=False)
+    _, left = psutil.wait_procs(processes, timeout=seconds)
+    for process in left:
+        _end(process, is_killed=True)
+
+
 def find_marked(mark: str) -> list[psutil.Process]:
     """Every living process that carries a mark, except this one."""
     found = []
@@ -100,7 +109,7 @@ def end_marked(mark: str, seconds: float) -> None:
         is_late = time.monotonic() >= deadline
         for process in left:
             _end(process, is_killed=is_late)
-        psutil.wait_procs(left, timeout=max(0.5, deadline - time.monotonic()))
+        psutil.wait_procs(left, timeout=max(0.2, deadline - time.monotonic()))
 
 
 def _lives(process: psutil.Process) -> bool:

@@ -6,7 +6,6 @@ be full or broken, and whoever supervises this program (systemd, a container) st
 stopping is runs, worker, server: so the server still hears how each run ended.
 """
 
-import json
 import os
 import shlex
 import socket
@@ -17,29 +16,33 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from coder_core.errors import ConfigError, ServiceError
-from service.dead_runs import report_dead_runs, runs_under_way
+from service.dead_runs import process_of, report_dead_runs, runs_under_way
 from service.deployment_setup import POOL, prepare, require_project
+from service.guarded_server import DEFAULT_PORT, HOST
 from service.guards import check_free, only_one, stop_signals
-from service.processes import Part
-from service.served_api import STANDING, served_home
+from service.own_pages import own_pages_environment
+from service.prefect_home import check_prefect_home
+from service.processes import Part, end_processes
+from service.run_lines import RunLines
+from service.served_api import remove_standing, served_home, write_standing
 from tasks.json_logs import log_environment
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
-HOST = "127.0.0.1"
-"""The server has no passwords: it must not be reachable from elsewhere."""
-
-DEFAULT_PORT = 4200
-"""Prefect's own default; PREFECT_SERVER_API_PORT names another."""
-
 START_SECONDS = 240.0
 """For a server's first start: 22 s for a fresh database on two cores, more on a busy machine."""
 
-GRACE_SECONDS = 45.0
-"""For runs and worker to end: Prefect kills a cancelled run after 30 s, and then tells the server."""
+RUN_GRACE_SECONDS = 2.5
+"""For runs to end that are asked to: they stop at their next batch, or are killed; either way they resume."""
+
+PART_GRACE_SECONDS = 1.0
+"""For worker and server after that. All together, one Ctrl-C ends everything within five seconds."""
+
+LOOK_SECONDS = 1.0
 
 ANSWER_SECONDS = 10.0
 """For a server to say that it is well; what is silent for longer is no server, or no help."""
@@ -62,7 +65,15 @@ QUIET_ENVIRONMENT = {
 
 
 class StopRequestedError(BaseException):
-    """Ctrl-C, SIGTERM or a closed terminal: no error, and nothing may take it for one."""
+    """Ctrl-C, SIGTERM or a closed terminal: no error, and nothing may take it for one.
+
+    Args:
+        number: Of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 class ServeSettings(NamedTuple):
@@ -91,8 +102,10 @@ def load_settings(environment: Mapping[str, str], *, runs: int, gpu_slots: int) 
         raise ConfigError(f"{port!r} is no port.", "PREFECT_SERVER_API_PORT", "Give a number from 1 to 65535.")
     api_url = environment.get("PREFECT_API_URL") or f"http://{HOST}:{port}/api"
     own = {"PREFECT_HOME": str(home), "PREFECT_API_URL": api_url}
+    if password := environment.get("PREFECT_SERVER_API_AUTH_STRING"):
+        own["PREFECT_API_AUTH_STRING"] = password
     store = {"CODER_STORE": str(Path("store").absolute())}
-    defaults = {**QUIET_ENVIRONMENT, **log_environment(environment), **store}
+    defaults = {**QUIET_ENVIRONMENT, **own_pages_environment(port), **log_environment(environment), **store}
     return ServeSettings(home, api_url, runs, gpu_slots, {**defaults, **environment, **own})
 
 
@@ -111,29 +124,33 @@ class Service:
         self.worker = Part("worker", f"worker-{token}", logs / "worker.log")
         self._is_own_server = False
         self._deaths: list[float] = []
-        self._grace_seconds = GRACE_SECONDS
+        self._is_patient = True
+        self._runs = RunLines()
         self._is_stopping = False
 
-    def run(self) -> None:
-        """Start everything, watch it, and stop everything, whatever happens.
+    def run(self) -> int:
+        """Start everything, watch it, and stop everything, whatever happens; gives the signal that ended it.
 
         Raises:
             ConfigError: Something here is not as it must be.
             ServiceError: A part does not start, or ended and cannot be started again.
         """
         require_project()
-        self.settings.home.joinpath("logs").mkdir(parents=True, exist_ok=True)
+        check_prefect_home(self.settings.home)
+        self.settings.home.joinpath("logs").mkdir(exist_ok=True)
         with only_one(self.settings.home), stop_signals(self._request_stop):
             try:
                 self._start()
                 while True:
-                    time.sleep(1.0)
+                    time.sleep(LOOK_SECONDS)
                     self._look()
-            except StopRequestedError:
+                    self._tell_of_runs()
+            except StopRequestedError as asked:
                 self._say("Stopping: runs are cancelled first; what they have done stays in the store.")
+                return asked.number
             finally:
                 self._stop()
-                self._say("Stopped.")
+                self._say("Stopped. Start this again, and runs that are asked for again go on from what is stored.")
 
     def _start(self) -> None:
         settings = self.settings
@@ -159,11 +176,10 @@ class Service:
         check_free(HOST, port)
         self._say(f"Starting a Prefect server at http://{HOST}:{port} (its files: {self.settings.home}).")
         self._is_own_server = True
-        arguments = ("prefect", "server", "start", "--host", HOST, "--port", str(port))
+        arguments = ("service.guarded_server", "--host", HOST, "--port", str(port))
         self.server.start(arguments, self.settings.environment)
         self._wait("server", self.server, self._answers)
-        standing = self.settings.home / STANDING
-        standing.write_text(json.dumps({"api_url": self.settings.api_url}), encoding="utf-8")
+        write_standing(self.settings.home, self.settings.api_url)
 
     def _start_worker(self) -> None:
         options = ("--pool", POOL, "--name", self._worker_name, "--limit", str(self.settings.runs))
@@ -189,34 +205,54 @@ class Service:
     def _stop(self) -> None:
         """Runs, worker, server; a second Ctrl-C takes the patience away."""
         self._is_stopping = True
-        self.settings.home.joinpath(STANDING).unlink(missing_ok=True)
-        if self._is_own_server and self.server.status is None and self.worker.status is None and self._answers():
-            self._cancel_runs()
-        self.worker.stop(self._grace_seconds)
-        if self._is_own_server and self.server.status is None and self._answers():
+        remove_standing(self.settings.home, self.settings.api_url)
+        is_told = self.server.status is None and self._answers()
+        cancelled = self._cancel_runs() if is_told and self.worker.status is None else frozenset()
+        self.worker.stop(self._patience(PART_GRACE_SECONDS))
+        if is_told:
             with self._client() as client:
-                report_dead_runs(client)
-        self.server.stop(self._grace_seconds)
+                report_dead_runs(client, None if self._is_own_server else cancelled)
+        self.server.stop(self._patience(PART_GRACE_SECONDS))
 
-    def _cancel_runs(self) -> None:
-        """Have the worker end its runs and say so; a worker that is asked to end would wait for them instead."""
+    def _cancel_runs(self) -> frozenset[UUID]:
+        """Have the runs end that are worked on here: their processes are asked, and waited for a moment."""
         from prefect.states import Cancelling
 
         with self._client() as client:
-            for run in runs_under_way(client):
+            found = [(run, process_of(run)) for run in runs_under_way(client)]
+            runs = [run for run, process in found if process is not None or self._is_own_server]
+            for run in runs:
                 client.set_flow_run_state(run.id, Cancelling(message="The service was stopped."), force=True)
-            deadline = time.monotonic() + self._grace_seconds
-            while time.monotonic() < deadline and self._grace_seconds and runs_under_way(client):
-                time.sleep(0.3)
+        if runs:
+            names = ", ".join(run.name for run in runs)
+            patience = f"Waiting {RUN_GRACE_SECONDS:g} s for {names}; what has not ended then is killed."
+            self._say(f"{patience} A second Ctrl-C does not wait.")
+            end_processes([process for _, process in found if process], self._patience(RUN_GRACE_SECONDS))
+        return frozenset(run.id for run in runs)
 
-    def _request_stop(self) -> None:
+    def _patience(self, seconds: float) -> float:
+        return seconds if self._is_patient else 0.0
+
+    def _request_stop(self, number: int) -> None:
         """Called by signals: the first one stops in order, the second one at once."""
         if not self._is_stopping:
             self._is_stopping = True
-            raise StopRequestedError
-        self._grace_seconds = 0.0
+            raise StopRequestedError(number)
+        self._is_patient = False
         self.worker.kill()
         self.server.kill()
+
+    def _tell_of_runs(self) -> None:
+        """Print a line for every run that has started or ended; a server that is busy is asked again."""
+        import httpx
+
+        try:
+            with self._client() as client:
+                lines = self._runs.look(client)
+        except httpx.HTTPError:
+            return
+        for line in lines:
+            self._say(line)
 
     def _wait(self, name: str, part: Part, is_ready: Callable[[], bool]) -> None:
         deadline = time.monotonic() + START_SECONDS
@@ -240,7 +276,8 @@ class Service:
     def _client(self) -> Iterator["SyncPrefectClient"]:
         from prefect.client.orchestration import SyncPrefectClient
 
-        with SyncPrefectClient(self.settings.api_url) as client:
+        password = self.settings.environment.get("PREFECT_API_AUTH_STRING")
+        with SyncPrefectClient(self.settings.api_url, auth_string=password) as client:
             yield client
 
     @property
@@ -258,7 +295,8 @@ class Service:
         store = shlex.quote(self.settings.environment["CODER_STORE"])
         return "\n".join(
             [
-                f"Ready. Logs: {self.settings.home / 'logs'}. Ctrl-C stops everything. In another terminal, here:",
+                f"Ready. Logs: {self.settings.home / 'logs'}. Ctrl-C stops everything. In another terminal, here",
+                f"(in another folder first: export PREFECT_API_URL={self.settings.api_url}):",
                 "  prefect deployment run coder-eval",
                 f"  open {self.settings.api_url.removesuffix('/api')}",
                 f"  {EXAMPLE_QUERY} --store {store}",

@@ -27,6 +27,31 @@ def find_served_api(home: Path) -> str | None:
         return None
 
 
+def write_standing(home: Path, api_url: str) -> None:
+    """Note where the server is: in its folder, and in the project's for who has not heard of that folder."""
+    for place in _standing_places(home):
+        try:
+            place.parent.mkdir(exist_ok=True)
+            place.write_text(json.dumps({"api_url": api_url}), encoding="utf-8")
+        except OSError:
+            if place.parent == home:
+                raise
+
+
+def remove_standing(home: Path, api_url: str) -> None:
+    """Take the notes back, unless they name another server by now."""
+    for place in _standing_places(home):
+        try:
+            if json.loads(place.read_text(encoding="utf-8")) == {"api_url": api_url}:
+                place.unlink()
+        except (OSError, ValueError):
+            continue
+
+
+def _standing_places(home: Path) -> tuple[Path, ...]:
+    return tuple(dict.fromkeys([home / STANDING, Path(HOME).absolute() / STANDING]))
+
+
 def served_home() -> Path:
     """Where `serve` keeps its server's files when it is started in this folder."""
     return Path(os.environ.get("PREFECT_HOME") or HOME).expanduser().absolute()

@@ -9,7 +9,6 @@ every attribute of a record, does not know the run of this project's loggers, an
 
 import json
 import logging
-import os
 import sys
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -18,18 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from coder_core.errors import ConfigError
-from coder_core.storage.addresses import redact
+from coder_core.redaction import redact
 
 FORMAT_VARIABLE = "CODER_LOG_FORMAT"
 FORMATS = ("text", "json")
 SETTINGS_VARIABLE = "PREFECT_LOGGING_SETTINGS_PATH"
 JSON_SETTINGS = Path(__file__).with_name("json-logging.yml")
-
-SECRET_VARIABLES = ("OPENAI_API_KEY", "PREFECT_API_KEY", "PREFECT_API_AUTH_STRING")
-"""Beside those of the store. Errors leave them out already; this is for what a library may log."""
-
-SECRET_CHARACTERS = 8
-"""A shorter value is a placeholder such as `none`, and would be found in ordinary words."""
 
 RUN_FIELDS = ("flow_name", "flow_run_id", "flow_run_name", "task_run_id", "task_run_name")
 """What Prefect's run loggers attach to a record."""
@@ -76,22 +69,13 @@ class JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": hide_secrets(record.getMessage()),
+            "message": redact(record.getMessage()),
             "run_id": _run_id_of(run.get("flow_run_id")),
             **{name: run[name] for name in RUN_FIELDS if name in run},
         }
         if record.exc_info and record.exc_info[0] is not None:
-            fields["exception"] = hide_secrets(self.formatException(record.exc_info))
+            fields["exception"] = redact(self.formatException(record.exc_info))
         return json.dumps({name: value for name, value in fields.items() if value is not None})
-
-
-def hide_secrets(text: str) -> str:
-    """Replace keys, passwords and tokens by stars."""
-    for name in SECRET_VARIABLES:
-        secret = os.environ.get(name, "").strip()
-        if len(secret) >= SECRET_CHARACTERS:
-            text = text.replace(secret, "***")
-    return redact(text)
 
 
 def _attached(record: logging.LogRecord) -> dict[str, str]:

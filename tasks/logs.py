@@ -6,20 +6,24 @@ from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 
 from coder_core.errors import CoderError
+from coder_core.log_redaction import hide_secrets_in
+from coder_core.redaction import redact
 
 CORE = "coder_core"
 FLOW_LOGGER = "prefect.flow_runs"
-LOGGERS = ("prefect.engine", FLOW_LOGGER, "prefect.task_runs")
+RUN_IDS = {FLOW_LOGGER: "flow_run_id", "prefect.task_runs": "task_run_id"}
+"""Logger -> the attribute of its records that says which run they are about."""
+LOGGERS = ("prefect.engine", *RUN_IDS)
 """Where Prefect's engines speak about failures; a filter works on the logger that is spoken to, not on its parents."""
 
 
 class ExpectedErrors(logging.Filter):
-    """Lets errors that explain themselves be told once per run: by the state in which it ends.
+    """Lets errors that explain themselves be told once per run: by the state in which the flow run ends.
 
     A record with the traceback of such an error is dropped, because Prefect logs the state, with the same message,
-    right after it. In a record about a retry the error keeps its own words instead of a `repr`. Prefect 3.8 logs the
-    failed state of a task as an error and that of a flow as information: here it is an error, too, so that whoever
-    watches for errors sees every failed run.
+    right after it; that of a task run is told without its words, which the flow run's has. In a record about a retry
+    the error keeps its own words instead of a `repr`. Prefect 3.8 logs the failed state of a task as an error and that
+    of a flow as information: here it is an error, too, so that whoever watches for errors sees every failed run.
     """
 
     def __init__(self) -> None:
@@ -28,17 +32,38 @@ class ExpectedErrors(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record says something that the state does not say."""
-        flow_run_id = str(getattr(record, "flow_run_id", ""))
-        if record.name == FLOW_LOGGER and flow_run_id in self._failed:
-            self._failed.discard(flow_run_id)
-            record.levelno, record.levelname = logging.ERROR, logging.getLevelName(logging.ERROR)
+        run_id = str(getattr(record, RUN_IDS.get(record.name, ""), ""))
+        if run_id in self._failed:
+            self._failed.discard(run_id)
+            _tell_state(record)
         if isinstance(record.args, tuple):
             record.args = tuple(_Told(arg) if isinstance(arg, CoderError) else arg for arg in record.args)
         if not (record.exc_info and isinstance(record.exc_info[1], CoderError)):
             return True
-        if record.name == FLOW_LOGGER:  # the next record of this flow run is about its state
-            self._failed.add(flow_run_id)
+        if run_id:  # the next record of this run is about its state
+            self._failed.add(run_id)
         return False
+
+
+class _Caller:
+    """Who runs flows in this process: the command line tells an error itself, as its last line."""
+
+    tells_errors = False
+
+
+def leave_errors_to_caller() -> None:
+    """Let the flow run's failed state be logged without the words of an expected error: the caller tells them."""
+    _Caller.tells_errors = True
+
+
+def _tell_state(record: logging.LogRecord) -> None:
+    """Bring the record about a failed state to the level of an error, with its words where nobody else tells them."""
+    is_flow = record.name == FLOW_LOGGER
+    if is_flow:
+        record.levelno, record.levelname = logging.ERROR, logging.getLevelName(logging.ERROR)
+    if not is_flow or _Caller.tells_errors:
+        told_by = "the error below says why" if is_flow else "the state of the flow run says why"
+        record.msg, record.args = f"Finished in state Failed(): {told_by}", ()
 
 
 class ToRunLogger(logging.Handler):
@@ -52,7 +77,7 @@ class ToRunLogger(logging.Handler):
             if record.levelno >= logging.WARNING:
                 logging.getLogger().handle(record)
             return
-        logger.log(record.levelno, "%s", record.getMessage())
+        logger.log(record.levelno, "%s", redact(record.getMessage()))
 
 
 def prepare_logs() -> None:
@@ -62,8 +87,10 @@ def prepare_logs() -> None:
         core.addHandler(ToRunLogger())
         core.setLevel(logging.INFO)
         core.propagate = False
+    hide_secrets_in(*(handler for name in ("", "prefect") for handler in logging.getLogger(name).handlers))
     for name in LOGGERS:
         logger = logging.getLogger(name)
+        hide_secrets_in(logger)
         if not any(isinstance(found, ExpectedErrors) for found in logger.filters):
             logger.addFilter(ExpectedErrors())
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar, cast
 
+from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 from prefect.exceptions import MissingContextError
 from prefect.futures import PrefectFuture, as_completed
@@ -20,11 +21,13 @@ from coder_core.interruption import interruptible
 from coder_core.pipeline.artifact_handle import ArtifactHandle
 from coder_core.pipeline.sharding import Pass, ShardedStep, ShardReport
 from coder_core.pipeline.step import Done, Step, StepRecord
+from coder_core.redaction import redact_error
+from coder_core.sealing import seals
 from coder_core.specs import Runtime
 from tasks.gpu import report_missing_limit
 from tasks.json_logs import name_run_in_logs
 from tasks.logs import prepare_logs
-from tasks.run_step import FinishStep, OneShard, PlanPass, Sharded, WholeStep, Work, task_for
+from tasks.run_step import CarriedWork, FinishStep, OneShard, PlanPass, Sharded, WholeStep, Work, task_for
 from tasks.task_runners import for_other_processes, open_task_runner
 
 Result = TypeVar("Result")
@@ -57,6 +60,8 @@ def prefect_runner(
     named = run_id or (name and name_run(name))
     if named:
         name_run_in_logs(str(flow_run.id), named)
+        if name:
+            name_flow_run(context, named)
         get_run_logger().info("Run %s", named)
     with (
         open_task_runner(runtime) as task_runner,
@@ -64,13 +69,26 @@ def prefect_runner(
         interruptible(),
     ):
         report_missing_limit(runtime)
-        yield PrefectRunner(for_other_processes(runtime), named or "")
+        try:
+            yield PrefectRunner(for_other_processes(runtime), named or "")
+        except Exception as error:
+            redact_error(error)  # Prefect keeps its words as the state of the run
+            raise
 
 
 def name_run(name: str) -> str:
     """Name a run by its evaluation and its flow run: a retry of the flow is the same run."""
     scheduled = flow_run.scheduled_start_time or datetime.now(UTC)
     return f"{name}-{scheduled:%Y%m%dT%H%M%S}-{str(flow_run.id)[-8:]}"
+
+
+def name_flow_run(context: FlowRunContext, name: str) -> None:
+    """Call the flow run by the run's id on Prefect's page and in its logs: results are found under the same name."""
+    if context.flow_run is None:
+        return
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(context.flow_run.id, name=name)
+    context.flow_run.name = name
 
 
 class _Submitted(NamedTuple):
@@ -145,7 +163,11 @@ class PrefectRunner:
         return task_for(work)(work, self.runtime, work.title)
 
     def _submit(self, work: Work) -> PrefectFuture[Any]:
-        return task_for(work).submit(work, self.runtime, work.title)
+        return task_for(work).submit(self._carried(work), self.runtime, work.title)
+
+    def _carried(self, work: Work) -> Work:
+        known = seals()
+        return CarriedWork(work, known) if self.runtime.task_runner != "threads" and known.addresses else work
 
     def _account(self, done: Done) -> Any:
         self.records += done.records

@@ -16,6 +16,8 @@ from coder_core.pipeline.runner import JITTER
 from coder_core.pipeline.sharding import Pass, Shard, ShardedStep, ShardReport, finish_step, plan_pass, run_shard
 from coder_core.pipeline.step import Done, Step
 from coder_core.pipeline.traits import Traits, is_worth_retrying
+from coder_core.redaction import redact_error
+from coder_core.sealing import Seals, accept_seals
 from coder_core.specs import Runtime
 from tasks.gpu import ServerAccelerator
 from tasks.step_pages import show_step
@@ -156,10 +158,41 @@ class FinishStep(NamedTuple):
         return done
 
 
+class CarriedWork(NamedTuple):
+    """Work for another process, with what that must know to open the addresses in it; never written anywhere."""
+
+    work: Work
+    seals: Seals
+
+    @property
+    def name(self) -> str:
+        """The work's."""
+        return self.work.name
+
+    @property
+    def title(self) -> str:
+        """The work's."""
+        return self.work.title
+
+    @property
+    def traits(self) -> Traits:
+        """The work's."""
+        return self.work.traits
+
+    def do(self, context: Context) -> Any:
+        """Learn, and work."""
+        accept_seals(self.seals)
+        return self.work.do(context)
+
+
 @task(task_run_name="{title}", cache_policy=NO_CACHE, persist_result=False)
 def run_step(work: Work, runtime: Runtime, title: str) -> Any:  # noqa: ARG001 - Prefect names the run by the title
     """Do one piece of work, in whatever process this is."""
-    return work.do(Context.open(runtime, ServerAccelerator(runtime)))
+    try:
+        return work.do(Context.open(runtime, ServerAccelerator(runtime)))
+    except Exception as error:
+        redact_error(error)  # Prefect keeps its words as the state of the run
+        raise
 
 
 def task_for(work: Work) -> Task[Any, Any]:

@@ -7,9 +7,9 @@ A step that is worth a page registers what it shows; all others show nothing.
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import singledispatch
-from typing import Any
+from typing import Any, cast
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.logging import get_run_logger
@@ -21,11 +21,12 @@ from coder_core.pipeline.context import Context
 from coder_core.pipeline.eval_result import EvalResult
 from coder_core.pipeline.step import Step
 from coder_core.recipes.compare_runs import compare_with_previous
+from coder_core.redaction import redact, redact_value
 from coder_core.report.ablation_plot import plot_ablation
-from coder_core.report.class_changes import comparison_rows, describe_comparison
+from coder_core.report.class_changes import added_rows, comparison_rows, describe_comparison
 from coder_core.report.markdown import embed_svg, escape_markdown, markdown_table
 from coder_core.report.run_plots import plot_accuracy, plot_few_shot, plot_step_times
-from coder_core.report.summary import generation_rows, metric_rows
+from coder_core.report.summary import cost_lines, generation_rows, headline, wide_metric_rows
 from coder_core.report.timeline import StepTime, list_step_times
 from coder_core.results.schema import AblationRow
 from coder_core.steps.ablate_texts import AblateTexts, read_ablation
@@ -78,7 +79,8 @@ def _(step: AblateTexts, result: AblationArtifact, context: Context) -> None:
 def _(step: PublishRun, result: EvalResult, context: Context) -> None:
     times = list_step_times(result.records)
     about = f"{result.name}: {result.image_count} images, {result.class_count} classes; run {result.run_id}"
-    show_table(result.name, "metrics", metric_rows(result), about)
+    show_markdown(result.name, "summary", summary_page(result), f"{headline(result)}; {about}")
+    show_table(result.name, "metrics", wide_metric_rows(result), about)
     show_table(result.name, "timings", [time._asdict() for time in times], f"{about}, {result.seconds:.1f} s in all")
     ablation = step.manifest.ablation
     show_plots(result, times, read_ablation(context, ablation) if ablation else [], about)
@@ -93,24 +95,44 @@ def show_class_changes(result: EvalResult, context: Context) -> None:
         get_run_logger().warning("not compared with the run before: %s", error)
         return
     if comparison is not None:
-        show_named_rows(result.name, "class-changes", comparison_rows(comparison), describe_comparison(comparison))
+        tables = [named_table(rows) for rows in (added_rows(comparison), comparison_rows(comparison)) if rows]
+        show_markdown(result.name, "class-changes", "\n\n".join(tables), describe_comparison(comparison))
+
+
+def summary_page(result: EvalResult) -> str:
+    """What a person wants to know first: the result, every method beside the others, what it cost, how to go on."""
+    lines = [f"**{escape_markdown(headline(result))}**"]
+    if rows := wide_metric_rows(result):
+        lines += [named_table(rows), "Percent, with 95 % intervals; differences are top-1, in points."]
+    lines += [escape_markdown(line) for line in cost_lines(result)]
+    return "\n\n".join(lines)
 
 
 def show_table(evaluation: str, content: str, rows: list[dict[str, Any]], description: str) -> None:
     """Show rows without names in them; the page can search and sort them."""
-    create_table_artifact(rows, key=artifact_key(evaluation, content), description=escape_markdown(description))
+    create_table_artifact(
+        cast("list[dict[str, Any]]", redact_value(rows)),
+        key=artifact_key(evaluation, content),
+        description=escape_markdown(redact(description)),
+    )
 
 
 def show_named_rows(evaluation: str, content: str, rows: Sequence[dict[str, Any]], description: str) -> None:
     """Show rows with names of classes or words of a language model in them."""
+    show_markdown(evaluation, content, named_table(rows), description)
+
+
+def named_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as a table of Markdown, every cell escaped."""
     headings = list(dict.fromkeys(name for row in rows for name in row))
-    table = markdown_table(headings, [[row.get(name) for name in headings] for row in rows])
-    show_markdown(evaluation, content, table, description)
+    return markdown_table(headings, [[row.get(name) for name in headings] for row in rows])
 
 
 def show_markdown(evaluation: str, content: str, markdown: str, description: str) -> None:
     """Show Markdown in which everything that is data is escaped already."""
-    create_markdown_artifact(markdown, key=artifact_key(evaluation, content), description=escape_markdown(description))
+    create_markdown_artifact(
+        redact(markdown), key=artifact_key(evaluation, content), description=escape_markdown(description)
+    )
 
 
 def show_plots(

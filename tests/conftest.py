@@ -1,5 +1,6 @@
 """Fixtures that every test may ask for."""
 
+import gc
 import logging
 import os
 from collections.abc import Iterator
@@ -23,6 +24,15 @@ pytest_plugins = [
 
 LONGEST_FIRST = ("service", "flows", "bench", "tasks")
 """Folders whose tests start processes and wait for them: last in line, they would keep one worker busy alone."""
+
+
+gc.disable()  # until tests are collected: imports stay, and looking through them again and again was half the time
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage again, and leave out of it what was imported: it lives as long as the process."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_configure() -> None:

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -116,6 +117,7 @@ def user_environment(home: Path, port: str) -> dict[str, str]:
         # A run that comes before the slot of the last one is free again asks so often; 30 s is for real runs.
         "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "2",
         "CODER_STORE": str(home / "store"),
+        "CODER_ALLOWED_ROOTS": os.pathsep.join([str(PROJECT), tempfile.gettempdir()]),
     }
 
 

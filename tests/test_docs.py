@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from coder_core.config import load_spec
+from coder_core.config import load_spec, unknown_variables
 from coder_core.report.reference import settings_markdown, tables_markdown
+from coder_core.specs import EvalSpec
 from flows.cli import main
 
 ROOT = Path(__file__).parent.parent
@@ -19,6 +20,27 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 def test_reference_pages_are_what_make_docs_would_write(page: str, written: object) -> None:
     assert callable(written)
     assert (ROOT / "docs" / page).read_text("utf-8") == written()
+
+
+def test_every_setting_is_a_row_of_the_settings_page() -> None:
+    """The page is walked as a reader does; the settings come from the JSON schema, which pydantic makes by itself."""
+    page = (ROOT / "docs" / "settings.md").read_text("utf-8")
+    sections = [set(re.findall(r"^\| `([a-z_0-9]+)` \|", part, flags=re.MULTILINE)) for part in page.split("\n## ")]
+    schema = EvalSpec.model_json_schema()
+    models = {"EvalSpec": schema, **schema["$defs"]}
+    settings = {name: set(model["properties"]) for name, model in models.items() if "properties" in model}
+    assert {"FewShotSpec", "RerankSpec", "AblationSpec", "SplitDataset", "GeneratorSpec"} <= set(settings)
+    assert [name for name, keys in settings.items() if keys not in sections] == []
+
+
+def test_every_variable_of_ours_is_known() -> None:
+    """A variable that the code reads and nobody declared would be warned of as unknown."""
+    code = [path for package in ("coder_core", "flows", "tasks", "service") for path in (ROOT / package).rglob("*.py")]
+    read = {name for path in code for name in re.findall(r'"(CODER_[A-Z_]*[A-Z])"', path.read_text("utf-8"))}
+    assert read
+    assert unknown_variables(dict.fromkeys(read, "")) == []
+    (line,) = unknown_variables({"CODER_BATCHSIZE": "8", "CODER_BATCH_SIZE": "8", "coder_device": "cpu"})
+    assert line.endswith("Did you mean CODER_BATCH_SIZE?")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
+from coder_core import open_warehouse
 from coder_core.specs import Runtime
 from flows.cli import main
 
@@ -28,8 +29,8 @@ OPTION = re.compile(r"(?<!\S)(--[a-z][a-z-]*)")
 OURS_ALONE = re.compile(r"(--[a-z][a-z-]*)(?: [A-Z_]+| [\w/.]+)?")
 VARIABLE = re.compile(r"\bCODER_[A-Z_]*[A-Z]\b")
 
-EXAMPLES = {"make_flags.py"}
-"""A file that a page has its reader write."""
+EXAMPLES = {"make_flags.py", "my_encoder.py"}
+"""Files that a page has its reader write."""
 WRITTEN_BY_PROGRAMS = ("store/", "ledgers/", "artifacts/", "tables/", "publications/", "damaged/", "new/")
 OPTIONS_OF_OTHERS = {"--stop-timeout"}
 """Docker's."""
@@ -99,6 +100,12 @@ def typed_commands(page: Path) -> list[str]:
     return [re.sub(r"\"[^\"\n]*\"?|'[^'\n]*'?", "QUOTED", found).strip() for found in COMMAND.findall(code)]
 
 
+def asked_queries(page: Path) -> list[str]:
+    """The SQL of every `coder-eval query`, and of the table of what to alert on."""
+    typed = re.findall(r'coder-eval query "([^"]+)"', read(page))
+    return [*typed, *re.findall(r"\| `(SELECT [^`]+)`", read(page))]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_path_that_a_page_names_exists(page: Path) -> None:
     named = [path for span in spans(page) for path in PATH.findall(span) if "<" not in span and "://" not in span]
@@ -144,10 +151,28 @@ def test_every_variable_of_the_environment_is_read_somewhere(page: Path) -> None
     assert [name for name in sorted(named) if name not in sources()] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_make_target_that_a_page_names_exists(page: Path) -> None:
+    code = [*FENCE.findall(read(page)), *spans(page)]
+    named = {target for text in code for target in re.findall(r"(?<!\S)make ([a-z][a-z-]*)", text)}
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), flags=re.MULTILINE)
+    assert named - set(targets) == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_query_that_a_page_shows_finds_its_tables_and_columns(page: Path, tmp_path: Path) -> None:
+    warehouse = open_warehouse(str(tmp_path))
+    for sql in asked_queries(page):
+        warehouse.query(sql)
+
+
 def test_the_checks_find_what_is_wrong() -> None:
     page = ROOT / "README.md"
-    assert not is_there("tasks/policy.py", page) and is_there("coder/variants.py", page)
-    assert not is_module("coder_core.storage.layout") and is_module("coder_core.pipeline.runner.inline_runner")
+    assert not is_there("tasks/policy.py", page)
+    assert is_there("coder/variants.py", page)
+    assert not is_module("coder_core.storage.layout")
+    assert is_module("coder_core.pipeline.runner.inline_runner")
     assert "--repair" not in options_of(find_command(["store", "gc"]))
     with pytest.raises(AssertionError, match="no command"):
         find_command(["texts", "buy"])

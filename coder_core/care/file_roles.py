@@ -14,6 +14,7 @@ from coder_core.results.result_paths import parse_generation, parse_merged, pars
 from coder_core.results.schema import RUNS
 from coder_core.storage.damaged_files import FOLDER as DAMAGED
 from coder_core.storage.file_infos import StoredFile
+from coder_core.storage.leases import FOLDER as LEASES
 from coder_core.storage.local_files import is_temporary
 from coder_core.storage.manifest import FOLDER as ARTIFACTS
 from coder_core.storage.manifest import LATEST, MANIFEST
@@ -49,6 +50,7 @@ _WHOLE_FOLDERS = {
     BATCHES: Role.BATCH,
     ANNOUNCEMENTS: Role.ANNOUNCEMENT,
     LATEST: Role.NOTE,
+    LEASES: Role.NOTE,
 }
 """Whose files need no care: a note says which artifact a step made last, and explains at most why another is made."""
 

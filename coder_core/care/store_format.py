@@ -7,13 +7,20 @@ they hold was kept under keys that other fields made, so it is computed anew bes
 import json
 
 from coder_core.errors import StoreError
-from coder_core.results.result_paths import TABLES_FOLDER
+from coder_core.results.result_paths import PUBLICATIONS, TABLES_FOLDER
 from coder_core.results.schema import RUNS
+from coder_core.storage.addresses import redact
+from coder_core.storage.damaged_files import FOLDER as DAMAGED
 from coder_core.storage.manifest import FOLDER as ARTIFACTS
+from coder_core.storage.manifest import LATEST
 from coder_core.storage.store import Store
 
 FORMAT = 2
+OWN_FOLDERS = ("ledgers", "batches", "announcements")
 FORMAT_FILE = "store.json"
+OWN_NAMES = frozenset({FORMAT_FILE, TABLES_FOLDER, PUBLICATIONS, ARTIFACTS, LATEST, DAMAGED, *OWN_FOLDERS})
+"""What lies below the root of a store; one of them at least, where it is one."""
+NAMES_SHOWN = 3
 
 OLDER = (
     "this store was written by coder-eval 0.1: its runs stay as they are and can be queried, embeddings and answers of "
@@ -33,6 +40,22 @@ def note_format(store: Store) -> str | None:
     is_older = holds_old_work(store)
     store.create_bytes(FORMAT_FILE, json.dumps({"format": FORMAT}).encode("ascii"))
     return OLDER if is_older else None
+
+
+def check_is_store(store: Store) -> str | None:
+    """Look whether a place that is to be read is a store at all; gives one line to tell where nothing is there yet.
+
+    Raises:
+        StoreError: Something else is there.
+    """
+    names = [name for name in store.top_names() if not name.startswith(".")]
+    if not names:
+        return f"{redact(store.url())}: nothing is there yet: no run was published to this store."
+    if OWN_NAMES.isdisjoint(names):
+        shown = ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
+        problem = f"this is no store of coder-eval; it holds {shown}."
+        raise StoreError(problem, redact(store.url()), "Name the root of a store with --store, or CODER_STORE.")
+    return None
 
 
 def refuse_newer(store: Store) -> None:

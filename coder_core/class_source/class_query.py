@@ -7,6 +7,7 @@ no access to disk, network, extensions or Python when the statement runs.
 
 import contextlib
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -19,7 +20,9 @@ from coder_core.class_source.entries import ID_COLUMN, NAME_COLUMN, ClassEntry
 from coder_core.class_source.text_formats import parse_table
 from coder_core.errors import InputError, QueryError, UnfinishedInputError
 from coder_core.fingerprint import content_hash, key_of
+from coder_core.limits import limit
 from coder_core.locations import open_location
+from coder_core.results.query_limits import QueryLimits
 from coder_core.storage.addresses import parse_address, redact
 from coder_core.storage.input_files import read_input, read_input_state, special_file
 from coder_core.storage.sql_guard import check_read_only
@@ -34,10 +37,12 @@ _CONFIG: dict[str, Any] = {
     "autoload_known_extensions": False,
     "python_enable_replacements": False,
     "temp_directory": "",
+    "memory_limit": f"{max(1, QueryLimits().memory_bytes // 2**20)}MiB",
 }
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
-MAX_TABLE_BYTES = 512 * 2**20
+MAX_TABLE_BYTES = limit("CODER_MAX_TABLE_BYTES", 512 * 2**20)
 """Named tables and databases are held in memory while the query runs."""
+MAX_SECONDS = limit("CODER_MAX_CLASS_QUERY_SECONDS", 120)
 _LOCK_DOWN = ("SET enable_external_access = false", "SET lock_configuration = true")
 
 
@@ -80,12 +85,28 @@ def query_classes(sql: str, *, tables: Mapping[str, str], database: str | None) 
 def _run(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
     try:
         check_read_only(connection, sql)
-        return connection.sql(sql).to_arrow_table()
+        with _time_limit(connection):
+            return connection.sql(sql).to_arrow_table()
     except QueryError as error:
         raise QueryError(error.problem, PLACE, _REMEDY) from error
+    except duckdb.InterruptException as error:
+        problem = f"the query takes longer than {MAX_SECONDS} s (CODER_MAX_CLASS_QUERY_SECONDS)."
+        raise QueryError(problem, PLACE, _REMEDY) from error
     except duckdb.Error as error:
         words = [word for word in str(error).split() if word.strip("^")]  # DuckDB points at a place in its own line
         raise QueryError(f"{' '.join(words)}.", PLACE, _REMEDY) from error
+
+
+@contextlib.contextmanager
+def _time_limit(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Interrupt what the connection does after some time."""
+    timer = threading.Timer(MAX_SECONDS, connection.interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _attach(connection: duckdb.DuckDBPyConnection, path: str, place: str) -> None:

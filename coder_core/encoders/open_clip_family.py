@@ -20,6 +20,12 @@ class OpenClipFamily:
         """See `open_clip_loading`."""
         return identify_open_clip(spec)
 
+    def check(self, spec: OpenClipEncoder) -> str:
+        """See `checkpoint_check`."""
+        from coder_core.encoders.checkpoint_check import check_open_clip
+
+        return check_open_clip(spec)
+
     def load(self, spec: OpenClipEncoder, *, device: str) -> "OpenClip":
         """Load the model on a device."""
         from coder_core.encoders.open_clip_encoder import OpenClip

@@ -18,6 +18,7 @@ from coder_core.evaluation.intervals import (
     NORMAL_QUANTILE,
     TAILS,
     Interval,
+    interval_of,
     redraw,
     wilson_interval,
 )
@@ -72,14 +73,14 @@ def evaluate_calibration(
     confidences = predictions.top_probabilities[:, 0]
     losses = -kept_log_likelihoods(predictions, label_ids, class_count=len(classes))
 
-    def row(metric: str, value: float, interval: Interval) -> MetricRow:
+    def row(metric: str, value: float, interval: Interval | None) -> MetricRow:
         return MetricRow(
             method=predictions.method,
             metric=metric,
             value=value,
             n=len(label_ids),
-            ci_low=interval.low,
-            ci_high=interval.high,
+            ci_low=interval.low if interval else None,
+            ci_high=interval.high if interval else None,
             protocol=predictions.protocol,
             groups=None if groups is None else int(groups.max()) + 1,
         )
@@ -91,12 +92,12 @@ def evaluate_calibration(
     ]
 
 
-def loss_interval(losses: Float64[np.ndarray, " images"], groups: Groups | None) -> Interval:
+def loss_interval(losses: Float64[np.ndarray, " images"], groups: Groups | None) -> Interval | None:
     """The interval of a mean over images, which stand alone or in groups."""
     return mean_interval(losses) if groups is None else clustered_interval(groups, clustered_mean(losses))
 
 
-def _error_interval(confidences: Values, is_correct: Flags, groups: Groups | None) -> Interval:
+def _error_interval(confidences: Values, is_correct: Flags, groups: Groups | None) -> Interval | None:
     """As `calibration_interval`, or over groups, and likewise moved back by the bias of redrawing."""
     if groups is None:
         return calibration_interval(confidences, is_correct)
@@ -108,7 +109,7 @@ def _error_interval(confidences: Values, is_correct: Flags, groups: Groups | Non
 
     errors = redraw_groups(groups, error_of)
     low, high = np.quantile(errors, TAILS) - errors.mean() + expected_calibration_error(confidences, is_correct)
-    return Interval(max(0.0, float(low)), min(1.0, float(high)))
+    return interval_of(max(0.0, float(low)), min(1.0, float(high)))
 
 
 def evaluate_likelihood(
@@ -131,8 +132,8 @@ def evaluate_likelihood(
         metric="negative_log_likelihood",
         value=float(losses.mean()),
         n=len(losses),
-        ci_low=interval.low,
-        ci_high=interval.high,
+        ci_low=interval.low if interval else None,
+        ci_high=interval.high if interval else None,
         protocol=predictions.protocol,
         groups=None if groups is None else int(groups.max()) + 1,
     )
@@ -189,7 +190,7 @@ def calibration_interval(
     bins: int = ECE_BINS,
     draws: int = BOOTSTRAP_DRAWS,
     seed: int = BOOTSTRAP_SEED,
-) -> Interval:
+) -> Interval | None:
     """Compute a bootstrap interval, over images, of the expected calibration error.
 
     A draw redraws how many right and wrong images each bin holds; their mean confidences stay (they differ by at most
@@ -216,7 +217,7 @@ def calibration_interval(
     errors = redraw(counts, errors_of, draws=draws, seed=seed)
     error = expected_calibration_error(confidences, is_correct, bins=bins)
     low, high = np.quantile(errors, TAILS) - errors.mean() + error
-    return Interval(max(0.0, float(low)), min(1.0, float(high)))
+    return interval_of(max(0.0, float(low)), min(1.0, float(high)))
 
 
 def kept_log_likelihoods(
@@ -242,10 +243,10 @@ def kept_log_likelihoods(
     return np.asarray(np.log(own_or_rest), dtype=np.float64)
 
 
-def mean_interval(values: Values) -> Interval:
-    """Compute the normal 95 % interval of a mean over images; a single image has the interval of no width."""
+def mean_interval(values: Values) -> Interval | None:
+    """Compute the normal 95 % interval of a mean over images; None where all are alike, as a single image is."""
     half = NORMAL_QUANTILE * values.std(ddof=min(1, len(values) - 1)) / np.sqrt(len(values))
-    return Interval(float(values.mean() - half), float(values.mean() + half))
+    return interval_of(values.mean() - half, values.mean() + half)
 
 
 def _bins_of(confidences: Values, bins: int) -> Int64[np.ndarray, " images"]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float, Float64, Int, Int64
 
-from coder_core.evaluation.intervals import BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, TAILS, Interval
+from coder_core.evaluation.intervals import BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, TAILS, Interval, interval_of
 from coder_core.loops import each
 
 __all__ = [
@@ -42,7 +42,7 @@ def group_numbers(names: list[str]) -> Groups:
 
 def clustered_interval(
     groups: Groups, statistic: Statistic, *, draws: int = BOOTSTRAP_DRAWS, seed: int = BOOTSTRAP_SEED
-) -> Interval:
+) -> Interval | None:
     """Compute the percentile bootstrap interval, over groups, of a statistic of weighted images.
 
     Args:
@@ -50,10 +50,12 @@ def clustered_interval(
         statistic: Makes `(some,)` values of `(some, images)` weights, how often each image was drawn.
         draws: Bootstrap samples.
         seed: Same seed, same interval.
+
+    Returns:
+        None where it has no width: that no draw differs says nothing about chance.
     """
     values = redraw_groups(groups, statistic, draws=draws, seed=seed)
-    low, high = np.quantile(values, TAILS)
-    return Interval(float(low), float(high))
+    return interval_of(*np.quantile(values, TAILS))
 
 
 def clustered_mean(values: Float[np.ndarray, " images"]) -> Statistic:

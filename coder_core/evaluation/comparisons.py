@@ -16,7 +16,15 @@ from jaxtyping import Bool, Float64, Int, Int64
 from coder_core.classes import ClassList
 from coder_core.errors import DatasetError
 from coder_core.evaluation.clustered import Groups, clustered_interval, clustered_mean_of_classes, sign_flip_p
-from coder_core.evaluation.intervals import BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, TAILS, Interval, redraw
+from coder_core.evaluation.intervals import (
+    BOOTSTRAP_DRAWS,
+    BOOTSTRAP_SEED,
+    TAILS,
+    Interval,
+    count_in_groups,
+    interval_of,
+    redraw_within,
+)
 from coder_core.evaluation.labels import LabelTable
 from coder_core.evaluation.metrics import aligned_labels, refuse_too_few_kept
 from coder_core.evaluation.predictions import Predictions
@@ -77,8 +85,8 @@ def compare(
             metric=metric,
             difference=_mean_of_groups(signs, strata),
             n=len(signs),
-            ci_low=interval.low,
-            ci_high=interval.high,
+            ci_low=interval.low if interval else None,
+            ci_high=interval.high if interval else None,
             gained=gained,
             lost=lost,
             p_value=p_value,
@@ -99,7 +107,7 @@ def _p_value(signs: Int64[np.ndarray, " images"], groups: Groups | None) -> floa
 
 def _difference_interval(
     signs: Int64[np.ndarray, " images"], strata: Int64[np.ndarray, " images"], groups: Groups | None
-) -> Interval:
+) -> Interval | None:
     if groups is None:
         return paired_interval(signs, strata)
     return clustered_interval(groups, clustered_mean_of_classes(signs.astype(np.float64), strata))
@@ -185,8 +193,8 @@ def paired_interval(
     *,
     draws: int = BOOTSTRAP_DRAWS,
     seed: int = BOOTSTRAP_SEED,
-) -> Interval:
-    """Compute the percentile bootstrap interval, over images, of a difference of accuracies.
+) -> Interval | None:
+    """Compute the percentile bootstrap interval, over images within groups, of a difference of accuracies.
 
     As `bootstrap_interval`: a draw redraws how many images of every group were gained, lost or neither.
 
@@ -195,18 +203,18 @@ def paired_interval(
         groups: `(images,)`: true classes for the mean per-class accuracy, all 0 for a share of images.
         draws: Bootstrap samples.
         seed: Same seed, same interval.
+
+    Returns:
+        None where all images of every group have one sign: redrawing them gives the same again.
     """
-    cells, counts = np.unique(3 * groups + signs + 1, return_counts=True)
-    _, starts = np.unique(cells // 3, return_index=True)
+    counts = count_in_groups(signs + 1, groups, values=3)
+    has_some = counts.any(axis=0)
+    counts, values = counts[:, has_some], np.array([-1, 0, 1])[has_some]
 
-    def mean_differences(drawn: Int64[np.ndarray, "draws cells"]) -> Float64[np.ndarray, " draws"]:
-        sizes = np.add.reduceat(drawn, starts, axis=1)
-        net = np.add.reduceat(drawn * (cells % 3 - 1), starts, axis=1)
-        means = (net / np.maximum(sizes, 1)).sum(axis=1) / (sizes > 0).sum(axis=1)
-        return np.asarray(means, dtype=np.float64)
+    def mean_differences(drawn: Int64[np.ndarray, "draws groups values"]) -> Float64[np.ndarray, " draws"]:
+        return np.asarray(((drawn @ values) / drawn.sum(axis=2)).mean(axis=1), dtype=np.float64)
 
-    low, high = np.quantile(redraw(counts, mean_differences, draws=draws, seed=seed), TAILS)
-    return Interval(float(low), float(high))
+    return interval_of(*np.quantile(redraw_within(counts, mean_differences, draws=draws, seed=seed), TAILS))
 
 
 def paired_rows(baseline: Predictions, method: Predictions) -> Int64[np.ndarray, " images"]:

@@ -1,7 +1,7 @@
 """Accuracies, each with its n and a 95 % interval, and each a function of a few lines.
 
 Proportions (top-1, top-5) carry a Wilson interval; mean per-class accuracy is no proportion and carries a seeded
-bootstrap over images.
+bootstrap over images within classes. Where every class is all right or all wrong there is no interval.
 """
 
 import numpy as np
@@ -100,19 +100,19 @@ def evaluate(
     refuse_too_few_kept(predictions, classes)
     top_ids, n = predictions.top_ids, len(label_ids)
 
-    def row(metric: str, value: float, interval: Interval) -> MetricRow:
+    def row(metric: str, value: float, interval: Interval | None) -> MetricRow:
         return MetricRow(
             method=predictions.method,
             metric=metric,
             value=value,
             n=n,
-            ci_low=interval.low,
-            ci_high=interval.high,
+            ci_low=interval.low if interval else None,
+            ci_high=interval.high if interval else None,
             protocol=predictions.protocol,
             groups=None if groups is None else int(groups.max()) + 1,
         )
 
-    def share(width: int) -> Interval:
+    def share(width: int) -> Interval | None:
         hits = (top_ids[:, :width] == label_ids[:, None]).any(axis=1)
         return _share_interval(hits, groups)
 
@@ -125,13 +125,13 @@ def evaluate(
     ]
 
 
-def _share_interval(hits: Bool[np.ndarray, " images"], groups: Groups | None) -> Interval:
+def _share_interval(hits: Bool[np.ndarray, " images"], groups: Groups | None) -> Interval | None:
     if groups is None:
         return wilson_interval(int(hits.sum()), len(hits))
     return clustered_interval(groups, clustered_mean(hits.astype(np.float64)))
 
 
-def _class_interval(hits: Bool[np.ndarray, " images"], label_ids: Ids, groups: Groups | None) -> Interval:
+def _class_interval(hits: Bool[np.ndarray, " images"], label_ids: Ids, groups: Groups | None) -> Interval | None:
     if groups is None:
         return bootstrap_interval(hits, label_ids)
     return clustered_interval(groups, clustered_mean_of_classes(hits.astype(np.float64), label_ids))

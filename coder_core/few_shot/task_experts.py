@@ -17,6 +17,7 @@ from coder_core.few_shot.discriminant import Discriminant
 from coder_core.few_shot.examples import Support
 from coder_core.few_shot.expert_pool import ExpertPool
 from coder_core.few_shot.fitting import ChoosesItself, FewShotMethod, Scorer
+from coder_core.few_shot.kernel_ridge import KernelRidge
 from coder_core.few_shot.neighbour_distribution import NeighbourDistribution
 from coder_core.few_shot.task_vocabulary import Vocabulary
 from coder_core.few_shot.text_metric import TextMetric, fit_metric
@@ -108,7 +109,8 @@ def pool_experts(texts: Texts) -> ExpertPool:
 
     The posterior prediction and the discriminant under the task's metric; LDA in CLIP's own space and on the generic
     texts' leading components, for tasks that no word of the vocabulary is about; and distributions over neighbour
-    texts, which no linear map of the image can give.
+    texts, which no linear map of the image can give. Beside zero-shot logits two more correct what those say: a kernel
+    regression of their errors, and the discriminant whose class means the classes' own texts pull.
     """
 
     def build(support: Support) -> Mapping[str, Scorer]:
@@ -124,9 +126,17 @@ def pool_experts(texts: Texts) -> ExpertPool:
         }
         for names, centre in ((TEMPERATURES, False), (CENTRED_TEMPERATURES, True)):
             methods |= {name: NeighbourDistribution(near, (value,), (centre,)) for name, value in names.items()}
-        return {name: _scorer(method, support) for name, method in methods.items()}
+        return {name: _scorer(method, support) for name, method in (methods | _beside_zero_shot(texts, metric)).items()}
 
     return ExpertPool(build)
+
+
+def _beside_zero_shot(texts: Texts, metric: TextMetric) -> dict[str, FewShotMethod]:
+    """Experts that know the zero-shot answer; none for images alone."""
+    if texts.zero_shot is None:
+        return {}
+    pulled = Discriminant(metric, (0.5,), TASK_SHRINKAGES, is_cosine=False, class_texts=texts.class_texts)
+    return {"ridge": KernelRidge(metric, texts.zero_shot), "pulled": pulled}
 
 
 def _scorer(method: FewShotMethod, support: Support) -> Scorer:

@@ -7,7 +7,7 @@ from itertools import chain
 from coder_core.errors import InputError
 from coder_core.images.image_files import ImageFiles, no_image, select_images
 from coder_core.images.sources import IgnoredFile, ImageBatch, identify_files
-from coder_core.storage.addresses import redact
+from coder_core.redaction import redact, unmarked
 from coder_core.storage.ignored_files import IgnoredFiles
 from coder_core.storage.input_files import InputFile
 from coder_core.storage.input_names import is_printable, printable
@@ -24,7 +24,7 @@ class UnlabelledImages:
         self.image_count = len(files)
         self.ignored: tuple[IgnoredFile, ...] = tuple(chain.from_iterable(found.entries for found in ignored))
         self.ignored_count = sum(found.count for found in ignored)
-        self.image_ids = tuple(_distinct([redact(file.url) for file in files]))
+        self.image_ids = tuple(_distinct([unmarked(redact(file.url)) for file in files]))
 
     @cached_property
     def identity(self) -> str:

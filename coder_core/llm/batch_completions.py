@@ -2,7 +2,7 @@
 
 A batch is prepared in the store, uploaded, created, polled and collected; each step is written down before the next, so
 a process that dies is continued by the next one, which first looks for batches that are still open. Runs that go on at
-the same time share a store: each batch is claimed by one of them (`batch_claims`), the others wait for it. Answers are
+the same time share a store: each batch is claimed by one of them (`claims`), the others wait for it. Answers are
 judged exactly as those of single calls are. What failed is asked again in a further batch, a bounded number of times;
 then it is in the account with its reason.
 """
@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 
 from pydantic_core import to_json
 
-from coder_core.llm.batch_claims import Claim
 from coder_core.llm.batch_client import BatchClient, BatchStatus
 from coder_core.llm.batch_records import BatchDocument, BatchFolder, BatchLine, read_lines, write_lines
 from coder_core.llm.chat_client import ServerTraits
@@ -26,6 +25,7 @@ from coder_core.llm.dialects import Dialect, judge_refusal
 from coder_core.llm.faults import Fault, Problem
 from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.llm.pricing import Price, worst_cost_usd
+from coder_core.storage.claims import Claim
 
 __all__ = ["BatchCompletions"]
 

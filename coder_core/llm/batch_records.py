@@ -17,11 +17,11 @@ from pydantic_core import to_json
 
 from coder_core.errors import StoreError
 from coder_core.fingerprint import canonical_json, key_of
-from coder_core.llm.batch_claims import Claim
 from coder_core.llm.chat_replies import is_utf8, parse_body
 from coder_core.llm.chat_requests import CompletionRequest, RequestRecord
 from coder_core.llm.completion_ledger import now
 from coder_core.llm.dialects import Dialect
+from coder_core.storage.claims import Claim
 from coder_core.storage.store import Store
 
 __all__ = ["COMPLETIONS_PATH", "BatchDocument", "BatchFolder", "BatchLine", "read_lines", "write_lines"]

@@ -8,10 +8,8 @@ them.
 
 import asyncio
 import signal
-import threading
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -24,6 +22,7 @@ from coder_core.llm.completion_ledger import Completion, CompletionLedger, Faile
 from coder_core.llm.faults import Fault, Problem
 from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.llm.pricing import Price, count_message_tokens, count_tokens, find_price, load_prices
+from coder_core.stop_signals import cancelled_by_signals
 
 __all__ = [
     "CompletionSource",
@@ -206,22 +205,16 @@ def run_here(work: Coroutine[Any, Any, None]) -> None:
         with ThreadPoolExecutor(1) as thread, interruptible():
             thread.submit(copy_context().run, asyncio.run, _watched(work)).result()
         return
-    if asyncio.run(_watched(work)):
-        signal.raise_signal(signal.SIGTERM)
+    if came := asyncio.run(_watched(work)):
+        signal.raise_signal(came[0])
 
 
-async def _watched(work: Coroutine[Any, Any, None]) -> bool:
-    """Run work until somebody wants it to stop; returns whether that was SIGTERM."""
+async def _watched(work: Coroutine[Any, Any, None]) -> list[int]:
+    """Run work until somebody wants it to stop; returns the signals that did."""
     task = asyncio.ensure_future(work)
     watcher = asyncio.ensure_future(_watch())
-    is_terminated = False
 
-    def terminate() -> None:
-        nonlocal is_terminated
-        is_terminated = True
-        task.cancel()
-
-    with _on_sigterm(terminate):
+    with cancelled_by_signals(task.cancel) as came:
         try:
             await asyncio.wait({task, watcher}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -232,30 +225,15 @@ async def _watched(work: Coroutine[Any, Any, None]) -> bool:
     if watcher.done() and not watcher.cancelled():
         _ = task.cancelled() or task.exception()  # what the work ended with is not what ended it
         watcher.result()
-    if not is_terminated:
+    if not came:
         task.result()
-    return is_terminated
+    return came
 
 
 async def _watch() -> None:
     while True:
         check_interruption()
         await asyncio.sleep(LOOK_SECONDS)
-
-
-@contextmanager
-def _on_sigterm(terminate: Callable[[], None]) -> Iterator[None]:
-    """Let SIGTERM end the work in order, where nobody else has taken care of it."""
-    is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(signal.SIGTERM)
 
 
 def find_checked_price(model: str, runtime: LlmRuntime) -> Price | None:

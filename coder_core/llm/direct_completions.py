@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 
+from coder_core.fingerprint import key_of
 from coder_core.llm.chat_client import ChatClient, ServerTraits
 from coder_core.llm.chat_requests import CompletionRequest
 from coder_core.llm.completion_ledger import Completion, CompletionLedger, FailedCompletion
@@ -20,6 +21,7 @@ from coder_core.llm.faults import Fault, LlmError, Problem
 from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.llm.pricing import Budget, Price
 from coder_core.progress import Progress, track
+from coder_core.storage.leases import leased
 
 __all__ = ["CompletionWriter", "DirectCompletions"]
 
@@ -52,6 +54,12 @@ class DirectCompletions:
         missing, account = split_held(self.ledger, requests)
         if not missing:
             return account
+        lease = ["completions", key_of(sorted({request.key for request in requests}))]
+        with leased(self.ledger.store, [lease], f"asking {len(missing)} of these questions"):
+            missing, account = split_held(self.ledger, requests)  # another run may just have paid for them
+            return self._buy(missing, account) if missing else account
+
+    def _buy(self, missing: list[CompletionRequest], account: Completions) -> Completions:
         price = find_checked_price(missing[0].model, self.runtime)
         account.is_priced = price is not None
         try:

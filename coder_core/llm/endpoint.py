@@ -12,7 +12,7 @@ import base64
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from functools import cache, cached_property
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -34,11 +34,13 @@ from coder_core.llm.http_transport import (
     parse_server_address,
 )
 from coder_core.llm.llm_runtime import LlmRuntime
+from coder_core.log_redaction import hide_secrets_in
+from coder_core.redaction import remember_secrets
 
 if TYPE_CHECKING:
     import openai
 
-__all__ = ["Endpoint", "open_endpoint"]
+__all__ = ["OPENAI_URL", "Endpoint", "open_endpoint", "server_url"]
 
 NO_KEY = "no-key"
 """What is sent when there is no key: some servers insist on one, local ones do not look at it."""
@@ -57,20 +59,6 @@ _LIBRARY_FAULTS = (httpx2.HTTPError, httpx2.InvalidURL, aiohttp.ClientError, OSE
 """Everything that a hostile server has been seen to raise in the libraries below."""
 
 
-class _HidingFilter(logging.Filter):
-    """Keeps a secret out of what the libraries below log: a server may well send it back in a header."""
-
-    def __init__(self, secret: str) -> None:
-        super().__init__()
-        self._secret = secret
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        message = record.getMessage()
-        if self._secret in message:
-            record.msg, record.args = message.replace(self._secret, HIDDEN), ()
-        return True
-
-
 class Endpoint:
     """One server. Use it as an asynchronous context; made by `open_endpoint`.
 
@@ -86,7 +74,7 @@ class Endpoint:
         self._transport = transport
         self._address = address
         self._key = key
-        self._secret = key if _is_secret(key) else ""
+        self._secrets = _secrets_of(key, address)
         self._timeout_seconds = timeout_seconds
         self._completions_url = address.join("/chat/completions")
         self._headers = _headers(address.user, key)
@@ -160,13 +148,21 @@ class Endpoint:
             for name, value in raw
             if name.startswith(_RATE_HEADERS)
         }
-        secret = self._secret.encode()
-        content = reply.content.replace(secret, HIDDEN.encode()) if secret else reply.content
+        content = reply.content
+        for secret in self._secrets:
+            content = content.replace(secret.encode(), HIDDEN.encode())
         return Reply(reply.status, headers, content)
 
     def hide_key(self, text: str) -> str:
-        """Replace the API key wherever it stands in a text."""
-        return text.replace(self._secret, HIDDEN) if self._secret else text
+        """Replace the API key, and what the address authorises with, wherever it stands in a text."""
+        for secret in self._secrets:
+            text = text.replace(secret, HIDDEN)
+        return text
+
+
+def server_url(runtime: LlmRuntime) -> str:
+    """The address as it was given: of the runtime, of the environment, or OpenAI's."""
+    return runtime.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL
 
 
 def open_endpoint(runtime: LlmRuntime, *, is_for_files: bool = False) -> Endpoint:
@@ -182,7 +178,7 @@ def open_endpoint(runtime: LlmRuntime, *, is_for_files: bool = False) -> Endpoin
     key = os.environ.get(KEY_VARIABLE, "").strip()
     if not key.isascii() or not key.isprintable() or " " in key:
         raise ConfigError("the key holds signs that no key holds.", KEY_VARIABLE, "Copy it again.")
-    address = parse_server_address(runtime.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI_URL)
+    address = parse_server_address(server_url(runtime))
     if key and address.user:
         problem = f"{address.url} is given with a user and a password, and {KEY_VARIABLE} is set: only one can be sent."
         raise ConfigError(problem, KEY_VARIABLE, "Unset it, or take the user out of the address.")
@@ -193,8 +189,8 @@ def open_endpoint(runtime: LlmRuntime, *, is_for_files: bool = False) -> Endpoin
     )
     seconds = runtime.file_timeout_seconds if is_for_files else runtime.timeout_seconds
     transport = AiohttpTransport(concurrency=runtime.concurrency, limits=limits, proxy=find_proxy(address.url))
-    if _is_secret(key):
-        _hide_in_logs(key)
+    remember_secrets(_secrets_of(key, address))
+    hide_secrets_in(*map(logging.getLogger, _TALKATIVE_LOGGERS))
     return Endpoint(transport, address, key=key, timeout_seconds=seconds)
 
 
@@ -226,10 +222,13 @@ async def _through(call: Awaitable[httpx2.Response]) -> RawReply:
     return RawReply(response.status_code, response.headers.raw, response.content)
 
 
-@cache
-def _hide_in_logs(secret: str) -> None:
-    for name in _TALKATIVE_LOGGERS:
-        logging.getLogger(name).addFilter(_HidingFilter(secret))
+def _secrets_of(key: str, address: ServerAddress) -> tuple[str, ...]:
+    """What a server is sent to be let in, and may send back: longest first, so that no rest of one stays."""
+    password = address.user.partition(":")[2]
+    basic = base64.b64encode(address.user.encode()).decode()
+    asked = [part.partition("=")[2] for part in address.query.removeprefix("?").split("&")]
+    found = [key, address.user, password, basic, *asked]
+    return tuple(sorted((secret for secret in dict.fromkeys(found) if _is_secret(secret)), key=len, reverse=True))
 
 
 def _is_secret(key: str) -> bool:

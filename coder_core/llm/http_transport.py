@@ -20,6 +20,7 @@ import httpx2
 
 from coder_core.errors import ConfigError
 from coder_core.llm.faults import Fault, Problem, bounded
+from coder_core.sealing import SealedAddressError, open_sealed
 from coder_core.storage.addresses import redact
 
 __all__ = [
@@ -102,7 +103,10 @@ def parse_server_address(given: str) -> ServerAddress:
     Raises:
         ConfigError: It is none.
     """
-    text = given.strip().strip("\"'<>").strip()
+    try:
+        text = open_sealed(given).strip().strip("\"'<>").strip()
+    except SealedAddressError as error:
+        raise ConfigError(f"{error}.", _ADDRESS, "Set it where the model is asked from.") from error
     whole = text if "://" in text else f"{_likely_scheme(text)}://{text}"
     try:
         parts = urlsplit(whole)

@@ -4,12 +4,13 @@ The API key is not among the settings: the endpoint takes it from `OPENAI_API_KE
 into a flow's parameters, a manifest or a log.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from coder_core.llm.pricing import Price
+from coder_core.sealing import seal_server
 
 __all__ = ["LlmRuntime"]
 
@@ -19,7 +20,9 @@ class LlmRuntime(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="CODER_LLM_")
 
-    base_url: str | None = Field(default=None, description="The server; default: OPENAI_BASE_URL, or OpenAI itself.")
+    base_url: Annotated[str, AfterValidator(seal_server)] | None = Field(
+        default=None, description="The server; default: OPENAI_BASE_URL, or OpenAI itself."
+    )
     concurrency: int = Field(default=32, ge=1, le=1024, description="Calls under way at a time.")
     requests_per_minute: float | None = Field(default=None, gt=0, description="Your account's limit; default: none.")
     tokens_per_minute: float | None = Field(default=None, gt=0, description="Your account's limit; default: none.")
@@ -41,7 +44,7 @@ class LlmRuntime(BaseSettings):
         description="Longest wait for a server that is loading its model (HTTP 502, 503) or is gone.",
     )
     grace_seconds: float = Field(
-        default=5.0, ge=0, description="How long an interrupted run waits for answers that are under way and paid for."
+        default=2.0, ge=0, description="How long an interrupted run waits for answers that are under way and paid for."
     )
     max_reply_bytes: int = Field(default=4 * 2**20, ge=1024, description="Largest reply, as it is sent.")
     max_decoded_bytes: int = Field(default=16 * 2**20, ge=1024, description="Largest reply after decompression.")

@@ -29,6 +29,7 @@ class EvalResult(Handle):
         started_at: UTC.
         seconds: From start to publication.
         records: What every step did.
+        notes: What to know about the numbers, one line each: texts that are missing, classes that are alike.
     """
 
     run_id: str
@@ -49,3 +50,4 @@ class EvalResult(Handle):
     started_at: datetime
     seconds: float
     records: tuple[StepRecord, ...]
+    notes: tuple[str, ...] = ()

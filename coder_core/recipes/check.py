@@ -3,20 +3,36 @@
 Every check stands alone, so that one call tells all that is wrong, each thing once.
 """
 
+import logging
+import os
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from coder_core.classes import ClassList
-from coder_core.encoders.registry import identify_encoder
-from coder_core.errors import CoderError, DatasetError, TextBankError
-from coder_core.images.sources import open_source
+from coder_core.config import unknown_variables
+from coder_core.encoders.registry import check_encoder, find_family, identify_encoder, load_encoder
+from coder_core.errors import CoderError, ConfigError, DatasetError, TextBankError, raise_all
+from coder_core.images.sources import ImageSource, open_source
+from coder_core.locations import open_location
 from coder_core.pipeline.context import Context
+from coder_core.recipes.gather_texts import kinds_needed
 from coder_core.specs import NEEDS_BANK, DatasetSpec, EvalSpec, Runtime
+from coder_core.steps.assemble_bank import domain_of, read_bank_file, read_edits
+from coder_core.storage.input_files import read_input
 from coder_core.texts.bank import TextBank
 from coder_core.texts.bank_checks import equal_classes_warning, undescribed_classes
+from coder_core.texts.edits import TextEdits, merge_banks
+from coder_core.texts.sentences import build_texts
 
 NAMES_SHOWN = 5
+LISTED_AT_ONCE = 4096
+
+logger = logging.getLogger(__name__)
+_checked: ContextVar[EvalSpec | None] = ContextVar("checked", default=None)
 
 
 @dataclass
@@ -46,13 +62,43 @@ def check_evaluation(spec: EvalSpec, runtime: Runtime) -> Checked:
         check.store,
         check.datasets,
         check.encoder,
+        check.domain,
         check.texts,
+        check.metric_texts,
         check.language_model,
         check.lexicon,
     ):
         with check.noting():
             look()
     return check.found
+
+
+def require_sound(spec: EvalSpec, runtime: Runtime) -> None:
+    """Check an evaluation at the start of a run: log what to know, and raise all that would stop it later.
+
+    Args:
+        spec: The evaluation; one that `checked` holds is not looked at again.
+        runtime: Where it runs.
+
+    Raises:
+        CoderError: The one problem that there is, or a `SeveralProblemsError` of all.
+    """
+    if _checked.get() == spec:
+        return
+    found = check_evaluation(spec, runtime)
+    for warning in (*unknown_variables(os.environ), *found.warnings):
+        logger.warning("%s", warning)
+    raise_all(found.problems)
+
+
+@contextmanager
+def checked(spec: EvalSpec) -> Iterator[None]:
+    """For whoever has checked an evaluation and told what was found: inside the block it counts as checked."""
+    token = _checked.set(spec)
+    try:
+        yield
+    finally:
+        _checked.reset(token)
 
 
 class _Check:
@@ -74,8 +120,14 @@ class _Check:
                 self.found.problems.append(error)
 
     def store(self) -> None:
-        """It can be written."""
-        Context.open(self.runtime).artifacts.store.check_writable()
+        """It can be written; where it is not there yet, it is not there afterwards."""
+        store = Context.open(self.runtime).artifacts.store
+        folder = Path(store.address.path) if store.address.is_local else None
+        is_new = folder is not None and not folder.exists()
+        store.check_writable()
+        if folder is not None and is_new:
+            with suppress(OSError):  # another run may have begun there meanwhile
+                folder.rmdir()
 
     def datasets(self) -> None:
         """All can be listed, and have one class list."""
@@ -86,30 +138,45 @@ class _Check:
                 beside = f", {opened.ignored_count} files ignored" if opened.ignored_count else ""
                 self.found.facts.append(f"{place}: {opened.name}, {images}{beside}")
                 self.found.facts += [power_line(opened.image_count)] if place == "dataset" else []
+                if place == "few_shot.pool":
+                    self._enough_shots(opened)
                 self.classes = self.classes or (opened.classes if place == "dataset" else None)
                 self._same_classes(place, opened.classes)
 
     def encoder(self) -> None:
-        """Its weights are there."""
-        encoder = identify_encoder(self.spec.encoder)
-        self.found.facts.append(f"encoder: {encoder.label}, {encoder.dim} dimensions")
+        """Its weights are there, and those of its architecture; published ones are not fetched yet."""
+        self.found.facts.append(f"encoder: {check_encoder(self.spec.encoder)}")
+
+    def domain(self) -> None:
+        """It is known."""
+        domain_of(self.spec.texts)
 
     def texts(self) -> None:
-        """Bank and edits fit the classes, the domain is known, and every class is described."""
-        from coder_core.steps.assemble_bank import domain_of, read_bank_file, read_edits
-
-        domain_of(self.spec.texts)
-        if self.classes is None:
+        """Bank and edits fit the classes, every class is described, and every sentence can be embedded."""
+        texts = self.spec.texts
+        if self.classes is None:  # which has been noted
+            self._readable()
             return
-        classes = self.classes
-        bank = read_bank_file(self.spec.texts, classes)
-        read_edits(self.spec.texts, classes)
-        self._described(bank, classes)
-        warning = equal_classes_warning(classes, bank if self.spec.texts.bank else None)
+        classes, edits = self.classes, TextEdits()
+        with self.noting():
+            edits = read_edits(texts, classes)
+        bank = merge_banks([read_bank_file(texts, classes)], edits)
+        with self.noting():
+            self._described(bank, classes)
+        with self.noting():
+            self._embedded_elsewhere(bank, classes)
+        warning = equal_classes_warning(classes, bank if texts.bank else None)
         self.found.warnings += [warning] if warning else []
 
+    def metric_texts(self) -> None:
+        """The file of few-shot's metric can be read."""
+        if self.spec.few_shot is not None and self.spec.few_shot.texts is not None:
+            from coder_core.encoders.precomputed import read_text_features
+
+            read_text_features(self.spec.few_shot.texts)
+
     def language_model(self) -> None:
-        """Its prompts and its price are known where they must be."""
+        """Its prompts and its price are known where they must be, and there is a key where one is needed."""
         from coder_core.atg.prompts import find_prompts, load_prompts
         from coder_core.llm.completions import find_checked_price
 
@@ -119,14 +186,64 @@ class _Check:
         find_prompts(generator.prompts, load_prompts(generator.prompt_sets))
         price = find_checked_price(generator.model, self.runtime.llm)
         self.found.facts.append(f"language model: {generator.model}, {'price known' if price else 'price unknown'}")
+        if self.classes is not None:
+            self._can_be_asked(self.classes)
 
     def lexicon(self) -> None:
         """It is installed."""
         if self.spec.texts.wordnet is not None:
-            from coder_core.wordnet.lexicon import open_lexicon
+            from coder_core.wordnet.synonyms import open_installed
 
-            with open_lexicon(self.spec.texts.wordnet):
+            with open_installed(self.spec.texts.wordnet):
                 self.found.facts.append(f"lexicon: {self.spec.texts.wordnet}")
+
+    def _readable(self) -> None:
+        """Bank and edits are there, whatever their classes."""
+        for location in (self.spec.texts.bank, self.spec.texts.edits):
+            if location is not None:
+                with self.noting():
+                    read_input(open_location(location))
+
+    def _embedded_elsewhere(self, bank: TextBank, classes: ClassList) -> None:
+        """Where no model can embed a text, every sentence has its features; none is embedded here."""
+        texts = self.spec.texts
+        if find_family(self.spec.encoder.kind).needs_device or texts.generator is not None or texts.wordnet is not None:
+            return
+        table = build_texts(classes, bank, domain_of(texts), kinds=kinds_needed(self.spec))
+        load_encoder(identify_encoder(self.spec.encoder), device="cpu").tokenize(table.unique_texts())
+
+    def _can_be_asked(self, classes: ClassList) -> None:
+        """The server of OpenAI needs a key; what the ledger holds is not asked for."""
+        from coder_core.llm.chat_replies import KEY_VARIABLE
+        from coder_core.llm.endpoint import OPENAI_URL, server_url
+        from coder_core.steps.generate_texts import estimate_cost
+
+        estimate = estimate_cost(Context.open(self.runtime), classes, self.spec.texts, self.runtime)
+        self.found.facts.append(f"to ask: {estimate}")
+        url = server_url(self.runtime.llm)
+        if estimate.calls and url == OPENAI_URL and not os.environ.get(KEY_VARIABLE, "").strip():
+            raise ConfigError(
+                f"there is no key, and {estimate.calls} questions to ask {url}.",
+                KEY_VARIABLE,
+                "Set it in the environment, or name a server of your own: CODER_LLM_BASE_URL.",
+            )
+
+    def _enough_shots(self, pool: ImageSource) -> None:
+        """Every class of the pool has the images that the largest number of shots takes."""
+        few_shot = self.spec.few_shot
+        if few_shot is None:
+            return
+        shots = 1 if few_shot.allow_fewer else max(few_shot.shots)
+        counts = _count_labels(pool, few_shot.pool)
+        short = [class_id for class_id in range(len(pool.classes)) if counts[class_id] < shots]
+        if short:
+            rest = f" ({len(short)} such classes)" if len(short) > 1 else ""
+            name = pool.classes.names[short[0]]
+            raise DatasetError(
+                f"class {name!r} has {counts[short[0]]} labelled images, {shots} shots were asked for{rest}.",
+                "few_shot.shots",
+                "Ask for fewer, or set `allow_fewer` to take what there is.",
+            )
 
     def _sources(self) -> Iterator[tuple[str, DatasetSpec]]:
         yield "dataset", self.spec.dataset
@@ -167,3 +284,13 @@ def power_line(image_count: int) -> str:
         f"smallest difference that {image_count} images show four times in five: {points:.1f} points, where two "
         f"methods disagree on {DISAGREEMENT:.0%} of them (McNemar, 5 %, before correction)"
     )
+
+
+def _count_labels(pool: ImageSource, spec: DatasetSpec) -> Counter[int]:
+    """Images of each class; rendered ones are not rendered for it."""
+    if spec.kind == "flags":
+        return Counter(dict.fromkeys(range(len(pool.classes)), spec.images_per_class))
+    counts: Counter[int] = Counter()
+    for batch in pool.batches(LISTED_AT_ONCE):
+        counts.update([] if batch.label_ids is None else batch.label_ids.tolist())
+    return counts

@@ -25,6 +25,7 @@ class Decision(NamedTuple):
         unit: `logits` or `cosines`.
         shares: Largest first; they add up to the margin.
         note: What else to know, e.g. what stage 1 said.
+        truth: The image's true class, by the labels of the run.
     """
 
     image_id: str
@@ -35,3 +36,4 @@ class Decision(NamedTuple):
     unit: str
     shares: tuple[TextShare, ...]
     note: str
+    truth: str

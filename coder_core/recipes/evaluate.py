@@ -23,6 +23,7 @@ from coder_core.steps.embed_texts import EmbedTexts
 from coder_core.steps.load_dataset import LoadDataset
 from coder_core.steps.preflight import CheckStore, IdentifyEncoder
 from coder_core.steps.write_matrix import WriteMatrix
+from coder_core.steps.write_texts import CheckTexts
 
 
 def evaluate(spec: EvalSpec, run: Runner) -> EvalResult:
@@ -68,6 +69,7 @@ def embed_inputs(spec: EvalSpec, run: Runner) -> Inputs:
     encoder = run(IdentifyEncoder(encoder=spec.encoder))
     gathered = gather_texts(spec, dataset, encoder, run)
     texts = run(stage1_texts(spec, dataset, gathered.bank))
+    run(CheckTexts(texts=texts, methods=spec.stage1_methods))
     text_embeddings, images = run.together(
         EmbedTexts(texts=texts, encoder=encoder), EmbedImages(images=dataset.images, encoder=encoder)
     )

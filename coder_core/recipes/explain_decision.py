@@ -75,11 +75,14 @@ def explain_decision(
     run = _Run(context, manifest, read_classes(context, manifest.dataset.classes))
     predicted = _find_prediction(run, method, image_id)
     if method != RERANK:
-        return _explain_stage1(run, predicted, rival, method)
-    if _was_gated(run, image_id):
-        return _explain_stage2(run, predicted, rival)
-    note = "stage 1 was certain enough: there was no second look, and its logits decided"
-    return _explain_stage1(run, predicted, rival, "coder")._replace(method=method, note=note)
+        decision = _explain_stage1(run, predicted, rival, method)
+    elif _was_gated(run, image_id):
+        decision = _explain_stage2(run, predicted, rival)
+    else:
+        note = "stage 1 was certain enough: there was no second look, and its logits decided"
+        decision = _explain_stage1(run, predicted, rival, "coder")._replace(method=method, note=note)
+    label = _find_row(run, manifest.dataset.labels, image_id, ("image_id", "label_id")).column("label_id")[0].as_py()
+    return decision._replace(truth=run.classes.names[label])
 
 
 def _explain_stage1(run: _Run, predicted: Predictions, rival: str | None, method: str) -> Decision:
@@ -182,4 +185,5 @@ def _decision(
         for part in found.contributions
     )
     winner, rival = (classes.names[class_id] for class_id in (found.winner, found.runner_up))
-    return Decision(predicted.image_ids[0], predicted.method, winner, rival, found.margin, unit, shares, note="")
+    (image_id,) = predicted.image_ids
+    return Decision(image_id, predicted.method, winner, rival, found.margin, unit, shares, note="", truth="")

@@ -1,7 +1,9 @@
 """Runs that are over, as the store remembers them: found by id, by an evaluation's name, or as `latest`."""
 
+import difflib
 from typing import TYPE_CHECKING
 
+from coder_core.care.store_format import check_is_store
 from coder_core.errors import ConfigError, QueryError
 from coder_core.pipeline.run_manifest import RunManifest, decode_run_manifest
 from coder_core.results.result_tables import ResultTables
@@ -34,16 +36,27 @@ def find_run(store: Store, run: str) -> str:
     """The id of a run that is named by id, by an evaluation's name, or as `latest`.
 
     Raises:
-        QueryError: There is no such run; names the latest ones.
+        QueryError: There is no such run; names the nearest one and the latest ones.
+        StoreError: The place is no store.
     """
     tables = ResultTables(store)
     if tables.is_published(run):
         return run
     found = tables.latest(run) or (tables.latest() if run == LATEST else None)
     if found is None:
-        newest = ", ".join(tables.newest()[:RUNS_SHOWN]) or "none yet"
-        raise QueryError(f"there is no run {run!r}.", redact(store.url("")), f"Latest runs: {newest}.")
+        check_is_store(store)
+        newest = tables.newest()
+        known = dict.fromkeys([*map(_evaluation, newest), *newest])
+        close = difflib.get_close_matches(run, list(known), n=1)
+        hint = f"Did you mean {close[0]!r}? " if close else ""
+        latest = ", ".join(newest[:RUNS_SHOWN]) or "none yet"
+        raise QueryError(f"there is no run {run!r}.", redact(store.url("")), f"{hint}Latest runs: {latest}.")
     return found
+
+
+def _evaluation(run_id: str) -> str:
+    """The evaluation in a run id that a runner has made: its name stands before the time and the random number."""
+    return run_id.rsplit("-", 2)[0]
 
 
 def read_run_ablation(store: str, run: str) -> "list[AblationRow]":

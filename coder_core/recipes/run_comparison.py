@@ -1,17 +1,36 @@
 """What changed between two runs."""
 
+from typing import NamedTuple
+
 from coder_core.class_source.changes import ClassChange
 from coder_core.evaluation.class_shifts import AddedClass, ClassShift
+from coder_core.evaluation.run_differences import MethodDifference
 from coder_core.pipeline.artifact_handle import Handle
 
 
+class SettingChange(NamedTuple):
+    """A setting that the two configs, or what they name, do not share.
+
+    Args:
+        key: As in the config, e.g. `rerank.threshold`; in brackets what is no setting, e.g. `(content of the bank)`.
+        before: In the earlier run, as JSON; None where it is absent.
+        after: In the later run.
+    """
+
+    key: str
+    before: str | None
+    after: str | None
+
+
 class RunComparison(Handle):
-    """What changed between two runs, for one method.
+    """What changed between two runs.
 
     Attributes:
         before: The earlier run.
         after: The later run.
-        method: Whose predictions.
+        settings: What the configs, and what they name, do not share.
+        methods: Every method of both, on the images that both have.
+        method: Whose predictions the classes are compared by; None where the runs have no method in common.
         change: Classes that were added, removed and renamed.
         images: Images that both runs have.
         shifts: Old classes, those that lost most to added ones first.
@@ -20,7 +39,9 @@ class RunComparison(Handle):
 
     before: str
     after: str
-    method: str
+    settings: tuple[SettingChange, ...] = ()
+    methods: tuple[MethodDifference, ...] = ()
+    method: str | None
     change: ClassChange
     images: int
     shifts: tuple[ClassShift, ...]

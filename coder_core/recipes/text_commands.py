@@ -1,6 +1,6 @@
 """What a person does with the texts of a config: buy, look, export, edit, import. Behind `coder-eval texts`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -25,11 +25,12 @@ from coder_core.steps.generate_texts import GenerateTexts, PlanGeneration, estim
 from coder_core.steps.load_dataset import ListClasses
 from coder_core.storage.input_files import read_input
 from coder_core.storage.output_file import write_file
-from coder_core.texts.bank import TextBank
+from coder_core.texts.bank import PhraseKind, TextBank
 from coder_core.texts.bank_file import parse_text_bank, write_text_bank
 from coder_core.texts.edits import edits_between
 from coder_core.texts.edits_file import write_text_edits
 from coder_core.texts.kinds import TextKind
+from coder_core.texts.markup import MAX_BYTES
 from coder_core.texts.published.published_texts import read_published_texts
 from coder_core.texts.sentences import build_texts
 
@@ -89,16 +90,16 @@ class TextBankCommands:
         ids = find_class_ids(class_name, self.classes)
         return "\n".join(render_class(class_id, self.classes, self.bank, review) for class_id in ids)
 
-    def export(self, path: Path) -> None:
-        """Write the bank to a file."""
-        write_file(path, write_text_bank(self.bank, self.classes))
+    def export(self, path: Path, *, is_forced: bool = False) -> None:
+        """Write the bank to a file; one with other content is replaced where that is forced."""
+        write_file(path, write_text_bank(self.bank, self.classes), replaces_other=is_forced)
 
-    def write_edits(self, edited: Path, path: Path) -> str:
+    def write_edits(self, edited: Path, path: Path, *, is_forced: bool = False) -> str:
         """Write the difference between the bank and its edited copy as an edits file; says how much it is."""
         content = _read(str(edited))
         changed = parse_text_bank(content, place=str(edited), classes=self.classes)
         edits = edits_between(self.bank, changed)
-        write_file(path, write_text_edits(edits, self.classes))
+        write_file(path, write_text_edits(edits, self.classes), replaces_other=is_forced)
         added = sum(len(slot.added) for slot in edits.by_slot.values())
         deleted = sum(len(slot.deleted) for slot in edits.by_slot.values())
         return f"wrote {path}: {added} phrases added, {deleted} deleted; name it in the config as texts.edits"
@@ -134,20 +135,41 @@ def open_text_commands(
     return TextBankCommands(spec, runtime)
 
 
-def import_published(source: str, class_config: str | None, path: Path, *, repair: bool) -> str:
+def import_published(
+    source: str,
+    class_config: str | None,
+    path: Path,
+    *,
+    repair: bool,
+    alias: Mapping[str, str] | None = None,
+    kind: PhraseKind | None = None,
+    is_forced: bool = False,
+) -> str:
     """Turn a published file into a bank; gives the report of what did not match.
 
+    Args:
+        source: Path or URL of the file.
+        class_config: A config whose class list counts; None for the file's own.
+        path: Where the bank goes.
+        repair: Whether badly formed phrases are mended.
+        alias: What the file calls a class -> the class's name.
+        kind: What the texts of a class-to-list file are: attributes unless given.
+        is_forced: Whether a file with other content is replaced.
+
     Raises:
-        TextBankError: The file is in no known format.
+        TextBankError: The file is in no known format, or none of its texts is about a class.
+        InputError: There is another file at the place of the bank.
     """
     classes = open_source(load_spec(class_config).dataset).classes if class_config else None
-    published = read_published_texts(_read(source), place=source, classes=classes, repair=repair)
-    write_file(path, write_text_bank(published.bank, published.classes))
+    published = read_published_texts(
+        _read(source), place=source, classes=classes, alias=alias, kind=kind, repair=repair
+    )
+    write_file(path, write_text_bank(published.bank, published.classes), replaces_other=is_forced)
     return f"{render_import_report(published.report)}\nwrote {path}"
 
 
 def _read(location: str) -> str:
     try:
-        return read_input(open_location(location)).decode("utf-8")
+        return read_input(open_location(location), max_bytes=MAX_BYTES).decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"this is not UTF-8 text ({error}).", location, "Save it as UTF-8.") from error

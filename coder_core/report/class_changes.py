@@ -1,10 +1,11 @@
-"""Changes of a class list for people: what a look saw, and what new classes did to old ones."""
+"""Changes for people: what a look at a class list saw, two runs side by side, and what new classes did to old ones."""
 
 from collections.abc import Iterator, Sequence
 
 from coder_core.class_source.class_look import ClassLook
 from coder_core.evaluation.class_shifts import AddedClass, ClassShift
-from coder_core.recipes.run_comparison import RunComparison
+from coder_core.evaluation.run_differences import MethodDifference
+from coder_core.recipes.run_comparison import RunComparison, SettingChange
 from coder_core.results.query_result import QueryResult
 from coder_core.results.render import printable, to_table
 
@@ -38,18 +39,19 @@ def _shown(names: Sequence[str]) -> str:
 
 
 def write_comparison(comparison: RunComparison) -> str:
-    """Write what new classes did to old ones: first the added classes, then the old ones that lost or gained."""
-    lines = [describe_comparison(comparison)]
+    """Write two runs side by side: settings, methods, then what new classes did to old ones."""
+    lines = [describe_comparison(comparison), *_setting_lines(comparison.settings), *_method_lines(comparison)]
+    lines += [f"{kind}: {_shown(names)}" for kind, names in _class_names(comparison) if names]
     if comparison.added:
-        lines += [
-            "",
-            to_table(QueryResult(["added class", "n", "recall", "taken"], list(map(_added_row, comparison.added)))),
-        ]
+        added = QueryResult(["added class", "n", "recall", "taken"], list(map(_added_row, comparison.added)))
+        lines += ["", to_table(added)]
     moved = [shift for shift in comparison.shifts if shift.lost or shift.gained]
     if not moved:
-        return "\n".join([*lines, "", "no image of an old class is decided otherwise"])
+        return "\n".join(
+            [*lines, *(["", "no image of an old class is decided otherwise"] if comparison.images else [])]
+        )
     shown = [tuple(row.values()) for row in map(_shift_row, moved[:ROWS_SHOWN])]
-    lines += ["", to_table(QueryResult(list(_shift_row(moved[0])), shown))]
+    lines += ["", f"by {comparison.method}, class by class:", to_table(QueryResult(list(_shift_row(moved[0])), shown))]
     if len(moved) > ROWS_SHOWN:
         lines.append(f"and {len(moved) - ROWS_SHOWN} more old classes that lost or gained fewer")
     return "\n".join(lines)
@@ -59,15 +61,59 @@ def describe_comparison(comparison: RunComparison) -> str:
     """Which runs, and how much changed, in one line."""
     change = comparison.change
     counts = f"{len(change.added)} classes added, {len(change.removed)} removed, {len(change.renamed)} renamed"
-    runs = f"{comparison.before} -> {comparison.after}, {comparison.method}"
+    runs = f"{comparison.before} -> {comparison.after}"
+    if comparison.method is None:
+        return f"{runs}: {counts}; they have no method in common"
     lost = sum(shift.lost_to_added for shift in comparison.shifts)
-    return f"{runs}: {counts}; of {comparison.images} images in both runs, added classes took {lost} that were right"
+    taken = f"of {comparison.images} images in both runs, added classes took {lost} that were right"
+    return f"{runs}, {comparison.method}: {counts}; {taken}"
+
+
+def _setting_lines(settings: Sequence[SettingChange]) -> Iterator[str]:
+    if not settings:
+        yield "the same settings, and the same in everything that they name"
+        return
+    rows = [(change.key, change.before or "-", change.after or "-") for change in settings[:ROWS_SHOWN]]
+    yield from ("", to_table(QueryResult(["setting", "before", "after"], rows)))
+    if len(settings) > ROWS_SHOWN:
+        yield f"and {len(settings) - ROWS_SHOWN} more settings (--json gives all)"
+
+
+def _method_lines(comparison: RunComparison) -> Iterator[str]:
+    if not comparison.methods:
+        yield "no image in both runs was classified by a method of both: nothing to compare image by image"
+        return
+    headings = ["method", "n", "before", "after", "difference", "gained", "lost", "p", "p (Holm)"]
+    yield from ("", to_table(QueryResult(headings, list(map(_method_row, comparison.methods)))))
+
+
+def _method_row(row: MethodDifference) -> tuple[object, ...]:
+    interval = "[-]" if row.ci_low is None or row.ci_high is None else f"[{row.ci_low:+.1%}, {row.ci_high:+.1%}]"
+    difference = f"{row.difference:+.1%} {interval}"
+    p_values = (f"{row.p_value:.2g}", f"{row.p_holm:.2g}")
+    return row.method, row.n, f"{row.before:.1%}", f"{row.after:.1%}", difference, row.gained, row.lost, *p_values
+
+
+def _class_names(comparison: RunComparison) -> Iterator[tuple[str, Sequence[str]]]:
+    change = comparison.change
+    yield "classes added", change.added
+    yield "classes removed", change.removed
+    yield "classes renamed", [f"{old} -> {new}" for old, new in change.renamed]
 
 
 def comparison_rows(comparison: RunComparison) -> list[dict[str, object]]:
     """Old classes that lost or gained an image, as rows of Prefect's page, which shows cells as text."""
     moved = [shift for shift in comparison.shifts if shift.lost or shift.gained]
     return [{key: _plain(value) for key, value in _shift_row(shift).items()} for shift in moved[:ROWS_ON_PAGE]]
+
+
+def added_rows(comparison: RunComparison) -> list[dict[str, object]]:
+    """Added classes, how they are recognised, and how many images they took, as rows of Prefect's page."""
+    headings = ("added class", "n", "recall", "taken")
+    return [
+        {name: _plain(value) for name, value in zip(headings, _added_row(added), strict=True)}
+        for added in comparison.added[:ROWS_ON_PAGE]
+    ]
 
 
 def _added_row(added: AddedClass) -> tuple[str, int, str, int]:

@@ -21,7 +21,8 @@ def print_decision(decision: Decision, stream: IO[str], *, top: int) -> None:
     """
     console = Console(file=stream, highlight=False, soft_wrap=True)
     ahead = f"{decision.margin:+.4f} ({decision.unit}), the sum of these shares:"
-    lines = [f"{decision.image_id}: {decision.method} says {decision.winner}", decision.note]
+    truth = f"true class: {decision.truth}"
+    lines = [f"{decision.image_id}: {decision.method} says {decision.winner}", truth, decision.note]
     for line in filter(None, [*lines, f"ahead of {decision.rival} by {ahead}"]):
         console.print(printable(line), markup=False)
     console.print(_share_table(decision.shares, decision.margin, top))

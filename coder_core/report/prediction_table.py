@@ -34,13 +34,13 @@ def render_named(predictions: Iterable[NamedPrediction], form: str) -> str:
 
     Args:
         predictions: The rows; those with a problem are left out.
-        form: `table`, `csv` or `json`.
+        form: `table`, `csv`, `csv-excel` or `json`.
     """
     good = [row for row in predictions if row.problem is None]
     if form == "table":
         return to_table(QueryResult(["image", "class", "p", "then"], [_table_row(row) for row in good]))
     result = QueryResult(COLUMNS, [row[: len(COLUMNS)] for row in good])
-    return (to_csv if form == "csv" else to_json)(result)
+    return to_json(result) if form == "json" else to_csv(result, for_spreadsheet=form == "csv-excel")
 
 
 def _table_row(row: NamedPrediction) -> tuple[str, str | None, float | None, str]:

@@ -3,6 +3,7 @@
 `make docs` writes them into docs/; a test fails when they differ from the code.
 """
 
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,43 +12,18 @@ import click
 from pydantic import BaseModel
 
 from coder_core.atg.generator_spec import GeneratorSpec
-from coder_core.class_source.settings import ClassFile, ClassFolder, ClassQuery
+from coder_core.class_source.settings import ClassFile
 from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.results.schema import TABLES, VIEWS, Column
-from coder_core.specs import (
-    EvalSpec,
-    FeaturesDataset,
-    FlagsDataset,
-    FolderDataset,
-    MatrixSpec,
-    OpenClipEncoder,
-    PrecomputedEncoder,
-    Runtime,
-    TextFeaturesFile,
-    TextsSpec,
-)
+from coder_core.specs import EvalSpec, Runtime
 
-SECTIONS: tuple[tuple[str, str, type[BaseModel]], ...] = (
-    ("The evaluation", "Top level of a config.", EvalSpec),
-    ("`dataset`, kind `flags`", "", FlagsDataset),
-    ("`dataset`, kind `folder`", "", FolderDataset),
-    ("`dataset`, kind `features`", "", FeaturesDataset),
-    ("`dataset.classes`, kind `file`", "Of a folder or features data set; see new-classes.md.", ClassFile),
-    ("`dataset.classes`, kind `folder`", "", ClassFolder),
-    ("`dataset.classes`, kind `query`", "", ClassQuery),
-    ("`encoder`, kind `open_clip`", "", OpenClipEncoder),
-    ("`encoder`, kind `precomputed`", "", PrecomputedEncoder),
-    ("`encoder.texts[]`", "", TextFeaturesFile),
-    ("`texts`", "", TextsSpec),
-    (
-        "`texts.generator`",
-        "Asked of any OpenAI-compatible server; the key comes from `OPENAI_API_KEY` only.",
-        GeneratorSpec,
-    ),
-    ("`matrix`", "", MatrixSpec),
-    ("Runtime", "Not part of a config, and never part of a result's identity.", Runtime),
-    ("Runtime: `llm`", "In the environment: `CODER_LLM_<FIELD>`.", LlmRuntime),
-)
+REMARKS: dict[type[BaseModel], str] = {
+    EvalSpec: "Top level of a config.",
+    ClassFile: "Of a folder or features data set; see new-classes.md.",
+    GeneratorSpec: "Asked of any OpenAI-compatible server; the key comes from `OPENAI_API_KEY` only.",
+    Runtime: "Not part of a config, and never part of a result's identity: `CODER_<FIELD>` in the environment.",
+    LlmRuntime: "In the environment: `CODER_LLM_<FIELD>`.",
+}
 
 
 _TABLES_REMARK = (
@@ -59,9 +35,54 @@ _TABLES_REMARK = (
 def settings_markdown() -> str:
     """Every setting with its type, default and meaning."""
     lines = ["<!-- written by `make docs` -->", "# Every setting", ""]
-    for heading, remark, model in SECTIONS:
-        lines += [f"## {heading}", "", *([remark, ""] if remark else []), *_settings_table(model), ""]
+    found = find_settings(EvalSpec) | find_settings(Runtime, "Runtime")
+    for model, places in found.items():
+        also = f"The same for {', '.join(f'`{place}`' for place in places[1:])}." if len(places) > 1 else ""
+        remarks = [remark for remark in (REMARKS.get(model, ""), also) if remark]
+        lines += [f"## {_heading(model, places[0])}", "", *([" ".join(remarks), ""] if remarks else [])]
+        lines += [*_settings_table(model), ""]
     return "\n".join(lines)
+
+
+def find_settings(model: type[BaseModel], place: str = "") -> dict[type[BaseModel], list[str]]:
+    """Walk the types below a model: every model with the places in a config where it may stand, in order.
+
+    Args:
+        model: The whole.
+        place: What the whole is called; empty for a config.
+    """
+    found: dict[type[BaseModel], list[str]] = {model: [place]}
+    waiting = [(model, place)]
+    while waiting:
+        here, path = waiting.pop(0)
+        inner = []
+        for name, field in here.model_fields.items():
+            for below, suffix in _models_in(field.annotation):
+                at = f"{path}.{name}{suffix}".removeprefix(".")
+                is_new = below not in found
+                found.setdefault(below, []).append(at)
+                inner += [(below, at)] if is_new else []
+        waiting[:0] = inner
+    return {below: list(dict.fromkeys(places)) for below, places in found.items()}
+
+
+def _models_in(annotation: object) -> Iterator[tuple[type[BaseModel], str]]:
+    """The models that a field may hold, with `[]` where it holds a list of them, `.<name>` where it holds a mapping."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation, ""
+        return
+    outer = typing.get_origin(annotation)
+    suffix = "[]" if outer is tuple else ".<name>" if outer is dict else ""
+    for part in typing.get_args(annotation):
+        yield from ((model, suffix + inner) for model, inner in _models_in(part))
+
+
+def _heading(model: type[BaseModel], place: str) -> str:
+    kind = model.model_fields.get("kind")
+    names = typing.get_args(kind.annotation) if kind is not None else ()
+    if not place:
+        return "The evaluation"
+    return f"`{place}`" + (f", kind `{names[0]}`" if names else "")
 
 
 def tables_markdown() -> str:

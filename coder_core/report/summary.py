@@ -1,7 +1,6 @@
 """The result of a run as a person reads it, on a terminal and on Prefect's page."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from itertools import zip_longest
 from typing import IO, Any
 
@@ -16,6 +15,7 @@ from coder_core.evaluation.predictions import HONEST
 from coder_core.evaluation.tiers import tiers_of
 from coder_core.input_contract import ContractColumns, InputContract
 from coder_core.pipeline.eval_result import EvalResult
+from coder_core.results.render import printable
 from coder_core.results.schema import ComparisonRow, FewShotSummaryRow, MetricRow
 
 CONTROL = "control_"
@@ -30,6 +30,9 @@ CONTRACT = tuple(InputContract().columns())
 CALIBRATION = {"expected_calibration_error": "calibration error", "negative_log_likelihood": "-log likelihood"}
 
 
+NO_INTERVAL = "[-]"
+"""In the place of an interval that nothing can be said about."""
+
 ROOMY = 100
 """Columns from which on a table has room for lines between its columns."""
 
@@ -40,9 +43,35 @@ FILE_WIDTH = 120
 """Columns where the output is no terminal."""
 
 
-def metric_rows(result: EvalResult) -> list[dict[str, str | float | int]]:
-    """The metrics as plain rows."""
-    return [asdict(metric) for metric in result.metrics]
+def headline(result: EvalResult) -> str:
+    """The result in one line: the best method that is no control, CODER where it was run, with its interval."""
+    top1 = {metric.method: metric for metric in result.metrics if metric.metric == "top1"}
+    honest = [metric for name, metric in top1.items() if not name.startswith(CONTROL) and metric.protocol == HONEST]
+    shown = top1.get("coder") or max(honest, key=lambda metric: metric.value, default=None)
+    if shown is not None:
+        share, _, interval = str(_cell(shown)).partition(" ")
+        return f"{shown.method} {share} %{f' {interval}' if interval else ''}"
+    if result.few_shot:
+        best = max(result.few_shot, key=lambda row: row.top1)
+        return f"{best.method} {100 * best.top1:.1f} % ({best.shots} shots)"
+    return f"{result.image_count} images of {result.class_count} classes"
+
+
+def wide_metric_rows(result: EvalResult) -> list[dict[str, str | float]]:
+    """A row per method, as on the terminal: percents with intervals, the difference to the baseline with its p."""
+    differences = {row.method: row for row in result.comparisons if row.metric == "top1"}
+    rows: list[dict[str, str | float]] = []
+    for method, _ in _methods(result):
+        by_name = {metric.metric: metric for metric in result.metrics if metric.method == method}
+        row: dict[str, str | float] = {"method": str(_name(method, by_name["top1"].protocol))}
+        row |= {f"{heading} %": str(_cell(by_name[name])) for name, heading in HEADINGS.items()}
+        if result.comparisons:
+            compared = differences.get(method)
+            points, p = _difference(compared)
+            row |= {"top-1 against": compared.baseline if compared else "", "points": str(points), "p (Holm)": p}
+        row |= {heading: round(by_name[name].value, 3) for name, heading in CALIBRATION.items()}
+        rows.append(row)
+    return rows
 
 
 def generation_rows(report: GenerationReport) -> list[dict[str, str | int]]:
@@ -109,6 +138,10 @@ def cost_lines(result: EvalResult) -> list[str]:
         lines.append(f"left out {result.images_quarantined} images that cannot be read: table `quarantine`")
     if result.images_ignored:
         lines.append(f"ignored {result.images_ignored} files that are no images: table `ignored`")
+    rows: list[MetricRow | ComparisonRow] = [*result.metrics, *result.comparisons]
+    if any(row.ci_low is None and row.metric in HEADINGS for row in rows):
+        lines.append(f"{NO_INTERVAL}: no interval, for all images redrawn are alike: right, or wrong, class by class")
+    lines += [f"note: {printable(note)}" for note in result.notes]
     return [*lines, f"run {result.run_id} in {result.seconds:.1f} s, store {result.store}"]
 
 
@@ -189,7 +222,7 @@ def _contracts_table(contracts: Mapping[str, ContractColumns], *, is_narrow: boo
 def _difference(row: ComparisonRow | None) -> tuple[Text, str]:
     if row is None:
         return Text(""), ""
-    points = f"{100 * row.difference:+.1f} [{100 * row.ci_low:+.1f}, {100 * row.ci_high:+.1f}]"
+    points = f"{100 * row.difference:+.1f} {_interval(row, '+.1f')}"
     return Text(points), "" if row.p_holm is None else f"{row.p_holm:.2g}" if row.p_holm else "< 1e-300"
 
 
@@ -228,6 +261,10 @@ def _name(method: str, protocol: str) -> Text:
 
 
 def _cell(metric: MetricRow) -> Text:
-    if metric.ci_low is None or metric.ci_high is None:
-        return Text(f"{100 * metric.value:.1f}")
-    return Text(f"{100 * metric.value:.1f} [{100 * metric.ci_low:.1f}, {100 * metric.ci_high:.1f}]")
+    return Text(f"{100 * metric.value:.1f} {_interval(metric, '.1f')}")
+
+
+def _interval(row: MetricRow | ComparisonRow, form: str) -> str:
+    if row.ci_low is None or row.ci_high is None:
+        return NO_INTERVAL
+    return f"[{100 * row.ci_low:{form}}, {100 * row.ci_high:{form}}]"

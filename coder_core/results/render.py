@@ -10,30 +10,35 @@ import csv
 import io
 import json
 import math
-import unicodedata
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 
 from rich.cells import cell_len
 
+from coder_core.printable_text import printable as printable
 from coder_core.results.query_result import QueryResult
 
 CELL_WIDTH = 60
 """Columns of a terminal that one cell of a table may take; longer ones are cut."""
 _LOOKED_AT = 4 * CELL_WIDTH
 """Characters of a cell that a table looks at: some take no column at all."""
-_UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+"""What makes a spreadsheet take a text for a formula, wide signs of East Asian keyboards, too."""
 
 
-def to_csv(result: QueryResult, *, for_terminal: bool = False) -> str:
+def to_csv(result: QueryResult, *, for_terminal: bool = False, for_spreadsheet: bool = False) -> str:
     """Write comma-separated values with a header; a null is an empty field, a list is JSON.
 
     Args:
         result: The answer.
         for_terminal: Show control and formatting characters as their escapes.
+        for_spreadsheet: Put an apostrophe before a text that a spreadsheet would compute: `=cmd|...` in a class name
+            is a formula there. Numbers stay numbers.
     """
     rows = [result.columns, *([_csv_cell(value) for value in row] for row in result.rows)]
+    if for_spreadsheet:
+        rows = [[_no_formula(cell) for cell in row] for row in rows]
     if for_terminal:
         rows = [[printable(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
     return "".join(f"{_csv_line(row)}\n" for row in rows)
@@ -86,6 +91,10 @@ def _csv_line(cells: list[Any]) -> str:
     return text.getvalue().removesuffix("\r\n")
 
 
+def _no_formula(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell.lstrip(" \u00a0\ufeff").startswith(_FORMULA) else cell
+
+
 def _csv_cell(value: Any) -> Any:
     plain = _plain(value)
     return json.dumps(plain) if isinstance(plain, list | dict) else plain
@@ -105,11 +114,6 @@ def _table_cell(value: Any) -> str:
             return _visible(str(_csv_cell(value)))
 
 
-def printable(text: str) -> str:
-    """Show every control and formatting character as its escape: a terminal must not obey a class name."""
-    return "".join(_escaped(char) if unicodedata.category(char) in _UNPRINTABLE else char for char in text)
-
-
 def _visible(text: str) -> str:
     shown = printable(text[:_LOOKED_AT])
     if cell_len(shown) <= CELL_WIDTH and len(text) <= _LOOKED_AT:
@@ -117,10 +121,6 @@ def _visible(text: str) -> str:
     while cell_len(shown) >= CELL_WIDTH:
         shown = shown[: min(len(shown), CELL_WIDTH) - 1]
     return f"{shown}…"
-
-
-def _escaped(char: str) -> str:
-    return char.encode("unicode_escape").decode("ascii")
 
 
 def _padded(text: str, width: int, is_number: bool) -> str:

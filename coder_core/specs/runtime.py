@@ -1,13 +1,16 @@
 """Where and how fast: no field of it ever enters a key."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from coder_core.llm.llm_runtime import LlmRuntime
+from coder_core.sealing import seal
 
 DEFAULT_STORE = "./store"
+Sealed = Annotated[str, AfterValidator(seal)]
+"""An address: it travels without what authorises."""
 
 
 def _leave_open(schema: dict[str, Any]) -> None:
@@ -21,17 +24,25 @@ class Runtime(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="CODER_", json_schema_extra=_leave_open)
 
-    store: str = Field(default=DEFAULT_STORE, min_length=1, description="Root of the store: a path or fsspec URL.")
+    store: Sealed = Field(default=DEFAULT_STORE, min_length=1, description="Root of the store: a path or fsspec URL.")
     device: str = Field(
-        default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$", description="auto: CUDA when present, else CPU."
+        default="auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$",
+        description="auto: CUDA when present, else CPU; cuda: all visible devices, one model each; cuda:1: that one.",
     )
-    batch_size: int = Field(default=256, ge=1, le=65_536, description="Images or texts per forward pass.")
+    batch_size: int | None = Field(
+        default=None,
+        ge=1,
+        le=65_536,
+        description="Images or texts per forward pass, at most; default: what suits the device (CPU: 32 images, 256 "
+        "texts). Where memory ends it is halved, and that is remembered.",
+    )
     shard_images: int = Field(default=16_384, ge=1, description="Images per task.")
     workers: int = Field(default=2, ge=1, le=256, description="Tasks, and image readers within one, at a time.")
     task_runner: Literal["threads", "dask", "ray"] = Field(
         default="threads", description="What tasks run on: threads of the run, or processes of a Dask or Ray cluster."
     )
-    task_runner_address: str | None = Field(
+    task_runner_address: Sealed | None = Field(
         default=None,
         min_length=1,
         description="A cluster of your own, tcp://host:8786 (Dask) or host:6379 (Ray); default: `workers` processes on "

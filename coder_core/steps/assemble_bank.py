@@ -27,6 +27,7 @@ from coder_core.texts.bank_file import parse_text_bank, write_text_bank
 from coder_core.texts.domains import Domain, fill, find_domain, load_domains
 from coder_core.texts.edits import TextEdits, merge_banks
 from coder_core.texts.edits_file import parse_text_edits
+from coder_core.texts.markup import MAX_BYTES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -163,4 +164,4 @@ def read_edits(texts: TextsSpec, classes: ClassList) -> TextEdits:
 
 
 def _read(location: str) -> bytes:
-    return read_input(open_location(location))
+    return read_input(open_location(location), max_bytes=MAX_BYTES)

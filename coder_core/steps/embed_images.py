@@ -4,7 +4,7 @@ A shard is a run of parts of the image listing; shards are independent, so they 
 A broken image is left out, counted and listed with its reason, and the run goes on.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field
@@ -15,11 +15,14 @@ from coder_core.encoders.registry import find_family
 from coder_core.errors import DatasetError, FeatureFileError
 from coder_core.fingerprint import content_hash, key_of
 from coder_core.images.decoding import decoder_identity
+from coder_core.loops import each
 from coder_core.pipeline.artifact_types import ImageEmbeddingsArtifact, ImagesArtifact
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.output import Output
 from coder_core.pipeline.sharding import Shard, ShardedStep
 from coder_core.pipeline.traits import MODEL, Traits
+from coder_core.progress import track
+from coder_core.storage.leases import leased
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,14 +68,22 @@ class EmbedImages(ShardedStep[ImageEmbeddingsArtifact]):
         """Embed the images of one shard that the ledger does not hold, or holds no more."""
         (step,), (output,) = steps, outputs
         output.count(0)
-        missing = [name for name in shard.parts if not step._has_part(name, context, output)]
-        rows = sum(part.rows for part in context.parts(step.images) if part.name in set(missing))
-        listed = ((name, context.read_part(step.images, name)) for name in missing)
-        parts = _embed_parts(context, step.encoder, listed)
-        size = lambda part: len(part[1])  # noqa: E731
-        for name, table, computed in context.each(parts, "embedding images", total=rows, unit="images", size=size):
-            output.write_part(name, table)
-            output.count(computed)
+        if not any(missing := step._lacking(shard.parts, context, output)):
+            return
+        leases = [["embed_images", step.encoder.key, step.images.key, name] for name in missing]
+        with leased(context.artifacts.store, leases, f"embedding the images of {shard.name}"):
+            step._embed(step._lacking(missing, context, output), context, output)
+
+    def _lacking(self, names: Sequence[str], context: Context, output: Output) -> list[str]:
+        return [name for name in names if not self._has_part(name, context, output)]
+
+    def _embed(self, missing: Sequence[str], context: Context, output: Output) -> None:
+        rows = sum(part.rows for part in context.parts(self.images) if part.name in set(missing))
+        listed = ((name, context.read_part(self.images, name)) for name in missing)
+        with track("embedding images", total=rows, unit="images", note=context.pace.describe) as progress:
+            for name, table, computed in each(_embed_parts(context, self.encoder, listed, progress.advance)):
+                output.write_part(name, table)
+                output.count(computed)
 
     def join(self, context: Context, output: Output) -> ImageEmbeddingsArtifact:
         """Count what was left out, and name what may be there another time."""
@@ -126,16 +137,20 @@ def read_quarantine(context: Context, embeddings: ImageEmbeddingsArtifact) -> li
 
 
 def _embed_parts(
-    context: Context, encoder: IdentifiedEncoder, listed: Iterator[tuple[str, "pa.Table"]]
+    context: Context,
+    encoder: IdentifiedEncoder,
+    listed: Iterator[tuple[str, "pa.Table"]],
+    advance: Callable[[int], None],
 ) -> Iterator[tuple[str, "pa.Table", int]]:
     """Embed parts of a listing; gives each part's table and how many of its images were computed."""
     if find_family(encoder.spec.kind).embeds_images:
         from coder_core.steps.embed_listed_files import embed_listed
 
-        yield from embed_listed(context, encoder, listed)
+        yield from embed_listed(context, encoder, listed, advance)
         return
     for name, listing in listed:
         keys, computed = _keep_vectors(context, encoder, listing)
+        advance(len(keys))
         yield name, embedded_table(listing.column("image_id").to_pylist(), keys, [None] * len(keys)), computed
 
 

@@ -4,7 +4,7 @@ A part's rows are handed on once every vector of it is in the ledger, so a part 
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -48,8 +48,10 @@ class _Place(NamedTuple):
 class _Listing:
     """The parts that are on their way, in order."""
 
-    def __init__(self, listed: Iterator[tuple[str, pa.Table]], hashes: FileHashCache) -> None:
-        self._listed, self._hashes = listed, hashes
+    def __init__(
+        self, listed: Iterator[tuple[str, pa.Table]], hashes: FileHashCache, advance: Callable[[int], None]
+    ) -> None:
+        self._listed, self._hashes, self._advance = listed, hashes, advance
         self._started: deque[_Part] = deque()
 
     def unread(self) -> Iterator[ImageItem]:
@@ -57,6 +59,7 @@ class _Listing:
         for name, listing in self._listed:
             part = _Part(name, listing, self._hashes.content_keys(listing))
             self._started.append(part)
+            self._advance(len(part.image_ids) - len(part.unread))
             sources = listing.column("content" if "content" in listing.column_names else "location")
             yield from (ImageItem(_Place(part, row), sources[row].as_py()) for row in part.unread)
 
@@ -75,12 +78,22 @@ class _Listing:
 
 
 def embed_listed(
-    context: Context, encoder: IdentifiedEncoder, listed: Iterator[tuple[str, pa.Table]]
+    context: Context,
+    encoder: IdentifiedEncoder,
+    listed: Iterator[tuple[str, pa.Table]],
+    advance: Callable[[int], None],
 ) -> Iterator[tuple[str, pa.Table, int]]:
-    """Embed the images of some parts; gives name, rows and number of computed images of each, in order."""
+    """Embed the images of some parts; gives name, rows and number of computed images of each, in order.
+
+    Args:
+        context: The store, the device, how fast.
+        encoder: What embeds them.
+        listed: Names and listings of the parts.
+        advance: Called with the number of images that have been dealt with, batch after batch.
+    """
     hashes = FileHashCache(context, open_ledger(context, "image_embeddings", encoder))
-    listing = _Listing(listed, hashes)
-    for found in embed_images(context, encoder, listing.unread()):
+    listing = _Listing(listed, hashes, advance)
+    for found in embed_images(context, encoder, listing.unread(), advance):
         listing.take(found)
         yield from listing.finished()
     yield from listing.finished()

@@ -3,6 +3,7 @@
 Completions are rows of a ledger that any run may use; a chunk that is asked for again asks only what is missing.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Annotated, ClassVar
@@ -136,7 +137,7 @@ class CheckGeneration(Step[GenerationReport]):
 
 
 def check_generation(report: GenerationReport) -> None:
-    """Stop where generation stopped early: half a bank would give half an answer.
+    """Stop where generation stopped early, or gave nothing: half a bank would give half an answer.
 
     Raises:
         LlmError: With the reason; everything bought is kept.
@@ -146,6 +147,14 @@ def check_generation(report: GenerationReport) -> None:
             f"{report.stopped} {len(report.failed)} questions have no answer.",
             "texts.generator",
             "What was bought is kept: mend the reason (or raise CODER_LLM_MAX_COST_USD) and run again.",
+        )
+    if report.failed and not report.generated and not report.reused:
+        reasons = Counter(f"{text.fault}: {text.reason}" for text in report.failed)
+        (reason, _), *_ = reasons.most_common(1)
+        raise LlmError(
+            f"none of {len(report.failed)} questions has an answer that can be used ({reason}).",
+            "texts.generator",
+            "Look at what the server sends: coder-eval texts generate tells every reason.",
         )
 
 

@@ -5,7 +5,7 @@ One artifact per method, one part per result table: a second run, or a further m
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.input_contract import InputContract
@@ -61,6 +61,8 @@ class MeasureMethod(ArtifactStep[MeasurementArtifact]):
     Raises:
         DatasetError: An image has no label.
     """
+
+    version: ClassVar[int] = 2
 
     method: str
     predictions: PredictionsArtifact
@@ -196,13 +198,16 @@ def _scored_again(
 
 
 def read_rows(context: Context, artifact: MeasurementArtifact, row_class: type[Any]) -> list[Any]:
-    """The rows of one table that a measurement holds; none where it has not that table."""
-    from coder_core.results.arrow_rows import rows_from_arrow
+    """The rows of one table that a measurement holds; none where it has not that table.
+
+    A column that is younger than the measurement is None.
+    """
+    from coder_core.results.arrow_rows import conform, rows_from_arrow
 
     name = table_of(row_class).name
     if name not in artifact.tables:
         return []
-    return rows_from_arrow(row_class, context.read_part(artifact, name))
+    return rows_from_arrow(row_class, conform(row_class, context.read_part(artifact, name)))
 
 
 def _measure(

@@ -7,7 +7,7 @@ table `artifacts` has the key of everything that was made, and the run's manifes
 import importlib.metadata
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
@@ -17,6 +17,7 @@ from coder_core.atg.generation_report import GenerationReport
 from coder_core.encoders.registry import find_family
 from coder_core.fingerprint import NotIdentity, canonical_json, key_of
 from coder_core.input_contract import InputContract
+from coder_core.method_texts import class_ids_without_texts, reads_texts
 from coder_core.pipeline.artifact_types import MeasurementArtifact
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.eval_result import EvalResult
@@ -34,7 +35,8 @@ from coder_core.results.schema import (
     ReliabilityRow,
     RunRow,
 )
-from coder_core.specs import EvalSpec
+from coder_core.specs import RERANK, EvalSpec
+from coder_core.steps.assemble_bank import read_bank
 from coder_core.steps.load_dataset import read_classes, read_labels
 from coder_core.steps.measure_method import read_rows
 from coder_core.steps.run_tables import (
@@ -50,13 +52,17 @@ from coder_core.steps.run_tables import (
     text_tables,
     transduction_tables,
 )
-from coder_core.steps.write_texts import CONTROL_PREFIX
+from coder_core.steps.write_texts import CONTROL_PREFIX, read_text_table
+from coder_core.texts.bank_checks import equal_classes_warning
 
 if TYPE_CHECKING:
     from coder_core.evaluation.labels import LabelTable
 
 CONTRACT = tuple(InputContract().columns())
 """The columns that say what a method has read."""
+
+STAGE1: Mapping[str, str] = {RERANK: "coder"}
+"""Methods that look again at what another one, which reads the texts of stage 1, has said."""
 
 MEASURED_TABLES = (ClassMetricRow, ConfusionRow, ClassComparisonRow, ConfusionComparisonRow, ReliabilityRow)
 """Tables whose rows go from the measurements into the results as they are."""
@@ -81,7 +87,7 @@ class PublishRun(Step[EvalResult]):
         """Write, and publish last."""
         from coder_core.results.writing import RunWriter
 
-        metrics: list[MetricRow] = read_all(context, self.measured, MetricRow)
+        metrics = self._metrics(context)
         comparisons = self._comparisons(context)
         few_shot: list[FewShotRow] = read_all(context, self.few_shot, FewShotRow)
         summaries = summarise_draws(few_shot)
@@ -98,6 +104,30 @@ class PublishRun(Step[EvalResult]):
             row = replace(row, finished_at=max(datetime.now(UTC), row.started_at))  # a clock may go backwards
             writer.publish(row, encode_run_manifest(self.manifest))
         return self._result(context, row, metrics, comparisons, summaries)
+
+    def _metrics(self, context: Context) -> list[MetricRow]:
+        """Every method's numbers, and how many classes it could judge by their names only."""
+        table = read_text_table(context, self.manifest.texts)
+        methods = {record.method for record in self.manifest.methods}
+        missing = {
+            method: len(class_ids_without_texts(STAGE1.get(method, method), table))
+            for method in methods
+            if reads_texts(STAGE1.get(method, method))
+        }
+        rows: list[MetricRow] = read_all(context, self.measured, MetricRow)
+        return [replace(row, classes_without_texts=missing.get(row.method)) for row in rows]
+
+    def _notes(self, context: Context, metrics: Sequence[MetricRow]) -> tuple[str, ...]:
+        """What to know about the numbers."""
+        count = self.manifest.dataset.classes.class_count
+        missing = {row.method: row.classes_without_texts for row in metrics if row.classes_without_texts}
+        notes = [
+            f"{method} had no text about {number} of {count} classes: it judged them by their names alone"
+            for method, number in missing.items()
+        ]
+        classes = read_classes(context, self.manifest.dataset.classes)
+        alike = equal_classes_warning(classes, read_bank(context, self.manifest.bank, classes))
+        return (*notes, *([f"{alike} Where they tie, the first of them counts."] if alike else []))
 
     def _comparisons(self, context: Context) -> list[ComparisonRow]:
         """Every method against the baseline, corrected together."""
@@ -195,6 +225,7 @@ class PublishRun(Step[EvalResult]):
             has_ablation=self.manifest.ablation is not None,
             seconds=(row.finished_at - row.started_at).total_seconds(),
             records=self.accounts,
+            notes=self._notes(context, metrics),
         )
 
 

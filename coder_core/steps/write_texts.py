@@ -6,12 +6,15 @@ scored by the same classifier as CODER's own, so the two differ in nothing else.
 
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+from coder_core.errors import TextBankError
 from coder_core.fingerprint import NotIdentity
+from coder_core.method_texts import class_ids_without_texts, reads_texts
 from coder_core.pipeline.artifact_types import ClassesArtifact, TextBankArtifact, TextsArtifact
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.output import Output
-from coder_core.pipeline.step import ArtifactStep
+from coder_core.pipeline.step import ArtifactStep, Step
 from coder_core.pipeline.step_inputs import PackagedData
+from coder_core.pipeline.traits import PREFLIGHT, Traits
 from coder_core.specs import ControlName
 from coder_core.steps.assemble_bank import read_bank
 from coder_core.steps.load_dataset import read_classes
@@ -99,6 +102,33 @@ class WriteVocabulary(ArtifactStep[TextsArtifact]):
             for number, word in enumerate(load_vocabulary(purged=purged))
         )
         return _write(TextTable(rows=rows, class_count=len(rows)), output)
+
+
+class CheckTexts(Step[None]):
+    """Refuse methods that read texts where there is none to read: all of them would be CLIP under other names.
+
+    Raises:
+        TextBankError: A method has no text about any class but its name.
+    """
+
+    traits: ClassVar[Traits] = PREFLIGHT
+
+    texts: TextsArtifact
+    methods: tuple[str, ...]
+
+    def run(self, context: Context) -> None:
+        """Look through the texts."""
+        methods = [method for method in self.methods if reads_texts(method)]
+        if not methods:
+            return
+        table = read_text_table(context, self.texts)
+        starved = [name for name in methods if len(class_ids_without_texts(name, table)) == table.class_count]
+        if starved:
+            raise TextBankError(
+                f"none of {table.class_count} classes has a text that {', '.join(starved)} could read, only names.",
+                "texts",
+                "Name a `texts.bank` that describes the classes, see why the language model gave none, or drop them.",
+            )
 
 
 class WriteControlTexts(ArtifactStep[TextsArtifact]):

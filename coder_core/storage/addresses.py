@@ -7,10 +7,13 @@ parent's connections) and per endpoint.
 """
 
 import functools
+import inspect
 import os
-import re
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from coder_core.redaction import redact as redact
+from coder_core.sealing import open_sealed, seal, unseal
 
 LOCAL_PROTOCOL = "file"
 S3_CONNECT_SECONDS = 5
@@ -21,9 +24,29 @@ S3_ROUNDS = 2
 """How often s3fs repeats all of that; its own default of 5 makes a closed port take 10 s."""
 ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_ACCESS_KEY_ID")
 """What decides where and as whom S3 is asked: another value is another file system."""
-SECRET_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-_USER_INFO = re.compile(r"(?<=//)[^/@\s]+@")
-_SECRET_PARAMETER = re.compile(r"(?i)\b([\w-]*(?:signature|token|secret|credential|password|key|sig))=[^&\s\"']+")
+OWN_PROTOCOLS = frozenset({"file", "local", "memory", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "http", "https"})
+"""Those whose refusals are known class by class; of the many others, each raises what it likes."""
+INSIDE_OTHERS = frozenset(
+    {"zip", "tar", "libarchive", "reference", "dir", "cached", "blockcache", "filecache", "simplecache", "generic"}
+    | {"asyncwrapper", "async_wrapper", "dask", "data"}
+)
+"""Views of another file system, or of nothing that can be listed."""
+UNPACK = "Unpack or copy it, and name the folder or file."
+COPY = "Copy the files to a disk or a bucket (s3://, gs://), and name that."
+
+
+class UnusableProtocolError(Exception):
+    """A protocol that fsspec knows, and that no path or URL of ours can name.
+
+    Args:
+        problem: Why.
+        remedy: What to do instead.
+    """
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(problem, remedy)
+        self.problem = problem
+        self.remedy = remedy
 
 
 class Address(NamedTuple):
@@ -42,13 +65,20 @@ class Address(NamedTuple):
         return self._replace(path="/".join([self.path.rstrip("/"), *names]))
 
     def open_filesystem(self) -> Any:
-        """Return the fsspec file system that holds this place."""
+        """Return the fsspec file system that holds this place.
+
+        Raises:
+            SealedAddressError: Who may open it, another process was told and not this one.
+        """
+        if not self.is_local:
+            open_sealed(full_url(self))
         identity = tuple(os.environ.get(name, "") for name in ENDPOINT_VARIABLES)
         return _open_filesystem(self.protocol, os.getpid(), identity)
 
 
 def parse_address(url: str) -> Address:
     """Split a path or URL; a local path becomes absolute, so that it means the same in every worker."""
+    url = unseal(url)
     protocol, separator, rest = url.partition("://")
     if not separator:
         return Address(LOCAL_PROTOCOL, str(Path(url).expanduser().absolute()))
@@ -60,25 +90,26 @@ def parse_address(url: str) -> Address:
 
 
 def format_url(address: Address) -> str:
-    """Write an address the way a user would: a plain path when it is local, a URL when it is not."""
+    """Write an address the way a user would: a plain path when it is local, a sealed URL when it is not."""
+    return address.path if address.is_local else seal(full_url(address))
+
+
+def full_url(address: Address) -> str:
+    """Write an address with all that it was given with: for what opens it, and for nobody's eyes."""
     if address.is_local or "://" in address.path:
         return address.path
     return f"{address.protocol}://{address.path}"
-
-
-def redact(text: str) -> str:
-    """Remove user names, passwords, tokens and signatures from a text that is about to be shown."""
-    for name in SECRET_VARIABLES:
-        if secret := os.environ.get(name):
-            text = text.replace(secret, "***")
-    return _SECRET_PARAMETER.sub(r"\1=***", _USER_INFO.sub("***@", text))
 
 
 @functools.lru_cache(maxsize=32)
 def _open_filesystem(protocol: str, process_id: int, identity: tuple[str, ...]) -> Any:  # noqa: ARG001 (cache keys)
     import fsspec
 
+    if protocol in INSIDE_OTHERS:
+        raise UnusableProtocolError(f"{protocol}:// is a view of something else, which is not read through", UNPACK)
     if protocol != "s3":
+        if needed := _needed_arguments(fsspec.get_filesystem_class(protocol)):
+            raise UnusableProtocolError(f"{protocol}:// needs more than a URL says ({', '.join(needed)})", COPY)
         return fsspec.filesystem(protocol, use_listings_cache=False)
     endpoint = identity[0] or identity[1] or None
     timeouts = {"connect_timeout": S3_CONNECT_SECONDS, "read_timeout": S3_READ_SECONDS}
@@ -91,3 +122,10 @@ def _open_filesystem(protocol: str, process_id: int, identity: tuple[str, ...]) 
     )
     filesystem.retries = S3_ROUNDS
     return filesystem
+
+
+def _needed_arguments(filesystem: type[Any]) -> list[str]:
+    """What a file system must be told before it can be asked for a path."""
+    _, *parameters = inspect.signature(filesystem.__init__).parameters.values()
+    fixed = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [each.name for each in parameters if each.kind in fixed and each.default is inspect.Parameter.empty]

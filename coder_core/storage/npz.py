@@ -17,11 +17,12 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from coder_core.errors import FeatureFileError
+from coder_core.limits import limit
 
-MAX_ARRAY_BYTES = 8 * 2**30
+MAX_ARRAY_BYTES = limit("CODER_MAX_ARRAY_BYTES", 8 * 2**30)
 """All arrays that are read from one file: 1.3 million vectors of 1,536 float32 are 7.9 GB."""
 
-MAX_EXPANSION = 100
+MAX_EXPANSION = limit("CODER_MAX_ARRAY_EXPANSION", 100)
 """How many times its packed size a large array may have: numbers that a model computed shrink to a half at best."""
 SMALL_BYTES = 256 * 2**20
 """Below this an array may shrink as it likes, as sorted labels do."""

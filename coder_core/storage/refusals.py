@@ -6,18 +6,21 @@ original is not chained either, because a traceback would print it.
 """
 
 import errno
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from coder_core.errors import CoderError, StoreError
-from coder_core.storage.addresses import redact
+from coder_core.storage.addresses import COPY, OWN_PROTOCOLS, UnusableProtocolError, parse_address, redact
 
 REASON_CHARACTERS = 300
 REPAIR = "Run: coder-eval store verify --repair"
 """Moves what is damaged aside, so that the next run makes it again (docs/store.md)."""
-EXTRAS = {"s3": "s3", "http": "http", "https": "http"}
+EXTRAS = {"s3": "s3", "s3a": "s3"}
 """Protocol -> the extra of this package that installs its file system."""
+ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 _LIBRARY_ERRORS = {
     "botocore.exceptions": ("BotoCoreError", "ClientError"),
     "aiohttp": ("ClientError",),
@@ -53,12 +56,23 @@ def explained(url: str, error_class: type[CoderError] = StoreError) -> Iterator[
     """
     try:
         yield
+    except UnusableProtocolError as error:
+        raise error_class(f"{error.problem}.", redact(url), error.remedy) from error
     except (*_OWN_ERRORS, *_library_errors()) as error:
         is_missing = isinstance(error, FileNotFoundError) and error_class is StoreError
         chosen = NotInStoreError if is_missing else error_class
         reason = str(error)
         cause = error if redact(reason) == reason else None
         raise chosen(_reason(error), redact(url), _remedy(error, url)) from cause
+    except Exception as error:
+        if isinstance(error, CoderError) or _protocol(url) in OWN_PROTOCOLS:
+            raise
+        raise error_class(_reason(error), redact(url), COPY) from (error if redact(str(error)) == str(error) else None)
+
+
+def _protocol(url: str) -> str:
+    protocol, separator, _ = url.partition("://")
+    return protocol if separator else "file"
 
 
 def _library_errors() -> tuple[type[Exception], ...]:
@@ -75,7 +89,7 @@ def _remedy(error: BaseException, url: str) -> str:
     if isinstance(error, ImportError | ValueError):
         return _library_remedy(error, url)
     if isinstance(error, FileNotFoundError):
-        return "Check the path (for a bucket: its name, and that it exists)."
+        return f"{_missing_folder(url)}Check the path (for a bucket: its name, and that it exists)."
     if isinstance(error, PermissionError):
         return "Check the permissions of this place and the credentials in the environment."
     if isinstance(error, TimeoutError | ConnectionError) or not isinstance(error, OSError):
@@ -83,8 +97,19 @@ def _remedy(error: BaseException, url: str) -> str:
     return _OS_REMEDIES.get(error.errno or 0, "Check that this place exists and can be written.")
 
 
+def _missing_folder(url: str) -> str:
+    """Name the outermost folder of a local path that is not there, which tells more than the file in it."""
+    address = parse_address(url)
+    parents = list(reversed(Path(address.path).parents)) if address.is_local else []
+    missing = next((folder for folder in parents if not folder.exists()), None)
+    return f"There is no folder {missing}. " if missing else ""
+
+
 def _library_remedy(error: BaseException, url: str) -> str:
     protocol = url.partition("://")[0]
+    bare = next((name for name in ENDPOINTS if os.environ.get(name) and "://" not in os.environ[name]), None)
+    if not isinstance(error, ImportError) and protocol in EXTRAS and bare is not None:
+        return f"Write {bare} with its scheme, such as http://{os.environ[bare]}."
     if not isinstance(error, ImportError):
         return "Use a path or a URL such as ./store, s3://bucket/prefix, gs://bucket/prefix or memory://name."
     if protocol in EXTRAS:

@@ -17,6 +17,7 @@ QUERY_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NOD
 TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest", "json_each", "json_tree", "repeat"})
 LONGEST_SQL = 1_000_000
 """Characters: a longer text is no question, and its syntax tree would take hundreds of megabytes."""
+_PIVOT_REMEDY = "Write: PIVOT metrics ON metric IN ('top1', 'top5') USING first(value) GROUP BY run_id, method"
 _REMEDY = "Write one SELECT over the result tables (`SHOW TABLES` and `DESCRIBE metrics` work, too)."
 
 
@@ -43,6 +44,8 @@ def read_only_tree(connection: duckdb.DuckDBPyConnection, sql: str) -> Any:
     if len(statements) != 1:
         raise QueryError(f"Expected one statement, found {len(statements)}.", "SQL", _REMEDY)
     kind = _kind(statements[0])
+    if kind == "MULTI":  # DuckDB would first make a type of the values that it finds, which is writing
+        raise QueryError("PIVOT must name the values that become columns.", "SQL", _PIVOT_REMEDY)
     if kind != "SELECT":
         raise QueryError(f"Only reading is allowed, not {kind}.", "SQL", _REMEDY)
     tree = _syntax_tree(connection, sql)

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, cast
 
 from coder_core.errors import StoreError
 from coder_core.storage import local_files
-from coder_core.storage.addresses import Address, format_url, parse_address, redact
+from coder_core.storage.addresses import Address, format_url, full_url, parse_address, redact
 from coder_core.storage.file_infos import StoredFile, list_infos, read_time
 from coder_core.storage.object_writes import create_object, put_object
 from coder_core.storage.refusals import explained
@@ -44,7 +44,7 @@ class Store:
 
     def __reduce__(self) -> tuple[type["Store"], tuple[str]]:
         """Travel as the root alone; a local root travels as an absolute path."""
-        return Store, (format_url(self.address),)
+        return Store, (full_url(self.address),)
 
     @cached_property
     def address(self) -> Address:
@@ -146,6 +146,19 @@ class Store:
         root = self.filesystem._strip_protocol(self.address.path).rstrip("/") + "/"
         return sorted(name.removeprefix(root) for name in found if not local_files.is_temporary(name))
 
+    def top_names(self) -> tuple[str, ...]:
+        """Name what lies directly below the root, sorted, folders too; nothing where there is no such place.
+
+        Raises:
+            StoreError: When the store refuses.
+        """
+        with explained(self.root):
+            try:
+                found = self.filesystem.ls(self.address.path, detail=False)
+            except (FileNotFoundError, NotADirectoryError):
+                return ()
+        return tuple(sorted({str(path).rstrip("/").rpartition("/")[2] for path in found}))
+
     def list_beginning(self, folder: str, beginning: str) -> tuple[str, ...]:
         """List the files directly in a folder whose names begin with some characters, sorted, relative to the root."""
         place = self._place(folder)
@@ -199,6 +212,10 @@ class Store:
             StoreError: With the reason and the remedy.
         """
         probe = f"{PROBE_PREFIX}{uuid.uuid4().hex}"
+        root = Path(self.url())
+        if root.is_symlink() and not root.exists():
+            remedy = "Make that folder (is its disk mounted?), or choose another store root."
+            raise StoreError(f"it is a link to {root.readlink()}, which is not there.", str(root), remedy)
         try:
             self.write_bytes(probe, b"")
             with explained(self.url(probe)):

@@ -6,8 +6,9 @@ synonyms. Source: Yi et al., CVPR 2024, "Auto Text Generator", synonyms.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -17,7 +18,19 @@ from coder_core.errors import InputError
 from coder_core.texts.bank import ClassTexts, Phrase, TextBank, unique_phrases
 from coder_core.texts.domains import Domain, fill
 
-__all__ = ["ChosenSense", "EmbedTexts", "LexiconError", "NounSense", "choose_senses", "find_synonyms", "synonym_bank"]
+if TYPE_CHECKING:
+    from coder_core.wordnet.lexicon import NounLexicon
+
+__all__ = [
+    "ChosenSense",
+    "EmbedTexts",
+    "LexiconError",
+    "NounSense",
+    "choose_senses",
+    "find_synonyms",
+    "open_installed",
+    "synonym_bank",
+]
 
 DEFAULT_LEXICON = "oewn:2024"
 """Open English WordNet, as `wn`'s own index names it."""
@@ -83,14 +96,25 @@ def find_synonyms(
     Raises:
         LexiconError: `wn` or the lexicon is not installed, or its database cannot be read.
     """
+    with open_installed(lexicon, data_directory=data_directory) as nouns:
+        senses = [nouns.senses(name) for name in classes]
+    return choose_senses(classes, senses, domain=domain, embed=embed, source=f"wordnet:{lexicon}")
+
+
+def open_installed(
+    lexicon: str = DEFAULT_LEXICON, *, data_directory: Path | None = None
+) -> "AbstractContextManager[NounLexicon]":
+    """Open an installed lexicon, for a `with` block.
+
+    Raises:
+        LexiconError: `wn` or the lexicon is not installed, or its database cannot be read.
+    """
     try:
         from coder_core.wordnet.lexicon import open_lexicon
     except ImportError as error:
         remedy = "Install it: pip install 'coder-eval[wordnet]'."
         raise LexiconError(f"WordNet needs the package wn 1.1 ({error}).", "texts.wordnet", remedy) from error
-    with open_lexicon(lexicon, data_directory=data_directory) as nouns:
-        senses = [nouns.senses(name) for name in classes]
-    return choose_senses(classes, senses, domain=domain, embed=embed, source=f"wordnet:{lexicon}")
+    return open_lexicon(lexicon, data_directory=data_directory)
 
 
 def choose_senses(

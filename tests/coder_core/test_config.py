@@ -1,5 +1,6 @@
 """A wrong config is one error that names the place as its writer wrote it, the value, and the remedy."""
 
+import pickle
 import string
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coder_core.config import apply_override, load_runtime, load_spec, validate_spec
-from coder_core.errors import ConfigError, InputError
+from coder_core.errors import CoderError, ConfigError, InputError
 from coder_core.specs import EvalSpec, Runtime
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -72,8 +73,13 @@ def test_the_demonstration_is_the_default():
         ({"dataset": {**FLAGS, "path": "x"}}, "dataset.path", "unknown key 'path'", "another kind has it. Keys are"),
         ({"xyz": 1}, "xyz", "unknown key 'xyz'", "Keys are: ablation, baseline, controls"),
         ({"device": "cpu"}, "device", "unknown key 'device'", "CODER_DEVICE"),
-        ({"dataset": {**FLAGS, "images_per_class": "many"}}, "dataset.images_per_class", "integer, found 'many'", ""),
-        ({"dataset": {**FLAGS, "images_per_class": 0}}, "dataset.images_per_class", "equal to 1, found 0", ""),
+        (
+            {"dataset": {**FLAGS, "images_per_class": "many"}},
+            "dataset.images_per_class",
+            "whole number, found 'many'",
+            "",
+        ),
+        ({"dataset": {**FLAGS, "images_per_class": 0}}, "dataset.images_per_class", "at least 1, found 0", ""),
         ({"dataset": {}}, "dataset.kind", "required and absent", "features, flags, folder"),
         ({"dataset": {"kind": "flag"}}, "dataset.kind", "no kind 'flag'", "Did you mean 'flags'?"),
         ({"dataset": [1]}, "dataset", "settings by key, found [1]", ""),
@@ -125,8 +131,12 @@ def test_keys_are_text():
     assert str(refusal({**SMALLEST, 1: 2})).startswith("config: 1: keys are text, found 1.")
 
 
-def test_several_errors_are_counted():
-    assert "2 more" in refusal({**SMALLEST, "name": 1, "logit_scale": 0, "x": 1}).remedy
+def test_several_errors_are_all_told_each_once_unknown_keys_first():
+    error = refusal({**SMALLEST, "name": 1, "logit_scale": 0, "x": 1})
+    assert [problem.place for problem in error.problems] == ["config: x", "config: name", "config: logit_scale"]
+    assert str(error.problems[2]) == "config: logit_scale: expected a number above 0.0, found 0. See docs/settings.md."
+    assert pickle.loads(pickle.dumps(error)).problems[0].problem == "unknown key 'x'."  # noqa: S301
+    assert error.exit_code == 2
 
 
 @pytest.mark.parametrize(
@@ -138,9 +148,9 @@ def test_several_errors_are_counted():
         (b"[" * 500, "nested deeper"),
         (b"[" * 5000, "nest"),
         (b"day: 2024-13-01", "not readable as YAML"),
-        (b"- clip", "expected settings by key, found ['clip']"),
-        (b"", "expected settings by key, found None"),
-        (b"just text", "found 'just text'"),
+        (b"- clip", "expected settings by key, found a list"),
+        (b"", "expected settings by key, found nothing"),
+        (b"just text", "found one text"),
     ],
 )
 def test_what_is_no_mapping_in_yaml_is_refused(tmp_path, content, problem):
@@ -311,3 +321,50 @@ def test_refusals_of_the_language_models_settings_name_them(monkeypatch, name, v
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match=message):
         load_runtime()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "root:*:19000:0:99999:7:::\ndaemon:*:19000:0:99999:7:::\n",
+        "root:$y$hunter2:19000:0:99999:7:::",
+        "hunter2: hunter2\n",
+        "[client]\npassword = hunter2\n",
+        "- hunter2\n",
+        '"hunter2"',
+        "hunter2: [hunter2",
+        "hunter2 = x\nhunter2: : y",
+        b"\xffhunter2",
+        "%hunter2\n---\nx: y",
+        "&hunter2 x",
+        "!hunter2 x",
+        "*hunter2",
+        "key: *hunter2",
+        "{'hunter2': 1}",
+        "-----BEGIN KEY-----\nhunter2\n-----END KEY-----\n",
+    ],
+)
+def test_a_file_that_is_no_config_is_not_shown(tmp_path: Path, content: str | bytes) -> None:
+    path = tmp_path / "secret"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ConfigError) as error:
+        load_spec(str(path))
+    assert "hunter2" not in str(error.value)
+    assert "19000" not in str(error.value)
+
+
+def test_a_config_is_read_within_bounds(tmp_path: Path) -> None:
+    levels = "".join(f"a{level}: &a{level} [{','.join([f'*a{level - 1}'] * 9)}]\n" for level in range(1, 10))
+    for content, reason in (
+        ("a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + levels, "more than 300,000 values"),
+        ("name: " + "[" * 100_000, "nest"),
+        ("draw_seed: " + "9" * 4_000, "a number of 4,000 characters"),
+        ("name: " + "x" * 1_000_000, "a text of 1,000,000 characters"),
+        ("#" * 10_000_001, "more than 10000000"),
+    ):
+        (tmp_path / "x.yaml").write_text(content)
+        with pytest.raises(CoderError, match=reason) as error:
+            load_spec(str(tmp_path / "x.yaml"))
+        assert len(str(error.value)) < 500
+    with pytest.raises(CoderError, match="a device and not a file"):
+        load_spec("/dev/zero")

@@ -1,11 +1,11 @@
 """The flow under a real Prefect server: what is computed, what is found, and what a change costs."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
+from prefect.client.orchestration import get_client
 
 from coder_core.pipeline.eval_result import EvalResult
 from coder_core.report.markdown import escape_markdown
@@ -102,6 +102,18 @@ def test_permuted_labels_leave_predictions_as_they_are(world: World, runtime: Ru
     assert before.metrics != after.metrics
 
 
+def test_a_run_is_named_by_its_id_and_ends_with_its_result(world: World, runtime: Runtime) -> None:
+    state = coder_eval(world.settings, ["methods=[clip, coder]"], runtime, return_state=True)
+    result = state.result()
+    top1 = next(metric for metric in result.metrics if (metric.method, metric.metric) == ("coder", "top1"))
+    low, high = 100 * (top1.ci_low or 0), 100 * (top1.ci_high or 0)
+    assert state.message == f"coder {100 * top1.value:.1f} % [{low:.1f}, {high:.1f}]"
+    with get_client(sync_client=True) as client:
+        run = client.read_flow_run(state.state_details.flow_run_id)
+    assert run.name == result.run_id
+    assert run.state.message == state.message
+
+
 def test_many_small_shards_give_the_tables_of_one(
     photos: World, runtime: Runtime, tmp_path: Path, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,13 +132,18 @@ def test_many_small_shards_give_the_tables_of_one(
     assert [row[4] for row in found] == pytest.approx([row[4] for row in expected], abs=1e-5)
 
 
-def test_prefect_shows_metrics_timings_and_plots(world: World, runtime: Runtime, query: Query) -> None:
+def test_prefect_shows_summary_metrics_timings_and_plots(world: World, runtime: Runtime, query: Query) -> None:
     result = coder_eval(world.settings, ["methods=[clip]"], runtime)
     mark = escape_markdown(result.run_id)
     shown = {key: found for key, found in newest_artifacts().items() if mark in str(found.description)}
     kinds = {key: found.type for key, found in shown.items()}
-    assert kinds == {"world-metrics": "table", "world-timings": "table", "world-plots": "markdown"}
-    assert json.loads(str(shown["world-metrics"].data)) == [asdict(metric) for metric in result.metrics]
+    tables = {"world-metrics": "table", "world-timings": "table"}
+    assert kinds == {"world-summary": "markdown", **tables, "world-plots": "markdown"}
+    (row,) = json.loads(str(shown["world-metrics"].data))
+    top1 = next(metric for metric in result.metrics if metric.metric == "top1")
+    assert row["method"] == "clip"
+    assert row["top-1 %"].startswith(f"{100 * top1.value:.1f} [")
+    assert escape_markdown(row["top-1 %"]) in str(shown["world-summary"].data)
     timings = [(row["step"], row["rows"], row["computed"]) for row in json.loads(str(shown["world-timings"].data))]
     made = "SELECT step, rows, computed FROM timings WHERE step IN (SELECT step FROM artifacts) ORDER BY ALL"
     assert sorted(timings) == query(made)

@@ -1,4 +1,7 @@
-"""The deployment on a real server with a real worker: run by hand, run by the scheduler, and told what is wrong."""
+"""The deployment on a real server with a real worker: run by hand, run by the scheduler, and told what is wrong.
+
+In the end the server is killed while a run is going: here, and last, for it is the server of all tests above.
+"""
 
 import json
 import subprocess
@@ -6,16 +9,27 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
+import psutil
 import pytest
 import yaml
 
 from service.deployment_setup import WATCH_NAME
 from tasks.gpu import GPU_LIMIT
 from tasks.json_logs import JSON_SETTINGS
-from tests.fixtures_deployment import PROJECT, Deployed
+from tests.fixtures_deployment import (
+    PROJECT,
+    Deployed,
+    answers,
+    processes_of,
+    start_prefect,
+    stop_process,
+    wait_until,
+)
 from tests.fixtures_inputs import write_world
+from tests.service.held_runs import held_scene, wait_for_end
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 NAME = "coder-eval/coder-eval"
@@ -54,14 +68,15 @@ def test_a_run_writes_to_the_store_of_its_worker_and_shows_its_metrics(deployed:
     assert run.state.is_completed(), run.state
     rows = query(deployed.store, "SELECT run_id, name, image_count FROM runs")
     assert [(row["name"], row["image_count"]) for row in rows] == [("deployed", 120)]
-    assert rows[0]["run_id"].endswith(str(run.id)[-8:])
     with deployed.client() as client:
         artifacts = {found.key: found for found in client.read_artifacts() if found.flow_run_id == run.id}
-    assert artifacts.keys() == {"deployed-metrics", "deployed-timings", "deployed-plots"}
-    metrics = json.loads(artifacts["deployed-metrics"].data)
-    shown = {(row["method"], row["metric"], row["value"]) for row in metrics}
-    stored = query(deployed.store, "SELECT method, metric, value FROM metrics")
-    assert shown == {(row["method"], row["metric"], row["value"]) for row in stored}
+    parts = ("summary", "metrics", "timings", "plots")
+    assert artifacts.keys() == {f"deployed-{part}" for part in parts}
+    shown = {row["method"]: row["top-1 %"].split()[0] for row in json.loads(artifacts["deployed-metrics"].data)}
+    stored = query(deployed.store, "SELECT method, value FROM metrics WHERE metric = 'top1'")
+    assert shown == {row["method"]: f"{100 * row['value']:.1f}" for row in stored}
+    assert run.name == rows[0]["run_id"]
+    assert run.state.message.startswith("coder ")
 
 
 def test_runtime_settings_win_over_the_environment_of_the_worker(
@@ -95,6 +110,16 @@ def test_a_wrong_config_ends_in_a_failed_run_that_says_why(deployed: Deployed, c
     assert len(run.state.message.splitlines()) == 1
 
 
+def test_a_run_reads_no_file_of_the_machine_and_fetches_no_url(deployed: Deployed, config: str) -> None:
+    for asked, what in (("/etc/passwd", "config"), ("http://127.0.0.1:9/x.yaml", "config")):
+        run = run_deployment(deployed, config=asked)
+        assert run.state.is_failed()
+        assert f"{what}: {asked}: a server's run reads it only below allowed places." in run.state.message
+        assert "root" not in run.state.message.partition("CODER_ALLOWED_ROOTS")[0]
+    run = run_deployment(deployed, config=config, overrides='["texts.bank=/etc/passwd"]')
+    assert "texts.bank: /etc/passwd: a server's run" in run.state.message
+
+
 def test_a_run_of_a_worker_logs_json_lines_with_its_run_id(deployed: Deployed, config: str) -> None:
     variables = json.dumps({"PREFECT_LOGGING_SETTINGS_PATH": str(JSON_SETTINGS)})
     told = deployed.prefect(
@@ -107,7 +132,7 @@ def test_a_run_of_a_worker_logs_json_lines_with_its_run_id(deployed: Deployed, c
     (row,) = query(deployed.store, f"SELECT run_id FROM runs WHERE run_id LIKE '%{flow_run_id[-8:]}'")
     assert {record["run_id"] for record in own if "task_run_name" in record} == {row["run_id"]}
     assert {"check-store", "publish-run"} <= {record.get("task_run_name") for record in own}
-    assert own[-1]["message"].endswith("Completed()")
+    assert own[-1]["message"].startswith("Finished in state Completed('coder ")
 
 
 def test_a_server_that_stands_elsewhere_is_made_ready_again_without_a_change(deployed: Deployed) -> None:
@@ -133,3 +158,30 @@ def test_an_impossible_runtime_is_refused_before_there_is_a_run(deployed: Deploy
     )
     assert "runtime" in told
     assert "Created flow run" not in told
+
+
+def kill_server(home: Path) -> None:
+    """Without a warning, as a machine that loses power does."""
+    found = [psutil.Process(pid) for pid in processes_of(home)]
+    parts = [part for part in found if part.cmdline()[1:5] == ["-m", "prefect", "server", "start"]]
+    for part in parts:
+        for child in part.children(recursive=True):
+            child.kill()
+        part.kill()
+    psutil.wait_procs(parts, timeout=30)
+
+
+def test_a_run_outlives_its_server(deployed: Deployed, tiny_clip: Path, tmp_path: Path) -> None:
+    """The last one: the run waits for the server that starts again, and ends well."""
+    home, port = Path(deployed.environment["PREFECT_HOME"]), str(urlsplit(deployed.api_url).port)
+    with held_scene(tmp_path, tiny_clip) as scene:
+        run_id = scene.start_held(deployed, tmp_path / "store", 25.0)
+        kill_server(home)
+        server = start_prefect(deployed, home, "server", "start", "--host", "127.0.0.1", "--port", port, "--no-ui")
+        try:
+            wait_until(lambda: answers(deployed.api_url, server))
+            run = wait_for_end(deployed, run_id)
+            assert run.state.is_completed(), run.state
+            scene.resume(deployed, tmp_path / "store")
+        finally:
+            stop_process(server)

@@ -55,7 +55,7 @@ def test_names_are_data_everywhere(tmp_path: Path, runtime: Runtime, query: Quer
     assert {name for (name,) in query("SELECT DISTINCT class_name FROM class_metrics")} == set(HOSTILE)
 
     shown = {key: found for key, found in newest_artifacts().items() if key.startswith("hostile-")}
-    assert {"hostile-metrics", "hostile-timings", "hostile-plots"} <= shown.keys()
+    assert {"hostile-summary", "hostile-metrics", "hostile-timings", "hostile-plots"} <= shown.keys()
     for found in shown.values():
         html = MarkdownIt("commonmark").enable("table").render(f"{found.description}\n\n{found.data}")
         assert "<script" not in html

@@ -114,6 +114,7 @@ def test_new_classes_are_announced_once_and_evaluated(
     assert query("SELECT count(DISTINCT run_id) FROM runs") == [(2,)]
     told = newest_artifacts()[f"{result.name}-class-changes"]
     assert result.run_id in str(told.description).replace("\\", "")
+    assert "| added class | n | recall | taken |" in str(told.data)
     assert len(events()) == 2
 
 

@@ -43,11 +43,12 @@ class Served:
         return self.log.read_text()
 
     def find_part(self, name: str) -> psutil.Process:
-        """The process of `prefect server start` or `prefect worker start`."""
+        """The process of the server or of the worker."""
+        module = {"server": "service.guarded_server", "worker": "prefect"}[name]
         return next(
             process
             for process in map(psutil.Process, processes_of(self.home))
-            if process.cmdline()[1:5] == ["-m", "prefect", name, "start"]
+            if process.cmdline()[1:3] == ["-m", module]
         )
 
     def end(self, number: signal.Signals) -> int:

@@ -2,6 +2,7 @@
 
 import signal
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from tests.fixtures_deployment import processes_of
 
 from .held_runs import HELD_SECONDS, HeldScene
 from .served import Served
+
+STOP_SECONDS = 15.0
+"""Five on a machine that does nothing else (docs/operations.md)."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -34,7 +38,10 @@ def test_a_server_that_dies_ends_everything_and_the_next_start_goes_on(
         scene.resume(served.place, tmp_path / "store")
 
         last = scene.start_held(served.place, tmp_path / "last", HELD_SECONDS)
-        assert served.end(signal.SIGTERM) == 0, served.told
+        started = time.monotonic()
+        assert served.end(signal.SIGTERM) == 128 + signal.SIGTERM, served.told
+        assert time.monotonic() - started < STOP_SECONDS
+        assert "what has not ended then is killed." in served.told, "it says what it waits for"
         assert processes_of(served.home) == []
     finally:
         served.kill_all()

@@ -32,7 +32,11 @@ class MetricRow:
     ]
     value: Annotated[float, "Accuracies and calibration error in 0..1; likelihood in nats, lower is better."]
     n: Annotated[int, "Images (or classes, for a mean over classes) that the value rests on."]
-    ci_low: Annotated[float | None, "Lower end of the 95 % interval."] = None
+    ci_low: Annotated[
+        float | None,
+        "Lower end of the 95 % interval; null where the images cannot say anything about chance: for a mean over "
+        "classes, where every class is all right or all wrong.",
+    ] = None
     ci_high: Annotated[float | None, "Upper end of the 95 % interval."] = None
     protocol: Protocol
     reads_labels: ReadsLabels = None
@@ -40,6 +44,11 @@ class MetricRow:
     assumes_balance: AssumesBalance = None
     reads_texts: ReadsTexts = None
     groups: GroupCount = None
+    classes_without_texts: Annotated[
+        int | None,
+        "Classes of which the method had no text but their names, which is all that it judges them by; null for a "
+        "method that reads nothing else, and for a control.",
+    ] = None
 
 
 @result_table("reliability")
@@ -69,8 +78,12 @@ class ComparisonRow:
     metric: Annotated[str, "`top1`, `top5` or `mean_per_class_accuracy`."]
     difference: Annotated[float, "The method's value minus the baseline's, -1..1."]
     n: Annotated[int, "Images behind it."]
-    ci_low: Annotated[float, "Lower end of the paired 95 % bootstrap interval."]
-    ci_high: Annotated[float, "Upper end of the paired 95 % bootstrap interval."]
+    ci_low: Annotated[
+        float | None,
+        "Lower end of the paired 95 % bootstrap interval (over images, for a mean over classes within classes); null "
+        "where no draw can differ, as between methods that are right about the same images.",
+    ] = None
+    ci_high: Annotated[float | None, "Upper end of the paired 95 % bootstrap interval."] = None
     gained: Annotated[int, "Images that only the method gets right."]
     lost: Annotated[int, "Images that only the baseline gets right."]
     p_value: Annotated[float | None, "McNemar's exact two-sided p; null for a mean over classes."] = None

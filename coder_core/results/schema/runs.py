@@ -48,6 +48,15 @@ class TimingRow:
     seconds: Annotated[float, "Time spent in this run; work of several tasks added up."]
     rows: Annotated[int, "Rows of what the step produced."]
     computed: Annotated[int, "Rows among them computed in this run; the others were in the store."]
+    items_per_second: Annotated[
+        float | None, "Texts or images a second through the model, of one worker; null where none went through it."
+    ] = None
+    device_share: Annotated[float | None, "Share of that time in which the device computed, 0..1."] = None
+    decode_share: Annotated[float | None, "Share of it in which the work waited for decoding or tokenising, 0..1."] = (
+        None
+    )
+    read_share: Annotated[float | None, "Share of it in which the work waited for bytes, 0..1."] = None
+    write_share: Annotated[float | None, "Share of it in which the work waited for the store, 0..1."] = None
 
 
 @result_table("artifacts")

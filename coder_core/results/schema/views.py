@@ -20,16 +20,14 @@ LATEST_PREDICTIONS = View(
 )
 COSTS = View(
     "costs",
-    "One row per run: seconds, texts and images embedded, calls of a language model and dollars where they are known.",
+    "One row per run and kind of text that a language model was asked for, with calls, tokens and dollars where they "
+    "are known; a run that asked for none has one row without a kind. Seconds and embedded texts and images are the "
+    "run's, and the same in each of its rows.",
     "SELECT run_id, runs.name, runs.started_at,\n"
     "  date_diff('microsecond', runs.started_at, runs.finished_at) / 1e6 AS seconds,\n"
     "  runs.texts_embedded, runs.texts_reused, runs.images_embedded, runs.images_reused,\n"
-    "  spent.calls, spent.prompt_tokens, spent.completion_tokens, spent.cost_usd\n"
-    "FROM runs LEFT JOIN (\n"
-    "  SELECT run_id, sum(generated + failed)::BIGINT AS calls, sum(prompt_tokens)::BIGINT AS prompt_tokens,\n"
-    "    sum(completion_tokens)::BIGINT AS completion_tokens,\n"
-    "    CASE WHEN count(cost_usd) = count(*) THEN sum(cost_usd) END AS cost_usd\n"
-    "  FROM generation GROUP BY run_id\n"
-    ") AS spent USING (run_id)",
+    "  spent.kind, spent.asked, spent.generated + spent.failed AS calls, spent.prompt_tokens,\n"
+    "  spent.completion_tokens, spent.cost_usd\n"
+    "FROM runs LEFT JOIN generation AS spent USING (run_id)",
     ("runs", "generation"),
 )

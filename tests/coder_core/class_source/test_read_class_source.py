@@ -424,3 +424,13 @@ def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "text.duckdb").write_text("no database " * 1000)
     with pytest.raises(InputError, match=r"text\.duckdb"):
         read(kind="query", sql="SELECT 'a' AS class_name", database=str(tmp_path / "text.duckdb"))
+
+
+@pytest.mark.slow
+def test_a_query_without_an_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    from coder_core.class_source import class_query
+
+    monkeypatch.setattr(class_query, "MAX_SECONDS", 0.5)
+    sql = "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT n::VARCHAR AS class_name FROM t"
+    with pytest.raises(QueryError, match=r"takes longer than 0\.5 s|memory"):
+        class_query.query_classes(sql, tables={}, database=None)

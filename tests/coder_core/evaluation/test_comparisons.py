@@ -54,7 +54,7 @@ def test_differences_are_those_of_the_metrics(predictions_of, labels_of, rows):
     for one, other in zip(compared, backwards, strict=True):
         assert one.difference == pytest.approx(-other.difference)
         assert (one.gained, one.lost, one.p_value) == (other.lost, other.gained, other.p_value)
-        assert -1 <= one.ci_low <= one.ci_high <= 1
+        assert one.ci_low is None or -1 <= one.ci_low < one.ci_high <= 1
 
 
 @given(st.integers(0, 40), st.integers(0, 40))
@@ -71,16 +71,15 @@ def test_the_interval_agrees_with_really_redrawing_images():
     for groups in (np.zeros_like(truth), truth):
         means = []
         for _ in range(2000):
-            rows = rng.integers(0, 300, size=300)
-            present = [signs[rows][groups[rows] == group].mean() for group in np.unique(groups[rows])]
-            means.append(np.mean(present))
+            own = (signs[groups == group] for group in np.unique(groups))
+            means.append(np.mean([some[rng.integers(0, len(some), len(some))].mean() for some in own]))
         expected = np.quantile(means, [0.025, 0.975])
         np.testing.assert_allclose(paired_interval(signs, groups, draws=4000), expected, atol=0.015)
 
 
 def test_a_method_against_itself_differs_by_nothing(predictions_of, labels_of):
     for row in compare(predictions_of(CLIP), predictions_of(CLIP), labels_of(TRUTH), CLASSES):
-        assert (row.difference, row.ci_low, row.ci_high, row.gained, row.lost) == (0, 0, 0, 0, 0)
+        assert (row.difference, row.ci_low, row.ci_high, row.gained, row.lost) == (0, None, None, 0, 0)
 
 
 def test_the_order_of_images_does_not_matter(predictions_of, labels_of):

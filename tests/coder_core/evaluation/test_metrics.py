@@ -67,28 +67,33 @@ def test_the_bootstrap_agrees_with_really_redrawing_images():
     rng = np.random.default_rng(7)
     truth = rng.choice(6, size=300, p=[0.4, 0.3, 0.1, 0.1, 0.06, 0.04])
     correct = rng.random(300) < 0.4 + 0.1 * truth
-    means = []
-    for _ in range(2000):
-        rows = rng.integers(0, 300, size=300)
-        means.append(np.mean([correct[rows][truth[rows] == c].mean() for c in range(6) if (truth[rows] == c).any()]))
+    own = [correct[truth == c] for c in range(6)]
+    means = [np.mean([images[rng.integers(0, len(images), len(images))].mean() for images in own]) for _ in range(2000)]
     expected = np.quantile(means, [0.025, 0.975])
     np.testing.assert_allclose(bootstrap_interval(correct, truth, draws=4000), expected, atol=0.012)
 
 
-def test_the_bootstrap_is_the_same_every_time_and_flat_where_all_is_right():
+def test_the_bootstrap_is_the_same_every_time_and_has_none_where_every_class_is_all_right_or_all_wrong():
     truth = np.arange(40) % 3
     some = np.arange(40) % 7 > 2
     assert bootstrap_interval(some, truth) == bootstrap_interval(some, truth)
     assert bootstrap_interval(some, truth) != bootstrap_interval(some, truth, seed=1)
-    assert bootstrap_interval(np.ones(40, dtype=bool), truth) == (1.0, 1.0)
+    assert bootstrap_interval(np.ones(40, dtype=bool), truth) is None
+    assert bootstrap_interval(truth == 0, truth) is None
+    assert bootstrap_interval(some, truth, draws=7) == bootstrap_interval(some, 1000 * truth, draws=7)
+
+
+def test_two_classes_one_all_right_one_all_wrong_are_50_percent_without_an_interval(predictions_of, labels_of):
+    mean = evaluate(predictions_of([[0, 1]] * 20), labels_of([0] * 10 + [1] * 10), ClassList(("a", "b")))[2]
+    assert (mean.metric, mean.value, mean.ci_low, mean.ci_high) == ("mean_per_class_accuracy", 0.5, None, None)
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=30))
 def test_top1_is_the_mean_of_hits_and_bounds_hold(pairs):
     ids, truth = np.array([[a] for a, _ in pairs], dtype=np.int32), np.array([b for _, b in pairs])
     assert top1(ids, truth) == pytest.approx(sum(a == b for a, b in pairs) / len(pairs))
-    low, high = bootstrap_interval(ids[:, 0] == truth, truth, draws=20)
-    assert 0 <= low <= high <= 1
+    low, high = bootstrap_interval(ids[:, 0] == truth, truth, draws=20) or (0.0, 1.0)
+    assert 0 <= low < high <= 1
 
 
 def test_one_class_is_always_right(predictions_of, labels_of):

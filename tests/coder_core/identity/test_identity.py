@@ -6,6 +6,7 @@ step version is changed, one at a time: a key must change, of a step that reads 
 
 import json
 import shutil
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -64,16 +65,16 @@ def worlds(tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path) -> dict[st
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """Runs settings in a store that all tests share, each settings once."""
-    store = tmp_path_factory.mktemp("store")
+def run() -> Iterator[Run]:
+    """Runs settings in a store that all tests share, each settings once; in memory, for a disk is waited for."""
+    store = f"memory://{uuid.uuid4().hex}"
     found: dict[str, list[Step[Any]]] = {}
     with pytest.MonkeyPatch.context() as monkeypatch:
 
         def run(settings: Settings, *, again: bool = False, **runtime: Any) -> list[Step[Any]]:
             name = json.dumps([settings, runtime], sort_keys=True)
             if again or name not in found:
-                given = {"store": str(store), "device": "cpu", "settle_seconds": 0.0, **runtime}
+                given = {"store": store, "device": "cpu", "settle_seconds": 0.0, **runtime}
                 found[name] = steps_of(settings, Runtime(**given), monkeypatch)
             return found[name]
 

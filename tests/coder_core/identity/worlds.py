@@ -104,6 +104,7 @@ def features_world(folder: Path, _checkpoint: Path) -> Files:
         "dataset": {**world.settings["dataset"], "image_ids": "image_ids"},
         "methods": ["clip", "vcd", "coder", "coder_rerank"],
         "controls": ["repeated_names"],
+        "calibrate": True,
         "rerank": {"choose_threshold": True, "threshold": 0.5},
         "validation": _features(folder / "validation"),
         "few_shot": {

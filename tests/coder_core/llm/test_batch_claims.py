@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from coder_core.llm import batch_claims
-from coder_core.llm.batch_claims import CLAIM_SECONDS, Claim
 from coder_core.llm.batch_completions import BatchCompletions
 from coder_core.llm.completion_ledger import CompletionLedger
 from coder_core.llm.completions import Completions
 from coder_core.llm.faults import Fault
 from coder_core.llm.llm_runtime import LlmRuntime
+from coder_core.storage import claims as claims_module
+from coder_core.storage.claims import CLAIM_SECONDS, Claim
 from coder_core.storage.store import Store
 from tests.coder_core.atg.llm_server import LlmServer, serving
 from tests.coder_core.llm.test_completion_ledger import ask
@@ -49,7 +49,7 @@ def test_a_holder_that_was_not_heard_of_is_taken_over_and_notices(
     start = datetime.now(UTC)
 
     def at(seconds: float) -> None:
-        monkeypatch.setattr(batch_claims, "now", lambda: start + timedelta(seconds=seconds))
+        monkeypatch.setattr(claims_module, "now", lambda: start + timedelta(seconds=seconds))
 
     at(CLAIM_SECONDS - 5)
     assert not second.acquire()
@@ -67,7 +67,7 @@ def test_a_holder_that_was_not_heard_of_is_taken_over_and_notices(
 def test_a_process_of_this_machine_that_died_is_taken_over_at_once(store: Store) -> None:
     program = """
         import os, sys
-        from coder_core.llm.batch_claims import Claim
+        from coder_core.storage.claims import Claim
         from coder_core.storage.store import Store
         assert Claim(Store(sys.argv[1]), "x").acquire()
         os._exit(9)

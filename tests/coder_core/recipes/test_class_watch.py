@@ -12,6 +12,7 @@ from coder_core.errors import ConfigError, DatasetError, InputError, QueryError
 from coder_core.images.sources import open_source
 from coder_core.pipeline.context import Context
 from coder_core.recipes.compare_runs import compare_runs, compare_with_previous
+from coder_core.report.class_changes import write_comparison
 from coder_core.specs import EvalSpec, Runtime
 from coder_core.steps.look_at_classes import ClaimAnnouncement, LookAtClasses
 from coder_core.storage.store import Store
@@ -198,8 +199,10 @@ def test_runs_are_compared_by_a_method_of_both(photos: World, runtime: Runtime) 
     run_spec(listed(photos, NAMES), runtime, "run-1")
     run_spec(listed(photos, NAMES, methods=["clip_ensemble"]), runtime, "run-2")
     context = Context.open(runtime)
-    with pytest.raises(ConfigError, match="they have no method in common"):
-        compare_runs(context, "run-1", "run-2")
+    nothing = compare_runs(context, "run-1", "run-2")
+    assert (nothing.method, nothing.methods, nothing.images) == (None, (), 0)
+    assert [change.key for change in nothing.settings] == ["methods", "(content of the texts)"]
+    assert "they have no method in common" in write_comparison(nothing)
     with pytest.raises(QueryError, match=r"there is no run 'run-3'.*Latest runs: run-2, run-1"):
         compare_runs(context, "run-1", "run-3")
     assert compare_with_previous(context, "photos", "run-2") is None, "the classes are the same"

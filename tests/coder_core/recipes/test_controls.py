@@ -136,7 +136,7 @@ def test_differences_by_class_and_confusions_are_counted_from_the_predictions(fe
 def test_a_control_of_texts_that_describe_nothing_is_refused(
     world: World, runtime: Runtime, control: ControlName
 ) -> None:
-    tested = with_controls(world, controls=[control])
+    tested = with_controls(world, methods=["clip"], controls=[control])
     bank = {"format": "coder-text-bank/1", "classes": [{"name": name} for name in NAMES]}
     (world.folder / "bank.yaml").write_text(yaml.safe_dump(bank))
     with pytest.raises(TextBankError, match=f"control {control}.*Describe the classes first"):

@@ -89,8 +89,8 @@ def test_baselines_are_explained_by_their_own_texts(features_run: Finished, meth
     decision = explain(features_run, image_id, method=method)
     assert {share.kind for share in decision.shares} == {kind}
     assert decision.margin >= 0
-    first = f"SELECT predicted_name FROM predictions WHERE method = '{method}' AND image_id = '{image_id}'"
-    assert rows(features_run.runtime, first) == [(decision.winner,)]
+    first = f"SELECT predicted_name, label_name FROM predictions WHERE method = '{method}' AND image_id = '{image_id}'"
+    assert rows(features_run.runtime, first) == [(decision.winner, decision.truth)]
 
 
 def test_another_rival_can_be_asked_about(features_run: Finished) -> None:
@@ -138,5 +138,6 @@ def test_what_is_printed_adds_up_and_marks_nothing_up(features_run: Finished) ->
     print_decision(decision._replace(shares=(hostile, *decision.shares[1:])), stream, top=2)
     printed = stream.getvalue()
     assert f"({len(decision.shares) - 2} more texts)" in printed
+    assert f"true class: {decision.truth}\n" in printed
     assert "[red]" in printed
     assert "\x1b" not in printed

@@ -1,5 +1,6 @@
 """The bank from every source, against a real HTTP server: nothing bought twice, edits survive, no half a bank."""
 
+import json
 from collections import Counter
 from typing import Any
 
@@ -171,3 +172,51 @@ def test_no_generator_asks_nothing(settings, runtime) -> None:
     dataset = run(LoadDataset(source=spec.dataset))
     assert run(PlanGeneration(classes=dataset.classes, texts=spec.texts)) == []
     assert "generate_texts" not in {record.step for record in run_spec(spec, runtime).result.records}
+
+
+def test_a_published_file_is_imported_with_aliases_and_a_kind(photos, tmp_path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump(photos.settings))
+    names = ("red kite", "blue tit", "green finch", "jenny")
+    source = tmp_path / "synonyms.json"
+    source.write_text(json.dumps({name: [f"{name} alias"] for name in names}))
+    out = tmp_path / "bank.yaml"
+    command = ["texts", "import", str(source), "--classes", str(config), "--out", str(out), "--kind", "synonym"]
+    done = CliRunner().invoke(main, [*command, "--alias", "jenny=wren"])
+    assert done.exit_code == 0, done.output
+    bank = yaml.safe_load(out.read_text())
+    assert {entry["name"]: entry["synonyms"][0] for entry in bank["classes"]}["wren"] == "jenny alias"
+    assert all("attributes" not in entry for entry in bank["classes"])
+    other = [*command, "--alias", "jennyx=wren"]
+    assert "jennyx" in CliRunner().invoke(main, other).output
+    wrong = CliRunner().invoke(main, [*command, "--alias", "jenny"])
+    assert (wrong.exit_code, "of the form old=new" in wrong.output) == (2, True)
+
+
+def test_a_file_with_other_content_is_replaced_only_by_force(photos, tmp_path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump(photos.settings))
+    out = tmp_path / "exported.yaml"
+    command = ["texts", "export", str(config), "--out", str(out), "--store", str(tmp_path / "store")]
+    assert CliRunner().invoke(main, command).exit_code == 0
+    content = out.read_text()
+    assert CliRunner().invoke(main, command).exit_code == 0, "the same again is no loss"
+    out.write_text(content.replace("wren mark 0", "a cocked tail"))
+    refused = CliRunner().invoke(main, command)
+    assert (refused.exit_code, "replace it with --force" in refused.output) == (3, True)
+    assert "a cocked tail" in out.read_text()
+    assert CliRunner().invoke(main, [*command, "--force"]).exit_code == 0
+    assert out.read_text() == content
+
+
+def test_an_import_that_matches_nothing_fails_and_names_the_option_that_is_missing(photos, tmp_path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump(photos.settings))
+    source = tmp_path / "texts.json"
+    source.write_text(json.dumps({"zebra": ["has stripes"]}))
+    command = ["texts", "import", str(source), "--out", str(tmp_path / "bank.yaml")]
+    without = CliRunner().invoke(main, command)
+    assert (without.exit_code, "--classes" in without.output) == (3, True)
+    nothing = CliRunner().invoke(main, [*command, "--classes", str(config)])
+    assert (nothing.exit_code, "none of its texts is about a class" in nothing.output) == (3, True)
+    assert not (tmp_path / "bank.yaml").exists()

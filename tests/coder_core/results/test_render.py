@@ -6,6 +6,7 @@ import uuid
 from datetime import date, datetime
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -118,3 +119,38 @@ def test_json_gives_hostile_words_back(rows: list[tuple[str]]) -> None:
     assert text.isascii()
     assert "\x7f" not in text
     assert [record["a"] for record in json.loads(text)] == [row[0] for row in rows]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "=cmd|'/C calc'!A0",
+        "+1+1",
+        "-1+cmd",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        " =1",
+        "\u00a0=1",
+        "\ufeff=1",
+        "\uff1d1",
+        "\uff0b1",
+        "\uff0d1",
+        "\uff201",
+        '=HYPERLINK("http://evil.example")',
+    ],
+)
+def test_a_spreadsheet_computes_no_text(cell: str) -> None:
+    result = QueryResult([cell, "n"], [(cell, -1.5)])
+    header, row = csv.reader(io.StringIO(to_csv(result, for_spreadsheet=True), newline=""))
+    assert header == [f"'{cell}", "n"]
+    assert row == [f"'{cell}", "-1.5"]  # a number stays one
+    assert next(csv.reader(io.StringIO(to_csv(result), newline=""))) == [cell, "n"]  # for programs, as it is
+
+
+def test_a_spreadsheet_gets_other_texts_as_they_are() -> None:
+    rows: list[tuple[object, ...]] = [("wren", "a-b", "1-2", "x=1", None, [1, 2])]
+    assert (
+        to_csv(QueryResult(list("abcdef"), rows), for_spreadsheet=True) == 'a,b,c,d,e,f\nwren,a-b,1-2,x=1,,"[1, 2]"\n'
+    )

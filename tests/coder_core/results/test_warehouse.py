@@ -321,9 +321,13 @@ def test_costs_say_what_is_known(disk_store: Store) -> None:
         writer.append(GenerationRow, [GenerationRow(kind="synonym", generated=8, failed=0, **bought)])
         writer.publish(run_row(), b"{}")
     publish(disk_store, "without")
-    sql = "SELECT run_id, seconds, texts_embedded, calls, prompt_tokens, cost_usd FROM costs ORDER BY run_id"
+    sql = (
+        "SELECT run_id, seconds, texts_embedded, kind, calls, prompt_tokens, cost_usd FROM costs ORDER BY run_id, kind"
+    )
     assert Warehouse(disk_store).query(sql).rows == [
-        ("bought", 90.0, 1, 16, 200, 0.75),
-        ("unknown", 0.0, 1, 16, 200, None),
-        ("without", 0.0, 1, None, None, None),
+        ("bought", 90.0, 1, "attribute", 8, 100, 0.5),
+        ("bought", 90.0, 1, "synonym", 8, 100, 0.25),
+        ("unknown", 0.0, 1, "attribute", 8, 100, 0.5),
+        ("unknown", 0.0, 1, "synonym", 8, 100, None),
+        ("without", 0.0, 1, None, None, None, None),
     ]

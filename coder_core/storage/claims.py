@@ -1,29 +1,36 @@
-"""Claims: of several runs over one store exactly one works on a batch, also when the one before it died.
+"""Claims: of several runs over one store exactly one works on a thing, also when the one before it died.
 
 A claim is a file that only one process can create (the store's write-once create). Its holder renews it while it works
 and releases it in the end. One that was not renewed for `CLAIM_SECONDS`, or whose process is gone from this machine, is
 taken over by creating the claim with the next number: again only one process can. Whoever was taken for dead and was
-not finds the next number when it renews, and leaves the work alone.
+not finds the next number when it renews, and leaves the work alone. Whoever waits also counts by a clock of its own:
+two machines need not agree on the time, and a clock may jump.
 """
 
 import os
 import socket
+import time
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 
 import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from coder_core.llm.completion_ledger import now
+from coder_core.storage.refusals import NotInStoreError
 from coder_core.storage.store import Store
 
 __all__ = ["CLAIM_SECONDS", "Claim"]
 
 CLAIM_SECONDS = 900.0
 """When a holder counts as dead that has not been heard of: longer than the longest call that it waits for."""
-FOLDER = "batches/claims"
+BATCH_CLAIMS = "batches/claims"
 """Below the folder of the batches, which care of the store knows and leaves alone."""
+
+
+def now() -> datetime:
+    """The time that claims carry."""
+    return datetime.now(UTC)
 
 
 class _Holder(BaseModel):
@@ -43,15 +50,18 @@ class Claim:
         store: Where claims are.
         name: What is claimed; a file name.
         seconds: When a holder that was not heard of counts as dead.
+        folder: Where claims of this sort are, relative to the store.
     """
 
-    def __init__(self, store: Store, name: str, *, seconds: float = CLAIM_SECONDS) -> None:
+    def __init__(self, store: Store, name: str, *, seconds: float = CLAIM_SECONDS, folder: str = BATCH_CLAIMS) -> None:
         self._store = store
-        self._folder = f"{FOLDER}/{name}"
+        self._folder = f"{folder}/{name}"
         self._seconds = seconds
         self._holder = uuid.uuid4().hex
         self._number = 0
         self._renewed_at = now()
+        self._seen: tuple[int, datetime] | None = None
+        self._seen_since = 0.0
 
     def acquire(self) -> bool:
         """Take the claim; False while somebody else holds it."""
@@ -77,6 +87,13 @@ class Claim:
             self._store.write_bytes(self._path(self._number), self._content(is_released=True))
         self._number = 0
 
+    def remove(self) -> None:
+        """Let others have it, and leave nothing: for work that does no harm when it is done twice."""
+        numbers = range(max(1, self._number - 1), self._number + 1) if self._number else ()
+        for number in numbers:
+            self._store.delete(self._path(number))
+        self._number = 0
+
     def _last_number(self) -> int:
         names = [path.rpartition("/")[2].partition(".")[0] for path in self._store.list(self._folder)]
         return max((int(name) for name in names if name.isdecimal()), default=0)
@@ -84,11 +101,17 @@ class Claim:
     def _is_held(self, number: int) -> bool:
         try:
             last = _Holder.model_validate_json(self._store.read_bytes(self._path(number)))
-        except ValidationError:
-            return False  # a damaged claim binds nobody
-        age = (now() - last.renewed_at).total_seconds()
+        except (ValidationError, NotInStoreError):
+            return False  # a damaged claim binds nobody, and one that is gone has just been given back
+        age = max((now() - last.renewed_at).total_seconds(), self._unchanged_seconds(number, last.renewed_at))
         is_gone = last.machine == _machine() and not _is_running(last.process)
         return not (last.is_released or is_gone or age > self._seconds)
+
+    def _unchanged_seconds(self, number: int, renewed_at: datetime) -> float:
+        """How long this very claim has been looked at without a change, by this process's own clock."""
+        if self._seen != (number, renewed_at):
+            self._seen, self._seen_since = (number, renewed_at), time.monotonic()
+        return time.monotonic() - self._seen_since
 
     def _content(self, *, is_released: bool = False) -> bytes:
         self._renewed_at = now()

@@ -1,0 +1,45 @@
+"""Limits that a user may move: each has a default here or where it is used, and a name in the environment."""
+
+import os
+
+from coder_core.errors import ConfigError
+
+LIMITS = {
+    "CODER_LEASE_SECONDS": "silence after which a run on another machine counts as dead, and its work is taken over",
+    "CODER_MAX_ARRAY_BYTES": "arrays or columns read from one file of features",
+    "CODER_MAX_ARRAY_EXPANSION": "times its packed size that a large array of an .npz archive may have",
+    "CODER_MAX_CLASS_QUERY_SECONDS": "the SQL of a class list; its memory is a quarter of the machine's",
+    "CODER_MAX_CHECKPOINT_CONFIG_BYTES": "the configuration of a checkpoint folder",
+    "CODER_MAX_COLUMN_ROWS": "rows that a Parquet file of features may declare",
+    "CODER_MAX_JSON_BYTES": "a split file, or a class list in JSON",
+    "CODER_MAX_MODEL_LAYERS": "layers of one tower that a checkpoint folder may declare",
+    "CODER_MAX_MODEL_WIDTH": "numbers per position of one tower that a checkpoint folder may declare",
+    "CODER_MAX_TABLE_BYTES": "a table or database that the SQL of a class list reads",
+    "CODER_MAX_TEXT_CHARACTERS": "one text of a config, a text bank or an edits file",
+    "CODER_MAX_TEXT_FILE_BYTES": "a config, a text bank or an edits file",
+    "CODER_MAX_TEXT_FILE_VALUES": "values of such a file; what a YAML alias repeats counts at every place",
+    "CODER_MAX_YAML_BYTES": "a class list in YAML",
+    "CODER_MAX_YAML_VALUES": "values of a class list in YAML, aliases counted at every place",
+}
+"""Variable of the environment -> what it limits (docs/security.md tells the defaults)."""
+
+
+def limit(name: str, default: int) -> int:
+    """A limit of this process: what the environment says, or the default.
+
+    Args:
+        name: One of `LIMITS`.
+        default: What it is where the environment says nothing.
+
+    Raises:
+        KeyError: There is no such limit: a mistake in this project.
+        ConfigError: The environment holds something else than a positive integer.
+    """
+    if name not in LIMITS:
+        raise KeyError(name)
+    given = os.environ.get(name)
+    if not given:
+        return default
+    if not given.isascii() or not given.isdecimal() or not 0 < len(given) < 19 or not int(given):
+        raise ConfigError("expected a positive integer.", name, "Correct it, or unset it.")
+    return int(given)

@@ -1,0 +1,52 @@
+"""Any two runs: settings, methods and classes that differ, and how a run is found."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from scipy.stats import binomtest
+
+from coder_core.errors import QueryError
+from coder_core.pipeline.context import Context
+from coder_core.recipes.compare_runs import compare_runs
+from coder_core.recipes.published_runs import find_run
+from coder_core.specs import Runtime
+from tests.fixtures_inputs import write_world
+
+from .runs import paired_world, rows, run_spec
+
+
+def test_any_two_runs_are_compared_method_by_method(tmp_path: Path, runtime: Runtime) -> None:
+    world = paired_world(tmp_path / "world")
+    run_spec(world.spec(), runtime, "birds-1")
+    path = world.folder / "bank.yaml"
+    bank = yaml.safe_load(path.read_text())
+    for entry in bank["classes"]:
+        entry["attributes"] = entry["attributes"][:1]
+    path.write_text(yaml.safe_dump(bank))
+    run_spec(world.spec(rerank={"threshold": 0.5}), runtime, "birds-2")
+    found = compare_runs(Context.open(runtime), "birds-1", "birds-2")
+    assert [tuple(change) for change in found.settings][:1] == [("rerank.threshold", "0.9", "0.5")]
+    assert [change.key for change in found.settings[1:]] == ["(content of the texts)"]
+    sql = """SELECT method, count(*), count(*) FILTER (a.is_correct AND NOT b.is_correct),
+        count(*) FILTER (b.is_correct AND NOT a.is_correct)
+        FROM predictions b JOIN predictions a USING (image_id, method)
+        WHERE b.run_id = 'birds-1' AND a.run_id = 'birds-2' GROUP BY 1"""
+    assert {(row.method, row.n, row.gained, row.lost) for row in found.methods} == set(rows(runtime, sql))
+    p_values = {row.method: row.p_value for row in found.methods}
+    for row in found.methods:
+        differing = row.gained + row.lost
+        assert row.p_value == pytest.approx(binomtest(row.gained, differing).pvalue if differing else 1.0)
+        assert row.difference == pytest.approx((row.gained - row.lost) / row.n)
+        assert row.p_holm >= row.p_value
+    assert min(row.p_holm for row in found.methods) == pytest.approx(min(1.0, min(p_values.values()) * len(p_values)))
+    assert found.methods[0].ci_low is None, "clip reads the names, which are the same"
+
+
+def test_a_run_is_found_by_its_evaluation_and_near_names_are_offered(tmp_path: Path, runtime: Runtime) -> None:
+    world = write_world(tmp_path / "world")
+    run_spec(world.spec(methods=["clip"]), runtime, f"{world.settings['name']}-20260101T000000-abcd")
+    store = Context.open(runtime).artifacts.store
+    assert find_run(store, world.settings["name"]) == find_run(store, "latest")
+    with pytest.raises(QueryError, match=f"Did you mean '{world.settings['name']}'"):
+        find_run(store, world.settings["name"] + "x")

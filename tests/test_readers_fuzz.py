@@ -1,0 +1,216 @@
+"""Every reader, given files that were spoilt at random: a result, or one error of ours, and nothing else.
+
+The seeds are fixed, so a case that fails fails again. Banks, edits and imports (tests/coder_core/texts/test_fuzz.py),
+answers of language models (tests/coder_core/llm/test_answer_fuzzer.py) and images
+(tests/coder_core/images/test_decoding_fuzz.py) have fuzzers of their own, which know more about them.
+"""
+
+import io
+import json
+import random
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import yaml
+
+from coder_core.class_source.read_class_source import PARSERS
+from coder_core.config import apply_override, load_spec
+from coder_core.encoders.open_clip_loading import find_checkpoint
+from coder_core.errors import CoderError
+from coder_core.images.published_splits import parse_published_split
+from coder_core.pipeline.run_manifest import decode_run_manifest
+from coder_core.printable_text import printable
+from coder_core.results.query_limits import QueryLimits
+from coder_core.results.warehouse import Warehouse
+from coder_core.specs import OpenClipEncoder
+from coder_core.storage.artifacts import ArtifactStore, ArtifactWriter
+from coder_core.storage.input_tables import read_feature_file
+from coder_core.storage.manifest import Artifact, ArtifactPayload, manifest_path
+from coder_core.storage.store import Store
+from coder_core.storage.tables import decode_parquet, encode_parquet
+from tests.coder_core.results.sql_cases import hostile, sensible
+from tests.damage import damaged
+from tests.fixtures_inputs import TINY_CLIP
+
+SAMPLE, WHOLE = 60, 1_000
+TOKENS = (
+    "\x1b[31m", "\u202e", "\0", "\ud83d".encode("utf-8", "surrogatepass").decode("latin-1"), "\r", "\n", "\t", "&a ",
+    "*a", "<<: ", "!!python/object/apply:os.system ", "- ", ": ", "{", "}", "[" * 40, "]" * 40, '"', "'", "#",
+    "%YAML 9",
+    "9" * 4_000, "1e999", "-1", "0x", "NaN", "null", "true", "~", "---\n", "|", ">", "\\ud83d", "../../", "http://u:p@h/",
+    '{"a":' * 50, "é", "=cmd|' /C calc'!A0", "\ufeff", ",,,,", '"""',
+)  # fmt: skip
+CONFIG = {
+    "name": "fuzz",
+    "dataset": {"kind": "folder", "path": "./images", "class_names": ["a", "b"]},
+    "encoder": {"kind": "open_clip", "checkpoint": "demo:micro-clip"},
+    "texts": {"bank": "./bank.yaml", "domain": "bird", "domains": {"x": {"class_name": "a {class}"}}},
+    "methods": ["clip", "coder"],
+    "few_shot": {"pool": {"kind": "folder", "path": "./pool"}, "shots": [1, 2]},
+    "draw_seed": 3,
+    "logit_scale": 100.0,
+}
+NAMES = ["crane", "tree frog", "wren", "Ivory Coast", "x y"]
+SPLIT = {
+    split: [[f"{name}/{split}.jpg", label, name] for label, name in enumerate(NAMES)]
+    for split in ("train", "val", "test")
+}
+TABLE = pa.table({"key": NAMES, "features": pa.array([[1.0, 2.0]] * 5), "labels": [0, 1, 2, 3, 4]})
+
+
+class Reader(NamedTuple):
+    """A reader: what it is given when nothing is wrong, and how it is called with what is."""
+
+    good: bytes
+    read: Callable[[bytes, Path], Any]
+    is_text: bool = True
+
+
+def in_file(name: str, read: Callable[[str], Any]) -> Callable[[bytes, Path], Any]:
+    def write_and_read(content: bytes, folder: Path) -> Any:
+        (folder / name).write_bytes(content)
+        return read(str(folder / name))
+
+    return write_and_read
+
+
+def read_checkpoint(content: bytes, folder: Path) -> Any:
+    (folder / "open_clip_config.json").write_bytes(content)
+    (folder / "open_clip_model.safetensors").write_bytes(bytes(10_000_000))
+    return find_checkpoint(OpenClipEncoder(kind="open_clip", checkpoint=str(folder)))
+
+
+def read_artifact(content: bytes, folder: Path) -> Any:
+    artifacts = ArtifactStore(Store(str(folder / "store")))
+    found = artifacts.find(PAYLOAD)
+    assert found is not None or not (folder / "store").exists()
+    artifact = write_artifact(artifacts.store) if found is None else found
+    artifacts.store.write_bytes(manifest_path(artifact.kind, artifact.key), content)
+    try:
+        again = artifacts.find(PAYLOAD)
+        return None if again is None else artifacts.read(again)
+    finally:
+        artifacts.store.write_bytes(manifest_path(artifact.kind, artifact.key), good_manifest(folder))
+
+
+PAYLOAD = ArtifactPayload(kind="fuzz", step_version=1, spec={"a": [1, "x"]})
+
+
+def write_artifact(store: Store) -> Artifact:
+    writer = ArtifactWriter(store, PAYLOAD)
+    writer.write_part("part-00000", TABLE)
+    return writer.commit()
+
+
+def good_manifest(folder: Path) -> bytes:
+    artifacts = ArtifactStore(Store(str(folder / "good")))
+    artifact = write_artifact(artifacts.store)
+    return artifacts.store.read_bytes(manifest_path(artifact.kind, artifact.key))
+
+
+def npz() -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, features=np.ones((4, 3)), labels=np.arange(4), texts=np.array(NAMES[:4]))
+    return file.getvalue()
+
+
+def lines(*rows: str) -> bytes:
+    return "".join(f"{row}\n" for row in rows).encode()
+
+
+CLASS_LISTS = {
+    "": lines(*NAMES),
+    ".csv": lines("class_name,class_id", *(f"{name},{number}" for number, name in enumerate(NAMES))),
+    ".tsv": lines("class_name\tclass_id", *(f"{name}\t{number}" for number, name in enumerate(NAMES))),
+    ".json": json.dumps([{"name": name, "id": str(number)} for number, name in enumerate(NAMES)]).encode(),
+    ".jsonl": lines(*(json.dumps({"name": name}) for name in NAMES)),
+    ".yaml": yaml.safe_dump(dict(enumerate(NAMES))).encode(),
+    ".parquet": encode_parquet(pa.table({"class_name": NAMES, "class_id": [str(number) for number in range(5)]})),
+}
+READERS = {
+    "config": Reader(yaml.safe_dump(CONFIG).encode(), in_file("config.yaml", load_spec)),
+    "config of json": Reader(json.dumps(CONFIG).encode(), in_file("config.json", load_spec)),
+    "split": Reader(json.dumps(SPLIT).encode(), lambda content, _: parse_published_split(content, place="split")),
+    "checkpoint config": Reader(json.dumps({"model_cfg": TINY_CLIP}).encode(), read_checkpoint),
+    "features npz": Reader(
+        npz(), in_file("f.npz", partial(read_feature_file, names=["features", "labels", "texts"])), is_text=False
+    ),
+    "features parquet": Reader(
+        encode_parquet(TABLE),
+        in_file("f.parquet", partial(read_feature_file, names=["features", "labels"])),
+        is_text=False,
+    ),
+    "part": Reader(encode_parquet(TABLE), lambda content, _: decode_parquet(content, "part"), is_text=False),
+    "manifest": Reader(b"", read_artifact),
+    "run manifest": Reader(
+        b'{"format": 1, "run_id": "x"}', lambda content, _: decode_run_manifest(content, run_id="x")
+    ),
+    **{
+        f"class list{suffix}": Reader(
+            good, lambda content, _, read=PARSERS[suffix]: read(content, "list"), suffix != ".parquet"
+        )
+        for suffix, good in CLASS_LISTS.items()
+    },
+}
+
+
+def spoilt(good: bytes, draw: random.Random, *, is_text: bool) -> bytes:
+    """Bytes are damaged anywhere; a text also gets what parsers stumble over."""
+    if not is_text or draw.random() < 0.3:
+        return damaged(good, draw)
+    content = bytearray(good)
+    for _ in range(draw.choice((1, 1, 2, 5))):
+        at = draw.randrange(len(content) + 1)
+        content[at : at + draw.choice((0, 0, 1, 8))] = draw.choice(TOKENS).encode("utf-8", "surrogatepass")
+    return bytes(content)
+
+
+def check(read: Callable[[], Any], case: str) -> bool:
+    """Whether it was read; anything but one printable line of ours fails."""
+    try:
+        read()
+    except CoderError as error:
+        told = str(error)
+        assert printable(told) == told, case
+        for problem in getattr(error, "problems", (error,)):
+            assert len(str(problem)) < 2_500, (case, len(told), told[:300])
+        return False
+    except BaseException as error:
+        raise AssertionError(f"{case}: {type(error).__name__}: {error}"[:500]) from error
+    return True
+
+
+@pytest.mark.parametrize("cases", [SAMPLE, pytest.param(WHOLE, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", READERS)
+def test_whatever_a_file_holds_is_a_result_or_one_error(name: str, cases: int, tmp_path: Path) -> None:
+    reader = READERS[name]
+    good = reader.good or good_manifest(tmp_path)
+    if name != "run manifest":
+        assert check(partial(reader.read, good, tmp_path), f"{name} as it should be")
+    read = 0
+    for number in range(cases):
+        draw = random.Random(f"{name} {number}")
+        content = spoilt(good, draw, is_text=reader.is_text)
+        read += check(partial(reader.read, content, tmp_path), f"{name} {number}")
+    assert read < cases
+
+
+@pytest.mark.parametrize("cases", [SAMPLE, pytest.param(3 * WHOLE, marks=pytest.mark.slow)])
+def test_whatever_an_override_says_is_a_setting_or_one_error(cases: int) -> None:
+    for number in range(cases):
+        draw = random.Random(f"override {number}")
+        text = spoilt(b"dataset.path=./images", draw, is_text=True).decode("utf-8", "replace")
+        check(partial(apply_override, dict(CONFIG), text), f"override {number}")
+
+
+@pytest.mark.slow
+def test_whatever_is_asked_is_an_answer_or_one_error(tmp_path: Path) -> None:
+    warehouse = Warehouse(Store(str(tmp_path)), QueryLimits(memory_bytes=500_000_000, seconds=20))
+    chance = random.Random(15)
+    asked = [*hostile(15, 250), *(sensible(chance) for _ in range(150))]
+    assert sum(check(partial(warehouse.query, sql), f"query {sql!r:.200}") for sql in asked) > 50
