@@ -4,7 +4,7 @@
     again = restore_classifier(state)               # the same logits, bit for bit
     predictions = predict_with(again, image_embeddings, image_ids, method="coder")
 
-The two kinds that are made of other classifiers live here, beside the list of all kinds that they may be made of.
+The kinds that are made of other classifiers live here, beside the list of all kinds that they may be made of.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,9 +28,19 @@ from coder_core.evaluation.predictions import HONEST, RERANK_METHOD, STAGE1_METH
 from coder_core.few_shot.cache_adapter import CacheClassifier
 from coder_core.few_shot.discriminant import DiscriminantClassifier
 from coder_core.few_shot.gda import GdaClassifier
+from coder_core.few_shot.kernel_ridge import KernelRidgeClassifier
 from coder_core.few_shot.nearest_mean import NearestMeanClassifier
+from coder_core.few_shot.neighbour_distribution import NeighbourDistributionClassifier
 
-__all__ = ["CLASSIFIERS", "FusedClassifier", "RerankClassifier", "predict_with", "restore_classifier"]
+__all__ = [
+    "CLASSIFIERS",
+    "FusedClassifier",
+    "PooledClassifier",
+    "RerankClassifier",
+    "TemperedClassifier",
+    "predict_with",
+    "restore_classifier",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +88,78 @@ class FusedClassifier(_Composite):
         """Parts of other classes or dimensions than each other."""
         shapes = self.zero_shot.shape, self.few_shot.shape
         return None if shapes[0] == shapes[1] else f"its parts have {shapes[0]} and {shapes[1]}"
+
+
+@dataclass(frozen=True, eq=False)
+class PooledClassifier(_Composite):
+    """Scores of several classifiers, added up with weights: `logits = weight * expert + rest`.
+
+    Args:
+        expert: One of them.
+        weight: Of its scores, above 0.
+        rest: The others, pooled likewise, of the same classes; None where there is no other.
+    """
+
+    kind: ClassVar[str] = "pooled"
+
+    expert: Classifier
+    weight: float
+    rest: Classifier | None = None
+
+    @property
+    def shape(self) -> ClassifierShape:
+        """That of every expert."""
+        return self.expert.shape
+
+    def logits(self, image_embeddings: Float[Tensor, "images dim"]) -> Float[Tensor, "images classes"]:
+        """Score images.
+
+        Args:
+            image_embeddings: L2-normalised rows, on the device of the experts; any float type.
+        """
+        own = self.weight * self.expert.logits(image_embeddings)
+        return own if self.rest is None else own + self.rest.logits(image_embeddings)
+
+    def find_problem(self) -> str | None:
+        """A weight that is not above 0, or experts of other classes or dimensions than each other."""
+        if not self.weight > 0:
+            return f"a weight is {self.weight}"
+        shapes = self.expert.shape, (self.rest or self.expert).shape
+        return None if shapes[0] == shapes[1] else f"its experts have {shapes[0]} and {shapes[1]}"
+
+
+@dataclass(frozen=True, eq=False)
+class TemperedClassifier(_Composite):
+    """Another classifier, with other probabilities: `logits = inner / temperature`. No decision changes.
+
+    Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 4.2.
+
+    Args:
+        inner: Whose decisions they are.
+        temperature: Above 0; above 1 makes it less sure.
+    """
+
+    kind: ClassVar[str] = "tempered"
+
+    inner: Classifier
+    temperature: float
+
+    @property
+    def shape(self) -> ClassifierShape:
+        """That of the inner one."""
+        return self.inner.shape
+
+    def logits(self, image_embeddings: Float[Tensor, "images dim"]) -> Float[Tensor, "images classes"]:
+        """Score images.
+
+        Args:
+            image_embeddings: L2-normalised rows, on the device of the inner classifier; any float type.
+        """
+        return self.inner.logits(image_embeddings) / self.temperature
+
+    def find_problem(self) -> str | None:
+        """A temperature that is not above 0."""
+        return None if self.temperature > 0 else f"its temperature is {self.temperature}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,12 +241,16 @@ CLASSIFIERS: Mapping[str, type[Classifier]] = {
         CacheClassifier,
         DiscriminantClassifier,
         GdaClassifier,
+        NeighbourDistributionClassifier,
+        KernelRidgeClassifier,
         FusedClassifier,
+        PooledClassifier,
+        TemperedClassifier,
     )
 }
 """Every kind of classifier by its name. CLIP, its ensemble and VCD are `linear`, CODER and the controls `folded`, the
 variants `neighbours` or `second_round`, the rerank `rerank`; the others are few-shot, `fused` where zero-shot logits
-stand beside."""
+stand beside, `pooled` where several are one; `tempered` has calibrated probabilities."""
 
 
 def restore_classifier(state: ClassifierState, *, device: str = "cpu") -> Classifier:

@@ -8,13 +8,21 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from coder_core.errors import ConfigError
+from coder_core.input_contract import InputContract
 from coder_core.loops import each
 from coder_core.texts.kinds import DESCRIPTIVE_KINDS, NAMING_KINDS, TextKind
 
 if TYPE_CHECKING:
     from coder_core.texts.sentences import TextTable
 
-__all__ = ["METHOD_KINDS", "class_ids_without_texts", "kinds_of_method", "kinds_of_methods", "reads_texts"]
+__all__ = [
+    "METHOD_KINDS",
+    "class_ids_without_texts",
+    "contract_of_method",
+    "kinds_of_method",
+    "kinds_of_methods",
+    "reads_texts",
+]
 
 CODER_KINDS = (*NAMING_KINDS, *DESCRIPTIVE_KINDS)
 
@@ -29,6 +37,7 @@ METHOD_KINDS: Mapping[str, tuple[TextKind, ...]] = {
     "coder_mahalanobis": CODER_KINDS,
     "coder_shrunk": CODER_KINDS,
     "coder_second_round": CODER_KINDS,
+    "coder_selected": CODER_KINDS,
 }
 """The kinds of text that a method's score reads."""
 
@@ -44,6 +53,15 @@ def kinds_of_method(name: str) -> tuple[TextKind, ...]:
     close = difflib.get_close_matches(name, list(METHOD_KINDS), n=1)
     hint = f"Did you mean {close[0]!r}? " if close else ""
     raise ConfigError(f"unknown method {name!r}.", "methods", f"{hint}There are: {', '.join(METHOD_KINDS)}.")
+
+
+def contract_of_method(name: str) -> InputContract:
+    """What a zero-shot method reads: texts, and no image but the one that it is asked about.
+
+    Raises:
+        ConfigError: There is no such method.
+    """
+    return InputContract(reads_texts=tuple(str(kind) for kind in kinds_of_method(name)))
 
 
 def reads_texts(name: str) -> bool:

@@ -16,6 +16,7 @@ from coder_core.baselines.vcd import build_vcd
 from coder_core.coder.classifier import LOGIT_SCALE, Classifier
 from coder_core.coder.heuristic import fold_classifier
 from coder_core.coder.second_round import build_second_round
+from coder_core.coder.text_selection import build_selected
 from coder_core.coder.variants import build_euclidean, build_mahalanobis, build_shrunk, build_softmax, build_top_m
 from coder_core.method_texts import kinds_of_method
 from coder_core.texts.text_layout import TextLayout
@@ -48,6 +49,7 @@ VARIANTS: Mapping[str, Builder] = {
     "coder_mahalanobis": build_mahalanobis,
     "coder_shrunk": build_shrunk,
     "coder_second_round": build_second_round,
+    "coder_selected": build_selected,
 }
 """CODER's score with one thing changed (see `coder.variants`); `coder` itself is the default."""
 

@@ -4,6 +4,7 @@ Each control turns the texts of a bank into other texts of the same kinds, which
 CODER's own (`fold_classifier`), so that a control and CODER differ in nothing else:
 
 * `waffle`: descriptions of random words and letters, shared by all classes (WaffleCLIP). Names stay.
+* `characters`: as `waffle`, of random letters alone: not even words are left.
 * `shuffled`: every class has the descriptions of ANOTHER class under its own name. Names stay.
 * `repeated_names`: in place of every description the class name once more, in the domain's prompts in turn: what as
   many texts give without any description. Names stay.
@@ -113,10 +114,19 @@ def derange(count: int, *, seed: int) -> list[int]:
     return [int(place) for place in other]
 
 
+def _characters(given: _Given) -> Rows:
+    return _random(given, words=False)
+
+
 def _waffle(given: _Given) -> Rows:
+    return _random(given, words=True)
+
+
+def _random(given: _Given, *, words: bool) -> Rows:
     described = [row for row in given.table if row.kind in DESCRIPTIVE_KINDS]
     counts = Counter(row.class_id for row in described)
-    phrases = random_phrases([row.phrase for row in described], count=max(counts.values()), seed=given.seed)
+    described_phrases = [row.phrase for row in described]
+    phrases = random_phrases(described_phrases, count=max(counts.values()), seed=given.seed, words=words)
     like_these = described[0]._replace(kind=TextKind.ATTRIBUTE, template=given.domain.attribute)
     for class_id, count in counts.items():
         for phrase in phrases[:count]:
@@ -167,6 +177,7 @@ def _without(names: Iterable[str], phrase: str) -> str:
 
 CONTROLS: Mapping[str, Control] = {
     "waffle": Control(_waffle, keeps_names=True),
+    "characters": Control(_characters, keeps_names=True),
     "shuffled": Control(_shuffled, keeps_names=True),
     "repeated_names": Control(_repeated_names, keeps_names=True),
     "nameless": Control(_nameless, keeps_names=False),

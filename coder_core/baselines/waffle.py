@@ -21,28 +21,29 @@ __all__ = ["random_phrases"]
 WORD = re.compile(r"\w+")
 
 
-def random_phrases(phrases: Sequence[str], *, count: int, seed: int) -> list[str]:
+def random_phrases(phrases: Sequence[str], *, count: int, seed: int, words: bool = True) -> list[str]:
     """Make phrases as long as others on average, of random words (even places) and random letters (odd places).
 
     Args:
         phrases: Where words and lengths come from; at least one.
         count: How many to make; the same phrase may come twice.
         seed: Same seed, same phrases; a longer list starts with a shorter one.
+        words: False for random letters in all places.
 
     Raises:
         TextBankError: The phrases hold no letter and no digit.
     """
-    words = [WORD.findall(phrase) for phrase in phrases]
-    vocabulary = sorted({word for phrase in words for word in phrase})
+    found = [WORD.findall(phrase) for phrase in phrases]
+    vocabulary = sorted({word for phrase in found for word in phrase})
     if not vocabulary:
         raise TextBankError(f"{len(phrases)} phrases hold no word.", "control waffle", "Describe the classes in words.")
-    phrase_length = max(1, round(sum(map(len, words)) / len(words)))
+    phrase_length = max(1, round(sum(map(len, found)) / len(found)))
     word_length = max(1, round(sum(map(len, vocabulary)) / len(vocabulary)))
     rng = np.random.default_rng(seed)
     letters = list(string.ascii_lowercase)
     made = []
     for place in each(range(count)):
-        if place % 2:
+        if place % 2 or not words:
             parts = ["".join(rng.choice(letters, size=word_length)) for _ in range(phrase_length)]
         else:
             parts = rng.choice(vocabulary, size=phrase_length).tolist()

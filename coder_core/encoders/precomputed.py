@@ -37,7 +37,7 @@ class PrecomputedTexts:
     @property
     def dim(self) -> int:
         """Length of every vector."""
-        return len(next(iter(self._rows.values())))
+        return len(next(iter(self._rows.values()), ()))
 
     @property
     def context_length(self) -> int:
@@ -60,7 +60,7 @@ class PrecomputedTexts:
             hint = f" The nearest text there is {close[0]!r}." if close else ""
             raise FeatureFileError(
                 f"{len(missing)} of {len(texts)} texts have no feature, the first is {missing[0]!r}.{hint}",
-                self._files,
+                self._files or "encoder.texts",
                 "Embed them with the tool that made the file, or choose methods and sentences that need no others.",
             )
         return list(texts)
@@ -121,10 +121,24 @@ def _read_rows(file: TextFeaturesFile) -> dict[str, Float[np.ndarray, " dim"]]:
 
 def identify_precomputed(spec: PrecomputedEncoder) -> EncoderIdentity:
     """Identify by the content of the files."""
+    if not spec.texts:
+        dim = _image_dim(spec)
+        return EncoderIdentity(key_of({"kind": spec.kind, "version": IDENTITY_VERSION, "dim": dim}), dim, "precomputed")
     hashes = [hash_input(open_location(file.path)) for file in spec.texts]
     columns = [[file.texts, file.features] for file in spec.texts]
     key = key_of({"kind": spec.kind, "version": IDENTITY_VERSION, "files": hashes, "columns": columns})
     return EncoderIdentity(key, PrecomputedTexts(spec).dim, "precomputed")
+
+
+def _image_dim(spec: PrecomputedEncoder) -> int:
+    """Dimensions of the image features, where no text says them."""
+    if spec.images is None:
+        raise FeatureFileError(
+            "neither texts nor images say how many dimensions there are.", "encoder", "Name files under encoder.texts."
+        )
+    file = spec.images
+    arrays = read_feature_file(open_location(file.path), [file.features])
+    return int(normalised_rows(arrays[file.features], f"{file.path}: {file.features}").shape[1])
 
 
 class PrecomputedFamily:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
 
 from coder_core.classes import ClassList
+from coder_core.evaluation.clustered import Groups, clustered_interval, clustered_mean, redraw_groups
 from coder_core.evaluation.intervals import (
     BOOTSTRAP_DRAWS,
     BOOTSTRAP_SEED,
@@ -19,19 +20,23 @@ from coder_core.evaluation.intervals import (
     Interval,
     interval_of,
     redraw,
+    wilson_interval,
 )
 from coder_core.evaluation.labels import LabelTable
 from coder_core.evaluation.metrics import aligned_labels
 from coder_core.evaluation.predictions import Predictions
-from coder_core.results.schema import MetricRow
+from coder_core.results.schema import MetricRow, ReliabilityRow
 
 __all__ = [
     "ECE_BINS",
     "calibration_interval",
     "evaluate_calibration",
+    "evaluate_likelihood",
     "expected_calibration_error",
     "kept_log_likelihoods",
+    "loss_interval",
     "mean_interval",
+    "reliability",
 ]
 
 Values = Float[np.ndarray, " images"]
@@ -45,13 +50,16 @@ RESOLUTION = float(np.finfo(np.float32).eps)
 """The least mass that `1 - sum` of float32 probabilities can show; less is taken for this much."""
 
 
-def evaluate_calibration(predictions: Predictions, labels: LabelTable, classes: ClassList) -> list[MetricRow]:
+def evaluate_calibration(
+    predictions: Predictions, labels: LabelTable, classes: ClassList, *, groups: Groups | None = None
+) -> list[MetricRow]:
     """Measure how far one method's probabilities can be trusted.
 
     Args:
         predictions: Of any method.
         labels: The split's true classes.
         classes: The class list of both.
+        groups: Numbers of the images' groups, in the order of the predictions: intervals are over groups, then.
 
     Returns:
         `expected_calibration_error` in [0, 1] and `negative_log_likelihood_top5`, at least 0 and in nats. Lower is
@@ -74,13 +82,91 @@ def evaluate_calibration(predictions: Predictions, labels: LabelTable, classes: 
             ci_low=interval.low if interval else None,
             ci_high=interval.high if interval else None,
             protocol=predictions.protocol,
+            groups=None if groups is None else int(groups.max()) + 1,
         )
 
     error = expected_calibration_error(confidences, is_correct)
     return [
-        row("expected_calibration_error", error, calibration_interval(confidences, is_correct)),
-        row("negative_log_likelihood_top5", float(losses.mean()), mean_interval(losses)),
+        row("expected_calibration_error", error, _error_interval(confidences, is_correct, groups)),
+        row("negative_log_likelihood_top5", float(losses.mean()), loss_interval(losses, groups)),
     ]
+
+
+def loss_interval(losses: Float64[np.ndarray, " images"], groups: Groups | None) -> Interval | None:
+    """The interval of a mean over images, which stand alone or in groups."""
+    return mean_interval(losses) if groups is None else clustered_interval(groups, clustered_mean(losses))
+
+
+def _error_interval(confidences: Values, is_correct: Flags, groups: Groups | None) -> Interval | None:
+    """As `calibration_interval`, or over groups, and likewise moved back by the bias of redrawing."""
+    if groups is None:
+        return calibration_interval(confidences, is_correct)
+    excess, bins = is_correct - confidences.astype(np.float64), _bins_of(confidences, ECE_BINS)
+    members = np.stack([bins == number for number in range(ECE_BINS)], axis=1) * excess[:, None]
+
+    def error_of(weights: Float64[np.ndarray, "some images"]) -> Float64[np.ndarray, " some"]:
+        return np.asarray(np.abs(weights @ members).sum(axis=1) / weights.sum(axis=1), dtype=np.float64)
+
+    errors = redraw_groups(groups, error_of)
+    low, high = np.quantile(errors, TAILS) - errors.mean() + expected_calibration_error(confidences, is_correct)
+    return interval_of(max(0.0, float(low)), min(1.0, float(high)))
+
+
+def evaluate_likelihood(
+    predictions: Predictions, log_likelihoods: Float64[np.ndarray, " images"], *, groups: Groups | None = None
+) -> MetricRow:
+    """Measure the exact likelihood of one method.
+
+    Args:
+        predictions: Of the method.
+        log_likelihoods: `(images,)` natural logarithms of the true classes' probabilities, in their order.
+        groups: As for `evaluate_calibration`.
+
+    Returns:
+        `negative_log_likelihood`, at least 0 and in nats, with a 95 % interval.
+    """
+    losses = -log_likelihoods
+    interval = loss_interval(losses, groups)
+    return MetricRow(
+        method=predictions.method,
+        metric="negative_log_likelihood",
+        value=float(losses.mean()),
+        n=len(losses),
+        ci_low=interval.low if interval else None,
+        ci_high=interval.high if interval else None,
+        protocol=predictions.protocol,
+        groups=None if groups is None else int(groups.max()) + 1,
+    )
+
+
+def reliability(predictions: Predictions, labels: LabelTable, classes: ClassList) -> list[ReliabilityRow]:
+    """Compare confidence and accuracy, bin by bin of confidence; bins without images have no row.
+
+    Source: Guo et al., ICML 2017, section 2: the reliability diagram.
+    """
+    is_correct = predictions.top_ids[:, 0] == aligned_labels(predictions, labels, classes)
+    confidences = predictions.top_probabilities[:, 0].astype(np.float64)
+    bins = _bins_of(confidences, ECE_BINS)
+    rows = []
+    for number in np.unique(bins).tolist():
+        own = bins == number
+        hits, n = int(is_correct[own].sum()), int(own.sum())
+        interval = wilson_interval(hits, n)
+        rows.append(
+            ReliabilityRow(
+                method=predictions.method,
+                bin=number,
+                low=number / ECE_BINS,
+                high=(number + 1) / ECE_BINS,
+                n=n,
+                confidence=float(confidences[own].mean()),
+                accuracy=hits / n,
+                ci_low=interval.low,
+                ci_high=interval.high,
+                protocol=predictions.protocol,
+            )
+        )
+    return rows
 
 
 def expected_calibration_error(confidences: Values, is_correct: Flags, *, bins: int = ECE_BINS) -> float:

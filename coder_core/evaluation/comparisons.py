@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float64, Int, Int64
 
 from coder_core.classes import ClassList
 from coder_core.errors import DatasetError
+from coder_core.evaluation.clustered import Groups, clustered_interval, clustered_mean_of_classes, sign_flip_p
 from coder_core.evaluation.intervals import (
     BOOTSTRAP_DRAWS,
     BOOTSTRAP_SEED,
@@ -43,7 +44,14 @@ COUNTS = frozenset({"top1", "top5"})
 """Metrics that count images, which is what McNemar's test is about."""
 
 
-def compare(baseline: Predictions, method: Predictions, labels: LabelTable, classes: ClassList) -> list[ComparisonRow]:
+def compare(
+    baseline: Predictions,
+    method: Predictions,
+    labels: LabelTable,
+    classes: ClassList,
+    *,
+    groups: Groups | None = None,
+) -> list[ComparisonRow]:
     """Compare one method with the baseline, image by image.
 
     Args:
@@ -51,6 +59,8 @@ def compare(baseline: Predictions, method: Predictions, labels: LabelTable, clas
         method: Another method's, of the same images in any order.
         labels: The split's true classes.
         classes: The class list of both.
+        groups: Numbers of the images' groups, in the order of the baseline's predictions: intervals and p-values are
+            over groups, then.
 
     Returns:
         `top1`, `top5` and `mean_per_class_accuracy`, with `p_holm` None: see `correct_comparisons`.
@@ -64,16 +74,16 @@ def compare(baseline: Predictions, method: Predictions, labels: LabelTable, clas
         refuse_too_few_kept(predictions, classes)
     theirs, own = baseline.top_ids, method.top_ids[paired_rows(baseline, method)]
 
-    def row(metric: str, width: int, groups: Int64[np.ndarray, " images"]) -> ComparisonRow:
+    def row(metric: str, width: int, strata: Int64[np.ndarray, " images"]) -> ComparisonRow:
         signs = _hits(own, label_ids, width).astype(np.int64) - _hits(theirs, label_ids, width)
         gained, lost = int((signs > 0).sum()), int((signs < 0).sum())
-        p_value = float(mcnemar_p(gained, lost)) if metric in COUNTS else None
-        interval = paired_interval(signs, groups)
+        p_value = _p_value(signs, groups) if metric in COUNTS else None
+        interval = _difference_interval(signs, strata, groups)
         return ComparisonRow(
             method=method.method,
             baseline=baseline.method,
             metric=metric,
-            difference=_mean_of_groups(signs, groups),
+            difference=_mean_of_groups(signs, strata),
             n=len(signs),
             ci_low=interval.low if interval else None,
             ci_high=interval.high if interval else None,
@@ -81,33 +91,57 @@ def compare(baseline: Predictions, method: Predictions, labels: LabelTable, clas
             lost=lost,
             p_value=p_value,
             protocol=method.protocol,
+            groups=None if groups is None else int(groups.max()) + 1,
         )
 
     together = np.zeros_like(label_ids)
     return [row("top1", 1, together), row("top5", 5, together), row("mean_per_class_accuracy", 1, label_ids)]
 
 
+def _p_value(signs: Int64[np.ndarray, " images"], groups: Groups | None) -> float:
+    """McNemar's, or where images come in groups that of flipping whole groups."""
+    if groups is not None:
+        return sign_flip_p(signs, groups)
+    return float(mcnemar_p(int((signs > 0).sum()), int((signs < 0).sum())))
+
+
+def _difference_interval(
+    signs: Int64[np.ndarray, " images"], strata: Int64[np.ndarray, " images"], groups: Groups | None
+) -> Interval | None:
+    if groups is None:
+        return paired_interval(signs, strata)
+    return clustered_interval(groups, clustered_mean_of_classes(signs.astype(np.float64), strata))
+
+
 def correct_comparisons(rows: Iterable[ComparisonRow]) -> list[ComparisonRow]:
     """Correct the p-values of all methods compared, by Holm's method.
 
-    Each metric is a family of its own, and so is each protocol: a reproduced row neither costs an honest one nor gains
-    from it.
+    Each metric is a family of its own, and so is each protocol and each contract: a row that reads more (labels,
+    unlabelled images, an assumption on balance) neither costs the others nor gains from them. Controls answer another
+    question than methods do, and are a family of their own for every method that they control; beside the baseline of
+    the methods they stand uncorrected.
 
     Args:
         rows: Of several methods, in any order.
 
     Returns:
-        The same rows in the same order, with `p_holm` wherever there is a `p_value`.
+        The same rows in the same order, with `p_holm` wherever there is a `p_value`, but for a control beside a
+        baseline that it does not control.
     """
     rows = list(rows)
-    families: dict[tuple[str, str], list[int]] = defaultdict(list)
+    families: dict[tuple[object, ...], list[int]] = defaultdict(list)
     for place, row in enumerate(each(rows)):
-        if row.p_value is not None:
-            families[row.metric, row.protocol].append(place)
+        if row.p_value is not None and row.controls in (None, row.baseline):
+            families[_family_of(row)].append(place)
     for places in families.values():
         for place, adjusted in zip(places, holm([rows[place].p_value or 0.0 for place in places]), strict=True):
             rows[place] = replace(rows[place], p_holm=adjusted)
     return rows
+
+
+def _family_of(row: ComparisonRow) -> tuple[object, ...]:
+    read = (row.reads_labels, row.reads_unlabelled_images, row.assumes_balance)
+    return (row.metric, row.protocol, row.baseline, row.controls, *read)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

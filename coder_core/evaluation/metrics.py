@@ -5,10 +5,11 @@ bootstrap over images within classes. Where every class is all right or all wron
 """
 
 import numpy as np
-from jaxtyping import Int, Int64
+from jaxtyping import Bool, Int, Int64
 
 from coder_core.classes import ClassList
 from coder_core.errors import DatasetError
+from coder_core.evaluation.clustered import Groups, clustered_interval, clustered_mean, clustered_mean_of_classes
 from coder_core.evaluation.intervals import Interval, bootstrap_interval, wilson_interval
 from coder_core.evaluation.labels import LabelTable
 from coder_core.evaluation.predictions import Predictions
@@ -78,13 +79,16 @@ def refuse_too_few_kept(predictions: Predictions, classes: ClassList) -> None:
         )
 
 
-def evaluate(predictions: Predictions, labels: LabelTable, classes: ClassList) -> list[MetricRow]:
+def evaluate(
+    predictions: Predictions, labels: LabelTable, classes: ClassList, *, groups: Groups | None = None
+) -> list[MetricRow]:
     """Measure one method on one split.
 
     Args:
         predictions: Holding the five best classes of every image (all of them, where there are fewer).
         labels: The split's true classes; more images than were predicted are allowed.
         classes: The class list of both.
+        groups: Numbers of the images' groups, in the order of the predictions: intervals are over groups, then.
 
     Returns:
         `top1`, `top5` and `mean_per_class_accuracy`, in this order.
@@ -105,15 +109,29 @@ def evaluate(predictions: Predictions, labels: LabelTable, classes: ClassList) -
             ci_low=interval.low if interval else None,
             ci_high=interval.high if interval else None,
             protocol=predictions.protocol,
+            groups=None if groups is None else int(groups.max()) + 1,
         )
 
-    first, five = top1(top_ids, label_ids), top5(top_ids, label_ids)
+    def share(width: int) -> Interval | None:
+        hits = (top_ids[:, :width] == label_ids[:, None]).any(axis=1)
+        return _share_interval(hits, groups)
+
+    first_hits = top_ids[:, 0] == label_ids
+    by_class = mean_per_class_accuracy(top_ids, label_ids)
     return [
-        row("top1", first, wilson_interval(round(first * n), n)),
-        row("top5", five, wilson_interval(round(five * n), n)),
-        row(
-            "mean_per_class_accuracy",
-            mean_per_class_accuracy(top_ids, label_ids),
-            bootstrap_interval(top_ids[:, 0] == label_ids, label_ids),
-        ),
+        row("top1", top1(top_ids, label_ids), share(1)),
+        row("top5", top5(top_ids, label_ids), share(5)),
+        row("mean_per_class_accuracy", by_class, _class_interval(first_hits, label_ids, groups)),
     ]
+
+
+def _share_interval(hits: Bool[np.ndarray, " images"], groups: Groups | None) -> Interval | None:
+    if groups is None:
+        return wilson_interval(int(hits.sum()), len(hits))
+    return clustered_interval(groups, clustered_mean(hits.astype(np.float64)))
+
+
+def _class_interval(hits: Bool[np.ndarray, " images"], label_ids: Ids, groups: Groups | None) -> Interval | None:
+    if groups is None:
+        return bootstrap_interval(hits, label_ids)
+    return clustered_interval(groups, clustered_mean_of_classes(hits.astype(np.float64), label_ids))

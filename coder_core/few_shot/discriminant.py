@@ -23,17 +23,17 @@ from itertools import product
 from typing import ClassVar, NamedTuple
 
 import torch
-from jaxtyping import Float, Float32, Float64
+from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor
 
 from coder_core.coder.classifier import ClassifierShape
 from coder_core.coder.storable import Storable
 from coder_core.few_shot.examples import Support, class_means
 from coder_core.few_shot.search import Scored, Settings
-from coder_core.few_shot.text_metric import MetricSpace, TextMetric, spaces_of
+from coder_core.few_shot.text_metric import SPECTRA, MetricSpace, TextMetric, spaces_of
 from coder_core.loops import each
 
-__all__ = ["FLOOR", "GAMMAS", "SHRINKAGES", "Discriminant", "DiscriminantClassifier"]
+__all__ = ["FLOOR", "GAMMAS", "SHRINKAGES", "Discriminant", "DiscriminantClassifier", "LeftOut"]
 
 GAMMAS = (0.25, 0.5, 0.75)
 """Powers around 0.5, which won on all three real data sets (docs/few-shot.md)."""
@@ -91,12 +91,13 @@ class Discriminant:
 
     Args:
         metric: The texts' metric; None is CLIP's own space, whatever the gammas.
-        gammas: Powers to try.
+        gammas: Powers to try; or parameters of another function of the spectrum.
         shrinkages: Shares of the prior to try, each in (0, 1].
         centre: Whether the support's mean (of class means) is subtracted, and rows brought to unit length.
         is_cosine: Whether a class is a direction rather than a point.
         class_texts: `(classes, dim)` one text vector per class (CLIP's zero-shot weights, say); None for none.
         strengths: How many images those count for, to try; each 0 or more.
+        spectrum: A key of `text_metric.SPECTRA`: what is done to the texts' spectrum.
     """
 
     metric: TextMetric | None = None
@@ -106,6 +107,7 @@ class Discriminant:
     is_cosine: bool = True
     class_texts: Float[Tensor, "classes dim"] | None = None
     strengths: Sequence[float] = STRENGTHS
+    spectrum: str = "power"
 
     def prepare(self, support: Support) -> "_DiscriminantScorer":
         """Estimate means and covariance under every gamma."""
@@ -157,7 +159,8 @@ class _DiscriminantScorer:
     def __init__(self, method: Discriminant, support: Support) -> None:
         self._method = method
         self._support = support
-        spaces = spaces_of(method.metric, method.gammas)
+        self._setting = SPECTRA[method.spectrum].setting
+        spaces = spaces_of(method.metric, method.gammas, spectrum=method.spectrum)
         self._fits = {gamma: _fit(method, support, space) for gamma, space in each(spaces.items())}
 
     @property
@@ -168,14 +171,14 @@ class _DiscriminantScorer:
         shrinkages = self._shrinkages(self._fits[gamma])
         strength = 0.0 if self._method.class_texts is None else 1.0
         return {
-            "gamma": gamma,
+            self._setting: gamma,
             "strength": strength,
             "shrinkage": shrinkages[len(shrinkages) // 2],
             "weight": 10.0,
         }
 
     def classifier(self, settings: Settings) -> DiscriminantClassifier:
-        fit = self._fits[settings["gamma"]]
+        fit = self._fits[settings[self._setting]]
         means = fit.blended_means(self._support, settings["strength"])
         precision, _ = fit.precision(settings["shrinkage"])
         return DiscriminantClassifier(fit.space, fit.offset, fit.axes, precision, means, self._method.is_cosine)
@@ -197,13 +200,13 @@ class _DiscriminantScorer:
         for gamma, fit in each(self._fits.items()):
             rows = fit.rows(self._support.embeddings)
             for settings in each(self._settings(gamma)):
-                scores = _leave_one_out_scores(rows, self._support, fit, settings, is_cosine=self._method.is_cosine)
-                yield Scored(settings, scores)
+                left_out = _leave_one_out(rows, self._support, fit, settings)
+                yield Scored(settings, left_out.scores(is_cosine=self._method.is_cosine))
 
     def _settings(self, gamma: float) -> Iterator[dict[str, float]]:
         strengths = (0.0,) if self._method.class_texts is None else self._method.strengths
         for strength, shrinkage in product(strengths, self._shrinkages(self._fits[gamma])):
-            yield {"gamma": gamma, "strength": strength, "shrinkage": shrinkage}
+            yield {self._setting: gamma, "strength": strength, "shrinkage": shrinkage}
 
     def _shrinkages(self, fit: _Fit) -> Sequence[float]:
         """One image per class leaves nothing to shrink: all shrinkages are one."""
@@ -250,30 +253,61 @@ def _score(
     return scores.float()
 
 
-def _leave_one_out_scores(
-    rows: Float64[Tensor, "support dim"], support: Support, fit: _Fit, settings: Settings, *, is_cosine: bool
-) -> Float32[Tensor, "support classes"]:
-    """Score every support image by the discriminant without it, in closed form.
+class LeftOut(NamedTuple):
+    """Every support image, and what the discriminant looks like without it.
 
-    Without image x of a class of n images, the class mean loses it, and the within-class scatter loses
-    `n / (n - 1) d d^T`, `d` its distance from the mean: a rank-one change of Sigma, whose inverse is that of Sherman
-    and Morrison. The offset, the degrees of freedom, the prior's size and the scale of P stay as they are.
+    Args:
+        rows: The images.
+        label_ids: Their classes.
+        means: Class means, of all images.
+        precision: Diagonal of P, of all images.
+        apart: Every image less the support's mean of its class.
+        lost: What Sigma loses of `apart apart^T` without the image.
+        without: The mean of the image's class without it.
     """
+
+    rows: Float64[Tensor, "support dim"]
+    label_ids: Int64[Tensor, " support"]
+    means: Float64[Tensor, "classes dim"]
+    precision: Float64[Tensor, " dim"]
+    apart: Float64[Tensor, "support dim"]
+    lost: Float64[Tensor, " support"]
+    without: Float64[Tensor, "support dim"]
+
+    def scores(self, *, is_cosine: bool) -> Float32[Tensor, "support classes"]:
+        """Score every support image by the discriminant without it, in closed form.
+
+        Without image x of a class of n images, the class mean loses it, and the within-class scatter loses
+        `n / (n - 1) d d^T`, `d` its distance from the mean: a rank-one change of Sigma, whose inverse is that of
+        Sherman and Morrison. The offset, the degrees of freedom, the prior's size and the scale of P stay as they are.
+        """
+        rows, precision, means, apart, without = self.rows, self.precision, self.means, self.apart, self.without
+        change = self.lost / (1 - self.lost * (apart * precision * apart).sum(dim=1))
+        reach = (rows * precision * apart).sum(dim=1)
+
+        def scored(cross: Tensor, pull: Tensor, square: Tensor) -> Tensor:
+            gain = change.unsqueeze(1)
+            return _score(cross + gain * reach.unsqueeze(1) * pull, square + gain * pull * pull, is_cosine=is_cosine)
+
+        everyone = scored(
+            (rows * precision) @ means.T, (apart * precision) @ means.T, (means * precision * means).sum(1)
+        )
+        sums = ((part * precision * without).sum(dim=1, keepdim=True) for part in (rows, apart, without))
+        return everyone.scatter(1, self.label_ids.unsqueeze(1), scored(*sums))
+
+
+def _leave_one_out(rows: Float64[Tensor, "support dim"], support: Support, fit: _Fit, settings: Settings) -> LeftOut:
     precision, factor = fit.precision(settings["shrinkage"])
     labels, counts = support.label_ids, support.counts[support.label_ids].double()
     strength = 0.0 if fit.text_means is None else settings["strength"]
     means = fit.blended_means(support, strength)
-    apart = rows - fit.means[labels]
-    lost = (1 - settings["shrinkage"]) * counts / (counts - 1) / max(1, fit.freedom) / factor
-    change = lost / (1 - lost * (apart * precision * apart).sum(dim=1))
-    reach = (rows * precision * apart).sum(dim=1)
     weight = (counts + strength).unsqueeze(1)
-    without = (weight * means[labels] - rows) / (weight - 1)
-
-    def scored(cross: Tensor, pull: Tensor, square: Tensor) -> Tensor:
-        gain = change.unsqueeze(1)
-        return _score(cross + gain * reach.unsqueeze(1) * pull, square + gain * pull * pull, is_cosine=is_cosine)
-
-    everyone = scored((rows * precision) @ means.T, (apart * precision) @ means.T, (means * precision * means).sum(1))
-    sums = ((part * precision * without).sum(dim=1, keepdim=True) for part in (rows, apart, without))
-    return everyone.scatter(1, labels.unsqueeze(1), scored(*sums))
+    return LeftOut(
+        rows=rows,
+        label_ids=labels,
+        means=means,
+        precision=precision,
+        apart=rows - fit.means[labels],
+        lost=(1 - settings["shrinkage"]) * counts / (counts - 1) / max(1, fit.freedom) / factor,
+        without=(weight * means[labels] - rows) / (weight - 1),
+    )

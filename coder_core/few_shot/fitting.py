@@ -13,12 +13,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from coder_core.classifiers import FusedClassifier
-from coder_core.coder.classifier import Classifier, LinearClassifier
+from coder_core.coder.classifier import Classifier
 from coder_core.errors import ConfigError
 from coder_core.few_shot.examples import Support, Validation
 from coder_core.few_shot.search import Choice, Scored, Settings, search
 
-__all__ = ["WEIGHTS", "FewShotMethod", "Fitted", "Scorer", "Selected"]
+__all__ = ["WEIGHTS", "ChoosesItself", "FewShotMethod", "Fitted", "Scorer", "Selected"]
 
 WEIGHTS = (0.0, *(10 ** (step / 8 - 1) for step in range(33)))
 """0 (zero-shot alone), then 0.1 to 1000 in steps of a third: scores are cosines or counts of cache hits, zero-shot
@@ -47,15 +47,6 @@ class Scorer(Protocol):
         ...
 
 
-@runtime_checkable
-class FewShotMethod(Protocol):
-    """A few-shot method that has no support yet."""
-
-    def prepare(self, support: Support) -> Scorer:
-        """Give it the support set."""
-        ...
-
-
 class Selected(NamedTuple):
     """A method with its settings chosen.
 
@@ -68,13 +59,31 @@ class Selected(NamedTuple):
     choice: Choice
 
 
+@runtime_checkable
+class ChoosesItself(Protocol):
+    """A scorer whose choice is no search over settings by accuracy (`expert_pool`)."""
+
+    def select(self, validation: Validation | None, zero_shot: Classifier | None) -> Selected:
+        """Choose, on validation images or without any, and give the whole classifier, zero-shot logits included."""
+        ...
+
+
+@runtime_checkable
+class FewShotMethod(Protocol):
+    """A few-shot method that has no support yet."""
+
+    def prepare(self, support: Support) -> Scorer | ChoosesItself:
+        """Give it the support set."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Fitted:
     """A method that has its support and not yet its settings."""
 
-    scorer: Scorer
+    scorer: Scorer | ChoosesItself
     support: Support
-    zero_shot: LinearClassifier | None
+    zero_shot: Classifier | None
     search_weights: Sequence[float] = WEIGHTS
 
     @classmethod
@@ -83,7 +92,7 @@ class Fitted:
         method: FewShotMethod,
         support: Support,
         *,
-        zero_shot: LinearClassifier | None = None,
+        zero_shot: Classifier | None = None,
         search_weights: Sequence[float] = WEIGHTS,
     ) -> "Fitted":
         """Give a method its support.
@@ -103,20 +112,23 @@ class Fitted:
         """Choose the settings on validation images; without any, by leaving out support images one by one; where a
         class has a single image, take the stated default. `choice.source` says which.
         """
-        choice = self._choose(validation)
-        classifier = self.scorer.classifier(choice.settings)
+        scorer = self.scorer
+        if isinstance(scorer, ChoosesItself):
+            return scorer.select(validation, self.zero_shot)
+        choice = self._choose(scorer, validation)
+        classifier = scorer.classifier(choice.settings)
         if self.zero_shot is not None:
             classifier = FusedClassifier(self.zero_shot, classifier, choice.settings["weight"])
         return Selected(classifier, choice)
 
-    def _choose(self, validation: Validation | None) -> Choice:
+    def _choose(self, scorer: Scorer, validation: Validation | None) -> Choice:
         if validation is not None:
             embeddings, labels, source = validation.embeddings, validation.label_ids, "validation"
-            candidates: Iterator[Scored] | None = self.scorer.scored(embeddings)
+            candidates: Iterator[Scored] | None = scorer.scored(embeddings)
         else:
             embeddings, labels, source = self.support.embeddings, self.support.label_ids, "leave_one_out"
-            candidates = self.scorer.leave_one_out_scores()
+            candidates = scorer.leave_one_out_scores()
         if candidates is None:
-            return Choice(dict(self.scorer.default), "default", 0, None)
+            return Choice(dict(scorer.default), "default", 0, None)
         zero_shot = None if self.zero_shot is None else self.zero_shot.logits(embeddings)
         return search(candidates, labels, zero_shot=zero_shot, weights=self.search_weights, source=source)

@@ -32,7 +32,7 @@ GDA_WEIGHTS = (0.0, *(10 ** (step / 4 - 4) for step in range(33)))
 
 @dataclass(frozen=True, eq=False)
 class GdaClassifier(Storable):
-    """One weight vector and one bias per class.
+    """One weight vector and one bias per class: what GDA is, and the Bayes form (`bayes_discriminant`).
 
     Args:
         weights: `w`, in label order.

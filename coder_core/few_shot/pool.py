@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from coder_core.coder.classifier import LinearClassifier
+from coder_core.coder.classifier import Classifier
 from coder_core.errors import LabelLeakError
 from coder_core.evaluation.labels import LabelTable
 from coder_core.few_shot.draws import Draw
@@ -86,7 +86,7 @@ def build_pool(
 
 
 def select_methods(
-    pool: Pool, draw: Draw, methods: Mapping[str, Planned], *, zero_shot: LinearClassifier | None
+    pool: Pool, draw: Draw, methods: Mapping[str, Planned], *, zero_shot: Classifier | None
 ) -> dict[str, Selected]:
     """Fit every method on the draw's support and select its settings on the draw's validation images.
 

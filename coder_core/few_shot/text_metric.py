@@ -7,11 +7,15 @@ Ours, the family: take the covariance of the texts around their mean (the mean i
 power of it, `C^(gamma/2) f(x)`. gamma 0 is plain CLIP, so a cache under it is Tip-Adapter; uncentred gamma 1 is the
 paper's CODER; gamma -1 the Mahalanobis distance. The decomposition is made once, in float64; a mapped vector is written
 in the eigenvectors' own coordinates, which changes no inner product.
+
+Two other functions of the spectrum stand beside the power: the hard cut, a projection on the leading principal
+components of the texts (Herzog & Wang, CVPR 2026), and one that saturates, `C / (C + level)`, between the two: what
+texts vary in a lot is kept as it is, what they hardly vary in counts in proportion.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float, Float32, Float64
@@ -21,7 +25,7 @@ from coder_core.coder.storable import Storable
 from coder_core.coder.vectors import repeatable
 from coder_core.errors import ConfigError
 
-__all__ = ["MetricSpace", "TextMetric", "fit_metric", "spaces_of"]
+__all__ = ["SPECTRA", "MetricSpace", "Spectrum", "TextMetric", "decompose", "fit_metric", "spaces_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,10 +102,64 @@ class TextMetric:
         powers = torch.where(spread > 0, spread, 1.0).pow(gamma / 2) * (spread > 0 if gamma > 0 else 1.0)
         return MetricSpace(self.axes, powers)
 
+    def cut(self, kept: float) -> MetricSpace:
+        """Make the space of the leading principal components, all of one weight.
 
-def spaces_of(metric: TextMetric | None, gammas: Sequence[float]) -> dict[float, MetricSpace]:
-    """Make the space of every power; without a metric each is CLIP's own."""
-    return {gamma: MetricSpace() if metric is None else metric.space(gamma) for gamma in gammas}
+        Source: Herzog & Wang, CVPR 2026 (arXiv 2603.16100).
+
+        Args:
+            kept: Share of the dimensions that stay, in (0, 1]; at least one does.
+
+        Raises:
+            ConfigError: The share is not in (0, 1].
+        """
+        if not 0 < kept <= 1:
+            raise ConfigError(f"the share of components is {kept}.", "few_shot.kept", "Give one in (0, 1].")
+        count = len(self.variances)
+        scales = torch.zeros_like(self.variances)
+        scales[count - max(1, round(kept * count)) :] = 1.0
+        return MetricSpace(self.axes, scales)
+
+    def saturating(self, level: float) -> MetricSpace:
+        """Make the space of `C / (C + level)`.
+
+        Args:
+            level: Above 0, in units of the largest variance: where half of a direction's weight is reached.
+
+        Raises:
+            ConfigError: The level is not above 0.
+        """
+        if not level > 0:
+            raise ConfigError(f"the level is {level}.", "few_shot.level", "Give one above 0.")
+        return MetricSpace(self.axes, (self.variances / (self.variances + level)).sqrt())
+
+
+class Spectrum(NamedTuple):
+    """A function of the texts' spectrum.
+
+    Args:
+        setting: What its parameter is called among the settings.
+        space: Makes the space of one parameter.
+    """
+
+    setting: str
+    space: Callable[[TextMetric, float], MetricSpace]
+
+
+SPECTRA: Mapping[str, Spectrum] = {
+    "power": Spectrum("gamma", lambda metric, gamma: metric.space(gamma)),
+    "cut": Spectrum("kept", lambda metric, kept: metric.cut(kept)),
+    "saturating": Spectrum("level", lambda metric, level: metric.saturating(level)),
+}
+"""What can be done to the spectrum, by name."""
+
+
+def spaces_of(
+    metric: TextMetric | None, parameters: Sequence[float], *, spectrum: str = "power"
+) -> dict[float, MetricSpace]:
+    """Make the space of every parameter (the gammas of a power); without a metric each is CLIP's own."""
+    make = SPECTRA[spectrum].space
+    return {value: MetricSpace() if metric is None else make(metric, value) for value in parameters}
 
 
 def fit_metric(text_embeddings: Float[Tensor, "texts dim"], *, is_centred: bool = True) -> TextMetric:
@@ -117,12 +175,24 @@ def fit_metric(text_embeddings: Float[Tensor, "texts dim"], *, is_centred: bool 
     texts = text_embeddings.double()
     if is_centred:
         texts = texts - texts.mean(dim=0) if len(texts) else texts
-    gram = texts.T @ texts / max(1, len(texts))
-    variances, vectors = torch.linalg.eigh(gram)
+    return decompose(texts.T @ texts / max(1, len(texts)), count=len(texts))
+
+
+def decompose(covariance: Float[Tensor, "dim dim"], *, count: int) -> TextMetric:
+    """Decompose a covariance of texts.
+
+    Args:
+        covariance: Symmetric.
+        count: Texts behind it, for the message.
+
+    Raises:
+        ConfigError: There is no text, or they do not vary.
+    """
+    variances, vectors = torch.linalg.eigh(covariance)
     largest = float(variances.max())
-    if not len(texts) or largest < torch.finfo(torch.float32).eps:
+    if not count or largest < torch.finfo(torch.float32).eps:
         raise ConfigError(
-            f"{len(texts)} texts do not vary: they give no metric.", "few_shot", "Describe the classes in words."
+            f"{count} texts do not vary: they give no metric.", "few_shot", "Describe the classes in words."
         )
-    noise = len(gram) * torch.finfo(torch.float64).eps * largest
+    noise = len(covariance) * torch.finfo(torch.float64).eps * largest
     return TextMetric(torch.where(variances > noise, variances, 0.0) / largest, vectors.T.contiguous())

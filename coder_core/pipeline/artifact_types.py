@@ -133,6 +133,22 @@ class RerankThreshold(Handle):
     tried: tuple[ThresholdRow, ...] = ()
 
 
+class Temperature(Handle):
+    """A temperature, and what it was chosen on.
+
+    Attributes:
+        temperature: Above 0.
+        n: Validation images.
+        loss_before: Their mean negative log-likelihood at temperature 1, in nats.
+        loss: The same at this temperature.
+    """
+
+    temperature: float
+    n: int
+    loss_before: float
+    loss: float
+
+
 class FewShotChoice(Handle):
     """How the settings of a few-shot method were chosen.
 

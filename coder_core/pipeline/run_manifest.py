@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.errors import ConfigError, StoreError
+from coder_core.input_contract import InputContract
 from coder_core.pipeline.artifact_handle import Handle
 from coder_core.pipeline.artifact_types import (
     AblationArtifact,
@@ -40,6 +41,8 @@ class MethodRecord(Handle):
         text_embeddings: Where that lies.
         classifier: What it made of that.
         predictions: What it said about the images.
+        contract: What it has read; None in runs older than contracts.
+        controls: The method that it controls, where it is a control.
     """
 
     method: str
@@ -47,6 +50,8 @@ class MethodRecord(Handle):
     text_embeddings: TextEmbeddingsArtifact
     classifier: ClassifierArtifact
     predictions: PredictionsArtifact
+    contract: InputContract | None = None
+    controls: str | None = None
 
 
 class RerankRecord(Handle):

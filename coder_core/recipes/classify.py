@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from coder_core.method_texts import contract_of_method
 from coder_core.pipeline.run_manifest import MethodRecord
 from coder_core.pipeline.runner import Runner
 from coder_core.recipes.eval_inputs import Inputs
@@ -44,6 +45,7 @@ def classify(methods: Mapping[str, str], inputs: Inputs, logit_scale: float, run
             text_embeddings=inputs.text_embeddings,
             classifier=classifier,
             predictions=predicted,
+            contract=contract_of_method(methods[name]),
         )
         for name, classifier, predicted in zip(methods, classifiers, predictions, strict=True)
     }

@@ -1,19 +1,25 @@
 """Few-shot, step by step: the pool of labelled images goes the way of the test images, then every draw is fitted."""
 
+from coder_core.input_contract import InputContract
+from coder_core.method_texts import kinds_of_method
+from coder_core.pipeline.artifact_types import TextEmbeddingsArtifact
 from coder_core.pipeline.run_manifest import FewShotDraw, FewShotRecord
 from coder_core.pipeline.runner import Runner
 from coder_core.recipes.eval_inputs import Inputs
-from coder_core.specs import FewShotSpec
+from coder_core.specs import IMAGES_ALONE, READS_VOCABULARY, EvalSpec, FewShotSpec
 from coder_core.steps.embed_images import EmbedImages
-from coder_core.steps.fit_few_shot import FitFewShot, PredictFewShot, metric_input, plan_draws
+from coder_core.steps.embed_texts import EmbedTexts
+from coder_core.steps.fit_few_shot import METRIC_KINDS, FitFewShot, PredictFewShot, metric_input, plan_draws
 from coder_core.steps.load_dataset import CheckSameClasses, LoadDataset
+from coder_core.steps.write_texts import WriteVocabulary
 
 
-def compare_few_shot(spec: FewShotSpec, inputs: Inputs, logit_scale: float, run: Runner) -> FewShotRecord:
+def compare_few_shot(evaluation: EvalSpec, spec: FewShotSpec, inputs: Inputs, run: Runner) -> FewShotRecord:
     """Classify the test images by few-shot methods, for every number of shots and every draw."""
     pool = run(LoadDataset(source=spec.pool))
     run(CheckSameClasses(classes=inputs.dataset.classes, others=pool.classes, what="few_shot.pool"))
     pool_embeddings = run(EmbedImages(images=pool.images, encoder=inputs.encoder))
+    vocabulary = embed_vocabulary(evaluation, spec, inputs, run) if spec.vocabulary != "none" else None
     fits = run.each(
         FitFewShot(
             shots=shots,
@@ -25,6 +31,7 @@ def compare_few_shot(spec: FewShotSpec, inputs: Inputs, logit_scale: float, run:
             allow_fewer=spec.allow_fewer,
             drop_shared=spec.drop_shared,
             metric_texts=metric_input(spec.texts),
+            vocabulary=vocabulary,
             texts=inputs.texts,
             text_embeddings=inputs.text_embeddings,
             test_images=inputs.images,
@@ -32,10 +39,32 @@ def compare_few_shot(spec: FewShotSpec, inputs: Inputs, logit_scale: float, run:
             pool=pool_embeddings,
             pool_labels=pool.labels,
             encoder=inputs.encoder,
-            logit_scale=logit_scale,
+            logit_scale=evaluation.logit_scale,
         )
         for shots, seed in plan_draws(spec)
     )
     predictions = run.each(PredictFewShot(fits=fit, images=inputs.images, encoder=inputs.encoder) for fit in fits)
     draws = tuple(FewShotDraw(fits=fit, predictions=found) for fit, found in zip(fits, predictions, strict=True))
     return FewShotRecord(pool=pool, pool_embeddings=pool_embeddings, draws=draws)
+
+
+def embed_vocabulary(evaluation: EvalSpec, spec: FewShotSpec, inputs: Inputs, run: Runner) -> TextEmbeddingsArtifact:
+    """Give the shipped words their places in the encoder's space."""
+    purged = inputs.dataset.classes if spec.vocabulary == "purged" else None
+    texts = evaluation.texts
+    words = run(WriteVocabulary(domain=texts.domain, domains=texts.domains, purged=purged))
+    return run(EmbedTexts(texts=words, encoder=inputs.encoder, label="embed_vocabulary"))
+
+
+def few_shot_contracts(spec: FewShotSpec) -> dict[str, InputContract]:
+    """What every few-shot method reads: support labels, and texts. Whether it chose on validation, its draw knows."""
+    fused = () if spec.zero_shot == "none" else tuple(map(str, kinds_of_method(spec.zero_shot)))
+    metric = ("metric_texts",) if spec.texts is not None else tuple(map(str, METRIC_KINDS))
+    words = ("vocabulary",) if spec.vocabulary != "none" else ()
+    own = {method: () if method in IMAGES_ALONE else metric for method in spec.methods}
+    return {
+        method: InputContract(reads_labels="support").also(
+            texts=(*fused, *texts, *(words if method in READS_VOCABULARY else ()))
+        )
+        for method, texts in own.items()
+    }

@@ -7,12 +7,13 @@ from coder_core.pipeline.artifact_types import AblationArtifact, CoderMatrixArti
 from coder_core.pipeline.eval_result import EvalResult
 from coder_core.pipeline.run_manifest import RunManifest
 from coder_core.pipeline.runner import Runner
+from coder_core.recipes.calibrate import calibrate
 from coder_core.recipes.classify import classify
 from coder_core.recipes.compare_few_shot import compare_few_shot
 from coder_core.recipes.eval_inputs import Inputs
 from coder_core.recipes.gather_texts import gather_texts, stage1_texts
 from coder_core.recipes.measure_and_publish import publish
-from coder_core.recipes.rerank_uncertain import Reranked, rerank_uncertain
+from coder_core.recipes.rerank_uncertain import Reranked, embed_validation, rerank_uncertain
 from coder_core.recipes.score_controls import score_controls
 from coder_core.specs import RERANK, EvalSpec
 from coder_core.steps.ablate_texts import AblateTexts
@@ -29,8 +30,9 @@ def evaluate(spec: EvalSpec, run: Runner) -> EvalResult:
     inputs = embed_inputs(spec, run)
     methods = classify({name: name for name in spec.stage1_methods}, inputs, spec.logit_scale, run)
     reranked = rerank_uncertain(spec, methods["coder"], inputs, run) if RERANK in spec.methods else None
+    calibrated = calibrate(methods, inputs, _validation(spec, inputs, run), run) if spec.calibrate else {}
     controls = score_controls(spec, inputs, run)
-    few_shot = compare_few_shot(spec.few_shot, inputs, spec.logit_scale, run) if spec.few_shot else None
+    few_shot = compare_few_shot(spec, spec.few_shot, inputs, run) if spec.few_shot else None
     manifest = RunManifest(
         run_id=run.name_run(spec.name),
         name=spec.name,
@@ -42,7 +44,7 @@ def evaluate(spec: EvalSpec, run: Runner) -> EvalResult:
         texts=inputs.texts,
         text_embeddings=inputs.text_embeddings,
         images=inputs.images,
-        methods=(*methods.values(), *([reranked.method] if reranked else []), *controls.values()),
+        methods=(*methods.values(), *([reranked.method] if reranked else []), *calibrated.values(), *controls.values()),
         rerank=reranked.record if reranked else None,
         few_shot=few_shot,
         ablation=ablate_texts(spec, reranked, inputs, run),
@@ -71,6 +73,12 @@ def embed_inputs(spec: EvalSpec, run: Runner) -> Inputs:
         text_embeddings=text_embeddings,
         images=images,
     )
+
+
+def _validation(spec: EvalSpec, inputs: Inputs, run: Runner) -> Inputs:
+    """The labelled images that choices are made on; the spec says that there are some."""
+    assert spec.validation is not None  # noqa: S101 - EvalSpec refuses `calibrate` without them
+    return embed_validation(spec.validation, inputs, run)
 
 
 def ablate_texts(spec: EvalSpec, reranked: Reranked | None, inputs: Inputs, run: Runner) -> AblationArtifact | None:

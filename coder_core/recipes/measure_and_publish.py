@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 
 from coder_core.atg.generation_report import GenerationReport
+from coder_core.input_contract import InputContract
 from coder_core.pipeline.eval_result import EvalResult
 from coder_core.pipeline.run_manifest import RunManifest
 from coder_core.pipeline.runner import Runner
+from coder_core.recipes.compare_few_shot import few_shot_contracts
 from coder_core.specs import EvalSpec
+from coder_core.steps.image_groups import groups_of
 from coder_core.steps.measure_method import MeasureFewShot, MeasureMethod
 from coder_core.steps.publish_run import PublishRun
 
@@ -17,18 +20,27 @@ def publish(spec: EvalSpec, manifest: RunManifest, generation: Sequence[Generati
     predictions = {record.method: record.predictions for record in manifest.methods}
     measured = run.each(
         MeasureMethod(
-            method=method,
-            predictions=said,
+            method=record.method,
+            predictions=record.predictions,
+            contract=record.contract or InputContract(),
             baseline=spec.baseline,
-            baseline_predictions=predictions.get(spec.baseline) if method != spec.baseline else None,
+            baseline_predictions=predictions.get(spec.baseline) if record.method != spec.baseline else None,
+            controls=record.controls,
+            controlled_predictions=predictions.get(record.controls) if record.controls else None,
+            groups=groups_of(spec),
+            classifier=record.classifier,
+            images=manifest.images,
+            encoder=manifest.encoder,
             labels=dataset.labels,
             classes=dataset.classes,
         )
-        for method, said in predictions.items()
+        for record in manifest.methods
     )
+    contracts = few_shot_contracts(spec.few_shot) if spec.few_shot else {}
     draws = manifest.few_shot.draws if manifest.few_shot else ()
     few_shot = run.each(
-        MeasureFewShot(fits=draw.fits, predictions=draw.predictions, labels=dataset.labels) for draw in draws
+        MeasureFewShot(fits=draw.fits, predictions=draw.predictions, contracts=contracts, labels=dataset.labels)
+        for draw in draws
     )
     return run(
         PublishRun(

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from coder_core.atg.generation_report import GenerationReport
 from coder_core.evaluation.threshold import GATE_ALL
+from coder_core.input_contract import InputContract, ReadLabels
+from coder_core.method_texts import contract_of_method
 from coder_core.pipeline.artifact_types import (
     ClassifierArtifact,
     ConfusedPairsArtifact,
@@ -60,9 +62,23 @@ def rerank_uncertain(spec: EvalSpec, stage1: MethodRecord, inputs: Inputs, run: 
         text_embeddings=pair_inputs.text_embeddings,
         classifier=classifier,
         predictions=run(_prediction(spec, classifier, inputs)),
+        contract=rerank_contract(spec, contract_of_method(stage1.method)),
     )
     record = RerankRecord(confused=confused, threshold=threshold, candidates=gate.candidates)
     return Reranked(method, record, pair_inputs.generation)
+
+
+def rerank_contract(spec: EvalSpec, stage1: InputContract) -> InputContract:
+    """What CODER* has read beside CODER.
+
+    A threshold that is chosen reads validation labels; where pairs are asked about on demand, the images under test
+    decide which; the released code's protocol reads their labels.
+    """
+    labels: ReadLabels = "validation" if spec.rerank.choose_threshold else "none"
+    if spec.protocol == "reference":
+        labels = "test"
+    on_demand = spec.texts.pairs == "confused"
+    return stage1.also(labels=labels, unlabelled_images=on_demand, texts=(TextKind.ONE_TO_ONE,))
 
 
 def embed_pair_texts(spec: EvalSpec, confused: ConfusedPairsArtifact, inputs: Inputs, run: Runner) -> Inputs:

@@ -26,5 +26,7 @@ def score_controls(spec: EvalSpec, inputs: Inputs, run: Runner) -> dict[str, Met
         name = f"{CONTROL_PREFIX}{control}"
         embeddings = run(EmbedTexts(texts=texts, encoder=inputs.encoder, label=f"embed_texts_{name}"))
         changed = inputs._replace(texts=texts, text_embeddings=embeddings)
-        found |= classify({name: "coder"}, changed, spec.logit_scale, run)
+        methods = {name if method == "coder" else f"{name}_of_{method}": method for method in spec.controls_of}
+        for called, record in classify(methods, changed, spec.logit_scale, run).items():
+            found[called] = record.model_copy(update={"controls": methods[called]})
     return found

@@ -10,10 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from coder_core.atg.generation_report import GenerationReport
+from coder_core.evaluation.intervals import Interval
 from coder_core.evaluation.predictions import HONEST
+from coder_core.evaluation.tiers import tiers_of
+from coder_core.input_contract import ContractColumns, InputContract
 from coder_core.pipeline.eval_result import EvalResult
 from coder_core.results.render import printable
-from coder_core.results.schema import ComparisonRow, MetricRow
+from coder_core.results.schema import ComparisonRow, FewShotSummaryRow, MetricRow
 
 CONTROL = "control_"
 """Before the name of a control, where it stands among the methods."""
@@ -21,7 +24,10 @@ CONTROL = "control_"
 HEADINGS = {"top1": "top-1", "top5": "top-5", "mean_per_class_accuracy": "mean per class"}
 """The accuracies, which the first table shows; all other metrics have their own units."""
 
-CALIBRATION = {"expected_calibration_error": "calibration error", "negative_log_likelihood_top5": "-log likelihood"}
+CONTRACT = tuple(InputContract().columns())
+"""The columns that say what a method has read."""
+
+CALIBRATION = {"expected_calibration_error": "calibration error", "negative_log_likelihood": "-log likelihood"}
 
 
 NO_INTERVAL = "[-]"
@@ -93,11 +99,33 @@ def print_summary(result: EvalResult, stream: IO[str], *, program: str = "coder-
         console.print(
             "controls: CODER on texts that lost their meaning, or the name; what would ensembling alone give?"
         )
+        for line in control_lines(result):
+            console.print(line, markup=False, soft_wrap=True)
     if result.few_shot:
         console.print(_few_shot_table(result, is_narrow=is_narrow))
+    contracts = contracts_of(result)
+    if contracts:
+        console.print(_contracts_table(contracts, is_narrow=is_narrow))
     lines = [*cost_lines(result), "", "Next:", *(f"  {line}" for line in next_commands(result, program))]
     for line in lines:  # whole, so that they can be copied, however narrow the terminal is
         console.print(line, markup=False, soft_wrap=True)
+
+
+def control_lines(result: EvalResult) -> list[str]:
+    """Every control against the method that it controls, in points of top-1 accuracy."""
+    rows = [row for row in result.comparisons if row.metric == "top1" and row.controls == row.baseline]
+    found = []
+    for row in rows:
+        difference, p_value = _difference(row)
+        found.append(f"  {row.method} against {row.baseline}: {difference} points, p (Holm, controls alone) {p_value}")
+    return found
+
+
+def contracts_of(result: EvalResult) -> dict[str, ContractColumns]:
+    """What every method has read, few-shot methods too; without those of older runs, which do not say."""
+    all_rows: list[MetricRow | FewShotSummaryRow] = [*result.metrics, *result.few_shot]
+    rows = {row.method: row for row in all_rows if row.reads_labels is not None}
+    return {method: {name: getattr(row, name) for name in CONTRACT} for method, row in rows.items()}
 
 
 def cost_lines(result: EvalResult) -> list[str]:
@@ -151,17 +179,19 @@ def _metrics_table(result: EvalResult, *, is_narrow: bool) -> Table:
 
 def _details_table(result: EvalResult, *, is_narrow: bool) -> Table:
     """What stands behind the accuracies: is the difference to the baseline chance, are the probabilities true?"""
-    against = sorted({row.baseline for row in result.comparisons})
+    against = sorted({row.baseline for row in result.comparisons if row.controls is None})
+    tiers = tiers_of({row.method: _with_interval(row) for row in result.metrics if row.metric == "top1"})
     compared = (
         {f"top-1 against {', '.join(against)}": "+10.0 [+10.0, +10.0]", "p (Holm)": "< 1e-300"} if against else {}
     )
-    table = _table("", compared | dict.fromkeys(CALIBRATION.values(), "10.000"), is_narrow=is_narrow)
-    differences = {row.method: row for row in result.comparisons if row.metric == "top1"}
+    measured = dict.fromkeys(CALIBRATION.values(), "10.000")
+    table = _table("", {"tier": "10"} | compared | measured, is_narrow=is_narrow)
+    differences = {row.method: row for row in result.comparisons if row.metric == "top1" and row.baseline in against}
     for method, is_last in _methods(result):
         by_name = {metric.metric: metric for metric in result.metrics if metric.method == method}
         cells = [f"{by_name[name].value:.3f}" for name in CALIBRATION]
         difference = _difference(differences.get(method)) if against else ()
-        table.add_row(Text(method), *difference, *cells, end_section=is_last)
+        table.add_row(Text(method), str(tiers[method]), *difference, *cells, end_section=is_last)
     return table
 
 
@@ -178,11 +208,28 @@ def _few_shot_table(result: EvalResult, *, is_narrow: bool) -> Table:
     return table
 
 
+def _contracts_table(contracts: Mapping[str, ContractColumns], *, is_narrow: bool) -> Table:
+    """What every method has read: two accuracies can be compared only by who knows that."""
+    longest = {"labels": "support+validation", "other images": "yes", "assumes balance": "yes"}
+    table = _table("what each method has read", longest, is_narrow=is_narrow)
+    table.add_column("texts", overflow="fold")
+    for method, columns in contracts.items():
+        cells = ("yes" if value is True else "no" if value is False else value for value in columns.values())
+        table.add_row(Text(method), *(Text(str(cell)) for cell in cells))
+    return table
+
+
 def _difference(row: ComparisonRow | None) -> tuple[Text, str]:
     if row is None:
         return Text(""), ""
     points = f"{100 * row.difference:+.1f} {_interval(row, '+.1f')}"
     return Text(points), "" if row.p_holm is None else f"{row.p_holm:.2g}" if row.p_holm else "< 1e-300"
+
+
+def _with_interval(row: MetricRow) -> tuple[float, Interval]:
+    """The value and its interval; without one, of no width."""
+    low, high = row.value if row.ci_low is None else row.ci_low, row.value if row.ci_high is None else row.ci_high
+    return row.value, Interval(low, high)
 
 
 def _methods(result: EvalResult) -> Iterator[tuple[str, bool]]:

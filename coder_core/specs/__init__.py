@@ -28,13 +28,26 @@ from coder_core.specs.encoder_specs import (
 )
 from coder_core.specs.eval_spec import AblationSpec, EvalSpec, MatrixSpec, RerankSpec
 from coder_core.specs.few_shot_spec import FewShotSpec
-from coder_core.specs.method_names import NEEDS_BANK, RERANK, ControlName, FewShotMethodName, MethodName, Protocol
+from coder_core.specs.method_names import (
+    COMPARED_FEW_SHOT,
+    IMAGES_ALONE,
+    NEEDS_BANK,
+    READS_VOCABULARY,
+    RERANK,
+    ControlName,
+    FewShotMethodName,
+    MethodName,
+    Protocol,
+)
 from coder_core.specs.runtime import DEFAULT_STORE, Runtime
 from coder_core.specs.texts_spec import TextsSpec
 
 __all__ = [
+    "COMPARED_FEW_SHOT",
     "DEFAULT_STORE",
+    "IMAGES_ALONE",
     "NEEDS_BANK",
+    "READS_VOCABULARY",
     "RERANK",
     "AblationSpec",
     "ControlName",

@@ -124,12 +124,24 @@ class TextFeaturesFile(Spec):
     features: str = Field(default="features", description="Array or column of their features, (texts, dim).")
 
 
+class ImageFeaturesFile(Spec):
+    """Image features that another tool computed: here they only say how many dimensions there are."""
+
+    path: InputPath = Field(description="The file.")
+    features: str = Field(default="features", description="Array or column of image features, (images, dim).")
+
+
 class PrecomputedEncoder(Spec):
     """No model at all: text features are looked up by the exact text, image features come with the data set."""
 
     kind: Literal["precomputed"] = Field(description="`precomputed`.")
     texts: tuple[TextFeaturesFile, ...] = Field(
-        min_length=1, description="Files of text features; of a text in several files the first counts."
+        default=(),
+        description="Files of text features; of a text in several files the first counts. None for few-shot by images "
+        "alone.",
+    )
+    images: ImageFeaturesFile | None = Field(
+        default=None, description="Where there are no texts: whose dimensions it has; default: the data set's."
     )
 
 

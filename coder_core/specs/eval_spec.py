@@ -1,6 +1,7 @@
 """One evaluation: every field of it is part of the identity of some result."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
@@ -8,7 +9,8 @@ from coder_core.spec_base import Spec
 from coder_core.specs.dataset_specs import DatasetSpec, unnamed
 from coder_core.specs.encoder_specs import EncoderSpec
 from coder_core.specs.few_shot_spec import FewShotSpec
-from coder_core.specs.method_names import NEEDS_BANK, RERANK, ControlName, MethodName, Protocol
+from coder_core.specs.groups_spec import GroupsSpec
+from coder_core.specs.method_names import IMAGES_ALONE, NEEDS_BANK, RERANK, ControlName, MethodName, Protocol
 from coder_core.specs.texts_spec import TextsSpec
 
 
@@ -78,12 +80,27 @@ class EvalSpec(Spec):
     controls: tuple[ControlName, ...] = Field(
         default=(), description="Score CODER also on texts without meaning: what would ensembling alone give?"
     )
+    controls_of: tuple[MethodName, ...] = Field(
+        default=("coder",),
+        min_length=1,
+        description="Methods that controls are scored for, by each the same way: a selection of texts, too, must do "
+        "better than the same selection of texts that mean nothing.",
+    )
     rerank: RerankSpec = Field(default=RerankSpec(), description="CODER's second stage, for `coder_rerank`.")
     validation: DatasetSpec | None = Field(
         default=None, description="Labelled images that choices are made on; never those of `dataset`."
     )
+    calibrate: bool = Field(
+        default=False,
+        strict=True,
+        description="Add every stage-1 method once more with the temperature that makes `validation` most likely: the "
+        "same decisions, probabilities that can be trusted.",
+    )
     few_shot: FewShotSpec | None = Field(default=None, description="Few-shot classification beside zero-shot.")
     ablation: AblationSpec | None = Field(default=None, description="Text ablation; `{}` for the default one.")
+    groups: GroupsSpec | None = Field(
+        default=None, description="Which images belong together: intervals and p-values are over groups, then."
+    )
     protocol: Protocol = Field(
         default="honest",
         description="`reference`: `coder_rerank` touches an image only where its TRUE label is among the candidates, "
@@ -100,6 +117,12 @@ class EvalSpec(Spec):
         """The methods that need nothing but texts and images: all but the rerank."""
         return tuple(method for method in self.methods if method != RERANK)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _images_alone_need_no_word(cls, given: Any) -> Any:
+        """Where neither the encoder nor anything else knows a text, defaults ask for none."""
+        return _without_texts(given) if isinstance(given, Mapping) and _knows_no_text(given) else given
+
     @model_validator(mode="after")
     def _features_go_together(self) -> "EvalSpec":
         pool = self.few_shot.pool if self.few_shot else None
@@ -112,9 +135,17 @@ class EvalSpec(Spec):
         return self
 
     @model_validator(mode="after")
+    def _groups_can_be_read(self) -> "EvalSpec":
+        if self.groups is not None and self.groups.column is not None and self.dataset.kind != "features":
+            raise ValueError("groups.column: only a features file has columns; name a groups.pattern")
+        return self
+
+    @model_validator(mode="after")
     def _methods_have_texts(self) -> "EvalSpec":
         starved: list[str] = [method for method in self.methods if method in NEEDS_BANK]
         starved += [f"controls.{control}" for control in self.controls]
+        fused = self.few_shot.zero_shot if self.few_shot is not None else "none"
+        starved += ["few_shot.zero_shot"] if fused in NEEDS_BANK - {"vcd"} else []
         starved += ["ablation"] if self.ablation is not None else []
         if starved and self.texts.bank is None and self.texts.generator is None:
             raise ValueError(
@@ -126,6 +157,13 @@ class EvalSpec(Spec):
     def _something_is_compared(self) -> "EvalSpec":
         if not self.methods and (self.few_shot is None or self.controls):
             raise ValueError("methods: name at least one; only few_shot can stand alone")
+        return self
+
+    @model_validator(mode="after")
+    def _controlled_methods_read_texts(self) -> "EvalSpec":
+        for method in self.controls_of:
+            if method not in NEEDS_BANK - {RERANK}:
+                raise ValueError(f"controls_of: {method} is no stage-1 method that reads descriptions")
         return self
 
     @model_validator(mode="after")
@@ -147,6 +185,8 @@ class EvalSpec(Spec):
             raise ValueError(f"methods: {RERANK} looks again at what coder has said: list coder, too")
         if self.rerank.choose_threshold and self.validation is None:
             raise ValueError("rerank.choose_threshold needs images to choose on: name them under `validation`")
+        if self.calibrate and self.validation is None:
+            raise ValueError("calibrate needs images to choose a temperature on: name them under `validation`")
         if self.few_shot is not None and self.few_shot.views and self.few_shot.pool.kind == "features":
             raise ValueError("few_shot.views: features cannot be cropped or flipped; augmented views need images")
         if self.few_shot is not None and unnamed(self.few_shot.pool) == unnamed(self.dataset):
@@ -156,3 +196,23 @@ class EvalSpec(Spec):
         if self.texts.pairs == "confused" and self.texts.generator is None:
             raise ValueError("texts.pairs is `confused`: only a texts.generator can be asked about pairs")
         return self
+
+
+def _knows_no_text(given: Mapping[str, Any]) -> bool:
+    """Whether a config compares few-shot methods with an encoder that is given no text."""
+    encoder, few_shot = given.get("encoder"), given.get("few_shot")
+    if not isinstance(encoder, Mapping) or not isinstance(few_shot, Mapping):
+        return False
+    return encoder.get("kind") == "precomputed" and not encoder.get("texts")
+
+
+def _without_texts(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The same config with defaults that read no text: what it says itself stays as it is."""
+    dataset, few_shot, encoder = given.get("dataset"), dict(given["few_shot"]), dict(given["encoder"])
+    few_shot.setdefault("zero_shot", "none")
+    if not few_shot.get("texts"):
+        few_shot.setdefault("methods", IMAGES_ALONE)
+    if isinstance(dataset, Mapping) and "path" in dataset:
+        own = {name: dataset[name] for name in ("path", "features") if name in dataset}
+        encoder.setdefault("images", own)
+    return {"methods": (), **given, "few_shot": few_shot, "encoder": encoder}

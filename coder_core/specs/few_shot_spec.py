@@ -1,13 +1,13 @@
 """A few labelled images per class."""
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from coder_core.spec_base import Spec
 from coder_core.specs.dataset_specs import DatasetSpec
 from coder_core.specs.encoder_specs import TextFeaturesFile
-from coder_core.specs.method_names import FewShotMethodName
+from coder_core.specs.method_names import COMPARED_FEW_SHOT, FewShotMethodName, FusedWith
 
 
 class FewShotSpec(Spec):
@@ -20,14 +20,24 @@ class FewShotSpec(Spec):
     draws: int = Field(default=3, ge=1, le=1000, strict=True, description="Random supports of each size.")
     seed: int = Field(default=1, ge=0, strict=True, description="Of the first draw; the next ones count on.")
     methods: tuple[FewShotMethodName, ...] = Field(
-        default=get_args(FewShotMethodName), min_length=1, description="What to compare."
+        default=COMPARED_FEW_SHOT,
+        min_length=1,
+        description="What to compare; where nothing says a word about the classes, methods of images alone.",
     )
-    zero_shot: Literal["none", "clip", "clip_ensemble", "vcd"] = Field(
-        default="clip", description="Whose zero-shot logits every method is fused with; `none`: images alone."
+    zero_shot: FusedWith = Field(
+        default="clip",
+        description="Whose zero-shot logits every method is fused with; `none`: images alone, the default where "
+        "the encoder knows no text.",
     )
     texts: TextFeaturesFile | None = Field(
         default=None,
         description="Texts that make the metric; default: the evaluation's own names, attributes and analogues.",
+    )
+    vocabulary: Literal["none", "shipped", "purged"] = Field(
+        default="none",
+        description="`shipped`: about 1,900 common words are embedded, too, and methods that look for the task's own "
+        "words (`task_discriminant`, `text_bayes`, `neighbour_distribution`, `text_pool`) find them there as well. "
+        "`purged`: without those that are class names of the data set.",
     )
     views: int = Field(
         default=0,

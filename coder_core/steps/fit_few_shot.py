@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-    from coder_core.coder.classifier import LinearClassifier
+    from coder_core.coder.classifier import Classifier
     from coder_core.few_shot.draws import Draw
     from coder_core.few_shot.fitting import Selected
     from coder_core.few_shot.pool import Pool
@@ -75,6 +75,7 @@ class FitFewShot(ArtifactStep[FewShotFitsArtifact]):
     allow_fewer: bool
     drop_shared: bool
     metric_texts: FileInput | None
+    vocabulary: TextEmbeddingsArtifact | None
     texts: TextsArtifact
     text_embeddings: TextEmbeddingsArtifact
     test_images: ImageEmbeddingsArtifact
@@ -211,7 +212,13 @@ def _select(context: Context, step: FitFewShot, pool: _ReadPool) -> "dict[str, S
     layout = build_layout(read_text_table(context, step.texts))
     vectors = _text_vectors(context, step)
     zero_shot = _zero_shot(step, vectors, layout)
-    methods = plan_methods(step.methods, _metric_vectors(step, vectors, layout), zero_shot=zero_shot)
+    methods = plan_methods(
+        step.methods,
+        _metric_vectors(step, vectors, layout),
+        zero_shot=zero_shot,
+        class_texts=_class_texts(zero_shot, vectors, layout),
+        vocabulary=_vocabulary(context, step),
+    )
     examples = _with_views(context, step, pool, draw) if step.views else pool.pool
     return select_methods(examples, draw, methods, zero_shot=zero_shot)
 
@@ -222,20 +229,34 @@ def _text_vectors(context: Context, step: FitFewShot) -> "Float[Tensor, 'texts d
     return torch.from_numpy(read_text_embeddings(context, step.text_embeddings, step.encoder))
 
 
-def _zero_shot(
-    step: FitFewShot, vectors: "Float[Tensor, 'texts dim']", layout: "TextLayout"
-) -> "LinearClassifier | None":
+def _zero_shot(step: FitFewShot, vectors: "Float[Tensor, 'texts dim']", layout: "TextLayout") -> "Classifier | None":
     """The zero-shot classifier to fuse with."""
-    from coder_core.coder.classifier import LinearClassifier
-    from coder_core.errors import ConfigError
     from coder_core.methods import build_classifier
 
     if step.zero_shot == "none":
         return None
-    built = build_classifier(step.zero_shot, vectors, layout, logit_scale=step.logit_scale)
-    if not isinstance(built, LinearClassifier):
-        raise ConfigError(f"{step.zero_shot} is not one vector per class.", "few_shot.zero_shot", "Use clip.")
-    return built
+    return build_classifier(step.zero_shot, vectors, layout, logit_scale=step.logit_scale)
+
+
+def _class_texts(
+    zero_shot: "Classifier | None", vectors: "Float[Tensor, 'texts dim']", layout: "TextLayout"
+) -> "Float[Tensor, 'classes dim'] | None":
+    """One text vector per class: those of a linear zero-shot classifier; beside any other, the class's name."""
+    from coder_core.baselines.clip import build_clip
+    from coder_core.coder.classifier import LinearClassifier
+
+    if zero_shot is None:
+        return None
+    return (zero_shot if isinstance(zero_shot, LinearClassifier) else build_clip(vectors, layout)).weights
+
+
+def _vocabulary(context: Context, step: FitFewShot) -> "Float[Tensor, 'words dim'] | None":
+    """The words that a task's own are found among."""
+    import torch
+
+    if step.vocabulary is None:
+        return None
+    return torch.from_numpy(read_text_embeddings(context, step.vocabulary, step.encoder))
 
 
 def _metric_vectors(

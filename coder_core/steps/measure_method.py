@@ -3,13 +3,18 @@
 One artifact per method, one part per result table: a second run, or a further method, measures only what is new.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from coder_core.encoders.base import IdentifiedEncoder
+from coder_core.input_contract import InputContract
 from coder_core.pipeline.artifact_types import (
     ClassesArtifact,
+    ClassifierArtifact,
     FewShotFitsArtifact,
     FewShotPredictionsArtifact,
+    ImageEmbeddingsArtifact,
     LabelsArtifact,
     MeasurementArtifact,
     PredictionsArtifact,
@@ -25,13 +30,21 @@ from coder_core.results.schema import (
     ConfusionRow,
     FewShotRow,
     MetricRow,
+    ReliabilityRow,
     table_of,
 )
+from coder_core.steps.build_classifier import read_classifier
+from coder_core.steps.image_groups import ImageGroups
 from coder_core.steps.load_dataset import read_classes, read_labels
-from coder_core.steps.predict_images import read_predictions
+from coder_core.steps.predict_images import read_predictions, read_vectors, usable_images
 
 if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float, Float64
+    from torch import Tensor
+
     from coder_core.classes import ClassList
+    from coder_core.evaluation.clustered import Groups
     from coder_core.evaluation.labels import LabelTable
     from coder_core.evaluation.predictions import Predictions
 
@@ -53,8 +66,15 @@ class MeasureMethod(ArtifactStep[MeasurementArtifact]):
 
     method: str
     predictions: PredictionsArtifact
+    contract: InputContract
     baseline: str
     baseline_predictions: PredictionsArtifact | None
+    controls: str | None
+    controlled_predictions: PredictionsArtifact | None
+    groups: ImageGroups | None
+    classifier: ClassifierArtifact
+    images: ImageEmbeddingsArtifact
+    encoder: IdentifiedEncoder
     labels: LabelsArtifact
     classes: ClassesArtifact
 
@@ -65,14 +85,33 @@ class MeasureMethod(ArtifactStep[MeasurementArtifact]):
 
     def make(self, context: Context, output: Output) -> MeasurementArtifact:
         """Measure, and write one part per table."""
+        from coder_core.evaluation.comparisons import compare
+
         classes = read_classes(context, self.classes)
         labels = read_labels(context, self.labels, "test")
         predictions = read_predictions(context, self.predictions, self.method)
-        rows = _measure(predictions, labels, classes)
+        groups = self.groups.numbers(predictions.image_ids) if self.groups is not None else None
+        likelihoods = true_log_likelihoods(context, self, predictions, labels)
+        rows = _measure(predictions, labels, classes, groups, likelihoods)
         if self.baseline_predictions is not None:
             baseline = read_predictions(context, self.baseline_predictions, self.baseline)
-            rows |= _compare(baseline, predictions, labels, classes)
-        return _write(context, output, rows)
+            rows |= _compare(baseline, predictions, labels, classes, self._groups_of(baseline))
+        if self.controls is not None and self.controlled_predictions is not None:
+            controlled = read_predictions(context, self.controlled_predictions, self.controls)
+            more = () if self.controls == self.baseline else rows.get(ComparisonRow, ())
+            own = self._groups_of(controlled)
+            rows[ComparisonRow] = [*more, *compare(controlled, predictions, labels, classes, groups=own)]
+        return _write(context, output, self._with_contract(rows))
+
+    def _groups_of(self, baseline: "Predictions") -> "Groups | None":
+        """In the order of the baseline, which is the order of a comparison."""
+        return self.groups.numbers(baseline.image_ids) if self.groups is not None else None
+
+    def _with_contract(self, rows: Rows) -> Rows:
+        """Say in every row of metrics and comparisons what the method has read."""
+        columns: dict[str, Any] = dict(self.contract.columns())
+        own = {MetricRow: columns, ComparisonRow: {**columns, "controls": self.controls}}
+        return {table: [replace(row, **own.get(table, {})) for row in found] for table, found in rows.items()}
 
 
 class MeasureFewShot(ArtifactStep[MeasurementArtifact]):
@@ -84,6 +123,7 @@ class MeasureFewShot(ArtifactStep[MeasurementArtifact]):
 
     fits: FewShotFitsArtifact
     predictions: FewShotPredictionsArtifact
+    contracts: dict[str, InputContract]
     labels: LabelsArtifact
 
     @property
@@ -98,10 +138,63 @@ class MeasureFewShot(ArtifactStep[MeasurementArtifact]):
         labels = read_labels(context, self.labels, "test")
         methods = self.predictions.methods
         rows = [
-            _few_shot_row(self.fits, read_few_shot_predictions(context, self.predictions, method), labels)
+            replace(
+                _few_shot_row(self.fits, read_few_shot_predictions(context, self.predictions, method), labels),
+                **self._contract_of(method),
+            )
             for method in context.each(methods, "measuring", total=len(methods), unit="methods")
         ]
         return _write(context, output, {FewShotRow: rows})
+
+    def _contract_of(self, method: str) -> dict[str, Any]:
+        """What a method has read: where it chose on validation images, their labels, too."""
+        is_chosen = self.fits.choices[method].source == "validation"
+        contract = self.contracts[method].also(labels="validation" if is_chosen else "none")
+        return dict(contract.columns())
+
+
+def true_log_likelihoods(
+    context: Context, step: MeasureMethod, predictions: "Predictions", labels: "LabelTable"
+) -> "Float64[np.ndarray, ' images']":
+    """The exact log-likelihood of every image, in the order of the predictions.
+
+    Where the true class is among those kept, the prediction says it; of the other images, few as a rule, the classifier
+    is asked once more.
+    """
+    import numpy as np
+
+    label_ids = labels.align(predictions)
+    is_true = predictions.top_ids == label_ids[:, None]
+    kept = np.where(is_true, predictions.top_probabilities, 0).sum(axis=1).astype(np.float64)
+    found = np.log(np.maximum(kept, np.finfo(np.float32).tiny))
+    missing = np.flatnonzero(~is_true.any(axis=1)).tolist()
+    place_of = {predictions.image_ids[row]: row for row in missing}
+    for image_ids, logits in _scored_again(context, step, place_of.keys()):
+        rows = [place_of[image_id] for image_id in image_ids]
+        scores = logits.double().numpy()
+        highest = scores.max(axis=1)
+        total = np.log(np.exp(scores - highest[:, None]).sum(axis=1))
+        found[rows] = scores[np.arange(len(rows)), label_ids[rows]] - highest - total
+    return np.asarray(found, dtype=np.float64)
+
+
+def _scored_again(
+    context: Context, step: MeasureMethod, wanted: Collection[str]
+) -> "Iterator[tuple[list[str], Float[Tensor, 'images classes']]]":
+    """The logits of some images, part by part."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not wanted:
+        return
+    ids = pa.array(sorted(wanted), type=pa.string())
+    classifier, parts = read_classifier(context, step.classifier), context.parts(step.images)
+    for part in context.each(parts, "scoring", total=len(parts), unit="parts"):
+        usable = usable_images(context, step.images, part.name)
+        own = usable.filter(pc.is_in(usable.column("image_id"), value_set=ids))
+        if len(own):
+            vectors = read_vectors(context, step.encoder, own)
+            yield own.column("image_id").to_pylist(), classifier.logits(vectors)
 
 
 def read_rows(context: Context, artifact: MeasurementArtifact, row_class: type[Any]) -> list[Any]:
@@ -117,24 +210,41 @@ def read_rows(context: Context, artifact: MeasurementArtifact, row_class: type[A
     return rows_from_arrow(row_class, conform(row_class, context.read_part(artifact, name)))
 
 
-def _measure(predictions: "Predictions", labels: "LabelTable", classes: "ClassList") -> Rows:
+def _measure(
+    predictions: "Predictions",
+    labels: "LabelTable",
+    classes: "ClassList",
+    groups: "Groups | None",
+    likelihoods: "Float64[np.ndarray, ' images']",
+) -> Rows:
     from coder_core.evaluation.breakdown import confusions, per_class
-    from coder_core.evaluation.calibration import evaluate_calibration
+    from coder_core.evaluation.calibration import evaluate_calibration, evaluate_likelihood, reliability
     from coder_core.evaluation.metrics import evaluate
 
     return {
-        MetricRow: [*evaluate(predictions, labels, classes), *evaluate_calibration(predictions, labels, classes)],
+        MetricRow: [
+            *evaluate(predictions, labels, classes, groups=groups),
+            *evaluate_calibration(predictions, labels, classes, groups=groups),
+            evaluate_likelihood(predictions, likelihoods, groups=groups),
+        ],
+        ReliabilityRow: reliability(predictions, labels, classes),
         ClassMetricRow: per_class(predictions, labels, classes),
         ConfusionRow: confusions(predictions, labels, classes),
     }
 
 
-def _compare(baseline: "Predictions", predictions: "Predictions", labels: "LabelTable", classes: "ClassList") -> Rows:
+def _compare(
+    baseline: "Predictions",
+    predictions: "Predictions",
+    labels: "LabelTable",
+    classes: "ClassList",
+    groups: "Groups | None",
+) -> Rows:
     from coder_core.evaluation.comparisons import compare
     from coder_core.evaluation.paired_breakdown import compare_classes, compare_confusions
 
     return {
-        ComparisonRow: compare(baseline, predictions, labels, classes),
+        ComparisonRow: compare(baseline, predictions, labels, classes, groups=groups),
         ClassComparisonRow: compare_classes(baseline, predictions, labels, classes),
         ConfusionComparisonRow: _most_frequent(compare_confusions(baseline, predictions, labels, classes)),
     }

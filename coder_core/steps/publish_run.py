@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from coder_core.atg.generation_report import GenerationReport
 from coder_core.encoders.registry import find_family
 from coder_core.fingerprint import NotIdentity, canonical_json, key_of
+from coder_core.input_contract import InputContract
 from coder_core.method_texts import class_ids_without_texts, reads_texts
 from coder_core.pipeline.artifact_types import MeasurementArtifact
 from coder_core.pipeline.context import Context
@@ -31,6 +32,7 @@ from coder_core.results.schema import (
     FewShotRow,
     FewShotSummaryRow,
     MetricRow,
+    ReliabilityRow,
     RunRow,
 )
 from coder_core.specs import RERANK, EvalSpec
@@ -55,10 +57,13 @@ from coder_core.texts.bank_checks import equal_classes_warning
 if TYPE_CHECKING:
     from coder_core.evaluation.labels import LabelTable
 
+CONTRACT = tuple(InputContract().columns())
+"""The columns that say what a method has read."""
+
 STAGE1: Mapping[str, str] = {RERANK: "coder"}
 """Methods that look again at what another one, which reads the texts of stage 1, has said."""
 
-MEASURED_TABLES = (ClassMetricRow, ConfusionRow, ClassComparisonRow, ConfusionComparisonRow)
+MEASURED_TABLES = (ClassMetricRow, ConfusionRow, ClassComparisonRow, ConfusionComparisonRow, ReliabilityRow)
 """Tables whose rows go from the measurements into the results as they are."""
 
 
@@ -232,8 +237,10 @@ def read_all(context: Context, measured: Iterable[MeasurementArtifact], row_clas
 def summarise_draws(rows: Sequence[FewShotRow]) -> list[FewShotSummaryRow]:
     """Mean and standard deviation (n - 1) over draws, by method and shots; the deviation of one draw is null."""
     groups: dict[tuple[str, int], list[float]] = defaultdict(list)
+    contracts: dict[tuple[str, int], dict[str, Any]] = {}
     for row in rows:
         groups[row.method, row.shots].append(row.top1)
+        contracts[row.method, row.shots] = {name: getattr(row, name) for name in CONTRACT}
     return [
         FewShotSummaryRow(
             method=method,
@@ -241,6 +248,7 @@ def summarise_draws(rows: Sequence[FewShotRow]) -> list[FewShotSummaryRow]:
             draws=len(found),
             top1=statistics.fmean(found),
             top1_std=statistics.stdev(found) if len(found) > 1 else None,
+            **contracts[method, shots],
         )
         for (method, shots), found in groups.items()
     ]

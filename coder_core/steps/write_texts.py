@@ -18,9 +18,10 @@ from coder_core.pipeline.traits import PREFLIGHT, Traits
 from coder_core.specs import ControlName
 from coder_core.steps.assemble_bank import read_bank
 from coder_core.steps.load_dataset import read_classes
-from coder_core.texts.domains import find_domain, load_domains
+from coder_core.texts.domains import fill, find_domain, load_domains
 from coder_core.texts.kinds import TextKind
 from coder_core.texts.sentences import Text, TextTable, build_texts
+from coder_core.texts.vocabulary import VOCABULARY_FILE, load_vocabulary
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -68,6 +69,39 @@ class WriteTexts(ArtifactStep[TextsArtifact]):
         if self.kinds:
             table = build_texts(classes, read_bank(context, self.bank, classes), domain, kinds=self.kinds)
         return _write(table, output)
+
+
+class WriteVocabulary(ArtifactStep[TextsArtifact]):
+    """Dress the shipped vocabulary in the domain's sentence for class names: every word is a class of its own.
+
+    Words that are names of `purged` classes are left out: for measuring what the others are worth.
+
+    Raises:
+        ConfigError: Unknown domain or a broken sentence.
+    """
+
+    loop_free: ClassVar[str] = "a few thousand sentences"
+
+    domain: str
+    domains: OwnSentences
+    purged: ClassesArtifact | None = None
+    words: PackagedData = PackagedData(name=VOCABULARY_FILE)
+    sentences: PackagedData = SENTENCES
+
+    @property
+    def name(self) -> str:
+        """As it stands among the timings."""
+        return "write_vocabulary"
+
+    def make(self, context: Context, output: Output) -> TextsArtifact:
+        """One text per word."""
+        purged = read_classes(context, self.purged).display_names if self.purged is not None else ()
+        template = find_domain(self.domain, load_domains(self.domains)).class_name
+        rows = tuple(
+            Text(fill(template, {"class": word}), TextKind.CLASS_NAME, number, None, word, template, "vocabulary")
+            for number, word in enumerate(load_vocabulary(purged=purged))
+        )
+        return _write(TextTable(rows=rows, class_count=len(rows)), output)
 
 
 class CheckTexts(Step[None]):

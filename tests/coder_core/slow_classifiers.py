@@ -129,6 +129,38 @@ def gda(settings, tensors, image):
     return [float(np.dot(image, w)) + b for w, b in zip(tensors["weights"], tensors["bias"], strict=True)]
 
 
+def kernel_ridge(settings, tensors, image):
+    row = mapped(settings, tensors, image)
+    row = row - tensors["offset"]
+    row = row / max(np.linalg.norm(row), 1e-12)
+    kernel = np.array([math.exp(-settings["beta"] * (1 - float(np.dot(row, key)))) for key in tensors["keys"]])
+    return list(kernel @ tensors["coefficients"])
+
+
+def neighbour_distribution(settings, tensors, image):
+    row = image - tensors["offset"] if "offset" in tensors else image
+    if "offset" in tensors:
+        row = row / max(np.linalg.norm(row), 1e-12)
+    likeness = tensors["texts"] @ row / settings["temperature"]
+    chances = np.exp(likeness - likeness.max())
+    roots = np.sqrt(chances / chances.sum())
+    return [float(np.dot(roots, mean)) for mean in tensors["means"]]
+
+
+def pooled(settings, tensors, image):
+    kind, own, parts = part_of(settings, tensors, "expert")
+    scores = settings["weight"] * np.array(_SLOW[kind](own, parts, image))
+    if settings["rest"] is not None:
+        kind, own, parts = part_of(settings, tensors, "rest")
+        scores = scores + np.array(_SLOW[kind](own, parts, image))
+    return list(scores)
+
+
+def tempered(settings, tensors, image):
+    kind, own, parts = part_of(settings, tensors, "inner")
+    return [score / settings["temperature"] for score in _SLOW[kind](own, parts, image)]
+
+
 def fused(settings, tensors, image):
     parts = {}
     for name in ("zero_shot", "few_shot"):
@@ -176,6 +208,10 @@ _SLOW = {
         cache,
         discriminant,
         gda,
+        kernel_ridge,
+        neighbour_distribution,
+        pooled,
+        tempered,
         fused,
         rerank,
     )

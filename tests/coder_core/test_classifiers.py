@@ -16,7 +16,15 @@ from torch.nn.functional import normalize
 
 from coder_core.baselines.control_texts import CONTROLS, build_control
 from coder_core.classes import ClassList
-from coder_core.classifiers import CLASSIFIERS, FusedClassifier, RerankClassifier, predict_with, restore_classifier
+from coder_core.classifiers import (
+    CLASSIFIERS,
+    FusedClassifier,
+    PooledClassifier,
+    RerankClassifier,
+    TemperedClassifier,
+    predict_with,
+    restore_classifier,
+)
 from coder_core.coder.classifier import ClassifierState, LinearClassifier
 from coder_core.coder.heuristic import fold_classifier
 from coder_core.coder.pairs import pair_keys
@@ -28,7 +36,7 @@ from coder_core.few_shot.cache_adapter import Cache
 from coder_core.few_shot.discriminant import Discriminant
 from coder_core.few_shot.examples import Support, Validation
 from coder_core.few_shot.few_shot_methods import FEW_SHOT_METHODS, plan_methods
-from coder_core.few_shot.fitting import Fitted
+from coder_core.few_shot.fitting import ChoosesItself, Fitted
 from coder_core.few_shot.nearest_mean import NearestMean
 from coder_core.few_shot.text_metric import fit_metric
 from coder_core.methods import METHODS, VARIANTS, build_classifier
@@ -99,11 +107,16 @@ def one_of_each_kind():
     few_shot = [
         planned.method.prepare(support)
         for planned in plan_methods(
-            ("nearest_mean", "tip_adapter", "text_discriminant", "gda"), GENERIC_TEXTS, zero_shot=None
+            ("nearest_mean", "tip_adapter", "text_discriminant", "gda", "proker", "neighbour_distribution"),
+            GENERIC_TEXTS,
+            zero_shot=None,
         ).values()
     ]
     alone = [scorer.classifier(scorer.default) for scorer in few_shot]
-    return [*built, *alone, FusedClassifier(zero_shot, alone[0], 3.0), RerankClassifier(built[1], pairs_of(4))]
+    pooled = PooledClassifier(alone[0], 0.5, PooledClassifier(zero_shot, 2.0))
+    fused = FusedClassifier(zero_shot, alone[0], 3.0)
+    tempered = TemperedClassifier(built[1], 2.5)
+    return [*built, *alone, pooled, tempered, fused, RerankClassifier(built[1], pairs_of(4))]
 
 
 KINDS = {classifier.kind: classifier for classifier in one_of_each_kind()}
@@ -155,6 +168,8 @@ def test_every_few_shot_method(name, is_fused, shots, is_validated, image_count)
     selected = fitted.select(Validation(*clustered(5, 31)) if is_validated else None)
     images = make_images(image_count, seed=8)
     check(selected.classifier, images)
+    if isinstance(fitted.scorer, ChoosesItself):
+        return
     expected = fitted.scorer.classifier(selected.choice.settings).logits(images)
     if zero_shot is not None:
         expected = zero_shot.logits(images) + selected.choice.settings["weight"] * expected

@@ -132,7 +132,7 @@ def test_a_run_of_a_worker_logs_json_lines_with_its_run_id(deployed: Deployed, c
     (row,) = query(deployed.store, f"SELECT run_id FROM runs WHERE run_id LIKE '%{flow_run_id[-8:]}'")
     assert {record["run_id"] for record in own if "task_run_name" in record} == {row["run_id"]}
     assert {"check-store", "publish-run"} <= {record.get("task_run_name") for record in own}
-    assert own[-1]["message"].endswith("Completed()")
+    assert own[-1]["message"].startswith("Finished in state Completed('coder ")
 
 
 def test_a_server_that_stands_elsewhere_is_made_ready_again_without_a_change(deployed: Deployed) -> None:

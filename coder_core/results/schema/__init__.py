@@ -26,6 +26,7 @@ from coder_core.results.schema.measures import (
     ConfusionRow,
     MetricRow,
     PredictionRow,
+    ReliabilityRow,
 )
 from coder_core.results.schema.runs import ArtifactRow, IgnoredRow, QuarantineRow, RunRow, TimingRow
 from coder_core.results.schema.texts import (
@@ -63,6 +64,7 @@ __all__ = [
     "PairBudgetRow",
     "PredictionRow",
     "QuarantineRow",
+    "ReliabilityRow",
     "RerankRow",
     "RowClass",
     "RunRow",
@@ -88,6 +90,7 @@ TABLES: dict[str, Table] = {
             ConfusionRow,
             ClassComparisonRow,
             ConfusionComparisonRow,
+            ReliabilityRow,
             TextRow,
             GenerationRow,
             TimingRow,

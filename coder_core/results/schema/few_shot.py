@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
+from coder_core.results.schema.contract import AssumesBalance, ReadsLabels, ReadsTexts, ReadsUnlabelledImages
 from coder_core.results.schema.declaring import result_table
 
 FewShotMethod: TypeAlias = Annotated[str, "The few-shot method, e.g. `tip_adapter`, `text_discriminant`."]
@@ -29,6 +30,10 @@ class FewShotRow:
     chosen_accuracy: Annotated[float | None, "Top-1 accuracy on them, 0..1."] = None
     settings_tried: Annotated[int, "Settings compared."]
     pool_images_dropped: Annotated[int, "Pool images left out because they are test images as well."]
+    reads_labels: ReadsLabels = None
+    reads_unlabelled_images: ReadsUnlabelledImages = None
+    assumes_balance: AssumesBalance = None
+    reads_texts: ReadsTexts = None
 
 
 @result_table("few_shot_summary")
@@ -41,6 +46,10 @@ class FewShotSummaryRow:
     draws: Annotated[int, "Draws."]
     top1: Annotated[float, "Mean top-1 accuracy over them, 0..1."]
     top1_std: Annotated[float | None, "Standard deviation over them (n - 1); null for one."] = None
+    reads_labels: ReadsLabels = None
+    reads_unlabelled_images: ReadsUnlabelledImages = None
+    assumes_balance: AssumesBalance = None
+    reads_texts: ReadsTexts = None
 
 
 @result_table("few_shot_predictions")

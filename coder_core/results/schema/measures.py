@@ -3,12 +3,16 @@
 from dataclasses import dataclass
 from typing import Annotated, TypeAlias
 
+from coder_core.results.schema.contract import AssumesBalance, ReadsLabels, ReadsTexts, ReadsUnlabelledImages
 from coder_core.results.schema.declaring import result_table
 
 Method: TypeAlias = Annotated[str, "The classifier, e.g. `clip`, `coder`, `coder_rerank`, `control_waffle`."]
 Baseline: TypeAlias = Annotated[str, "The method it is compared with, image by image."]
 Protocol: TypeAlias = Annotated[str, "`honest`, or `reference` when a switch reproduces the paper's released code."]
 PValue: TypeAlias = Annotated[float, "McNemar's exact two-sided p, 0..1."]
+GroupCount: TypeAlias = Annotated[
+    int | None, "Groups of images that the interval (and the p-value) is over; null where every image stands alone."
+]
 ClassId: TypeAlias = Annotated[int, "Position of the class in the class list, from 0."]
 ClassName: TypeAlias = Annotated[str, "Its name; two classes may share one."]
 
@@ -22,7 +26,8 @@ class MetricRow:
     metric: Annotated[
         str,
         "`top1`, `top5`, `mean_per_class_accuracy`, `expected_calibration_error` (15 bins), or "
-        "`negative_log_likelihood_top5`: exact where the true class is among the five best, else the rest of the "
+        "`negative_log_likelihood`, and, as in older runs, `negative_log_likelihood_top5`: exact where the true class "
+        "is among the five best, else the rest of the "
         "mass spread evenly.",
     ]
     value: Annotated[float, "Accuracies and calibration error in 0..1; likelihood in nats, lower is better."]
@@ -34,11 +39,33 @@ class MetricRow:
     ] = None
     ci_high: Annotated[float | None, "Upper end of the 95 % interval."] = None
     protocol: Protocol
+    reads_labels: ReadsLabels = None
+    reads_unlabelled_images: ReadsUnlabelledImages = None
+    assumes_balance: AssumesBalance = None
+    reads_texts: ReadsTexts = None
+    groups: GroupCount = None
     classes_without_texts: Annotated[
         int | None,
         "Classes of which the method had no text but their names, which is all that it judges them by; null for a "
         "method that reads nothing else, and for a control.",
     ] = None
+
+
+@result_table("reliability")
+@dataclass(frozen=True, kw_only=True)
+class ReliabilityRow:
+    """One row per method and bin of confidence that has images: is what is said with 80 % right in 80 %?"""
+
+    method: Method
+    bin: Annotated[int, "From 0; 15 bins of equal width on 0..1."]
+    low: Annotated[float, "Lower end of the bin."]
+    high: Annotated[float, "Upper end, which is in it."]
+    n: Annotated[int, "Images whose predicted class has such a probability."]
+    confidence: Annotated[float, "Their mean probability of the predicted class."]
+    accuracy: Annotated[float, "Share of them that are right."]
+    ci_low: Annotated[float, "Lower end of its 95 % Wilson interval, over images."]
+    ci_high: Annotated[float, "Upper end."]
+    protocol: Protocol
 
 
 @result_table("comparisons")
@@ -60,8 +87,18 @@ class ComparisonRow:
     gained: Annotated[int, "Images that only the method gets right."]
     lost: Annotated[int, "Images that only the baseline gets right."]
     p_value: Annotated[float | None, "McNemar's exact two-sided p; null for a mean over classes."] = None
-    p_holm: Annotated[float | None, "The same after Holm's correction over all methods compared."] = None
+    p_holm: Annotated[
+        float | None,
+        "The same after Holm's correction over all methods that have read as much, of labels and of unlabelled images, "
+        "and assume as much. Controls are corrected together, against the method that they control only.",
+    ] = None
     protocol: Protocol
+    reads_labels: ReadsLabels = None
+    reads_unlabelled_images: ReadsUnlabelledImages = None
+    assumes_balance: AssumesBalance = None
+    reads_texts: ReadsTexts = None
+    groups: GroupCount = None
+    controls: Annotated[str | None, "The method that it controls, where it is a control."] = None
 
 
 @result_table("predictions")

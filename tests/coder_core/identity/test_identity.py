@@ -28,6 +28,7 @@ from .worlds import WORLDS, Files, Keys, Settings, keys_of, moved, steps_of
 
 PACKAGED = {
     "texts/domains.yaml": ("features", "WriteTexts"),
+    "texts/vocabulary.txt": ("photos", "WriteVocabulary"),
     "atg/prompts.yaml": ("generated", "GenerateTexts"),
     "demo/designs.yaml": ("flags", "ListImages"),
 }

@@ -104,6 +104,7 @@ def features_world(folder: Path, _checkpoint: Path) -> Files:
         "dataset": {**world.settings["dataset"], "image_ids": "image_ids"},
         "methods": ["clip", "vcd", "coder", "coder_rerank"],
         "controls": ["repeated_names"],
+        "calibrate": True,
         "rerank": {"choose_threshold": True, "threshold": 0.5},
         "validation": _features(folder / "validation"),
         "few_shot": {
@@ -129,7 +130,15 @@ def photos_world(folder: Path, checkpoint: Path) -> Files:
     (folder / "clip").mkdir()
     write_tiny_clip(folder / "clip", seed=1)
     pool = {"kind": "folder", "path": str(folder / "pool" / "images"), "class_names": list(NAMES)}
-    few_shot = {"pool": pool, "shots": [1], "draws": 1, "methods": ["lda"], "zero_shot": "none", "views": 1}
+    few_shot = {
+        "pool": pool,
+        "shots": [1],
+        "draws": 1,
+        "methods": ["lda"],
+        "zero_shot": "none",
+        "views": 1,
+        "vocabulary": "shipped",
+    }
     settings = {**deepcopy(world.settings), "methods": ["clip"], "few_shot": few_shot}
     settings["dataset"]["class_names"] = list(NAMES)
     return Files(folder, settings)

@@ -3,13 +3,13 @@
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from coder_core.pipeline.context import Context
-from coder_core.specs import Runtime
+from coder_core.specs import FewShotMethodName, Runtime
 from tests.coder_core.atg.llm_server import LlmServer, serving
 from tests.fixtures_inputs import World, write_image_class
 
@@ -76,7 +76,7 @@ def flags_run(tmp_path_factory: pytest.TempPathFactory) -> Finished:
         controls=list(CONTROLS),
         rerank={"threshold": 0.5},
         logit_scale=20.0,
-        few_shot={"pool": pool, "shots": [1, 3], "draws": 1},
+        few_shot={"pool": pool, "shots": [1, 3], "draws": 1, "methods": get_args(FewShotMethodName)},
         ablation={"draws": 1, "texts_per_class": [2]},
     )
     images = world.folder / "images"

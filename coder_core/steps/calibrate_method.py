@@ -1,0 +1,88 @@
+"""Probabilities that can be trusted: a method's temperature, chosen on a validation data set. No decision changes."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+from coder_core.encoders.base import IdentifiedEncoder
+from coder_core.pipeline.artifact_types import (
+    ClassifierArtifact,
+    ImageEmbeddingsArtifact,
+    LabelsArtifact,
+    Temperature,
+)
+from coder_core.pipeline.context import Context
+from coder_core.pipeline.output import Output
+from coder_core.pipeline.step import ArtifactStep, Step
+from coder_core.steps.build_classifier import classifier_table, read_classifier
+from coder_core.steps.load_dataset import read_labels
+from coder_core.steps.predict_images import read_vectors, usable_images
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+CALIBRATED = "_calibrated"
+"""After the name of a method whose temperature was chosen."""
+
+
+class ChooseTemperature(Step[Temperature]):
+    """Choose a temperature by likelihood on the validation images. Reads validation labels."""
+
+    classifier: ClassifierArtifact
+    images: ImageEmbeddingsArtifact
+    labels: LabelsArtifact
+    encoder: IdentifiedEncoder
+
+    @property
+    def name(self) -> str:
+        """As it stands among the timings."""
+        return f"choose_temperature_{self.classifier.method}"
+
+    def run(self, context: Context) -> Temperature:
+        """Score the images, part by part, and search."""
+        import torch
+
+        from coder_core.evaluation.temperature import fit_temperature, mean_loss
+
+        logits, image_ids = self._scores(context)
+        labels = read_labels(context, self.labels, "validation").label_ids_of(image_ids)
+        label_ids = torch.from_numpy(labels)
+        temperature = fit_temperature(logits, label_ids)
+        return Temperature(
+            temperature=temperature,
+            n=len(labels),
+            loss_before=mean_loss(logits, label_ids, 1.0),
+            loss=mean_loss(logits, label_ids, 1 / temperature),
+        )
+
+    def _scores(self, context: Context) -> "tuple[Float[Tensor, 'images classes'], list[str]]":
+        import torch
+
+        classifier, found, image_ids = read_classifier(context, self.classifier), [], []
+        parts = context.parts(self.images)
+        for part in context.each(parts, "scoring", total=len(parts), unit="parts"):
+            usable = usable_images(context, self.images, part.name)
+            found.append(classifier.logits(read_vectors(context, self.encoder, usable)))
+            image_ids += usable.column("image_id").to_pylist()
+        return torch.cat(found), image_ids
+
+
+class BuildCalibrated(ArtifactStep[ClassifierArtifact]):
+    """A classifier under another temperature."""
+
+    loop_free: ClassVar[str] = "copies a classifier"
+
+    classifier: ClassifierArtifact
+    temperature: float
+
+    @property
+    def name(self) -> str:
+        """As it stands among the timings."""
+        return f"build_{self.classifier.method}{CALIBRATED}"
+
+    def make(self, context: Context, output: Output) -> ClassifierArtifact:
+        """Put the temperature around it."""
+        from coder_core.classifiers import TemperedClassifier
+
+        built = TemperedClassifier(read_classifier(context, self.classifier), self.temperature)
+        output.write(classifier_table(built.state()))
+        return output.finish(ClassifierArtifact, method=f"{self.classifier.method}{CALIBRATED}")
