@@ -1,4 +1,4 @@
-"""Image and compose file: what they copy, run and set is there, secrets are asked for, and only this machine is let in."""
+"""Image and compose file: what they copy, run and set is there, secrets are asked for, only this machine is let in."""
 
 import re
 import shlex
