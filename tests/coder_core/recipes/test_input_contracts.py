@@ -61,6 +61,7 @@ def change(world: World, kept: np.ndarray, labels: np.ndarray) -> None:
     rewrite_features(world, **{**{name: array[kept] for name, array in arrays.items()}, "labels": labels})
 
 
+@pytest.mark.slow
 def test_answers_depend_on_nothing_that_a_method_does_not_say(tmp_path: Path, runtime: Runtime) -> None:
     everything = Everything(tmp_path)
     run = everything.run(runtime, "run-1")
@@ -84,6 +85,7 @@ def test_answers_depend_on_nothing_that_a_method_does_not_say(tmp_path: Path, ru
         assert {place for place, said in after.items() if before[place] != said} == set()
 
 
+@pytest.mark.slow
 def test_every_row_says_what_its_method_has_read(tmp_path: Path, runtime: Runtime) -> None:
     Everything(tmp_path).run(runtime, "run-1")
     columns = "reads_labels, reads_unlabelled_images, assumes_balance, reads_texts"
