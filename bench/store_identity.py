@@ -32,7 +32,9 @@ NOT_COMPARED: Mapping[str, frozenset[str]] = {
             "engine",  # who ran the steps
         }
     ),
-    "timings": frozenset({"seconds", "computed"}),  # how long it took, and its own share of the work
+    "timings": frozenset(  # how long it took, how fast, and its own share of the work
+        {"seconds", "computed", "items_per_second", "device_share", "decode_share", "read_share", "write_share"}
+    ),
     # Of the same questions, what it paid for itself; `asked` and `failed` are compared.
     "generation": frozenset({"generated", "reused", "prompt_tokens", "completion_tokens", "cost_usd"}),
 }

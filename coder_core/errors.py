@@ -103,6 +103,10 @@ class CheckpointError(InputError):
     """An encoder's architecture or weights cannot be loaded."""
 
 
+class DeviceError(ConfigError):
+    """The device that models are to run on is not there, cannot compute so, or has too little memory for one image."""
+
+
 class StoreError(CoderError):
     """The store refuses: it is unreachable, read-only, or holds something that contradicts its own record."""
 

@@ -7,7 +7,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
 
@@ -28,6 +28,10 @@ _lock = threading.Lock()
 _ticker: list[threading.Thread] = []
 
 
+def _nothing() -> str:
+    return ""
+
+
 class Progress:
     """Counts what is done of a total and shows it. Safe to advance from any thread.
 
@@ -35,10 +39,11 @@ class Progress:
         label: What is done, e.g. `classifying`.
         total: Units in all.
         unit: What is counted, e.g. `images`.
+        note: Says more about the work when it is shown, e.g. how busy a device is; empty for nothing.
     """
 
-    def __init__(self, label: str, total: int, unit: str) -> None:
-        self.label, self.total, self.unit = label, total, unit
+    def __init__(self, label: str, total: int, unit: str, note: Callable[[], str] = _nothing) -> None:
+        self.label, self.total, self.unit, self._note = label, total, unit, note
         self.done = 0
         self._context = copy_context()
         self._started = self._shown = time.monotonic()
@@ -51,6 +56,7 @@ class Progress:
         """Add to what is done."""
         self.done += count
         if self._bar is not None:
+            self._bar.set_postfix_str(self._note(), refresh=False)
             self._bar.update(count)
         else:
             self.show_when_due()
@@ -62,7 +68,9 @@ class Progress:
             is_due = self._bar is None and now - self._shown >= LOG_EVERY_SECONDS
             self._shown = now if is_due else self._shown
         if is_due:
-            logger.info("%s%s", str(self), self._pace(now - self._started))
+            note = self._note()
+            more = f" ({note})" if note else ""
+            logger.info("%s%s%s", str(self), self._pace(now - self._started), more)
 
     def tick(self) -> None:
         """The same from another thread, in the log of the run that the work belongs to."""
@@ -82,9 +90,9 @@ class Progress:
 
 
 @contextmanager
-def track(label: str, *, total: int, unit: str) -> Iterator[Progress]:
-    """Show the progress of a block; silent when there is nothing to do."""
-    progress = Progress(label, total, unit)
+def track(label: str, *, total: int, unit: str, note: Callable[[], str] = _nothing) -> Iterator[Progress]:
+    """Show the progress of a block, see `Progress`; silent when there is nothing to do."""
+    progress = Progress(label, total, unit, note)
     with _lock:
         _open.append(progress)
     _start_ticker()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from flows.cli_common import explain_errors, set_option, store_option
+from flows.cli_logging import warning_line
 
 if TYPE_CHECKING:
     from coder_core.recipes.text_commands import TextBankCommands
@@ -49,6 +50,7 @@ def generate(
 ) -> None:
     """Buy the texts that the store lacks from the language model that CONFIG names."""
     commands = _open_text_commands(config, overrides, store, max_cost_usd=max_cost_usd)
+    _warn_of_equal_classes(commands)
     if dry_run:
         click.echo(str(commands.estimate(is_batch=batch)))
         return
@@ -129,6 +131,15 @@ def export(config: str, overrides: tuple[str, ...], store: str, out: Path, force
 def edits(config: str, edited: Path, overrides: tuple[str, ...], store: str, out: Path, force: bool) -> None:
     """Turn an exported and hand-edited bank into an edits file (`texts.edits`), which survives regeneration."""
     click.echo(_open_text_commands(config, overrides, store).write_edits(edited, out, is_forced=force))
+
+
+def _warn_of_equal_classes(commands: "TextBankCommands") -> None:
+    """Classes of one name get the same questions: said before anything is spent on them."""
+    from coder_core.texts.bank_checks import equal_classes_warning
+
+    warning = equal_classes_warning(commands.classes)
+    if warning is not None:
+        click.echo(warning_line(warning), err=True)
 
 
 def _open_text_commands(

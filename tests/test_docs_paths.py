@@ -29,8 +29,8 @@ OPTION = re.compile(r"(?<!\S)(--[a-z][a-z-]*)")
 OURS_ALONE = re.compile(r"(--[a-z][a-z-]*)(?: [A-Z_]+| [\w/.]+)?")
 VARIABLE = re.compile(r"\bCODER_[A-Z_]*[A-Z]\b")
 
-EXAMPLES = {"make_flags.py"}
-"""A file that a page has its reader write."""
+EXAMPLES = {"make_flags.py", "my_encoder.py"}
+"""Files that a page has its reader write."""
 WRITTEN_BY_PROGRAMS = ("store/", "ledgers/", "artifacts/", "tables/", "publications/", "damaged/", "new/")
 OPTIONS_OF_OTHERS = {"--stop-timeout"}
 """Docker's."""

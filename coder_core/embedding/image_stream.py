@@ -8,11 +8,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext, suppress
 from typing import Any, NamedTuple, TypeVar
 
 from coder_core.embedding.ledgers import VectorBuffer, open_ledger
+from coder_core.embedding.pass_queue import Done, PassQueue, start_images
 from coder_core.encoders.base import Encoder, IdentifiedEncoder
-from coder_core.encoders.registry import load_encoder
 from coder_core.errors import InputError
 from coder_core.fingerprint import content_hash, key_of
 from coder_core.images.augmentation import augment
@@ -20,7 +21,7 @@ from coder_core.images.decoding import BrokenImageError, decode_image
 from coder_core.loops import each
 from coder_core.pipeline.accelerator import HeldDevice
 from coder_core.pipeline.context import Context
-from coder_core.storage.input_files import read_input
+from coder_core.storage.packed_images import read_image
 
 VIEWS_VERSION = 1
 """Goes up when `augment` makes other views; `FitFewShot.views_version` with it."""
@@ -101,15 +102,16 @@ def embed_images(
     with (
         ThreadPoolExecutor(context.runtime.workers, "images") as pool,
         HeldDevice(context.accelerator) as device,
+        context.pace.working(),
         _Work(context, encoder, pool, device, advance) as work,
     ):
         try:
             for number, entry in enumerate(work.prepared(items), start=1):
                 work.take(entry)
-                is_kept = work.forward_full_batches()
+                is_kept = work.start_full_passes()
                 if is_kept or number % LOOK_EVERY == 0:
                     yield from work.finished()
-            work.forward_rest()
+            work.finish_passes()
             yield from work.finished()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -146,9 +148,10 @@ class _Work:
         advance: Callable[[int], None],
     ) -> None:
         self._advance = advance
-        self._runtime, self._encoder, self._pool, self._device = context.runtime, encoder, pool, device
+        self._context, self._encoder, self._pool, self._device = context, encoder, pool, device
         self._ledger = open_ledger(context, "image_embeddings", encoder)
-        self._buffer = VectorBuffer(self._ledger)
+        self._buffer = VectorBuffer(self._ledger, context.pace)
+        self._queue: PassQueue | None = None
         self._batch: list[tuple[str, Any]] = []
         self._scheduled: set[str] = set()
         self._problems: dict[str, str] = {}
@@ -158,15 +161,18 @@ class _Work:
     def __enter__(self) -> "_Work":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._buffer.flush()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with self._buffer:
+            if self._queue is not None:  # what is on its way is kept, too, unless the device itself has failed
+                with suppress(RuntimeError) if kind is not None else nullcontext():
+                    self._keep(self._queue.drain())
 
     def prepared(self, items: Iterable[ImageItem]) -> Iterator[_Entry]:
         """Decide, image after image, what is to be embedded, and have it prepared ahead."""
         ahead: deque[_Entry] = deque()
         for read in self._read(items):
             ahead.append(self._schedule(read))
-            if len(ahead) > READ_AHEAD + self._runtime.batch_size:
+            if len(ahead) > READ_AHEAD + self._ahead:
                 yield ahead.popleft()
         yield from ahead
 
@@ -179,26 +185,27 @@ class _Work:
 
     def _add_to_batch(self, entry: _Entry, future: "Future[list[Any]]") -> bool:
         try:
-            prepared = self._result(future)
+            prepared = self._result(future, "decode")
         except BrokenImageError as problem:
             self._problems.update(dict.fromkeys(entry.new, str(problem)))
             return False
         self._batch += zip(entry.new, prepared, strict=True)
         return True
 
-    def forward_full_batches(self) -> bool:
-        """Make a pass over every full batch; tells whether the ledger has been written to."""
+    def start_full_passes(self) -> bool:
+        """Start a pass over every full batch; tells whether something has come into the ledger."""
         is_kept = False
-        while len(self._batch) >= self._runtime.batch_size:
-            is_kept |= self._forward()
+        while self._batch and len(self._batch) >= self._passes.size.rows:
+            is_kept |= self._start_pass()
         return is_kept
 
-    def forward_rest(self) -> None:
+    def finish_passes(self) -> None:
         """Make a pass over what is left, give the device back, and keep everything."""
-        self.forward_full_batches()
+        self.start_full_passes()
         if self._batch:
-            self._forward()
-        self._device.release()
+            self._start_pass()
+        if self._queue is not None:
+            self._keep(self._queue.release())
         self._buffer.flush()
 
     def finished(self) -> Iterator[EmbeddedImage]:
@@ -209,20 +216,40 @@ class _Work:
             computed = 0 if problem else len(entry.new)
             yield EmbeddedImage(entry.item, entry.content_key, entry.keys, problem, computed)
 
-    def _forward(self) -> bool:
-        size = self._runtime.batch_size
-        batch, self._batch = self._batch[:size], self._batch[size:]
-        model = self._model()
-        self._device.acquire()
-        vectors = model.encode_images([prepared for _, prepared in batch])
-        self._advance(len(batch))
-        return self._buffer.add([key for key, _ in batch], vectors)
+    @property
+    def _passes(self) -> PassQueue:
+        """The queue of passes; the models are loaded when the first image needs one."""
+        if self._queue is None:
+            self._queue = PassQueue(self._context, self._encoder, "images", self._device)
+        return self._queue
 
-    def _result(self, future: "Future[Ready]") -> Ready:
-        """Wait for a thread; meanwhile the device is free for others."""
-        if not future.done():
-            self._device.release()
-        return future.result()
+    @property
+    def _ahead(self) -> int:
+        """Images of one pass on every device."""
+        return 0 if self._queue is None else self._queue.size.rows * len(self._queue.models)
+
+    def _start_pass(self) -> bool:
+        size = self._passes.size.rows
+        batch, self._batch = self._batch[:size], self._batch[size:]
+        keys, prepared = [key for key, _ in batch], [one for _, one in batch]
+        return self._keep(self._passes.submit(keys, prepared, start_images))
+
+    def _keep(self, passes: Iterable[Done]) -> bool:
+        """Hand on what has its vectors; tells whether something has come into the ledger."""
+        is_kept = False
+        for done in passes:
+            self._advance(len(done.keys))
+            is_kept |= self._buffer.add(done.keys, done.vectors)
+        return is_kept
+
+    def _result(self, future: "Future[Ready]", what: str) -> Ready:
+        """Wait for a thread; meanwhile passes are finished, and the device is free for others."""
+        if not future.done() and self._queue is not None:
+            self._keep(self._queue.release())
+        if future.done():
+            return future.result()
+        with self._context.pace.waiting(what):
+            return future.result()
 
     def _is_finished(self, entry: _Entry) -> bool:
         return any(key in self._problems for key in entry.keys) or self._ledger.holds_all(entry.keys)
@@ -232,9 +259,9 @@ class _Work:
         for item in each(items):
             ahead.append(self._pool.submit(_read_image, item))
             if len(ahead) > READ_AHEAD:
-                yield self._result(ahead.popleft())
+                yield self._result(ahead.popleft(), "read")
         for future in each(ahead):
-            yield self._result(future)
+            yield self._result(future, "read")
 
     def _schedule(self, read: _Read) -> _Entry:
         item, key = read.item, read.key
@@ -245,11 +272,10 @@ class _Work:
         keys = tuple(view_key(key, view) for view in range(item.views)) if item.views else (key,)
         new = tuple(k for k in dict.fromkeys(keys) if k not in self._scheduled and not self._ledger.holds_all((k,)))
         self._scheduled.update(new)
-        future = self._pool.submit(_prepare, self._model(), read.content, new, bool(item.views)) if new else None
+        future = None
+        if new:
+            future = self._pool.submit(_prepare, self._passes.models[0], read.content, new, bool(item.views))
         return _Entry(item, key, keys, new, future)
-
-    def _model(self) -> Encoder:
-        return load_encoder(self._encoder, device=self._runtime.device)
 
 
 def _read_image(item: ImageItem) -> _Read:
@@ -264,17 +290,17 @@ def _read_patiently(location: str) -> bytes:
     """Read a file, and try again where that may help: a file that is gone stays gone."""
     for delay in READ_DELAYS:
         try:
-            return read_input(location)
+            return read_image(location)
         except InputError as error:
             if isinstance(error.__cause__, FileNotFoundError | IsADirectoryError | PermissionError):
                 raise
         time.sleep(delay)
-    return read_input(location)
+    return read_image(location)
 
 
 def _prepare(model: Encoder, content: bytes, keys: Sequence[str], is_augmented: bool) -> list[Any]:
     """Decode an image once, and prepare it, or the views with the given keys."""
-    image = decode_image(content)
+    image = decode_image(content, draft_side=getattr(model, "draft_side", None))
     if not is_augmented:
         return [model.prepare_image(image)]
     return [model.prepare_image(augment(image, seed=int(key[:16], 16))) for key in keys]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from typing import Literal
 
@@ -11,6 +12,7 @@ from jaxtyping import Float
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.fingerprint import content_hash
 from coder_core.pipeline.context import Context
+from coder_core.pipeline.pace import PaceMeter
 from coder_core.storage.embedding_ledger import EmbeddingLedger
 from coder_core.storage.store import Store
 
@@ -44,35 +46,57 @@ def text_key(text: str) -> str:
 class VectorBuffer:
     """Collects vectors and appends them to a ledger in large parts; leaving the block keeps what there is.
 
+    Parts are written by a thread of its own, one at a time, while others are embedded.
+
     Args:
         ledger: Where they go.
+        pace: Takes the time for which the work waits for the store.
     """
 
-    def __init__(self, ledger: EmbeddingLedger) -> None:
-        self._ledger = ledger
+    def __init__(self, ledger: EmbeddingLedger, pace: PaceMeter) -> None:
+        self._ledger, self._pace = ledger, pace
         self._rows = max(1, min(PART_ROWS, PART_BYTES // (4 * ledger.dim)))
         self._keys: list[str] = []
         self._vectors: list[Float[np.ndarray, "rows dim"]] = []
         self._since = time.monotonic()
+        self._thread = ThreadPoolExecutor(1, "ledger")
+        self._writing: Future[int] | None = None
 
     def add(self, keys: Sequence[str], vectors: Float[np.ndarray, "rows dim"]) -> bool:
-        """Add vectors; tells whether everything added so far is in the ledger now."""
+        """Add vectors; tells whether some that were added have come into the ledger meanwhile."""
         self._keys += keys
         self._vectors.append(vectors)
-        is_due = len(self._keys) >= self._rows or time.monotonic() - self._since > PART_SECONDS
-        if is_due:
-            self.flush()
-        return is_due
+        if len(self._keys) >= self._rows or time.monotonic() - self._since > PART_SECONDS:
+            self._start_writing()
+        is_written = self._writing is not None and self._writing.done()
+        if is_written:
+            self._wait()
+        return is_written
 
     def flush(self) -> None:
-        """Append what there is."""
+        """Append what there is, and wait until it is in the ledger."""
+        self._start_writing()
+        self._wait()
+
+    def _start_writing(self) -> None:
+        self._wait()
         if self._keys:
-            self._ledger.append(self._keys, np.concatenate(self._vectors))
+            self._writing = self._thread.submit(self._ledger.append, self._keys, np.concatenate(self._vectors))
         self._keys, self._vectors = [], []
         self._since = time.monotonic()
+
+    def _wait(self) -> None:
+        """Wait for the part that is being written; what went wrong with it is raised here."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            with self._pace.waiting("write"):
+                writing.result()
 
     def __enter__(self) -> "VectorBuffer":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.flush()
+        try:
+            self.flush()
+        finally:
+            self._thread.shutdown()

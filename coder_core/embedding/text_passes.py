@@ -1,14 +1,16 @@
-"""Texts: sorted by length, each batch cut to its longest, every text once."""
+"""Texts: sorted by length, each pass cut to its longest and to a budget of tokens, every text once."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from coder_core.embedding.ledgers import VectorBuffer, open_ledger, text_key
+from coder_core.embedding.pass_queue import Done, PassQueue, start_texts
 from coder_core.encoders.base import Encoder, IdentifiedEncoder
-from coder_core.encoders.registry import load_encoder
 from coder_core.fingerprint import key_of
 from coder_core.pipeline.accelerator import HeldDevice
 from coder_core.pipeline.context import Context
@@ -16,8 +18,8 @@ from coder_core.storage.embedding_ledger import EmbeddingLedger
 from coder_core.storage.leases import leased
 
 SORTED_PASSES = 16
-"""Passes whose texts are tokenised and sorted together: enough that lengths hardly differ within one, and few enough
-that the first vectors do not wait for a tokenizer. Every pass but the last is full."""
+"""Full passes whose texts are tokenised and sorted together: enough that lengths hardly differ within one, and few
+enough that the first vectors do not wait for a tokenizer."""
 
 
 class EmbeddedTexts(NamedTuple):
@@ -51,14 +53,10 @@ def _embed_missing(
 ) -> None:
     if not text_of:
         return
-    missing = list(text_of)
-    model = load_encoder(encoder, device=context.runtime.device)
-    with VectorBuffer(ledger) as buffer, HeldDevice(context.accelerator) as device:
-        passes = _passes(model, list(text_of.values()), context.runtime.batch_size, device)
-        for batch in context.each(passes, "embedding texts", total=len(missing), unit="texts", size=_size):
-            device.acquire()
-            vectors = model.encode_texts(batch.tokens, batch.rows)
-            buffer.add([missing[batch.start + row] for row in batch.rows.tolist()], vectors)
+    with VectorBuffer(ledger, context.pace) as buffer, HeldDevice(context.accelerator) as device:
+        queue = PassQueue(context, encoder, "texts", device)
+        with context.pace.working():
+            _embed(context, queue, buffer, list(text_of), list(text_of.values()))
 
 
 def text_vectors(context: Context, encoder: IdentifiedEncoder, texts: Sequence[str]) -> Float[np.ndarray, "texts dim"]:
@@ -79,12 +77,54 @@ def _size(batch: _Batch) -> int:
     return len(batch.rows)
 
 
-def _passes(model: Encoder, texts: Sequence[str], batch_size: int, device: HeldDevice) -> Iterator[_Batch]:
-    """Cut texts into passes, longest first; tokenising needs no device."""
-    step = SORTED_PASSES * batch_size
-    for start in range(0, len(texts), step):
-        device.release()
-        tokens = model.tokenize(texts[start : start + step])
-        order = np.argsort(-model.text_lengths(tokens), kind="stable")
-        for place in range(0, len(order), batch_size):
-            yield _Batch(tokens, order[place : place + batch_size], start)
+def _embed(context: Context, queue: PassQueue, buffer: VectorBuffer, keys: Sequence[str], texts: Sequence[str]) -> None:
+    """Have every text embedded, and its vector kept."""
+
+    def keep(passes: Iterable[Done]) -> None:
+        for done in passes:
+            buffer.add(done.keys, done.vectors)
+
+    passes = _passes(context, queue, texts, lambda: keep(queue.release()))
+    for batch in context.each(passes, "embedding texts", total=len(texts), unit="texts", size=_size):
+        names = [keys[batch.start + row] for row in batch.rows.tolist()]
+        keep(queue.submit(names, batch.rows, partial(_start, batch.tokens)))
+    keep(queue.drain())
+    buffer.flush()
+
+
+def _start(tokens: object, model: Encoder, rows: Int[np.ndarray, " rows"]) -> Any:
+    return start_texts(model, tokens, rows)
+
+
+def _passes(context: Context, queue: PassQueue, texts: Sequence[str], release: Callable[[], None]) -> Iterator[_Batch]:
+    """Cut texts into passes, longest first; the next ones become tokens meanwhile, which needs no device."""
+    model, step = queue.models[0], SORTED_PASSES * queue.size.rows
+    with ThreadPoolExecutor(1, "tokens") as thread:
+        ahead = thread.submit(model.tokenize, texts[:step])
+        for start in range(0, len(texts), step):
+            if not ahead.done():
+                release()
+            with context.pace.waiting("decode"):
+                tokens = ahead.result()
+            if start + step < len(texts):
+                ahead = thread.submit(model.tokenize, texts[start + step : start + 2 * step])
+            lengths = model.text_lengths(tokens)
+            order = np.argsort(-lengths, kind="stable")
+            for rows in cut_passes(lengths[order], queue.size.rows, queue.size.tokens):
+                yield _Batch(tokens, order[rows], start)
+
+
+def cut_passes(lengths: Int[np.ndarray, " texts"], rows: int, tokens: int | None) -> Iterator[slice]:
+    """Cut a row of texts into passes.
+
+    Args:
+        lengths: Of the texts, descending: a pass costs as many tokens as its first text has, times its texts.
+        rows: Texts per pass, at most.
+        tokens: Tokens per pass, at most; None where texts alone count. A text alone may have more.
+    """
+    start = 0
+    while start < len(lengths):
+        longest = max(1, int(lengths[start]))
+        size = rows if tokens is None else max(1, min(rows, tokens // longest))
+        yield slice(start, start + size)
+        start += size

@@ -21,14 +21,18 @@ class EncoderIdentity(NamedTuple):
     """What decides an encoder's vectors, known before the model is loaded.
 
     Attributes:
-        key: sha256 of architecture, weights and preprocessing; partitions the embedding ledgers.
+        key: sha256 of architecture, weights, preprocessing and numerics; partitions the embedding ledgers.
         dim: Length of every vector.
         label: A short name for people.
+        logit_scale: Factor from cosine to logit that the model has learnt; None where it has none.
+        logit_bias: What it adds to that: a model with a bias was trained with the sigmoid of every single pair.
     """
 
     key: str
     dim: int
     label: str
+    logit_scale: float | None = None
+    logit_bias: float | None = None
 
 
 class IdentifiedEncoder(BaseModel):
@@ -39,6 +43,8 @@ class IdentifiedEncoder(BaseModel):
         dim: Length of every vector.
         label: For people.
         spec: How it is named in the config.
+        logit_scale: As in `EncoderIdentity`.
+        logit_bias: As in `EncoderIdentity`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,6 +53,8 @@ class IdentifiedEncoder(BaseModel):
     dim: int
     label: Annotated[str, NotIdentity("a folder may be renamed: `key` says what is in it")]
     spec: Annotated[EncoderSpec, NotIdentity("says where the weights are: `key` says which they are")]
+    logit_scale: Annotated[float | None, NotIdentity("one of the weights")] = None
+    logit_bias: Annotated[float | None, NotIdentity("one of the weights")] = None
 
 
 class Encoder(Protocol):

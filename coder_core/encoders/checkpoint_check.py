@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from coder_core.encoders.open_clip_loading import Checkpoint, find_checkpoint, find_recipe, names_published_weights
+from coder_core.encoders.open_clip_loading import Checkpoint, find_checkpoint, find_published, names_published_weights
 from coder_core.encoders.open_clip_tables import list_architectures, read_architecture
 from coder_core.errors import CheckpointError
 from coder_core.specs import OpenClipEncoder
+from coder_core.specs.encoder_specs import HUB_PREFIX
 
 Shape = tuple[int, ...]
 SUGGESTED = 3
@@ -27,8 +28,10 @@ def check_open_clip(spec: OpenClipEncoder) -> str:
         CheckpointError: Missing folder, file or configuration, unknown architecture or tag, or weights that were saved
             for another architecture.
     """
+    if spec.checkpoint.startswith(HUB_PREFIX):
+        return f"{spec.checkpoint.removeprefix(HUB_PREFIX)}, a model of the hub that is fetched once"
     if names_published_weights(spec):
-        find_recipe(spec)
+        find_published(spec)
         return f"{spec.architecture}/{spec.checkpoint}, published weights that open_clip fetches once"
     found = find_checkpoint(spec)
     check_shapes(found)
@@ -48,7 +51,7 @@ def check_shapes(found: Checkpoint) -> None:
             hint = f"They fit {', '.join(fitting)}. " if fitting else ""
             raise CheckpointError(
                 f"these weights are of another architecture: {name} is {_in_words(shapes[name])}, "
-                f"{found.name.removeprefix('local-dir:')} has {_in_words(expected)}.",
+                f"{found.label} has {_in_words(expected)}.",
                 str(found.weights),
                 f"{hint}Give the architecture that they were saved for.",
             )

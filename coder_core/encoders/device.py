@@ -2,7 +2,9 @@
 
 import torch
 
-from coder_core.errors import ConfigError
+from coder_core.errors import DeviceError
+
+PLACE = "runtime.device"
 
 
 def choose_device(device: str) -> str:
@@ -12,17 +14,40 @@ def choose_device(device: str) -> str:
         device: `auto`, `cpu`, `cuda`, `cuda:<number>` or `mps`.
 
     Raises:
-        ConfigError: There is no such device on this machine.
+        DeviceError: There is no such device on this machine.
     """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if not _is_there(torch.device(device)):
-        problem = f"there is no {device!r} on this machine ({torch.cuda.device_count()} CUDA devices)."
-        raise ConfigError(problem, "device", "Set CODER_DEVICE to auto or cpu, or repair the driver.")
+    count = torch.cuda.device_count()
+    if not _is_there(torch.device(device), count):
+        raise DeviceError(
+            f"there is no {device!r} on this machine ({count} CUDA devices).",
+            PLACE,
+            "Set CODER_DEVICE to auto or cpu; or check the driver, CUDA_VISIBLE_DEVICES, and torch's build.",
+        )
     return device
 
 
-def _is_there(device: torch.device) -> bool:
+def list_devices(device: str) -> tuple[str, ...]:
+    """All devices that a setting stands for: `cuda` (or `auto`, where there is CUDA) is every one that is visible.
+
+    What is visible is said by CUDA_VISIBLE_DEVICES, as everywhere; `cuda:1` is that one alone.
+
+    Raises:
+        DeviceError: There is no such device on this machine.
+    """
+    chosen = choose_device(device)
+    if chosen != "cuda":
+        return (chosen,)
+    return tuple(f"cuda:{place}" for place in range(torch.cuda.device_count()))
+
+
+def device_name(device: str) -> str:
+    """What a device is called by its maker: what was found to fit on one fits on all of that name."""
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
+
+
+def _is_there(device: torch.device, cuda_count: int) -> bool:
     if device.type == "cuda":
-        return (device.index or 0) < torch.cuda.device_count()
+        return (device.index or 0) < cuda_count
     return device.type == "cpu" or torch.backends.mps.is_available()

@@ -1,31 +1,36 @@
-"""Finding and naming open_clip models: folders in open_clip's layout, weights files, published tags.
+"""Finding and naming open_clip models: folders in open_clip's layout, the hub, weights files, published tags.
 
-The identity of a model is the hash of its weights and of its configuration, found without importing torch where the
-folder says it all. `open_clip_model` builds exactly what is found here.
+The identity of a model is the hash of its tensors and of its configuration in canonical form, found without importing
+torch where a folder of safetensors says it all. So the same weights have the same identity however they are named.
+`open_clip_model` builds exactly what is found here.
 """
 
 import difflib
-import hashlib
-from functools import lru_cache
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from coder_core.encoders import checkpoint_limits
 from coder_core.encoders.base import EncoderIdentity
-from coder_core.encoders.checkpoint_limits import check_config, read_config
+from coder_core.encoders.hub import WEIGHTS, fetch_files, fetch_folder
+from coder_core.encoders.numerics import numerics_identity, numerics_label
+from coder_core.encoders.open_clip_config import canonical_config
+from coder_core.encoders.open_clip_recipe import BareFile, find_recipe, published_recipe, with_said
 from coder_core.encoders.open_clip_tables import list_architectures, published_recipes, read_architecture
+from coder_core.encoders.tokenizer_files import holds_tokenizer, tokenizer_hashes
+from coder_core.encoders.weights import read_logits, weights_hash
 from coder_core.errors import CheckpointError
 from coder_core.fingerprint import key_of
 from coder_core.locations import open_location
 from coder_core.specs import OpenClipEncoder
+from coder_core.specs.encoder_specs import HUB_PREFIX
 from coder_core.storage.addresses import redact
 
-IDENTITY_VERSION = 1
+IDENTITY_VERSION = 2
 """Raised when this code, or the decoding of images, would give other vectors for the same weights and configuration."""
 
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pth", ".pt")
 CONFIG_FILE = "open_clip_config.json"
-TOKENIZER_SUFFIXES = (".json", ".model", ".txt")
 _PREFERRED = (
     "open_clip_model.safetensors",
     "open_clip_pytorch_model.safetensors",
@@ -34,29 +39,34 @@ _PREFERRED = (
 )
 """open_clip's own names; a folder of the Hugging Face hub may hold the same weights in other layouts, too."""
 
-PREPROCESS_KEYS = ("mean", "std", "interpolation", "resize_mode", "fill_color")
-
 
 class Checkpoint(NamedTuple):
     """Where a model's parts are.
 
     Attributes:
-        name: What open_clip calls it: `local-dir:<folder>` or an architecture.
+        label: What people call it.
         weights: The weights file.
         config: Architecture (`model_cfg`), preprocessing (`preprocess_cfg`), and hashes of a tokenizer's files.
+        tokenizer: The folder of a tokenizer of transformers; None where open_clip's own is used.
+        is_described: Whether a file on this disk says what is built: whoever wrote it must not choose what is fetched.
     """
 
-    name: str
+    label: str
     weights: Path
     config: dict[str, Any]
+    tokenizer: Path | None = None
+    is_described: bool = False
 
 
 def find_checkpoint(spec: OpenClipEncoder) -> Checkpoint:
-    """Find a model's configuration and weights; a published tag is downloaded by open_clip, once.
+    """Find a model's configuration and weights; what is published is downloaded, once.
 
     Raises:
-        CheckpointError: Missing folder, file or configuration, unknown architecture or tag, or a failed download.
+        CheckpointError: Missing folder, file or configuration, unknown architecture or tag, a failed download, or a
+            bare file of which nobody has said how it was trained.
     """
+    if spec.checkpoint.startswith(HUB_PREFIX):
+        return _find_on_hub(spec)
     location = open_location(spec.checkpoint)
     if "://" in location:
         problem = "models are loaded from this machine's disk."
@@ -64,7 +74,9 @@ def find_checkpoint(spec: OpenClipEncoder) -> Checkpoint:
     if names_published_weights(spec):
         return _fetch_published(spec)
     path = Path(location)
-    return _find_in_folder(path) if path.is_dir() else _find_file(path, spec)
+    if path.is_dir():
+        return _find_in_folder(path, Path(spec.checkpoint).name)
+    return _find_file(path, spec)
 
 
 def names_published_weights(spec: OpenClipEncoder) -> bool:
@@ -75,37 +87,60 @@ def names_published_weights(spec: OpenClipEncoder) -> bool:
 
 
 def identify_open_clip(spec: OpenClipEncoder) -> EncoderIdentity:
-    """Identify a model by its weights and configuration, wherever they are."""
+    """Identify a model by its tensors and configuration, wherever they are."""
     found = find_checkpoint(spec)
-    state = found.weights.stat()
-    weights = _file_hash(str(found.weights), state.st_mtime_ns, state.st_size)
-    payload = {"kind": spec.kind, "version": IDENTITY_VERSION, "config": found.config, "weights": weights}
-    name = Path(spec.checkpoint).name
-    label = name if found.name.startswith("local-dir:") else f"{spec.architecture}/{name}"
-    return EncoderIdentity(key_of(payload), int(found.config["model_cfg"]["embed_dim"]), label)
+    payload = {
+        "kind": spec.kind,
+        "version": IDENTITY_VERSION,
+        "config": canonical_config(found.config),
+        "weights": weights_hash([found.weights]),
+        **numerics_identity(spec),
+    }
+    dim = int(found.config["model_cfg"]["embed_dim"])
+    return EncoderIdentity(key_of(payload), dim, found.label + numerics_label(spec), *read_logits([found.weights]))
 
 
-def _find_in_folder(folder: Path) -> Checkpoint:
-    config_path = folder / CONFIG_FILE
-    if not config_path.is_file():
+def _find_on_hub(spec: OpenClipEncoder) -> Checkpoint:
+    name, _, revision = spec.checkpoint.removeprefix(HUB_PREFIX).partition("@")
+    place = f"encoder.checkpoint: {spec.checkpoint}"
+    folder = fetch_files(name, revision or None, wanted=(*_PREFERRED, *WEIGHTS), place=place)
+    return _find_in_folder(folder, name)._replace(is_described=False)
+
+
+def _find_in_folder(folder: Path, label: str) -> Checkpoint:
+    config = read_config(folder / CONFIG_FILE)
+    weights, tokenizer = _weights_in(folder), None
+    if config["model_cfg"]["text_cfg"].get("hf_tokenizer_name"):
+        if not holds_tokenizer(folder):
+            raise CheckpointError(
+                "the folder holds no tokenizer.", str(folder), "Put the model's tokenizer.json beside the weights."
+            )
+        tokenizer, config = folder, {**config, "tokenizer": tokenizer_hashes(folder)}
+    checkpoint_limits.check_config(config["model_cfg"], weights, str(folder / CONFIG_FILE))
+    return Checkpoint(label, weights, config, tokenizer, is_described=True)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read open_clip's configuration of a model.
+
+    Raises:
+        CheckpointError: There is none, or it is no such configuration.
+    """
+    if not path.is_file():
         raise CheckpointError(
-            f"the folder holds no {CONFIG_FILE}.", str(folder), "Save the model with open_clip's push_to_hf_hub."
+            f"the folder holds no {CONFIG_FILE}.", str(path.parent), "Save the model with open_clip's push_to_hf_hub."
         )
     try:
-        config = read_config(config_path)
+        config = checkpoint_limits.read_config(path)
         int(config["model_cfg"]["embed_dim"])
-        needs_tokenizer = bool(config["model_cfg"]["text_cfg"].get("hf_tokenizer_name"))
+        config["model_cfg"]["text_cfg"].get("hf_tokenizer_name")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"this is no configuration of open_clip ({type(error).__name__}: {error}).",
-            str(config_path),
+            str(path),
             "It needs model_cfg with embed_dim, vision_cfg and text_cfg.",
         ) from error
-    if needs_tokenizer:
-        config = {**config, "tokenizer": _tokenizer_hashes(folder)}
-    weights = _weights_in(folder)
-    check_config(config["model_cfg"], weights, str(config_path))
-    return Checkpoint(f"local-dir:{folder}", weights, config)
+    return config
 
 
 def _weights_in(folder: Path) -> Path:
@@ -120,19 +155,32 @@ def _weights_in(folder: Path) -> Path:
     )
 
 
-def _tokenizer_hashes(folder: Path) -> dict[str, str]:
-    found = (path for path in sorted(folder.iterdir()) if path.suffix in TOKENIZER_SUFFIXES)
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in found if path.name != CONFIG_FILE}
-
-
 def _find_file(path: Path, spec: OpenClipEncoder) -> Checkpoint:
     if not path.is_file():
         raise CheckpointError("there is no such folder or weights file.", str(path), "Check encoder.checkpoint.")
-    architecture, model = _architecture(spec)
-    return Checkpoint(architecture, path, {"model_cfg": model})
+    beside = path.parent / CONFIG_FILE
+    if beside.is_file():
+        known = with_said(_of_architecture(read_config(beside), spec, beside), spec)
+    else:
+        architecture, model = _architecture(spec, default=BareFile(path).architecture)
+        known = find_recipe(path, spec, architecture, model)
+    label = f"{spec.architecture}/{path.name}" if spec.architecture else path.name
+    return _with_tokenizer(Checkpoint(label, path, known), beside=path.parent)
 
 
-def find_recipe(spec: OpenClipEncoder) -> tuple[str, dict[str, Any], dict[str, Any]]:
+def _of_architecture(config: dict[str, Any], spec: OpenClipEncoder, place: Path) -> dict[str, Any]:
+    """Hold a config against the architecture that the user has named, activation aside."""
+    if spec.architecture is None:
+        return config
+    _, named = _architecture(spec)
+    one, other = ({**model, "quick_gelu": False} for model in (config["model_cfg"], named))
+    if canonical_config({"model_cfg": one}) != canonical_config({"model_cfg": other}):
+        problem = f"it describes another architecture than {spec.architecture}."
+        raise CheckpointError(problem, str(place), "Drop encoder.architecture, or correct it.")
+    return config
+
+
+def find_published(spec: OpenClipEncoder) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """Find architecture, its configuration, and the recipe of a published tag; fetches nothing.
 
     Raises:
@@ -154,7 +202,7 @@ def find_recipe(spec: OpenClipEncoder) -> tuple[str, dict[str, Any], dict[str, A
 def _fetch_published(spec: OpenClipEncoder) -> Checkpoint:
     from open_clip import pretrained as published
 
-    architecture, model, recipe = find_recipe(spec)
+    architecture, model, recipe = find_published(spec)
     try:
         weights = published.download_pretrained(recipe)
     except (OSError, RuntimeError, ValueError, TypeError, HTTPException) as error:
@@ -163,36 +211,35 @@ def _fetch_published(spec: OpenClipEncoder) -> Checkpoint:
             f"{architecture}/{spec.checkpoint}",
             "Fetch them where there is a network and give the file as encoder.checkpoint.",
         ) from error
-    return Checkpoint(architecture, Path(weights), _published_config(model, recipe))
+    label = f"{architecture}/{spec.checkpoint}"
+    return _with_tokenizer(Checkpoint(label, Path(weights), published_recipe(model, recipe)))
 
 
-def _published_config(model: dict[str, Any], recipe: dict[str, Any]) -> dict[str, Any]:
-    """Architecture and preprocessing as the weights were trained: `openai`'s, for one, need QuickGELU."""
-    if recipe.get("quick_gelu"):
-        model = {**model, "quick_gelu": True}
-    return {"model_cfg": model, "preprocess_cfg": {key: recipe[key] for key in PREPROCESS_KEYS if key in recipe}}
+def _with_tokenizer(found: Checkpoint, beside: Path | None = None) -> Checkpoint:
+    """Add the tokenizer of transformers that an architecture asks for: beside the weights, or from the hub."""
+    name = found.config["model_cfg"]["text_cfg"].get("hf_tokenizer_name")
+    if not name:
+        return found
+    if beside is None or not holds_tokenizer(beside):
+        beside = fetch_folder(name, place=f"the tokenizer of {found.label}")
+    return found._replace(tokenizer=beside, config={**found.config, "tokenizer": tokenizer_hashes(beside)})
 
 
-def _architecture(spec: OpenClipEncoder) -> tuple[str, dict[str, Any]]:
-    if spec.architecture is None:
+def _architecture(spec: OpenClipEncoder, default: str | None = None) -> tuple[str, dict[str, Any]]:
+    name = spec.architecture or default
+    if name is None:
         raise CheckpointError(
             "encoder.architecture is needed for a weights file or a published tag.",
             f"encoder.checkpoint: {spec.checkpoint}",
             "For example ViT-B-32; a folder beside the config is written ./name.",
         )
     known = list_architectures()
-    if spec.architecture not in known:
-        close = difflib.get_close_matches(spec.architecture, known, n=1)
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
         hint = f"Did you mean {close[0]!r}? " if close else ""
         raise CheckpointError(
             "open_clip knows no such architecture.",
-            f"encoder.architecture: {spec.architecture}",
+            f"encoder.architecture: {name}",
             f"{hint}`python -c 'import open_clip; print(open_clip.list_models())'` lists them.",
         )
-    return spec.architecture, read_architecture(spec.architecture)
-
-
-@lru_cache(maxsize=16)
-def _file_hash(path: str, modified_ns: int, size: int) -> str:  # noqa: ARG001 - the last two say when to hash again
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return name, read_architecture(name)

@@ -11,13 +11,12 @@ from PIL import Image
 
 from coder_core.encoders.base import EncoderIdentity
 from coder_core.errors import FeatureFileError
-from coder_core.fingerprint import content_hash, key_of
+from coder_core.fingerprint import key_of
 from coder_core.images.features_file import normalised_rows, text_values
 from coder_core.locations import open_location
 from coder_core.specs import PrecomputedEncoder, TextFeaturesFile
-from coder_core.storage.input_files import read_input
+from coder_core.storage.feature_folders import hash_input
 from coder_core.storage.input_tables import read_feature_file
-from coder_core.storage.npz import MAX_ARRAY_BYTES
 
 IDENTITY_VERSION = 1
 SAME_TEXT_TOLERANCE = 1e-2
@@ -125,7 +124,7 @@ def identify_precomputed(spec: PrecomputedEncoder) -> EncoderIdentity:
     if not spec.texts:
         dim = _image_dim(spec)
         return EncoderIdentity(key_of({"kind": spec.kind, "version": IDENTITY_VERSION, "dim": dim}), dim, "precomputed")
-    hashes = [content_hash(read_input(open_location(file.path), max_bytes=MAX_ARRAY_BYTES)) for file in spec.texts]
+    hashes = [hash_input(open_location(file.path)) for file in spec.texts]
     columns = [[file.texts, file.features] for file in spec.texts]
     key = key_of({"kind": spec.kind, "version": IDENTITY_VERSION, "files": hashes, "columns": columns})
     return EncoderIdentity(key, PrecomputedTexts(spec).dim, "precomputed")

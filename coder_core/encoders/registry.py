@@ -1,8 +1,7 @@
-"""Encoder families by their `kind`, loaded when one is asked for; each encoder once per process."""
+"""Encoder families by their `kind`, loaded when one is asked for; each encoder once per process and device."""
 
 import threading
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from importlib import import_module
 
 from coder_core.encoders.base import Encoder, EncoderFamily, IdentifiedEncoder
@@ -11,11 +10,19 @@ from coder_core.specs import EncoderSpec
 
 FAMILIES: Mapping[str, str] = {
     "open_clip": "coder_core.encoders.open_clip_family:FAMILY",
+    "transformers": "coder_core.encoders.transformers_family:FAMILY",
+    "sentence_transformers": "coder_core.encoders.sentence_transformers_family:FAMILY",
+    "custom": "coder_core.encoders.custom:FAMILY",
     "precomputed": "coder_core.encoders.precomputed:FAMILY",
 }
 """`encoder.kind` -> module and attribute of its family."""
 
+LOADED = 2
+"""Encoders that a process holds at a time on each device."""
+
 _LOADING = threading.Lock()
+_LOADED: dict[str, dict[str, Encoder]] = {}
+"""By device and key (new weights at the same path are another encoder); what was asked for last stands last."""
 
 
 def find_family(kind: str) -> EncoderFamily:
@@ -38,8 +45,7 @@ def identify_encoder(spec: EncoderSpec) -> IdentifiedEncoder:
         CheckpointError: The weights cannot be found.
         FeatureFileError: A file of features cannot be used.
     """
-    identity = find_family(spec.kind).identify(spec)
-    return IdentifiedEncoder(key=identity.key, dim=identity.dim, label=identity.label, spec=spec)
+    return IdentifiedEncoder(**find_family(spec.kind).identify(spec)._asdict(), spec=spec)
 
 
 def check_encoder(spec: EncoderSpec) -> str:
@@ -60,11 +66,41 @@ def check_encoder(spec: EncoderSpec) -> str:
 
 
 def load_encoder(encoder: IdentifiedEncoder, *, device: str) -> Encoder:
-    """Load an encoder; tasks that ask at the same time share one model."""
+    """Load an encoder on one device (the first, where several are meant); who asks at the same time shares the model.
+
+    Raises:
+        CheckpointError: The model cannot be loaded.
+        DeviceError: There is no such device, or it has too little memory.
+    """
+    return load_on_devices(encoder, device=device)[0]
+
+
+def load_on_devices(encoder: IdentifiedEncoder, *, device: str) -> tuple[Encoder, ...]:
+    """Load an encoder on every device that a setting stands for: one model each.
+
+    Raises:
+        CheckpointError: The model cannot be loaded.
+        DeviceError: There is no such device, or it has too little memory.
+    """
+    family = find_family(encoder.spec.kind)
     with _LOADING:
-        return _load(encoder, device)
+        return tuple(_load(family, encoder, place) for place in _devices(family, device))
 
 
-@lru_cache(maxsize=2)
-def _load(encoder: IdentifiedEncoder, device: str) -> Encoder:  # new weights at the same path are another encoder
-    return find_family(encoder.spec.kind).load(encoder.spec, device=device)
+def _devices(family: EncoderFamily, device: str) -> tuple[str, ...]:
+    if not family.needs_device:
+        return ("cpu",)
+    from coder_core.encoders.device import list_devices
+
+    return list_devices(device)
+
+
+def _load(family: EncoderFamily, encoder: IdentifiedEncoder, device: str) -> Encoder:
+    held = _LOADED.setdefault(device, {})
+    found = held.pop(encoder.key, None)
+    if found is None:
+        while len(held) >= LOADED:
+            held.pop(next(iter(held)))
+        found = family.load(encoder.spec, device=device)
+    held[encoder.key] = found
+    return found

@@ -63,11 +63,14 @@ class BrokenImageError(ValueError):
     """The bytes are no image that can be decoded; the message is one line for the quarantine table."""
 
 
-def decode_image(content: bytes) -> Image.Image:
+def decode_image(content: bytes, *, draft_side: int | None = None) -> Image.Image:
     """Decode one image completely.
 
     Args:
         content: The bytes of the file.
+        draft_side: Let a JPEG be decoded at 1/2, 1/4 or 1/8 where both its sides stay as long as this; None for whole
+            images. The discrete cosine transform gives the small image at once, so this is no resizing of the large
+            one: several times faster on camera photographs, and slightly other pixels.
 
     Returns:
         An RGB image, upright by its EXIF orientation; the first frame of an animation; 16 bits scaled to 8. An alpha
@@ -83,7 +86,7 @@ def decode_image(content: bytes) -> Image.Image:
         raise BrokenImageError(too_many_bytes(len(content)))
     try:
         with without_pillow_warnings():
-            return _decode(content)
+            return _decode(content, draft_side)
     except (BrokenImageError, MemoryError):
         raise
     except UnidentifiedImageError as error:
@@ -108,10 +111,12 @@ def too_many_bytes(size: int) -> str:
     return f"the file has {size} bytes, more than {MAX_BYTES}"
 
 
-def _decode(content: bytes) -> Image.Image:
+def _decode(content: bytes, draft_side: int | None) -> Image.Image:
     image: Image.Image = Image.open(io.BytesIO(content), formats=_formats())
     _check_size(image)
     _check_cost(image, content)
+    if draft_side is not None and image.format in ("JPEG", "MPO"):
+        image.draft(None, (draft_side, draft_side))
     with _one_large_image if image.width * image.height > LARGE_PIXELS else nullcontext():
         image.load()
         turn = _TURNS.get(_orientation(image))

@@ -20,9 +20,23 @@ from coder_core.classes import ClassList
 from coder_core.demo.flag_images import RENDERER_VERSION, flag_designs_hash, flag_names, render_flags
 from coder_core.fingerprint import key_of
 from coder_core.images.features_file import load_features
+from coder_core.images.labelled_rows import LabelledRows, label_rows
+from coder_core.images.listed_images import list_table
 from coder_core.images.listing import FolderListing, list_folder
+from coder_core.images.parquet_images import list_parquet
 from coder_core.images.split_listing import list_split
-from coder_core.specs import DatasetSpec, FeaturesDataset, FlagsDataset, FolderDataset, SplitDataset
+from coder_core.images.tar_shards import list_shards
+from coder_core.specs import (
+    DatasetSpec,
+    FeaturesDataset,
+    FlagsDataset,
+    FolderDataset,
+    LabelledDataset,
+    ParquetDataset,
+    SplitDataset,
+    TableDataset,
+    TarDataset,
+)
 from coder_core.storage.addresses import redact
 from coder_core.storage.ignored_files import IgnoredFile
 
@@ -254,7 +268,29 @@ def _open_features(dataset: FeaturesDataset, settle_seconds: float) -> FeaturesS
     return FeaturesSource(dataset, _listed_classes(dataset, settle_seconds))
 
 
-def _listed_classes(dataset: FolderDataset | FeaturesDataset, settle_seconds: float) -> ClassList | None:
+@register_source("webdataset")
+def _open_shards(dataset: TarDataset, settle_seconds: float) -> FilesSource:
+    return _open_rows(list_shards(dataset), dataset, settle_seconds)
+
+
+@register_source("parquet")
+def _open_parquet(dataset: ParquetDataset, settle_seconds: float) -> FilesSource:
+    return _open_rows(list_parquet(dataset), dataset, settle_seconds)
+
+
+@register_source("image_folder")
+def _open_table(dataset: TableDataset, settle_seconds: float) -> FilesSource:
+    return _open_rows(list_table(dataset), dataset, settle_seconds)
+
+
+def _open_rows(found: LabelledRows, dataset: LabelledDataset, settle_seconds: float) -> FilesSource:
+    listing = label_rows(found, dataset, _listed_classes(dataset, settle_seconds))
+    return FilesSource(listing, dataset.name or _base_name(dataset.path))
+
+
+def _listed_classes(
+    dataset: FolderDataset | FeaturesDataset | LabelledDataset, settle_seconds: float
+) -> ClassList | None:
     return read_class_source(dataset.classes, settle_seconds=settle_seconds) if dataset.classes else None
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from coder_core.loops import each
 from coder_core.pipeline.accelerator import Accelerator, LocalAccelerator
 from coder_core.pipeline.artifact_handle import ArtifactHandle
+from coder_core.pipeline.pace import PaceMeter
 from coder_core.progress import track
 from coder_core.specs import Runtime
 from coder_core.storage.artifacts import ArtifactStore
@@ -35,12 +36,14 @@ class Context:
         artifacts: The store.
         accelerator: Who may use the device.
         nested: Accounts of the steps that this step has had done.
+        pace: How fast inputs go through a model in this step.
     """
 
     runtime: Runtime
     artifacts: ArtifactStore
     accelerator: Accelerator
     nested: list[Any] = field(default_factory=list)
+    pace: PaceMeter = field(default_factory=PaceMeter)
 
     @classmethod
     def open(cls, runtime: Runtime, accelerator: Accelerator | None = None) -> "Context":
@@ -49,7 +52,11 @@ class Context:
 
     def inner(self) -> "Context":
         """The same context, for the accounts of one step."""
-        return replace(self, nested=[])
+        return replace(self, nested=[], pace=PaceMeter())
+
+    def paced(self) -> "Context":
+        """The same context, with a meter for one step alone."""
+        return replace(self, pace=PaceMeter())
 
     def do(self, step: "Step[Result]") -> Result:
         """Do a step as part of another one, in the same task; its account is kept beside that of the other."""
@@ -85,7 +92,7 @@ class Context:
             unit: What is counted, e.g. `images`.
             size: Units of one item.
         """
-        with track(label, total=total, unit=unit) as progress:
+        with track(label, total=total, unit=unit, note=self.pace.describe) as progress:
             for item in each(items):
                 yield item
                 progress.advance(size(item))

@@ -14,6 +14,7 @@ from coder_core.interruption import check_interruption, time_limit
 from coder_core.pipeline.artifact_handle import ArtifactHandle, Handle
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.output import Output
+from coder_core.pipeline.pace import Pace
 from coder_core.pipeline.step import ArtifactStep, Done, Made
 from coder_core.storage.manifest import PartRecord
 
@@ -37,6 +38,7 @@ class ShardReport(Handle):
     records: tuple[PartRecord, ...]
     seconds: float
     computed: int
+    pace: Pace | None = None
 
 
 class ShardedStep(ArtifactStep[Made], Generic[Made]):
@@ -108,26 +110,30 @@ def plan_shards(source: ArtifactHandle, context: Context) -> tuple[Shard, ...]:
 
 def run_shard(steps: Sequence[ShardedStep[ArtifactHandle]], shard: Shard, context: Context) -> tuple[ShardReport, ...]:
     """Work through one shard within the time limit; gives one report per step."""
+    context = context.paced()
     started = time.monotonic()
     check_interruption()
     outputs = [step.open_output(context) for step in steps]
     with time_limit(steps[0].traits.time_limit_seconds):
         type(steps[0]).make_shard(steps, shard, context, outputs)
-    seconds = (time.monotonic() - started) / len(steps)
+    seconds, pace = (time.monotonic() - started) / len(steps), context.pace.total
     return tuple(
-        ShardReport(key=step.key, records=output.records(), seconds=seconds, computed=output.computed_rows)
+        ShardReport(key=step.key, records=output.records(), seconds=seconds, computed=output.computed_rows, pace=pace)
         for step, output in zip(steps, outputs, strict=True)
     )
 
 
 def finish_step(step: ShardedStep[ArtifactHandle], reports: Sequence[ShardReport], context: Context) -> Done:
     """Join what the shards wrote into the step's artifact."""
+    context = context.paced()
     started = time.monotonic()
     own = [report for report in reports if report.key == step.key]
     output = step.open_output(context)
     for report in own:
         output.adopt(report.records)
         output.count(report.computed)
+        if report.pace is not None:
+            context.pace.add(**report.pace.model_dump())
     made = step.join(context, output)
     seconds = time.monotonic() - started + sum(report.seconds for report in own)
     return step.commit(context, output, made, seconds)

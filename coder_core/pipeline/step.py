@@ -31,6 +31,7 @@ from coder_core.interruption import check_interruption, time_limit
 from coder_core.pipeline.artifact_handle import ArtifactHandle, Handle
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.output import Output
+from coder_core.pipeline.pace import Pace
 from coder_core.pipeline.traits import STEP, Traits
 from coder_core.storage.artifacts import ArtifactPayload
 
@@ -51,6 +52,7 @@ class StepRecord(Handle):
         seconds: Time spent in this run; work of several shards added up.
         computed: Rows computed in this run.
         reused: Rows that the store held already.
+        pace: How fast inputs went through a model; None where none did.
     """
 
     step: str
@@ -60,6 +62,7 @@ class StepRecord(Handle):
     seconds: float = 0.0
     computed: int = 0
     reused: int = 0
+    pace: Pace | None = None
 
     def __str__(self) -> str:
         if not self.kind:
@@ -189,6 +192,7 @@ class ArtifactStep(Step[Made], Generic[Made]):
 
     def __call__(self, context: Context) -> Done:
         """Find the artifact or make it, within the time limit; see `Step.__call__`."""
+        context = context.paced()
         started = time.monotonic()
         check_interruption()
         with time_limit(self.traits.time_limit_seconds):
@@ -225,7 +229,7 @@ class ArtifactStep(Step[Made], Generic[Made]):
             )
         output.commit(made)
         context.artifacts.note_latest(made.stored, self.name)
-        record = self._record(made, seconds, computed=output.computed_rows)
+        record = self._record(made, seconds, computed=output.computed_rows, pace=context.pace.total)
         logger.info("%s: %s", self.title, record)
         return Done(made, (record,))
 
@@ -233,7 +237,9 @@ class ArtifactStep(Step[Made], Generic[Made]):
         """Say in the log why the artifact has to be made."""
         logger.info("%s: computing, because %s", self.title, context.artifacts.explain_miss(self.payload, self.name))
 
-    def _record(self, artifact: ArtifactHandle, seconds: float, *, computed: int) -> StepRecord:
+    def _record(
+        self, artifact: ArtifactHandle, seconds: float, *, computed: int, pace: Pace | None = None
+    ) -> StepRecord:
         return StepRecord(
             step=self.name,
             kind=artifact.kind,
@@ -242,6 +248,7 @@ class ArtifactStep(Step[Made], Generic[Made]):
             seconds=seconds,
             computed=computed,
             reused=max(0, self.usable_rows(artifact) - computed),
+            pace=pace,
         )
 
     def usable_rows(self, artifact: ArtifactHandle) -> int:

@@ -3,12 +3,11 @@
 from functools import cached_property
 from typing import Annotated
 
-from coder_core.fingerprint import Json, NotIdentity, content_hash
+from coder_core.fingerprint import Json, NotIdentity
 from coder_core.locations import open_location
 from coder_core.packaged import packaged_hash
 from coder_core.pipeline.artifact_handle import Handle
-from coder_core.storage.input_files import read_input
-from coder_core.storage.npz import MAX_ARRAY_BYTES
+from coder_core.storage.feature_folders import hash_input
 
 
 class FileInput(Handle):
@@ -24,8 +23,8 @@ class FileInput(Handle):
 
     @cached_property
     def content_key(self) -> str:
-        """sha256 of the content, read once."""
-        return content_hash(read_input(open_location(self.path), max_bytes=MAX_ARRAY_BYTES))
+        """sha256 of the content (of a folder: of all its files), read once."""
+        return hash_input(open_location(self.path))
 
     def identity(self) -> Json:
         """Content and columns."""

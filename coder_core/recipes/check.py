@@ -7,9 +7,10 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from coder_core.classes import ClassList
 from coder_core.config import unknown_variables
@@ -119,8 +120,14 @@ class _Check:
                 self.found.problems.append(error)
 
     def store(self) -> None:
-        """It can be written."""
-        Context.open(self.runtime).artifacts.store.check_writable()
+        """It can be written; where it is not there yet, it is not there afterwards."""
+        store = Context.open(self.runtime).artifacts.store
+        folder = Path(store.address.path) if store.address.is_local else None
+        is_new = folder is not None and not folder.exists()
+        store.check_writable()
+        if folder is not None and is_new:
+            with suppress(OSError):  # another run may have begun there meanwhile
+                folder.rmdir()
 
     def datasets(self) -> None:
         """All can be listed, and have one class list."""

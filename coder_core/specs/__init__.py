@@ -5,8 +5,27 @@ are computed and how fast: no field of it ever enters a key, so the same evaluat
 artifacts.
 """
 
-from coder_core.specs.dataset_specs import DatasetSpec, FeaturesDataset, FlagsDataset, FolderDataset, SplitDataset
-from coder_core.specs.encoder_specs import EncoderSpec, OpenClipEncoder, PrecomputedEncoder, TextFeaturesFile
+from coder_core.specs.dataset_specs import (
+    DatasetSpec,
+    FeaturesDataset,
+    FlagsDataset,
+    FolderDataset,
+    LabelledDataset,
+    ParquetDataset,
+    SplitDataset,
+    TableDataset,
+    TarDataset,
+)
+from coder_core.specs.encoder_specs import (
+    CustomEncoder,
+    EncoderSpec,
+    OpenClipEncoder,
+    PrecomputedEncoder,
+    PreprocessRecipe,
+    SentenceTransformersEncoder,
+    TextFeaturesFile,
+    TransformersEncoder,
+)
 from coder_core.specs.eval_spec import AblationSpec, EvalSpec, MatrixSpec, RerankSpec
 from coder_core.specs.few_shot_spec import FewShotSpec
 from coder_core.specs.method_names import (
@@ -32,6 +51,7 @@ __all__ = [
     "RERANK",
     "AblationSpec",
     "ControlName",
+    "CustomEncoder",
     "DatasetSpec",
     "EncoderSpec",
     "EvalSpec",
@@ -40,14 +60,21 @@ __all__ = [
     "FewShotSpec",
     "FlagsDataset",
     "FolderDataset",
+    "LabelledDataset",
     "MatrixSpec",
     "MethodName",
     "OpenClipEncoder",
+    "ParquetDataset",
     "PrecomputedEncoder",
+    "PreprocessRecipe",
     "Protocol",
     "RerankSpec",
     "Runtime",
+    "SentenceTransformersEncoder",
     "SplitDataset",
+    "TableDataset",
+    "TarDataset",
     "TextFeaturesFile",
     "TextsSpec",
+    "TransformersEncoder",
 ]

@@ -1,6 +1,6 @@
 """What there is to classify."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -60,15 +60,20 @@ class SplitDataset(Spec):
 
 
 class FeaturesDataset(Spec):
-    """Image features that another tool computed, in an `.npz` or Parquet file."""
+    """Image features that another tool computed."""
 
     kind: Literal["features"] = Field(description="`features`.")
-    path: InputPath = Field(description="The file.")
+    path: InputPath = Field(
+        description="An `.npz`, Parquet, `.safetensors` or `.pt` file, or a folder of clip-retrieval (`features: "
+        "img_emb`) or of a Hugging Face data set."
+    )
     features: str = Field(default="features", description="Array or column of image features, (images, dim).")
     labels: str = Field(default="labels", description="Array or column of label ids, (images,).")
     image_ids: str | None = Field(default=None, description="Array or column of image ids; default: row numbers.")
     class_names: str | tuple[str, ...] = Field(
-        default="class_names", description="Array in an .npz file, or the names themselves in label order."
+        default="class_names",
+        description="Array (of a Hugging Face data set, `class_names`: those of its label column), or the names "
+        "themselves in label order.",
     )
     classes: ClassSource | None = Field(default=None, description=CLASSES_MEANING)
     ignore_other_folders: bool = Field(
@@ -79,7 +84,55 @@ class FeaturesDataset(Spec):
     name: DatasetName = Field(default=None, description=NAME_MEANING)
 
 
-DatasetSpec = Annotated[FlagsDataset | FolderDataset | SplitDataset | FeaturesDataset, Field(discriminator="kind")]
+class LabelledDataset(Spec):
+    """Images whose labels stand beside them: what these have in common."""
+
+    path: InputPath = Field(description="A file, a folder or a pattern such as `shards/*.tar`.")
+    class_names: tuple[str, ...] | None = Field(
+        default=None,
+        description="Names in label order; default: those that the data describes, else all labels that are words, "
+        "sorted.",
+    )
+    classes: ClassSource | None = Field(default=None, description=CLASSES_MEANING)
+    name: DatasetName = Field(default=None, description=NAME_MEANING)
+
+    @model_validator(mode="after")
+    def _has_one_class_list(self) -> Self:
+        if self.classes is not None and self.class_names is not None:
+            raise ValueError("class_names and classes both name the classes: drop one of them")
+        return self
+
+
+class TarDataset(LabelledDataset):
+    """Tar shards as webdataset and img2dataset write them: files of one name are one image and its label."""
+
+    kind: Literal["webdataset"] = Field(description="`webdataset`.")
+    label: str = Field(
+        default="cls",
+        min_length=1,
+        description="The suffix of the file that holds the label (`cls`: a number or a word); or `json.<key>`.",
+    )
+
+
+class ParquetDataset(LabelledDataset):
+    """Parquet files with the bytes of images, as the Hugging Face hub keeps data sets."""
+
+    kind: Literal["parquet"] = Field(description="`parquet`.")
+    image: str = Field(default="image", min_length=1, description="Column of images: bytes, or a struct with `bytes`.")
+    label: str = Field(default="label", min_length=1, description="Column of labels: numbers or words.")
+
+
+class TableDataset(LabelledDataset):
+    """A folder of image files with `metadata.csv` or `metadata.jsonl`, as Hugging Face's image folders are."""
+
+    kind: Literal["image_folder"] = Field(description="`image_folder`.")
+    label: str = Field(default="label", min_length=1, description="Column of labels: numbers or words.")
+
+
+DatasetSpec = Annotated[
+    FlagsDataset | FolderDataset | SplitDataset | FeaturesDataset | TarDataset | ParquetDataset | TableDataset,
+    Field(discriminator="kind"),
+]
 
 
 def unnamed(dataset: DatasetSpec) -> DatasetSpec:

@@ -26,9 +26,17 @@ class Runtime(BaseSettings):
 
     store: Sealed = Field(default=DEFAULT_STORE, min_length=1, description="Root of the store: a path or fsspec URL.")
     device: str = Field(
-        default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$", description="auto: CUDA when present, else CPU."
+        default="auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$",
+        description="auto: CUDA when present, else CPU; cuda: all visible devices, one model each; cuda:1: that one.",
     )
-    batch_size: int = Field(default=256, ge=1, le=65_536, description="Images or texts per forward pass.")
+    batch_size: int | None = Field(
+        default=None,
+        ge=1,
+        le=65_536,
+        description="Images or texts per forward pass, at most; default: what suits the device (CPU: 32 images, 256 "
+        "texts). Where memory ends it is halved, and that is remembered.",
+    )
     shard_images: int = Field(default=16_384, ge=1, description="Images per task.")
     workers: int = Field(default=2, ge=1, le=256, description="Tasks, and image readers within one, at a time.")
     task_runner: Literal["threads", "dask", "ray"] = Field(

@@ -80,7 +80,7 @@ class EmbedImages(ShardedStep[ImageEmbeddingsArtifact]):
     def _embed(self, missing: Sequence[str], context: Context, output: Output) -> None:
         rows = sum(part.rows for part in context.parts(self.images) if part.name in set(missing))
         listed = ((name, context.read_part(self.images, name)) for name in missing)
-        with track("embedding images", total=rows, unit="images") as progress:
+        with track("embedding images", total=rows, unit="images", note=context.pace.describe) as progress:
             for name, table, computed in each(_embed_parts(context, self.encoder, listed, progress.advance)):
                 output.write_part(name, table)
                 output.count(computed)

@@ -8,6 +8,7 @@ from coder_core.classes import ClassList
 from coder_core.evaluation.predictions import Predictions
 from coder_core.pipeline.artifact_types import FewShotPredictionsArtifact, TextsArtifact
 from coder_core.pipeline.context import Context
+from coder_core.pipeline.pace import Pace
 from coder_core.pipeline.run_manifest import MethodRecord, RerankRecord, RunManifest
 from coder_core.pipeline.step import StepRecord
 from coder_core.results.schema import (
@@ -43,15 +44,21 @@ Tables = Iterator[tuple[type[Any], "Sequence[Any] | pa.Table"]]
 
 def account_tables(records: Sequence[StepRecord]) -> Tables:
     """What every step did, and what it made."""
-    yield (
-        TimingRow,
-        [
-            TimingRow(step=record.step, seconds=record.seconds, rows=record.rows, computed=record.computed)
-            for record in records
-        ],
-    )
+    yield TimingRow, [_timing_row(record) for record in records]
     made = dict.fromkeys((record.step, record.kind, record.key, record.rows) for record in records if record.kind)
     yield ArtifactRow, [ArtifactRow(step=step, kind=kind, key=key, rows=rows) for step, kind, key, rows in made]
+
+
+def _timing_row(record: StepRecord) -> TimingRow:
+    pace = record.pace or Pace()
+    return TimingRow(
+        step=record.step,
+        seconds=record.seconds,
+        rows=record.rows,
+        computed=record.computed,
+        items_per_second=pace.items_per_second,
+        **{f"{name}_share": pace.share(name) for name in ("device", "decode", "read", "write")},
+    )
 
 
 def generation_tables(reports: Sequence[GenerationReport]) -> Tables:

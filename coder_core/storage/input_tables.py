@@ -16,10 +16,12 @@ import pyarrow.parquet as pq
 from coder_core.errors import FeatureFileError
 from coder_core.limits import limit
 from coder_core.storage.addresses import redact
+from coder_core.storage.feature_folders import is_feature_folder, read_feature_folder
 from coder_core.storage.input_files import open_input
 from coder_core.storage.npz import MAX_ARRAY_BYTES, read_arrays
 from coder_core.storage.parquet_footer import ParquetFooter, read_footer
 from coder_core.storage.tables import is_list, vectors_from_arrow
+from coder_core.storage.tensor_files import read_safetensors, read_torch
 
 MAX_COLUMN_ROWS = limit("CODER_MAX_COLUMN_ROWS", 100_000_000)
 """Rows that a Parquet file may declare: of one number per row, 100 million take 0.8 GB."""
@@ -29,12 +31,14 @@ NOMINAL_BYTES = 4
 
 
 def read_feature_file(url: str, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Read named arrays of a file of precomputed features: columns of a `.parquet` file, arrays of any other.
+    """Read named arrays of precomputed features: from a file by its suffix, or from a folder of another tool.
 
     Raises:
         FeatureFileError: When the file cannot be read or lacks a name.
         InputError: When it is missing.
     """
+    if is_feature_folder(url):
+        return read_feature_folder(url, names, read_columns)
     suffix = PurePosixPath(url.partition("?")[0] if "://" in url else url).suffix.lower()
     return READERS.get(suffix, read_npz)(url, names)
 
@@ -75,12 +79,24 @@ def read_columns(url: str, columns: Sequence[str]) -> dict[str, np.ndarray]:
             reason = " ".join(str(error).split()) or type(error).__name__
             problem = f"This Parquet file is damaged ({reason:.300})."
             raise FeatureFileError(problem, place, "Write the file again.") from error
+    return table_arrays(table, columns, place)
+
+
+def table_arrays(table: pa.Table, columns: Sequence[str], place: str) -> dict[str, np.ndarray]:
+    """Columns of a table: lists of numbers as a (rows, dim) matrix, numbers and texts as a vector.
+
+    Raises:
+        FeatureFileError: A column has nulls, ragged lists or values of another type.
+    """
     return {name: _column_array(table.column(name), f"{place}, column {name!r}") for name in columns}
 
 
 READERS: Mapping[str, Callable[[str, Sequence[str]], dict[str, np.ndarray]]] = {
     ".npz": read_npz,
     ".parquet": read_columns,
+    ".safetensors": read_safetensors,
+    ".pt": read_torch,
+    ".pth": read_torch,
 }
 """Suffix -> what reads arrays by name; any other suffix is taken for an `.npz` archive."""
 

@@ -212,6 +212,10 @@ class Store:
             StoreError: With the reason and the remedy.
         """
         probe = f"{PROBE_PREFIX}{uuid.uuid4().hex}"
+        root = Path(self.url())
+        if root.is_symlink() and not root.exists():
+            remedy = "Make that folder (is its disk mounted?), or choose another store root."
+            raise StoreError(f"it is a link to {root.readlink()}, which is not there.", str(root), remedy)
         try:
             self.write_bytes(probe, b"")
             with explained(self.url(probe)):

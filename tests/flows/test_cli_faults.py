@@ -3,12 +3,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner, Result
 
 from flows.cli import main
-from tests.fixtures_inputs import World
+from tests.fixtures_inputs import World, rewrite_features
 
 
 def typed(*arguments: str) -> Result:
@@ -80,3 +81,18 @@ def test_a_run_without_an_ablation_says_what_to_add(config: str, tmp_path: Path)
     unknown = typed("compare", "wrld", "latest", *store)
     assert (unknown.exit_code, "Did you mean 'world'?" in unknown.stderr) == (5, True)
     assert "the same settings" in typed("compare", "world", "latest", *store).stdout
+
+
+def test_classes_of_one_name_are_told_before_anything_is_spent(world: World, config: str, tmp_path: Path) -> None:
+    rewrite_features(world, class_names=np.array(["wren", "wren", "green finch", "blue tit"]))
+    asked = [
+        "--set",
+        "texts.bank=null",
+        "--set",
+        "texts.generator={model: gpt-4o-mini}",
+        "--store",
+        str(tmp_path / "s"),
+    ]
+    done = typed("texts", "generate", config, "--dry-run", *asked)
+    assert done.exit_code == 0, done.output
+    assert "warning: classes that no text can tell apart: 'wren' (id 0), 'wren' (id 1) have one name" in done.stderr

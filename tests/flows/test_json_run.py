@@ -42,7 +42,7 @@ def test_every_line_of_a_run_is_a_record_and_the_result_stands_alone(
     of_tasks = [record for record in logged if record["logger"] == "prefect.task_runs"]
     assert {record["run_id"] for record in of_tasks} == {result["run_id"]}
     assert {"check-store", "publish-run"} <= {record["task_run_name"] for record in of_tasks}
-    assert logged[-1]["message"] == "Finished in state Completed()"
+    assert logged[-1]["message"].startswith("Finished in state Completed('coder ")
     assert SECRET not in done.stderr
 
 
@@ -65,6 +65,5 @@ def test_the_last_record_of_a_failed_run_is_its_error(world: World, tmp_path: Pa
     logged = records(done)
     assert (logged[-1]["level"], logged[-1]["logger"]) == ("ERROR", "coder-eval")
     assert str(world.folder / "images.npz") in logged[-1]["message"]
-    failed = [record for record in logged if record["logger"] == "prefect.flow_runs" and record["level"] == "ERROR"]
-    assert [logged[-1]["message"] in record["message"] for record in failed] == [True]
+    assert [record for record in logged if logged[-1]["message"] in record["message"]] == [logged[-1]], "told once"
     assert not any("exception" in record for record in logged)

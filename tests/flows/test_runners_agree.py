@@ -41,7 +41,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 NOT_COMPARED: Mapping[str, tuple[str, ...]] = {
     "runs": ("started_at", "finished_at", "engine"),  # two times, and who ran the steps
-    "timings": ("seconds",),  # durations
+    # durations, and what follows from them
+    "timings": ("seconds", "items_per_second", "device_share", "decode_share", "read_share", "write_share"),
 }
 """All columns that are left out, beside `run_id`, which `ResultTables.read` leaves out."""
 

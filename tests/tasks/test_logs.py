@@ -12,6 +12,7 @@ from coder_core.pipeline.context import Context
 from coder_core.pipeline.step import Step
 from coder_core.pipeline.traits import PREFLIGHT, Traits
 from coder_core.specs import Runtime
+from tasks import logs
 from tasks.logs import CORE, FLOW_LOGGER, LOGGERS, ExpectedErrors, ToRunLogger, prepare_logs
 from tasks.prefect_runner import prefect_runner
 
@@ -137,3 +138,31 @@ def test_filter_and_handler_are_added_once() -> None:
     assert sum(isinstance(found, ToRunLogger) for found in logging.getLogger(CORE).handlers) == 1
     for name in LOGGERS:
         assert sum(isinstance(found, ExpectedErrors) for found in logging.getLogger(name).filters) == 1
+
+
+def records_of(logger: str, run: dict[str, str], error: Exception) -> list[logging.LogRecord]:
+    """What Prefect logs about a run that fails: the exception with its traceback, then the state with its words."""
+    raised = logging.LogRecord(logger, logging.ERROR, "", 0, "failed with exception", (), (type(error), error, None))
+    ended = logging.LogRecord(logger, logging.INFO, "", 0, "Finished in state Failed(%r)", (str(error),), None)
+    for record in (raised, ended):
+        vars(record).update(run)
+    return [raised, ended]
+
+
+@pytest.mark.parametrize("is_told_by_caller", [False, True])
+def test_of_the_states_of_task_and_flow_only_one_tells_the_words(
+    is_told_by_caller: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs._Caller, "tells_errors", False)
+    if is_told_by_caller:
+        logs.leave_errors_to_caller()
+    error = StoreError("it refuses.", "s3://bucket", "Wait.")
+    said = []
+    for logger, run in (
+        ("prefect.task_runs", {"task_run_id": "t", "flow_run_id": "f"}),
+        (FLOW_LOGGER, {"flow_run_id": "f"}),
+    ):
+        told = ExpectedErrors()
+        said += [record.getMessage() for record in records_of(logger, run, error) if told.filter(record)]
+    assert [str(error) in line for line in said] == [False, not is_told_by_caller]
+    assert all(line.startswith("Finished in state Failed(") for line in said)

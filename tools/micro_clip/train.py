@@ -151,7 +151,7 @@ def train(recipe: Recipe, config: dict[str, Any], folder: Path) -> tuple[Caption
             group["lr"] = learning_rate(step, recipe)
         loss = batch_loss(model, batch, tokens)
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         losses.append(loss.item())

@@ -37,6 +37,14 @@ class RunRow:
     engine: Annotated[str, "What ran the steps: `inline`, `threads`, `dask` or `ray`."]
     best_method: Annotated[str | None, "The method with the highest top-1 accuracy; null without labels."] = None
     best_top1: Annotated[float | None, "Its top-1 accuracy, 0..1."] = None
+    learnt_logit_scale: Annotated[
+        float | None, "Factor from cosine to logit that the encoder has learnt; null where it has none."
+    ] = None
+    learnt_logit_bias: Annotated[
+        float | None,
+        "What it adds: such a model (SigLIP) learnt the sigmoid of every single pair. Probabilities here are softmax "
+        "over the classes of `logit_scale` x similarity all the same, whatever the encoder has learnt.",
+    ] = None
 
 
 @result_table("timings")
@@ -48,6 +56,15 @@ class TimingRow:
     seconds: Annotated[float, "Time spent in this run; work of several tasks added up."]
     rows: Annotated[int, "Rows of what the step produced."]
     computed: Annotated[int, "Rows among them computed in this run; the others were in the store."]
+    items_per_second: Annotated[
+        float | None, "Texts or images a second through the model, of one worker; null where none went through it."
+    ] = None
+    device_share: Annotated[float | None, "Share of that time in which the device computed, 0..1."] = None
+    decode_share: Annotated[float | None, "Share of it in which the work waited for decoding or tokenising, 0..1."] = (
+        None
+    )
+    read_share: Annotated[float | None, "Share of it in which the work waited for bytes, 0..1."] = None
+    write_share: Annotated[float | None, "Share of it in which the work waited for the store, 0..1."] = None
 
 
 @result_table("artifacts")

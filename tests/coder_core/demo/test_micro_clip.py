@@ -56,7 +56,7 @@ def test_the_shipped_model_is_loaded_by_the_code_for_any_model():
     encoder = OpenClip(SHIPPED, device="cpu")
     assert identify_open_clip(SHIPPED).dim == 128
     assert encoder._can_cut is True
-    assert encoder.prepare_image(decode_image(next(render_flags(1, 1)).content)).shape == (3, 48, 48)
+    assert encoder.prepare_image(decode_image(next(render_flags(1, 1)).content)).shape == (48, 48, 3)
 
 
 @ships

@@ -17,7 +17,7 @@ from coder_core.embedding.image_stream import EmbeddedImage, ImageItem, embed_im
 from coder_core.embedding.ledgers import PART_ROWS, VectorBuffer, open_ledger, text_key
 from coder_core.embedding.text_passes import embed_texts, text_vectors
 from coder_core.encoders.base import IdentifiedEncoder
-from coder_core.errors import InputError
+from coder_core.errors import InputError, StoreError
 from coder_core.fingerprint import content_hash
 from coder_core.interruption import InterruptedWorkError, interruptible
 from coder_core.pipeline.context import Context
@@ -49,13 +49,14 @@ class FakeEncoder:
         self._device = device
         self.text_passes: list[list[str]] = []
         self.image_passes: list[int] = []
-        self.on_pass: Callable[[], None] = lambda: None
+        self.on_pass: Callable[[], object] = lambda: None
+        self.on_tokens: Callable[[], object] = lambda: None
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         return [len(text) for text in texts]
 
     def tokenize(self, texts: Sequence[str]) -> list[str]:
-        assert not self._device.is_held, "tokenising needs no device"
+        self.on_tokens()
         return list(texts)
 
     def text_lengths(self, tokens: list[str]) -> np.ndarray:
@@ -91,8 +92,7 @@ def device() -> Device:
 @pytest.fixture
 def model(device: Device, monkeypatch: pytest.MonkeyPatch) -> FakeEncoder:
     fake = FakeEncoder(device)
-    for module in ("text_passes", "image_stream"):
-        monkeypatch.setattr(f"coder_core.embedding.{module}.load_encoder", lambda *_, **__: fake)
+    monkeypatch.setattr("coder_core.embedding.pass_queue.load_on_devices", lambda *_, **__: (fake,))
     return fake
 
 
@@ -252,8 +252,10 @@ def test_the_device_is_held_around_forward_passes_only(
 def test_a_ready_batch_does_not_take_the_device_again(
     context: Context, encoder: IdentifiedEncoder, model: FakeEncoder, device: Device
 ) -> None:
+    model.on_tokens = lambda: threading.Event().wait(0.2)
     embed_texts(context, encoder, [f"text {number}" for number in range(400)])
-    assert (len(model.text_passes), device.taken) == (50, 4), "once for every 16 passes: between them is tokenising"
+    assert len(model.text_passes) == 50
+    assert device.taken == 4, "once for every 16 passes: who waits for tokens gives the device back"
 
 
 def test_a_read_that_fails_at_random_is_tried_again_and_a_file_that_is_gone_is_not(
@@ -270,7 +272,7 @@ def test_a_read_that_fails_at_random_is_tried_again_and_a_file_that_is_gone_is_n
             raise InputError("reset by peer") from ConnectionResetError()
         return picture(len(location))
 
-    monkeypatch.setattr(images_module, "read_input", flaky)
+    monkeypatch.setattr(images_module, "read_image", flaky)
     monkeypatch.setattr(images_module, "READ_DELAYS", (0.0, 0.0, 0.0))
     found = list(
         embed_images(context, encoder, [ImageItem(name, name) for name in ("flaky", "gone", "dead", "good!!")])
@@ -290,13 +292,25 @@ def test_a_buffer_writes_when_it_is_full_or_old(
 ) -> None:
     ledger = open_ledger(context, "text_embeddings", encoder)
     monkeypatch.setattr("coder_core.embedding.ledgers.PART_BYTES", 4 * DIM * 3)
-    with VectorBuffer(ledger) as buffer:
+    with VectorBuffer(ledger, context.pace) as buffer:
         one = np.ones((1, DIM), dtype=np.float32)
-        assert [buffer.add([f"{number}"], one) for number in range(4)] == [False, False, True, False]
+        for number in range(4):
+            buffer.add([f"{number}"], one)
+        buffer._wait()
+        assert sorted(ledger.keys()) == ["0", "1", "2"]
         monkeypatch.setattr("coder_core.embedding.ledgers.PART_SECONDS", -1.0)
-        assert buffer.add(["old"], one)
+        buffer.add(["old"], one)
+        buffer._wait()
+        assert sorted(ledger.keys()) == ["0", "1", "2", "3", "old"]
+        monkeypatch.setattr("coder_core.embedding.ledgers.PART_SECONDS", 60.0)
         buffer.add(["last"], one)
     assert sorted(ledger.keys()) == ["0", "1", "2", "3", "last", "old"]
+
+
+def test_a_part_that_cannot_be_written_is_told(context: Context, encoder: IdentifiedEncoder) -> None:
+    ledger = open_ledger(context, "text_embeddings", encoder)
+    with pytest.raises(StoreError, match="NaN"), VectorBuffer(ledger, context.pace) as buffer:
+        buffer.add(["x"], np.full((1, DIM), np.nan, dtype=np.float32))
 
 
 def test_a_ledger_is_opened_once_per_process(context: Context, encoder: IdentifiedEncoder) -> None:

@@ -65,8 +65,8 @@ def write_model(folder: Path, tower: str = "clip", *, seed: int = 0, preprocess:
     return folder
 
 
-def spec_of(checkpoint: Path | str, architecture: str | None = None) -> OpenClipEncoder:
-    return OpenClipEncoder(kind="open_clip", checkpoint=str(checkpoint), architecture=architecture)
+def spec_of(checkpoint: Path | str, architecture: str | None = None, **settings: Any) -> OpenClipEncoder:
+    return OpenClipEncoder(kind="open_clip", checkpoint=str(checkpoint), architecture=architecture, **settings)
 
 
 class InPasses:
@@ -93,8 +93,10 @@ class InPasses:
         return np.concatenate([np.zeros((0, DIM), dtype=np.float32), *passes])
 
 
-def load(checkpoint: Path | str, architecture: str | None = None, *, batch_size: int = 256) -> InPasses:
-    return InPasses(OpenClip(spec_of(checkpoint, architecture), device="cpu"), batch_size=batch_size)
+def load(
+    checkpoint: Path | str, architecture: str | None = None, *, batch_size: int = 256, **settings: Any
+) -> InPasses:
+    return InPasses(OpenClip(spec_of(checkpoint, architecture, **settings), device="cpu"), batch_size=batch_size)
 
 
 @pytest.fixture(scope="session")

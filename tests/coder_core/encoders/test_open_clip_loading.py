@@ -1,11 +1,14 @@
 """Which model a spec means, what identifies it, and that what cannot be loaded says where and what to do."""
 
+import dataclasses
+import hashlib
 import json
 import logging
 import os
 import shutil
 from pathlib import Path
 
+import huggingface_hub
 import numpy as np
 import open_clip
 import pytest
@@ -15,6 +18,12 @@ from open_clip.model import QuickGELU
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from coder_core.encoders.open_clip_config import (
+    PREPROCESS_DEFAULTS,
+    PREPROCESS_PRESETS,
+    TEXT_DEFAULTS,
+    VISION_DEFAULTS,
+)
 from coder_core.encoders.open_clip_loading import WEIGHT_SUFFIXES, find_checkpoint, identify_open_clip
 from coder_core.errors import CheckpointError
 from tests.coder_core.encoders.conftest import DIM, PREPROCESS, load, model_config, random_weights, spec_of, write_model
@@ -25,8 +34,8 @@ WEIGHTS, CONFIG = "open_clip_model.safetensors", "open_clip_config.json"
 SIDE = "a photo of a wren"
 
 
-def identity(checkpoint, architecture=None):
-    return identify_open_clip(spec_of(checkpoint, architecture))
+def identity(checkpoint, architecture=None, **settings):
+    return identify_open_clip(spec_of(checkpoint, architecture, **settings))
 
 
 def refusal(call):
@@ -77,11 +86,15 @@ def test_the_identity_changes_with_the_files_of_a_tokenizer(folder):
     config = json.loads((folder / CONFIG).read_text())
     config["model_cfg"]["text_cfg"]["hf_tokenizer_name"] = "x/y"
     (folder / CONFIG).write_text(json.dumps(config))
-    found = [identity(folder).key]
-    (folder / "tokenizer.json").write_text("{}")
+    assert "the folder holds no tokenizer" in refusal(lambda: identity(folder))
+    found = []
+    for content in ("{}", "[]"):
+        (folder / "tokenizer.json").write_text(content)
+        found.append(identity(folder).key)
+    (folder / "special_tokens_map.json").write_text("{}")
     found.append(identity(folder).key)
-    (folder / "tokenizer.json").write_text("[]")
-    found.append(identity(folder).key)
+    (folder / "preprocessor_config.json").write_text("{}")
+    assert identity(folder).key == found[-1], "what belongs to images is none of the tokenizer's"
     assert len(set(found)) == 3
 
 
@@ -91,7 +104,7 @@ def test_what_else_lies_in_a_folder_does_not_matter(folder):
     (folder / "pytorch_model.bin").write_bytes(b"weights in another layout")
     (folder / "model.safetensors").write_bytes(b"weights in another layout")
     assert identity(folder) == before
-    assert load(folder).dim == DIM
+    assert load(folder).encode_texts([SIDE]).shape == (1, DIM)
 
 
 @pytest.mark.parametrize("suffix", WEIGHT_SUFFIXES)
@@ -114,13 +127,100 @@ def test_several_weights_without_a_preference_are_refused(folder):
     assert "several weights files: a.safetensors, b.safetensors" in refusal(lambda: identity(folder))
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".bin"])
-def test_a_weights_file_needs_its_architecture(registered, folder, suffix, tmp_path):
-    state, path = load_file(folder / WEIGHTS), tmp_path / f"weights{suffix}"
-    save_file(state, path) if suffix == ".safetensors" else torch.save({"state_dict": state}, path)
-    assert np.allclose(load(path, registered).encode_texts([SIDE]), load(folder).encode_texts([SIDE]), atol=1e-6)
-    assert identity(path, registered).label == f"Tiny-B-16/weights{suffix}"
-    assert "encoder.architecture is needed" in refusal(lambda: identity(path))
+def save_bare(state, path):
+    """As the weights alone, or as open_clip's training keeps them beside an optimizer."""
+    if path.suffix == ".safetensors":
+        save_file(state, path)
+    elif path.name.startswith("epoch"):
+        trained = {"epoch": 1, "name": "x", "state_dict": {f"module.{name}": value for name, value in state.items()}}
+        torch.save({**trained, "optimizer": {"state": {0: {"step": torch.tensor(1.0)}}, "param_groups": []}}, path)
+    else:
+        torch.save(state, path)
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "weights.pt", "weights.bin", "epoch_1.pt"])
+def test_a_bare_file_with_its_recipe_is_the_folder(registered, folder, name, tmp_path):
+    path = tmp_path / name
+    save_bare(load_file(folder / WEIGHTS), path)
+    said = {"quick_gelu": False, "preprocess": {**PREPROCESS, "resize_mode": "squash"}}
+    bare, whole = load(path, registered, **said), load(folder)
+    assert identity(path, registered, **said)._replace(label="") == identity(folder)._replace(label="")
+    assert identity(path, registered, **said).label == f"Tiny-B-16/{name}"
+    picture = Image.effect_noise((50, 30), 90).convert("RGB")
+    assert np.array_equal(bare.encode_texts([SIDE]), whole.encode_texts([SIDE]))
+    images = [[encoder.prepare_image(picture)] for encoder in (bare, whole)]
+    assert np.array_equal(bare.encode_images(images[0]), whole.encode_images(images[1]))
+    assert "encoder.architecture is needed" in refusal(lambda: identity(path, **said))
+
+
+def test_half_precision_and_a_scale_with_a_dimension_are_the_same_weights(folder):
+    state = {name: value.half() for name, value in load_file(folder / WEIGHTS).items()}
+    save_file(state, folder / WEIGHTS)
+    found = [identity(folder)]
+    save_file({name: value.float() for name, value in state.items()}, folder / WEIGHTS)
+    found.append(identity(folder))
+    save_file({**state, "logit_scale": state["logit_scale"].reshape(1)}, folder / WEIGHTS)
+    found.append(identity(folder))
+    assert len(set(found)) == 1
+    bfloats = {name: value.bfloat16() for name, value in state.items()}
+    save_file(bfloats, folder / WEIGHTS)
+    found.append(identity(folder))
+    save_file({name: value.float() for name, value in bfloats.items()}, folder / WEIGHTS)
+    assert identity(folder) == found[-1] != found[0]
+
+
+def test_the_scale_of_logits_is_the_models_own(folder):
+    state = load_file(folder / WEIGHTS)
+    save_file({**state, "logit_scale": torch.tensor(2.0), "logit_bias": torch.tensor(-10.0)}, folder / WEIGHTS)
+    assert identity(folder).logit_scale == pytest.approx(np.exp(2.0))
+    assert identity(folder).logit_bias == -10.0
+
+
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [
+        ({}, "encoder.quick_gelu and encoder.preprocess are needed"),
+        ({"preprocess": "openai"}, "encoder.quick_gelu is needed"),
+        ({"quick_gelu": True}, "encoder.preprocess is needed"),
+    ],
+)
+def test_a_bare_file_is_not_guessed_about(registered, folder, tmp_path, said, asked):
+    path = shutil.copy(folder / WEIGHTS, tmp_path / "bare.safetensors")
+    assert asked in refusal(lambda: identity(path, registered, **said))
+
+
+def test_a_config_beside_the_file_says_it_all(folder):
+    shutil.copy(folder / WEIGHTS, folder / "other.safetensors")
+    found = identity(folder / "other.safetensors")
+    assert (found.key, found.label) == (identity(folder).key, "other.safetensors")
+    assert identity(folder / "other.safetensors", quick_gelu=True).key != found.key
+    assert "another architecture than ViT-B-32" in refusal(lambda: identity(folder / "other.safetensors", "ViT-B-32"))
+
+
+def test_a_file_under_its_published_hash_is_known(registered, folder, tmp_path, monkeypatch):
+    path = Path(shutil.copy(folder / WEIGHTS, tmp_path / "bare.safetensors"))
+    digits = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+    recipe = {"url": f"https://x/mlfoundations/y/tiny-{digits}.safetensors", **PREPROCESS, "quick_gelu": True}
+    monkeypatch.setitem(pretrained._PRETRAINED, registered, {"tiny_tag": recipe})
+    found = identity(path, registered)
+    said = {"quick_gelu": True, "preprocess": {**PREPROCESS, "resize_mode": "squash"}}
+    assert found == identity(path, registered, **said)
+
+
+def test_the_parameters_of_a_training_say_how_it_was_done(registered, folder, tmp_path):
+    checkpoints = tmp_path / "logs" / "checkpoints"
+    checkpoints.mkdir(parents=True)
+    save_bare(load_file(folder / WEIGHTS), checkpoints / "epoch_1.pt")
+    told = {"model": registered, "pretrained": "", "force_quick_gelu": "False", "image_mean": "[0.4, 0.5, 0.6]"}
+    told |= {"image_std": "(0.2, 0.3, 0.4)", "image_interpolation": "bilinear", "image_resize_mode": "squash"}
+    (checkpoints.parent / "params.txt").write_text("".join(f"{name}: {value}\n" for name, value in told.items()))
+    assert identity(checkpoints / "epoch_1.pt").key == identity(folder).key
+    gelu = (checkpoints.parent / "params.txt").read_text().replace("gelu: False", "gelu: True")
+    (checkpoints.parent / "params.txt").write_text(gelu)
+    assert identity(checkpoints / "epoch_1.pt").key != identity(folder).key
+    unknown = gelu.replace("pretrained: ", "pretrained: /some/file.pt")
+    (checkpoints.parent / "params.txt").write_text(unknown)
+    assert "encoder.preprocess" in refusal(lambda: identity(checkpoints / "epoch_1.pt"))
 
 
 @pytest.fixture
@@ -143,9 +243,72 @@ def test_a_published_tag_brings_its_activation_and_preprocessing(published):
     assert np.allclose(encoder.encode_images([encoder.prepare_image(image)]), picture, atol=1e-5)
 
 
-def test_a_tag_is_not_its_bare_file(published, folder):
+def test_a_tag_is_its_file_with_its_recipe(published, folder, tmp_path):
     assert identity("tiny_tag", published).label == "Tiny-B-16/tiny_tag"
-    assert identity("tiny_tag", published).key != identity(folder / WEIGHTS, published).key
+    bare = shutil.copy(folder / WEIGHTS, tmp_path / "bare.safetensors")
+    said = {"quick_gelu": True, "preprocess": {**PREPROCESS, "resize_mode": "squash"}}
+    assert identity("tiny_tag", published).key == identity(bare, published, **said).key
+    assert identity("tiny_tag", published).key != identity(folder).key, "another activation"
+
+
+def put_on_hub(folder, cache, name, revision="main", commit="a" * 40):
+    """Lay a folder into a cache of the hub, as a download leaves it."""
+    place = cache / f"models--{name.replace('/', '--')}"
+    shutil.copytree(folder, place / "snapshots" / commit)
+    (place / "refs").mkdir(parents=True, exist_ok=True)
+    (place / "refs" / revision).write_text(commit)
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """An empty cache of the hub, and no network."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    return tmp_path / "hub"
+
+
+def test_a_model_of_the_hub_is_its_folder(folder, hub):
+    put_on_hub(folder, hub, "some/model")
+    put_on_hub(write_model(folder.parent / "other", seed=1), hub, "some/model", "v1", "b" * 40)
+    assert identity("hf-hub:some/model").key == identity(folder).key
+    assert identity("hf-hub:some/model").label == "some/model"
+    assert identity("hf-hub:some/model@v1").key == identity(folder.parent / "other").key
+    assert np.array_equal(load("hf-hub:some/model").encode_texts([SIDE]), load(folder).encode_texts([SIDE]))
+
+
+@pytest.mark.parametrize("name", ["hf-hub:no/such", "hf-hub:no/such@v1", "hf-hub:a", "hf-hub:"])
+@pytest.mark.usefixtures("hub")
+def test_a_model_that_the_hub_does_not_give_is_named(name):
+    message = refusal(lambda: identity(name))
+    assert message.startswith(f"encoder.checkpoint: {name}: ")
+    assert "could not be fetched from the hub" in message
+
+
+def test_defaults_that_are_written_out_say_nothing_new(folder):
+    before, config = identity(folder), json.loads((folder / CONFIG).read_text())
+    config["model_cfg"] |= {"quick_gelu": False, "custom_text": False, "init_logit_bias": None}
+    config["model_cfg"]["vision_cfg"] |= {"mlp_ratio": 4, "pool_type": "tok", "timm_drop": 0.0}
+    config["model_cfg"]["text_cfg"] |= {"pad_id": 0, "hf_model_pretrained": True}
+    config["preprocess_cfg"] |= {"fill_color": 0, "size": 32, "mode": "RGB"}
+    (folder / CONFIG).write_text(json.dumps(config))
+    assert identity(folder) == before
+
+
+def test_the_defaults_are_open_clips_own():
+    def of(config):
+        return {field.name: field.default for field in dataclasses.fields(config)}
+
+    assert of(open_clip.CLIPVisionCfg) == dict(VISION_DEFAULTS)
+    assert of(open_clip.CLIPTextCfg) == dict(TEXT_DEFAULTS)
+    prepared = of(open_clip.transform.PreprocessCfg)
+    assert {name: prepared[name] for name in PREPROCESS_DEFAULTS} == dict(PREPROCESS_DEFAULTS)
+    for name, recipe in (("imagenet", pretrained._apcfg()), ("siglip", pretrained._slpcfg())):
+        assert {key: recipe[key] for key in PREPROCESS_PRESETS[name]} == dict(PREPROCESS_PRESETS[name])
+
+
+@pytest.mark.parametrize("setting", [{"precision": "bfloat16"}, {"jpeg_draft": True}])
+def test_numerics_are_identity(folder, setting):
+    assert identity(folder, **setting).key != identity(folder).key
 
 
 def test_an_unknown_tag_names_those_there_are(published):
@@ -284,4 +447,4 @@ def test_open_clip_does_not_set_up_logging(folder, caplog):
 
 def test_another_preprocessing_size_than_the_models_is_not_followed(tmp_path):
     encoder = load(write_model(tmp_path / "model", preprocess={**PREPROCESS, "size": 8}))
-    assert encoder.prepare_image(Image.new("RGB", (50, 60))).shape == (3, 32, 32)
+    assert encoder.prepare_image(Image.new("RGB", (50, 60))).shape == (32, 32, 3)

@@ -61,6 +61,27 @@ EXEMPT = {
     "FolderDataset.ignore_other_folders": "decides about an error; the key of the listing holds what is listed",
     "FeaturesDataset.ignore_other_folders": "decides about an error; the key of the listing holds what is listed",
     "OpenClipEncoder.architecture": "says how to read weights; the encoder's identity holds what they are",
+    "OpenClipEncoder.quick_gelu": "asked of a bare weights file alone: encoders/test_open_clip_loading.py",
+    "OpenClipEncoder.preprocess": "asked of a bare weights file alone: encoders/test_open_clip_loading.py",
+    **{
+        f"PreprocessRecipe.{name}": "asked of a bare weights file alone: encoders/test_open_clip_loading.py"
+        for name in ("mean", "std", "interpolation", "resize_mode", "fill_color")
+    },
+    **{
+        f"{kind}.{name}": "the listing is that of files, whose cases are above: images/test_packed_sources.py"
+        for kind in ("TarDataset", "ParquetDataset", "TableDataset")
+        for name in ("kind", "path", "class_names", "classes", "name", "label")
+    },
+    "ParquetDataset.image": "a location says its column: images/test_packed_sources.py",
+    **{
+        f"{family}.{name}": "one identity of content, like that of open_clip: encoders/test_transformers.py"
+        for family in ("TransformersEncoder", "SentenceTransformersEncoder")
+        for name in ("kind", "model", "revision", "precision", "jpeg_draft")
+    },
+    **{
+        f"CustomEncoder.{name}": "settings and what the encoder says of itself: encoders/test_custom.py"
+        for name in ("kind", "name", "settings")
+    },
 }
 
 QUERY = {"kind": "query", "sql": "SELECT class_name FROM birds", "tables": {"birds": f"{FOLDER}/classes.csv"}}
@@ -163,6 +184,8 @@ CASES = (
     Case("FlagsDataset.images_per_class", "flags", {"dataset.images_per_class": 2}, "ListImages"),
     Case("FlagsDataset.seed", "flags", {"dataset.seed": 5}, "ListImages"),
     Case("OpenClipEncoder.checkpoint", "photos", {"encoder.checkpoint": f"{FOLDER}/clip"}, "EmbedImages"),
+    Case("OpenClipEncoder.precision", "photos", {"encoder.precision": "bfloat16"}, "EmbedTexts"),
+    Case("OpenClipEncoder.jpeg_draft", "photos", {"encoder.jpeg_draft": True}, "EmbedImages"),
     Case(
         "PrecomputedEncoder.texts",
         "features",

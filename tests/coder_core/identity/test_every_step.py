@@ -88,7 +88,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path) -> Watche
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(loops, "check_interruption", seen.look)
         monkeypatch.setattr(LocalAccelerator, "hold", lambda _: seen.hold())
-        for name in ("encode_texts", "encode_images"):
+        for name in ("start_texts", "start_images"):
             monkeypatch.setattr(OpenClip, name, seen.pass_(getattr(OpenClip, name)))
         for kind in every_step():
             for name in WORK:

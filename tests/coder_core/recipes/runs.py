@@ -14,6 +14,7 @@ from PIL import Image
 from coder_core.demo.flag_images import render_pattern
 from coder_core.demo.patterns import flag_designs
 from coder_core.embedding import ledgers
+from coder_core.embedding.pass_queue import start_images, start_texts
 from coder_core.encoders import registry
 from coder_core.evaluation.predictions import Predictions
 from coder_core.llm.llm_runtime import LlmRuntime
@@ -194,15 +195,15 @@ def counted_passes() -> Iterator[Passes]:
         def __getattr__(self, name: str) -> Any:
             return getattr(self._model, name)
 
-        def encode_texts(self, tokens: Any, places: np.ndarray) -> np.ndarray:
+        def start_texts(self, tokens: Any, places: np.ndarray) -> Any:
             counted.texts.append(len(places))
-            return np.asarray(self._model.encode_texts(tokens, places))
+            return start_texts(self._model, tokens, places)
 
-        def encode_images(self, prepared: Sequence[Any]) -> np.ndarray:
+        def start_images(self, prepared: Sequence[Any]) -> Any:
             counted.images.append(len(prepared))
-            return np.asarray(self._model.encode_images(prepared))
+            return start_images(self._model, prepared)
 
-    registry._load = lambda encoder, device: Counting(load(encoder, device))  # type: ignore[assignment]
+    registry._load = lambda *which: Counting(load(*which))  # type: ignore[assignment]
     try:
         yield counted
     finally:

@@ -7,7 +7,8 @@ from coder_core.results.schema import TABLES
 from coder_core.storage.ledger import Ledger
 from coder_core.storage.store import Store
 
-ONES_OWN = {"run_id", "started_at", "finished_at", "seconds"}
+PACE = {"items_per_second", "device_share", "decode_share", "read_share", "write_share"}
+ONES_OWN = {"run_id", "started_at", "finished_at", "seconds"} | PACE
 """What is another in every run, disturbed or not."""
 COUNTS = {"texts_embedded", "texts_reused", "images_embedded", "images_reused", "computed", "device"}
 """How much of the work an interrupted run had done before."""

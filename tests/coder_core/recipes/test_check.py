@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from coder_core import evaluate
 from coder_core.errors import SeveralProblemsError, TextBankError
@@ -89,13 +89,25 @@ def test_a_model_that_is_named_wrong(
 @pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
 def test_weights_of_another_architecture_are_told_by_their_shapes(photos: World, runtime: Runtime, suffix: str) -> None:
     folder = Path(photos.settings["encoder"]["checkpoint"])
-    weights = next(folder.glob("*.safetensors"))
+    state = load_file(next(folder.glob("*.safetensors")))
+    alone = photos.folder / f"alone{suffix}"
     if suffix == ".pt":
-        torch.save({"state_dict": load_file(weights)}, photos.folder / "model.pt")
-        weights = photos.folder / "model.pt"
+        torch.save({"state_dict": state}, alone)
+    else:
+        save_file(state, alone)
+    encoder = {"kind": "open_clip", "checkpoint": str(alone), "architecture": "ViT-B-32"}
+    (line,) = told(look(photos, runtime, encoder=encoder))
+    assert "nobody has said how these weights" in line
+    said = {"quick_gelu": False, "preprocess": "openai"}
+    (line,) = told(look(photos, runtime, encoder={**encoder, **said}))
+    assert f"token_embedding.weight is 49408 x 32, ViT-B-32/alone{suffix} has 49408 x 512" in line
+
+
+def test_the_configuration_beside_weights_is_believed(photos: World, runtime: Runtime) -> None:
+    weights = next(Path(photos.settings["encoder"]["checkpoint"]).glob("*.safetensors"))
     encoder = {"kind": "open_clip", "checkpoint": str(weights), "architecture": "ViT-B-32"}
     (line,) = told(look(photos, runtime, encoder=encoder))
-    assert "token_embedding.weight is 49408 x 32, ViT-B-32 has 49408 x 512" in line
+    assert "open_clip_config.json: it describes another architecture than ViT-B-32" in line
 
 
 def test_published_weights_are_not_fetched(photos: World, runtime: Runtime) -> None:

@@ -37,6 +37,14 @@ def test_what_is_written_is_read_back_listed_and_deleted(store: Store) -> None:
     assert store.list() == ["b/one", "b/two"]
 
 
+def test_a_root_that_is_a_link_to_nowhere_is_said_to_be_one(tmp_path: Path) -> None:
+    (tmp_path / "root").symlink_to(tmp_path / "unmounted")
+    with pytest.raises(StoreError, match=r"root: it is a link to .+/unmounted, which is not there\. Make that folder"):
+        Store(str(tmp_path / "root")).check_writable()
+    (tmp_path / "unmounted").mkdir()
+    Store(str(tmp_path / "root")).check_writable()
+
+
 def test_a_missing_file_is_an_error_of_its_own_that_names_it(store: Store) -> None:
     with pytest.raises(NotInStoreError) as error:
         store.read_bytes("folder/none")

@@ -1,0 +1,204 @@
+"""Images through an encoder: the pipeline against what bare decoding and a bare forward pass allow together.
+
+    python bench/images.py [--images 300] [--large 24] [--architecture ViT-B-32] [--device cpu]
+
+Weights are random and photographs rendered here, so nothing is downloaded. Every comparison interleaves its sides, and
+prints the numbers of both. On the CPU decoding and the model share the cores, so the bound is the sum of both times; on
+an accelerator it is the larger of the two.
+"""
+
+import argparse
+import io
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from bench.random_clip import encoder_at, write_clip, write_photographs
+
+SMALL, LARGE = (500, 375), (4000, 3000)
+ROUNDS = 3
+BATCHES = (8, 16, 32, 64, 128, 256)
+
+
+def main() -> None:
+    """Print the comparisons."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", type=int, default=300)
+    parser.add_argument("--large", type=int, default=24, help="photographs of 12 megapixels")
+    parser.add_argument("--architecture", default="ViT-B-32")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--only", nargs="+", default=["bound", "batches", "half", "draft"])
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        bench = Bench(Path(name), options.architecture, options.device, options.workers)
+        for part in options.only:
+            bench.parts[part](options)
+
+
+class Bench:
+    """One model and its photographs."""
+
+    def __init__(self, folder: Path, architecture: str, device: str, workers: int) -> None:
+        self.folder, self.device, self.workers = folder, device, workers
+        self.checkpoint = write_clip(folder / "clip", architecture)
+        self._stores = 0
+        self.parts: dict[str, Callable[[Any], None]] = {
+            "bound": self.bound,
+            "batches": self.batches,
+            "half": self.half,
+            "draft": self.draft,
+        }
+
+    def model(self, **settings: Any) -> Any:
+        """The loaded encoder."""
+        from coder_core.encoders.registry import load_encoder
+
+        return load_encoder(encoder_at(self.checkpoint, **settings), device=self.device)
+
+    def photographs(self, count: int, size: tuple[int, int]) -> list[bytes]:
+        """The bytes of photographs, made once."""
+        folder = self.folder / f"{size[0]}-{count}"
+        files = sorted(folder.iterdir()) if folder.is_dir() else write_photographs(folder, count, size)
+        return [file.read_bytes() for file in files]
+
+    def bound(self, options: Any) -> None:
+        """The pipeline against bare decoding and bare forward passes."""
+        images, model = self.photographs(options.images, SMALL), self.model()
+        prepared = self.decode(images, model)
+        decoding, forward, pipeline = interleaved(
+            lambda: self.decode(images, model),
+            lambda: forward_all(model, prepared, self.batch_size()),
+            lambda: self.pipeline(images),
+        )
+        bound = decoding + forward if self.device == "cpu" else max(decoding, forward)
+        print(
+            f"{len(images)} photographs of {SMALL[0]} x {SMALL[1]}, {self.device}, {self.workers} threads: decoding "
+            f"{decoding:.1f} s, forward {forward:.1f} s, bound {bound:.1f} s; pipeline {pipeline:.1f} s "
+            f"({len(images) / pipeline:.1f} images/s): {bound / pipeline:.3f} of the bound",
+            flush=True,
+        )
+
+    def batches(self, options: Any) -> None:
+        """Forward passes by batch size."""
+        model = self.model()
+        prepared = self.decode(self.photographs(options.images, SMALL), model)
+        sides = [lambda size=size: forward_all(model, prepared, size) for size in BATCHES]
+        for size, seconds in zip(BATCHES, interleaved(*sides), strict=True):
+            print(f"batch {size:>3}: {len(prepared) / seconds:.1f} images/s forward", flush=True)
+
+    def half(self, options: Any) -> None:
+        """Half precision against float32: speed, and what becomes of vectors and of the nearest text."""
+        images = self.photographs(options.images, SMALL)
+        prepared = self.decode(images, self.model())
+        names = ("float32", "autocast_bfloat16", "bfloat16")
+        models = {name: self.model(precision=name) for name in names}
+        size = self.batch_size()
+        seconds = interleaved(*(lambda m=model: forward_all(m, prepared, size) for model in models.values()))
+        vectors = {name: forward_rows(model, prepared, size) for name, model in models.items()}
+        for name, took in zip(names, seconds, strict=True):
+            print(
+                f"{name:>18}: {len(prepared) / took:.1f} images/s forward ({seconds[0] / took:.2f} times float32), "
+                f"{compare(vectors['float32'], vectors[name])}",
+                flush=True,
+            )
+
+    def draft(self, options: Any) -> None:
+        """JPEG draft decoding of 12-megapixel photographs against whole decoding, one core."""
+        images = self.photographs(options.large, LARGE)
+        whole, drafted = self.model(), self.model(jpeg_draft=True)
+        slow, fast = interleaved(
+            lambda: [prepare(content, whole) for content in images],
+            lambda: [prepare(content, drafted) for content in images],
+        )
+        rows = [forward_rows(model, [prepare(content, model) for content in images], 32) for model in (whole, drafted)]
+        print(
+            f"{len(images)} JPEGs of 12 megapixels, one core: whole {len(images) / slow:.1f} images/s, draft "
+            f"{len(images) / fast:.1f} ({slow / fast:.1f} times); {compare(*rows)}",
+            flush=True,
+        )
+
+    def decode(self, images: Sequence[bytes], model: Any) -> list[Any]:
+        """Decode and prepare in threads, as bare as it goes."""
+        with ThreadPoolExecutor(self.workers) as pool:
+            return list(pool.map(lambda content: bare(content, model), images))
+
+    def batch_size(self) -> int:
+        """What the rule gives on this device."""
+        from coder_core.embedding.batch_sizes import CPU_IMAGES, DEVICE_IMAGES
+
+        return CPU_IMAGES if self.device == "cpu" else DEVICE_IMAGES
+
+    def pipeline(self, images: Sequence[bytes], **settings: Any) -> None:
+        """Embed into a fresh store."""
+        from coder_core.embedding.image_stream import ImageItem, embed_images
+        from coder_core.pipeline.context import Context
+        from coder_core.specs import Runtime
+
+        self._stores += 1
+        runtime = Runtime(store=str(self.folder / f"store{self._stores}"), device=self.device, workers=self.workers)
+        items = (ImageItem(number, content) for number, content in enumerate(images))
+        found = list(embed_images(Context.open(runtime), encoder_at(self.checkpoint, **settings), items))
+        assert all(image.problem is None for image in found)
+
+
+def bare(content: bytes, model: Any) -> Any:
+    """Decode with Pillow and prepare: nothing is checked."""
+    return model.prepare_image(Image.open(io.BytesIO(content)).convert("RGB"))
+
+
+def prepare(content: bytes, model: Any) -> Any:
+    """Decode and prepare as the pipeline does."""
+    from coder_core.images.decoding import decode_image
+
+    return model.prepare_image(decode_image(content, draft_side=model.draft_side))
+
+
+def passes(prepared: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    """Cut into batches."""
+    return (prepared[start : start + size] for start in range(0, len(prepared), size))
+
+
+def forward_rows(model: Any, prepared: Sequence[Any], size: int) -> np.ndarray:
+    """Embed prepared images, several passes on their way."""
+    started, rows = [], []
+    for batch in passes(prepared, size):
+        if len(started) >= model.in_flight:
+            rows.append(started.pop(0).result())
+        started.append(model.start_images(batch))
+    return np.concatenate(rows + [pending.result() for pending in started])
+
+
+def forward_all(model: Any, prepared: Sequence[Any], size: int) -> None:
+    """Embed prepared images, and keep nothing."""
+    forward_rows(model, prepared, size)
+
+
+def interleaved(*sides: Callable[[], object]) -> list[float]:
+    """The best of some rounds of each side, one after the other in every round: load on the machine meets all."""
+    best = [float("inf")] * len(sides)
+    for _ in range(ROUNDS):
+        for number, side in enumerate(sides):
+            started = time.perf_counter()
+            side()
+            best[number] = min(best[number], time.perf_counter() - started)
+    return best
+
+
+def compare(expected: np.ndarray, found: np.ndarray) -> str:
+    """Cosines of the same images, and how often the nearest of 100 random directions is the same one."""
+    cosines = (expected * found).sum(axis=1)
+    directions = np.random.default_rng(0).standard_normal((expected.shape[1], 100)).astype(np.float32)
+    centre = expected.mean(axis=0)
+    same = ((expected - centre) @ directions).argmax(axis=1) == ((found - centre) @ directions).argmax(axis=1)
+    return f"smallest cosine {cosines.min():.5f}, same choice of 100 {same.mean():.1%}"
+
+
+if __name__ == "__main__":
+    main()

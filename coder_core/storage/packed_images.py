@@ -1,0 +1,123 @@
+"""Images inside larger files: a range of bytes of a tar shard, a row of a Parquet file.
+
+Such an image has a location like any other: the file's, and behind a `#` what to take of it. A tar member is a range
+(`shard-0.tar#bytes=1536+48213`), so that it is read with one request from an object store, too. A row is found by its
+row group (`train.parquet#image=7.12`: column `image`, group 7, row 12), and the groups that were read last are kept.
+"""
+
+import re
+import threading
+from collections import OrderedDict
+from typing import Any, NamedTuple
+
+from coder_core.errors import InputError
+from coder_core.storage.addresses import parse_address, redact
+from coder_core.storage.input_files import open_input, read_input, read_input_state
+from coder_core.storage.refusals import explained
+
+__all__ = ["range_location", "read_image", "row_location"]
+
+KEPT_GROUPS = 4
+"""Row groups that a process keeps: readers work in order, some tasks at a time."""
+
+_RANGE = re.compile(r"(?P<url>.+)#bytes=(?P<start>\d+)\+(?P<size>\d+)", re.DOTALL)
+_ROW = re.compile(r"(?P<url>.+)#(?P<column>[^#=]+)=(?P<group>\d+)\.(?P<row>\d+)", re.DOTALL)
+
+
+def range_location(url: str, start: int, size: int) -> str:
+    """The location of some bytes of a file."""
+    return f"{url}#bytes={start}+{size}"
+
+
+def row_location(url: str, column: str, group: int, row: int) -> str:
+    """The location of one row of a column of a Parquet file; the row is counted within its group."""
+    return f"{url}#{column}={group}.{row}"
+
+
+def read_image(location: str) -> bytes:
+    """Read the bytes of an image: of a file, or of what lies inside one.
+
+    Raises:
+        InputError: It is missing, or cannot be read.
+    """
+    if found := _RANGE.fullmatch(location):
+        return _read_range(found["url"], int(found["start"]), int(found["size"]))
+    if found := _ROW.fullmatch(location):
+        group = _GROUPS.read(_Group(found["url"], found["column"], int(found["group"])))
+        return _bytes_of(group, int(found["row"]), location)
+    return read_input(location)
+
+
+def _read_range(url: str, start: int, size: int) -> bytes:
+    address = parse_address(url)
+    with explained(url, InputError):
+        content: bytes = address.open_filesystem().cat_file(address.path, start=start, end=start + size)
+    if len(content) != size:
+        problem = f"it ends after {len(content)} of {size} bytes of this image."
+        raise InputError(problem, redact(url), "List the data set again.")
+    return content
+
+
+class _Group(NamedTuple):
+    """A column of one row group."""
+
+    url: str
+    column: str
+    number: int
+
+
+class _Groups:
+    """The row groups that were read last; who asks for one that is being read waits for it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: OrderedDict[tuple[_Group, str], Any] = OrderedDict()
+        self._reading: dict[tuple[_Group, str], threading.Lock] = {}
+
+    def read(self, group: _Group) -> Any:
+        """The values of a group, as Arrow has them."""
+        state = read_input_state(group.url) if parse_address(group.url).is_local else ""
+        key = (group, state)
+        with self._lock:
+            if key in self._held:
+                self._held.move_to_end(key)
+                return self._held[key]
+            turn = self._reading.setdefault(key, threading.Lock())
+        with turn:
+            with self._lock:
+                if key in self._held:
+                    return self._held[key]
+            values = _read_group(group)
+            with self._lock:
+                self._held[key] = values
+                self._reading.pop(key, None)
+                while len(self._held) > KEPT_GROUPS:
+                    self._held.popitem(last=False)
+        return values
+
+
+_GROUPS = _Groups()
+
+
+def _read_group(group: _Group) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with open_input(group.url) as source:
+            column = pq.ParquetFile(source).read_row_group(group.number, columns=[group.column]).column(0)
+    except (pa.ArrowException, IndexError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"this Parquet file cannot be read ({reason}).", redact(group.url), "Write it again."
+        ) from error
+    return column
+
+
+def _bytes_of(values: Any, row: int, location: str) -> bytes:
+    """The bytes of one row: the value itself, or `bytes` of it, as Hugging Face keeps images."""
+    value = values[row].as_py() if row < len(values) else None
+    content = value.get("bytes") if isinstance(value, dict) else value
+    if not isinstance(content, bytes):
+        raise InputError("there are no bytes of an image in this row.", redact(location), "Embed the images' bytes.")
+    return content
