@@ -165,6 +165,8 @@ class PublishRun(Step[EvalResult]):
             started_at=manifest.started_at,
             finished_at=manifest.started_at,
             encoder=manifest.encoder.label,
+            learnt_logit_scale=manifest.encoder.logit_scale,
+            learnt_logit_bias=manifest.encoder.logit_bias,
             dataset=manifest.dataset.name,
             class_count=manifest.dataset.classes.class_count,
             image_count=manifest.images.usable,

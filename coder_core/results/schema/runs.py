@@ -37,6 +37,14 @@ class RunRow:
     engine: Annotated[str, "What ran the steps: `inline`, `threads`, `dask` or `ray`."]
     best_method: Annotated[str | None, "The method with the highest top-1 accuracy; null without labels."] = None
     best_top1: Annotated[float | None, "Its top-1 accuracy, 0..1."] = None
+    learnt_logit_scale: Annotated[
+        float | None, "Factor from cosine to logit that the encoder has learnt; null where it has none."
+    ] = None
+    learnt_logit_bias: Annotated[
+        float | None,
+        "What it adds: such a model (SigLIP) learnt the sigmoid of every single pair. Probabilities here are softmax "
+        "over the classes of `logit_scale` x similarity all the same, whatever the encoder has learnt.",
+    ] = None
 
 
 @result_table("timings")

@@ -149,5 +149,5 @@ def test_a_bank_without_descriptions_has_nothing_to_control(name):
 
 
 def test_an_unknown_control_names_all():
-    with pytest.raises(ConfigError, match="waffle, shuffled, repeated_names, nameless"):
+    with pytest.raises(ConfigError, match="waffle, characters, shuffled, repeated_names, nameless"):
         control("waffles")
