@@ -108,6 +108,8 @@ def write_settings(photos: World) -> dict[str, Any]:
         "validation": other_images(photos.folder / "validation", first=5, count=2),
         "rerank": {"choose_threshold": True, "threshold": 2.0},
         "controls": ["waffle", "nameless"],
+        "calibrate": True,
+        "transduction": {"stage1": ["coder"]},
         "ablation": {"draws": 2, "texts_per_class": [2]},
         "matrix": {"write": True},
         "few_shot": {
@@ -115,7 +117,8 @@ def write_settings(photos: World) -> dict[str, Any]:
             "shots": [1, 2],
             "draws": 1,
             "views": 2,
-            "methods": ["tip_adapter", "coder_adapter", "text_discriminant"],
+            "methods": ["tip_adapter", "coder_adapter", "text_discriminant", "text_pool"],
+            "vocabulary": "shipped",
         },
     }
 
