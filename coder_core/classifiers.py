@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from coder_core.coder.classifier import Classifier, ClassifierShape, ClassifierState, LinearClassifier
@@ -31,6 +32,7 @@ from coder_core.few_shot.gda import GdaClassifier
 from coder_core.few_shot.kernel_ridge import KernelRidgeClassifier
 from coder_core.few_shot.nearest_mean import NearestMeanClassifier
 from coder_core.few_shot.neighbour_distribution import NeighbourDistributionClassifier
+from coder_core.few_shot.text_metric import MetricSpace
 
 __all__ = [
     "CLASSIFIERS",
@@ -38,6 +40,7 @@ __all__ = [
     "PooledClassifier",
     "RerankClassifier",
     "TemperedClassifier",
+    "TransductiveClassifier",
     "predict_with",
     "restore_classifier",
 ]
@@ -229,6 +232,64 @@ class RerankClassifier(_Composite):
         return None
 
 
+@dataclass(frozen=True, eq=False)
+class TransductiveClassifier(_Composite):
+    """What a batch of unlabelled images has taught, frozen: from here on an image's answer depends on no other image.
+
+        logits = (log softmax(stage 1) + rows @ weights + bias) / temperature
+
+    `rows` are images in the space, the batch's offset subtracted, at unit length. Without weights only the classes'
+    shares in the batch speak, by the bias.
+
+    Args:
+        stage1: What looks at every image on its own: a classifier of any kind.
+        bias: Of each class: its share in the batch, and the constant of its discriminant.
+        temperature: Above 0.
+        space: Where the discriminant was fitted.
+        offset: Mean of the batch in that space; None without weights.
+        weights: Of the discriminant, one column per class; None for none.
+    """
+
+    kind: ClassVar[str] = "transductive"
+
+    stage1: Classifier
+    bias: Float64[Tensor, " classes"]
+    temperature: float
+    space: MetricSpace
+    offset: Float64[Tensor, " dim"] | None = None
+    weights: Float64[Tensor, "dim classes"] | None = None
+
+    @property
+    def shape(self) -> ClassifierShape:
+        """That of stage 1."""
+        return self.stage1.shape
+
+    def logits(self, image_embeddings: Float[Tensor, "images dim"]) -> Float[Tensor, "images classes"]:
+        """Score images.
+
+        Args:
+            image_embeddings: L2-normalised rows, on the device of all parts; any float type.
+        """
+        logits = self.stage1.logits(image_embeddings).float().log_softmax(dim=1)
+        logits += self.bias.to(logits)
+        if self.weights is not None and self.offset is not None:
+            rows = self.space.map(image_embeddings) - self.offset.to(logits)
+            logits += torch.nn.functional.normalize(rows, dim=1, eps=1e-6) @ self.weights.to(logits)
+        return logits / self.temperature
+
+    def find_problem(self) -> str | None:
+        """Pieces of other classes or dimensions than stage 1, or a temperature that is not above 0."""
+        if not self.temperature > 0:
+            return f"its temperature is {self.temperature}"
+        if (self.weights is None) != (self.offset is None):
+            return "it has weights without an offset, or an offset without weights"
+        shapes = (self.bias.shape, None if self.weights is None else self.weights.shape)
+        wanted = ((self.shape.class_count,), (self.shape.dim, self.shape.class_count))
+        if shapes[0] != wanted[0] or shapes[1] not in (None, wanted[1]):
+            return f"its bias and weights have {[tuple(shape or ()) for shape in shapes]}, its stage 1 {self.shape}"
+        return None if self.space.dim in (None, self.shape.dim) else f"its space has {self.space.dim} dimensions"
+
+
 CLASSIFIERS: Mapping[str, type[Classifier]] = {
     classifier.kind: classifier
     for classifier in (
@@ -246,11 +307,13 @@ CLASSIFIERS: Mapping[str, type[Classifier]] = {
         FusedClassifier,
         PooledClassifier,
         TemperedClassifier,
+        TransductiveClassifier,
     )
 }
 """Every kind of classifier by its name. CLIP, its ensemble and VCD are `linear`, CODER and the controls `folded`, the
 variants `neighbours` or `second_round`, the rerank `rerank`; the others are few-shot, `fused` where zero-shot logits
-stand beside, `pooled` where several are one; `tempered` has calibrated probabilities."""
+stand beside, `pooled` where several are one; `tempered` has calibrated probabilities; `transductive` is any of them
+after a batch of images."""
 
 
 def restore_classifier(state: ClassifierState, *, device: str = "cpu") -> Classifier:

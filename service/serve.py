@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 START_SECONDS = 240.0
 """For a server's first start: 22 s for a fresh database on two cores, more on a busy machine."""
 
-RUN_GRACE_SECONDS = 2.5
+RUN_GRACE_SECONDS = 2.0
 """For runs to end that are asked to: they stop at their next batch, or are killed; either way they resume."""
 
 PART_GRACE_SECONDS = 1.0

@@ -1,6 +1,8 @@
 """What Prefect's log says: what steps say of themselves, and an expected error in one line instead of a traceback."""
 
 import logging
+import re
+from collections.abc import Iterator
 
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
@@ -15,6 +17,8 @@ RUN_IDS = {FLOW_LOGGER: "flow_run_id", "prefect.task_runs": "task_run_id"}
 """Logger -> the attribute of its records that says which run they are about."""
 LOGGERS = ("prefect.engine", *RUN_IDS)
 """Where Prefect's engines speak about failures; a filter works on the logger that is spoken to, not on its parents."""
+
+_FAILED_TASK = re.compile(r"Finished in state Failed\(['\"]Task run encountered an exception (\w+)")
 
 
 class ExpectedErrors(logging.Filter):
@@ -33,7 +37,7 @@ class ExpectedErrors(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record says something that the state does not say."""
         run_id = str(getattr(record, RUN_IDS.get(record.name, ""), ""))
-        if run_id in self._failed:
+        if run_id in self._failed or _is_expected_state(record):
             self._failed.discard(run_id)
             _tell_state(record)
         if isinstance(record.args, tuple):
@@ -54,6 +58,18 @@ class _Caller:
 def leave_errors_to_caller() -> None:
     """Let the flow run's failed state be logged without the words of an expected error: the caller tells them."""
     _Caller.tells_errors = True
+
+
+def _is_expected_state(record: logging.LogRecord) -> bool:
+    """Whether a task run ends with an expected error: where no retry would mend it, Prefect logs nothing but this."""
+    found = _FAILED_TASK.match(record.getMessage())
+    return found is not None and found[1] in {kind.__name__ for kind in _kinds(CoderError)}
+
+
+def _kinds(kind: type[CoderError]) -> Iterator[type[CoderError]]:
+    yield kind
+    for narrower in kind.__subclasses__():
+        yield from _kinds(narrower)
 
 
 def _tell_state(record: logging.LogRecord) -> None:

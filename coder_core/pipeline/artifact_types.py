@@ -105,6 +105,35 @@ class ClassifierArtifact(ArtifactHandle):
     method: str
 
 
+class TransducedArtifact(ClassifierArtifact):
+    """A classifier that a batch of unlabelled images has taught, and what the batch was taken for.
+
+    Attributes:
+        stage1: What it stands upon.
+        batch: `balanced`, `all_classes`, `few_classes`, or `nothing`: then it is stage 1 itself; `stated` where nothing
+            was to be found out.
+        reason: Why, with the numbers.
+        images: Images learnt from.
+        unusable: Images left out, because their vectors hold numbers that are not finite.
+        classes_off: Classes that no image claims.
+        effective_classes: exp of the entropy of the classes' shares.
+        prior_evidence: Nats per image left out by which an estimated class prior is better than equal shares.
+        image_evidence: Nats per image left out by which images say better where classes lie than texts.
+        temperature: That its logits were divided by.
+    """
+
+    stage1: str
+    batch: str
+    reason: str
+    images: int
+    unusable: int
+    classes_off: int
+    effective_classes: float
+    prior_evidence: float
+    image_evidence: float
+    temperature: float
+
+
 class PredictionsArtifact(ArtifactHandle):
     """What a method says about images, in the parts of their embeddings."""
 

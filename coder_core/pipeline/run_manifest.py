@@ -27,6 +27,7 @@ from coder_core.pipeline.artifact_types import (
     TextBankArtifact,
     TextEmbeddingsArtifact,
     TextsArtifact,
+    TransducedArtifact,
 )
 
 FORMAT = 1
@@ -97,6 +98,7 @@ class RunManifest(Handle):
         few_shot: Where the spec asks for it.
         ablation: Where the spec asks for it.
         matrix: Where the spec asks for it.
+        transductions: Where the spec asks for them: what each took the batch for.
     """
 
     format: int = FORMAT
@@ -115,6 +117,7 @@ class RunManifest(Handle):
     few_shot: FewShotRecord | None = None
     ablation: AblationArtifact | None = None
     matrix: CoderMatrixArtifact | None = None
+    transductions: tuple[TransducedArtifact, ...] = ()
 
     def method(self, name: str) -> MethodRecord:
         """A method of the run.

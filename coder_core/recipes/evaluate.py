@@ -15,6 +15,7 @@ from coder_core.recipes.gather_texts import gather_texts, stage1_texts
 from coder_core.recipes.measure_and_publish import publish
 from coder_core.recipes.rerank_uncertain import Reranked, embed_validation, rerank_uncertain
 from coder_core.recipes.score_controls import score_controls
+from coder_core.recipes.transduce import transduce
 from coder_core.specs import RERANK, EvalSpec
 from coder_core.steps.ablate_texts import AblateTexts
 from coder_core.steps.embed_images import EmbedImages
@@ -31,6 +32,7 @@ def evaluate(spec: EvalSpec, run: Runner) -> EvalResult:
     methods = classify({name: name for name in spec.stage1_methods}, inputs, spec.logit_scale, run)
     reranked = rerank_uncertain(spec, methods["coder"], inputs, run) if RERANK in spec.methods else None
     calibrated = calibrate(methods, inputs, _validation(spec, inputs, run), run) if spec.calibrate else {}
+    transduced = transduce(spec.transduction, methods, inputs, run)
     controls = score_controls(spec, inputs, run)
     few_shot = compare_few_shot(spec, spec.few_shot, inputs, run) if spec.few_shot else None
     manifest = RunManifest(
@@ -44,11 +46,18 @@ def evaluate(spec: EvalSpec, run: Runner) -> EvalResult:
         texts=inputs.texts,
         text_embeddings=inputs.text_embeddings,
         images=inputs.images,
-        methods=(*methods.values(), *([reranked.method] if reranked else []), *calibrated.values(), *controls.values()),
+        methods=(
+            *methods.values(),
+            *([reranked.method] if reranked else []),
+            *calibrated.values(),
+            *transduced.methods,
+            *controls.values(),
+        ),
         rerank=reranked.record if reranked else None,
         few_shot=few_shot,
         ablation=ablate_texts(spec, reranked, inputs, run),
         matrix=write_matrix(spec, inputs, run),
+        transductions=transduced.found,
     )
     return publish(spec, manifest, reranked.generation if reranked else inputs.generation, run)
 

@@ -11,7 +11,7 @@ from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.method_texts import kinds_of_methods
 from coder_core.pipeline.artifact_types import Dataset, TextBankArtifact
 from coder_core.pipeline.runner import Runner
-from coder_core.specs import EvalSpec
+from coder_core.specs import IMAGES_ALONE, EvalSpec, FewShotSpec
 from coder_core.steps.assemble_bank import AssembleBank
 from coder_core.steps.fit_few_shot import METRIC_KINDS
 from coder_core.steps.generate_texts import CheckGeneration, GenerateTexts, PlanGeneration
@@ -71,9 +71,14 @@ def kinds_needed(spec: EvalSpec) -> tuple[TextKind, ...]:
     needed = set(kinds_of_methods(spec.stage1_methods))
     if spec.few_shot is not None:
         needed |= set(kinds_of_methods([name for name in (spec.few_shot.zero_shot,) if name != "none"]))
-        needed |= set(METRIC_KINDS) if spec.few_shot.texts is None else set()
+        needed |= set(METRIC_KINDS) if _makes_a_metric(spec.few_shot) else set()
     if spec.ablation is not None:
         needed |= {*NAMING_KINDS, *DESCRIPTIVE_KINDS}
     if spec.matrix.write:
         needed |= set(TextKind) - {TextKind.TEMPLATE}
     return tuple(kind for kind in TextKind if kind in needed)
+
+
+def _makes_a_metric(few_shot: FewShotSpec) -> bool:
+    """Whether few-shot methods read the evaluation's own texts: not those of a file, and not where images are alone."""
+    return few_shot.texts is None and bool(set(few_shot.methods) - set(IMAGES_ALONE))

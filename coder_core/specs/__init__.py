@@ -41,6 +41,7 @@ from coder_core.specs.method_names import (
 )
 from coder_core.specs.runtime import DEFAULT_STORE, Runtime
 from coder_core.specs.texts_spec import TextsSpec
+from coder_core.specs.transduction_spec import TransductionName, TransductionSpec
 
 __all__ = [
     "COMPARED_FEW_SHOT",
@@ -76,5 +77,7 @@ __all__ = [
     "TarDataset",
     "TextFeaturesFile",
     "TextsSpec",
+    "TransductionName",
+    "TransductionSpec",
     "TransformersEncoder",
 ]

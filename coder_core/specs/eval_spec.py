@@ -12,6 +12,7 @@ from coder_core.specs.few_shot_spec import FewShotSpec
 from coder_core.specs.groups_spec import GroupsSpec
 from coder_core.specs.method_names import IMAGES_ALONE, NEEDS_BANK, RERANK, ControlName, MethodName, Protocol
 from coder_core.specs.texts_spec import TextsSpec
+from coder_core.specs.transduction_spec import TransductionSpec
 
 
 class MatrixSpec(Spec):
@@ -96,6 +97,11 @@ class EvalSpec(Spec):
         description="Add every stage-1 method once more with the temperature that makes `validation` most likely: the "
         "same decisions, probabilities that can be trusted.",
     )
+    transduction: TransductionSpec | None = Field(
+        default=None,
+        description="Add rows of methods that read all images under test at once, without labels; `{}` for the default "
+        "ones.",
+    )
     few_shot: FewShotSpec | None = Field(default=None, description="Few-shot classification beside zero-shot.")
     ablation: AblationSpec | None = Field(default=None, description="Text ablation; `{}` for the default one.")
     groups: GroupsSpec | None = Field(
@@ -164,6 +170,14 @@ class EvalSpec(Spec):
         for method in self.controls_of:
             if method not in NEEDS_BANK - {RERANK}:
                 raise ValueError(f"controls_of: {method} is no stage-1 method that reads descriptions")
+        return self
+
+    @model_validator(mode="after")
+    def _transductions_stand_on_methods(self) -> "EvalSpec":
+        for method in self.transduction.stage1 if self.transduction else ():
+            if method not in self.stage1_methods:
+                known = ", ".join(self.stage1_methods) or "there is none"
+                raise ValueError(f"transduction.stage1: {method!r} is none of the methods ({known}): list it, too")
         return self
 
     @model_validator(mode="after")

@@ -50,6 +50,7 @@ from coder_core.steps.run_tables import (
     quarantine_tables,
     rerank_tables,
     text_tables,
+    transduction_tables,
 )
 from coder_core.steps.write_texts import CONTROL_PREFIX, read_text_table
 from coder_core.texts.bank_checks import equal_classes_warning
@@ -146,6 +147,7 @@ class PublishRun(Step[EvalResult]):
             *(few_shot_prediction_tables(context, draw.predictions, labels, classes) for draw in draws),
             text_tables(context, manifest, classes),
             rerank_tables(context, manifest, classes),
+            transduction_tables(manifest),
             ablation_tables(context, manifest),
             quarantine_tables(context, manifest),
             ignored_tables(context, manifest),

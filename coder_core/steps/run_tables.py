@@ -25,6 +25,7 @@ from coder_core.results.schema import (
     TextRow,
     ThresholdRow,
     TimingRow,
+    TransductionRow,
 )
 from coder_core.steps.count_confused_pairs import PAIRS, read_budget
 from coder_core.steps.predict_images import COLUMNS, predictions_from_arrow
@@ -167,6 +168,14 @@ def rerank_tables(context: Context, manifest: RunManifest, classes: ClassList) -
     yield ThresholdRow, record.threshold.tried
     yield ConfusedPairRow, _pair_rows(context, method.texts, record, classes)
     yield PairBudgetRow, read_budget(context, record.confused)
+
+
+def transduction_tables(manifest: RunManifest) -> Tables:
+    """What every transduction took the batch for."""
+    columns = TransductionRow.__dataclass_fields__
+    if manifest.transductions:
+        rows = [TransductionRow(**{name: getattr(found, name) for name in columns}) for found in manifest.transductions]
+        yield TransductionRow, rows
 
 
 def _prediction_table(

@@ -169,6 +169,17 @@ def fused(settings, tensors, image):
     return parts["zero_shot"] + settings["weight"] * parts["few_shot"]
 
 
+def transductive(settings, tensors, image):
+    kind, own_settings, own_tensors = part_of(settings, tensors, "stage1")
+    scores = np.array(_SLOW[kind](own_settings, own_tensors, image))
+    scores = scores - scores.max()
+    scores = scores - math.log(math.fsum(math.exp(score) for score in scores)) + tensors["bias"]
+    if "weights" in tensors:
+        row = mapped(settings, tensors, image) - tensors["offset"]
+        scores = scores + row / np.linalg.norm(row) @ tensors["weights"]
+    return list(scores / settings["temperature"])
+
+
 def rerank(settings, tensors, image):
     kind, own_settings, own_tensors = part_of(settings, tensors, "stage1")
     return _SLOW[kind](own_settings, own_tensors, image)
@@ -212,6 +223,7 @@ _SLOW = {
         neighbour_distribution,
         pooled,
         tempered,
+        transductive,
         fused,
         rerank,
     )

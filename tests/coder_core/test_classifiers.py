@@ -22,6 +22,7 @@ from coder_core.classifiers import (
     PooledClassifier,
     RerankClassifier,
     TemperedClassifier,
+    TransductiveClassifier,
     predict_with,
     restore_classifier,
 )
@@ -116,7 +117,16 @@ def one_of_each_kind():
     pooled = PooledClassifier(alone[0], 0.5, PooledClassifier(zero_shot, 2.0))
     fused = FusedClassifier(zero_shot, alone[0], 3.0)
     tempered = TemperedClassifier(built[1], 2.5)
-    return [*built, *alone, pooled, tempered, fused, RerankClassifier(built[1], pairs_of(4))]
+    directions = make_images(DIM + 1, seed=31).double()
+    transductive = TransductiveClassifier(
+        stage1=built[1],
+        bias=torch.tensor([0.5, -1.0, 0.0, 2.0], dtype=torch.float64),
+        temperature=3.0,
+        space=METRIC.space(0.5),
+        offset=0.1 * directions[0],
+        weights=directions[1:, :4].contiguous(),
+    )
+    return [*built, *alone, pooled, tempered, transductive, fused, RerankClassifier(built[1], pairs_of(4))]
 
 
 KINDS = {classifier.kind: classifier for classifier in one_of_each_kind()}

@@ -71,7 +71,7 @@ def test_the_demonstration_is_the_default():
         ({"max_similarity": 1}, "max_similarity", "unknown key", "belongs to `texts.generator.max_similarity`"),
         ({"texts": {"generator": {"modl": "x"}}}, "texts.generator.modl", "unknown key 'modl'", "'model'?"),
         ({"dataset": {**FLAGS, "path": "x"}}, "dataset.path", "unknown key 'path'", "another kind has it. Keys are"),
-        ({"xyz": 1}, "xyz", "unknown key 'xyz'", "Keys are: ablation, baseline, controls"),
+        ({"xyz": 1}, "xyz", "unknown key 'xyz'", "Keys are: ablation, baseline, calibrate, controls"),
         ({"device": "cpu"}, "device", "unknown key 'device'", "CODER_DEVICE"),
         (
             {"dataset": {**FLAGS, "images_per_class": "many"}},
@@ -86,7 +86,7 @@ def test_the_demonstration_is_the_default():
         ({"dataset": {"kind": "folder"}}, "dataset.path", "required and absent", "Add it"),
         ({"encoder": {"kind": "open_clip"}}, "encoder.checkpoint", "required and absent", "Add it"),
         ({"encoder": {"kind": "precomputed", "texts": [{"pth": "x"}]}}, "encoder.texts.0.pth", "'pth'", "'path'?"),
-        ({"encoder": {"kind": "precomputed", "texts": []}}, "encoder.texts", "the list is empty", ""),
+        ({"ablation": {"texts_per_class": []}}, "ablation.texts_per_class", "the list is empty", ""),
         ({"name": False}, "name", "expected text", ""),
         ({"methods": "clip"}, "methods", "expected a list, found 'clip'", ""),
         ({"methods": ["clip", "codr"]}, "methods.1", "no 'codr'", "Did you mean 'coder'?"),

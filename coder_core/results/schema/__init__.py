@@ -37,6 +37,7 @@ from coder_core.results.schema.texts import (
     TextRow,
     ThresholdRow,
 )
+from coder_core.results.schema.transductions import TransductionRow
 from coder_core.results.schema.views import COSTS, LATEST_METRICS, LATEST_PREDICTIONS
 
 __all__ = [
@@ -72,6 +73,7 @@ __all__ = [
     "TextRow",
     "ThresholdRow",
     "TimingRow",
+    "TransductionRow",
     "View",
     "result_table",
     "table_of",
@@ -99,6 +101,7 @@ TABLES: dict[str, Table] = {
             ThresholdRow,
             ConfusedPairRow,
             PairBudgetRow,
+            TransductionRow,
             FewShotRow,
             FewShotSummaryRow,
             FewShotPredictionRow,

@@ -54,7 +54,7 @@ class MetricRow:
 @result_table("reliability")
 @dataclass(frozen=True, kw_only=True)
 class ReliabilityRow:
-    """One row per method and bin of confidence that has images: is what is said with 80 % right in 80 %?"""
+    """One row per method and bin of confidence that has images: whether what is said with 80 % is right in 80 %."""
 
     method: Method
     bin: Annotated[int, "From 0; 15 bins of equal width on 0..1."]

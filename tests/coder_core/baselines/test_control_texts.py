@@ -60,12 +60,12 @@ def test_a_control_is_a_table_that_coder_can_score(name):
     assert control(name) == table
 
 
-@pytest.mark.parametrize("name", ["waffle", "shuffled", "repeated_names"])
+@pytest.mark.parametrize("name", ["waffle", "characters", "shuffled", "repeated_names"])
 def test_names_and_synonyms_stay_as_they_are(name):
     assert named(control(name)) == named(CODER)
 
 
-@pytest.mark.parametrize("name", ["waffle", "repeated_names", "nameless"])
+@pytest.mark.parametrize("name", ["waffle", "characters", "repeated_names", "nameless"])
 def test_every_class_has_as_many_descriptions_as_before(name):
     assert Counter(row.class_id for row in described(control(name))) == COUNTS
 
@@ -149,5 +149,5 @@ def test_a_bank_without_descriptions_has_nothing_to_control(name):
 
 
 def test_an_unknown_control_names_all():
-    with pytest.raises(ConfigError, match="waffle, shuffled, repeated_names, nameless"):
+    with pytest.raises(ConfigError, match="waffle, characters, shuffled, repeated_names, nameless"):
         control("waffles")

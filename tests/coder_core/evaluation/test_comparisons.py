@@ -133,6 +133,19 @@ def test_metrics_and_protocols_are_families_of_their_own(predictions_of, labels_
     assert [replace(row, p_holm=None) for row in corrected] == [*rows, *vcd, *released]
 
 
+def test_controls_and_other_contracts_cost_the_methods_nothing(predictions_of, labels_of):
+    rows = compare(predictions_of(CLIP, "clip"), predictions_of(CODER), labels_of(TRUTH), CLASSES)
+    beside = [replace(row, method="control_waffle", controls="coder", p_value=row.p_value and 0.01) for row in rows]
+    against = [replace(row, baseline="coder") for row in beside]
+    batch = [replace(row, method="transduction", reads_unlabelled_images=True, p_value=0.2) for row in rows]
+    alone = [row.p_holm for row in correct_comparisons(rows)]
+    together = correct_comparisons([*rows, *beside, *against, *batch])
+    assert [row.p_holm for row in together[:3]] == alone
+    assert [row.p_holm for row in together[3:6]] == [None] * 3, "a control beside CLIP answers no question"
+    assert [row.p_holm for row in together[6:9]] == [0.01, 0.01, None]
+    assert [row.p_holm for row in together[9:]] == [0.2] * 3, "of one member"
+
+
 def test_classes_by_hand(predictions_of, labels_of):
     rows = compare_classes(predictions_of(CLIP), predictions_of(CODER), labels_of(TRUTH), CLASSES)
     assert rows == [

@@ -114,6 +114,7 @@ def features_world(folder: Path, _checkpoint: Path) -> Files:
             "methods": ["lda"],
             "texts": {"path": str(folder / "texts.npz")},
         },
+        "transduction": {"texts": {"path": str(folder / "texts.npz")}},
         "ablation": {"draws": 1, "texts_per_class": [1]},
         "matrix": {"write": True},
     }

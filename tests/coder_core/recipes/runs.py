@@ -47,8 +47,9 @@ VARIANTS = (
     "coder_mahalanobis",
     "coder_shrunk",
     "coder_second_round",
+    "coder_selected",
 )
-CONTROLS = ("waffle", "shuffled", "repeated_names", "nameless")
+CONTROLS = ("waffle", "characters", "shuffled", "repeated_names", "nameless")
 
 
 class Run(NamedTuple):

@@ -38,7 +38,13 @@ def test_every_column_is_written(
         for name, first in (("pool", 300), ("validation", 500))
     )
     few_shot = {"pool": pool, "shots": [2], "draws": 2, "methods": ["nearest_mean"], "zero_shot": "none"}
-    chosen = {"rerank": {"choose_threshold": True}, "validation": other, "few_shot": few_shot}
+    transduction = {"methods": ["batch_discriminant", "class_prior"], "stage1": ["clip", "coder"]}
+    chosen = {
+        "rerank": {"choose_threshold": True},
+        "validation": other,
+        "few_shot": few_shot,
+        "transduction": transduction,
+    }
     run_spec(paired_world(tmp_path / "world", **chosen).spec(), runtime)
     price = {"test-model": {"input_usd_per_million": 1.0, "output_usd_per_million": 2.0}}
     bought = llm_runtime(server, tmp_path / "generated", prices=price)

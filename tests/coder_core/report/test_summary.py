@@ -46,10 +46,7 @@ def test_controls_stand_apart_and_are_explained(photos: World, tmp_path: Path) -
         first, second, contract = [line for line in lines if line.startswith(f"│ {method} ")]
         assert f" {100 * value:.1f} [" in first
         assert ("[" in second) == (method != "clip"), "no method is compared with itself"
-        assert (
-            contract.split("│")[2:5] == [" none               ", "           no ", "             no "]
-            or "no" in contract
-        )
+        assert "none" in contract, "no label is read"
     places = [place for place, line in enumerate(lines) if line.startswith("├")]
     assert [lines[place + 1].split()[1] for place in places] == ["control_waffle"] * 2
     assert any(line.startswith("controls: ") for line in lines)

@@ -1,0 +1,321 @@
+"""Transduction: a discriminant fitted by expectation maximisation on unlabelled images, on top of any stage 1.
+
+    z = softmax( log softmax(stage 1) + t g + pi log((n_c + alpha) / (N + alpha K)) )            `batch_discriminant`: g
+
+What the batch is decides how it starts and what its class prior may do (`batch_evidence`): where few classes share the
+images, shares start from the estimated class prior and classes that no image claims are switched off; where all classes
+are there, they start from stage 1; where the batch says nothing, stage 1 itself comes back, with the reason. Images
+whose class is known enter as rows with known shares: zero-shot, few-shot and transductive are one estimator.
+
+The batch is read part by part, once an iteration; memory does not grow with its size. What is learnt is a classifier
+like any other (`TransductiveClassifier`), which answers further images without looking at any batch.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Float32, Float64
+from torch import Tensor
+from torch.nn.functional import normalize, one_hot
+
+from coder_core.classifiers import TransductiveClassifier
+from coder_core.coder.classifier import Classifier
+from coder_core.errors import ConfigError
+from coder_core.few_shot.text_metric import MetricSpace
+from coder_core.loops import each
+from coder_core.transduction.batch_discriminant import BatchDiscriminant, Statistics, fit_discriminant
+from coder_core.transduction.batch_evidence import BatchKind, Evidence, effective_share, is_balanced, weigh_evidence
+from coder_core.transduction.class_prior import estimate_prior
+from coder_core.transduction.image_batch import (
+    SPREAD,
+    BatchSurvey,
+    KnownRows,
+    Parts,
+    centre_rows,
+    survey_batch,
+    take_sample,
+    usable_parts,
+)
+from coder_core.transduction.stated_prior import scale_to_prior
+from coder_core.transduction.temperature import match_confidence
+from coder_core.transduction.transduced import CLAIMED, Transduced
+
+__all__ = ["DEFAULTS", "METRIC_LEVEL", "BatchSettings", "fit_batch"]
+
+METRIC_LEVEL = 0.3
+"""Of the text metric's saturating spectrum, `C / (C + level)`: docs/transduction.md."""
+
+
+class BatchSettings(NamedTuple):
+    """The method's constants: one setting for all data sets and all kinds of batch (docs/transduction.md).
+
+    Args:
+        text_images: tau: for how many images the texts of a class count in its mean.
+        shrinkage: s: the identity's share in the covariance.
+        weight: t: of the discriminant beside stage 1; below 1, because both look at the same image.
+        prior_weight: pi, where all classes are there; 1, Bayes's rule, where few are.
+        concentration: alpha: images of every class that are taken for seen, where all classes are there.
+        sparse_concentration: The same where few are.
+        rounds: Of expectation maximisation.
+    """
+
+    text_images: float = 2.0
+    shrinkage: float = 0.6
+    weight: float = 0.25
+    prior_weight: float = 0.5
+    concentration: float = 1.0
+    sparse_concentration: float = 0.05
+    rounds: int = 8
+
+
+DEFAULTS = BatchSettings()
+
+EVIDENCE_TEXT_IMAGES = 1.0
+"""For how many images the texts of a class count where images and texts compete: no more than one."""
+
+
+def fit_batch(
+    parts: Parts,
+    stage1: Classifier,
+    *,
+    class_texts: Float[Tensor, "classes dim"] | None = None,
+    space: MetricSpace | None = None,
+    known: KnownRows | None = None,
+    settings: BatchSettings = DEFAULTS,
+) -> Transduced:
+    """Learn from a batch of unlabelled images where classes lie and which of them are there.
+
+    Args:
+        parts: Gives the batch, part by part, each time it is called (`in_parts` cuts a tensor).
+        stage1: A classifier of any kind, of two classes or more; its logits count as log-probabilities.
+        class_texts: One vector per class, of unit length; None where the classes have no words.
+        space: The text metric; None is the encoder's own space.
+        known: Images whose class is known: the support of a few-shot run.
+        settings: The method's constants.
+
+    Raises:
+        FeatureFileError: Rows have another dimension than stage 1.
+        ConfigError: Class texts are not one per class.
+    """
+    shape = stage1.shape
+    if class_texts is not None and tuple(class_texts.shape) != tuple(shape):
+        raise ConfigError(f"class texts of shape {tuple(class_texts.shape)}.", "transduction", f"Give {shape}.")
+    batch = _open(parts, stage1, class_texts, space or MetricSpace(), known, settings)
+    problem = _find_problem(batch)
+    if problem is not None:
+        return _unchanged(batch, problem)
+    sample = take_sample(parts, batch.survey)
+    evidence = _weigh(batch, sample)
+    if evidence.kind is BatchKind.NOTHING:
+        return _unchanged(batch, evidence.reason, evidence)
+    model = _maximise(batch, evidence.kind, sample)
+    if model is None:
+        return _unchanged(batch, "stage 1 unchanged: the images do not vary within classes", evidence)
+    return _finish(batch, model, evidence, sample)
+
+
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """A batch, and what is known before anything is learnt from it."""
+
+    parts: Parts
+    stage1: Classifier
+    space: MetricSpace
+    texts: Float64[Tensor, "classes dim"] | None
+    known: KnownRows | None
+    survey: BatchSurvey
+    settings: BatchSettings
+
+    def rows(self, embeddings: Float[Tensor, "rows dim"]) -> Float32[Tensor, "rows dim"]:
+        """Centre rows."""
+        return centre_rows(self.space, embeddings, self.survey.mean)
+
+    def log_probabilities(self, embeddings: Float[Tensor, "rows dim"]) -> Float32[Tensor, "rows classes"]:
+        """What stage 1 says of rows."""
+        return self.stage1.logits(embeddings).float().log_softmax(dim=1)
+
+    def known_statistics(self) -> Statistics:
+        """The sums of images whose class is known."""
+        statistics = Statistics(*self.stage1.shape)
+        if self.known is not None and len(self.known.label_ids):
+            shares = one_hot(self.known.label_ids, self.stage1.shape.class_count)
+            rows = self.rows(self.known.embeddings)
+            statistics.add(rows, shares.to(rows))
+        return statistics
+
+
+class _Model(NamedTuple):
+    """What expectation maximisation has found so far.
+
+    Args:
+        kind: What the batch was taken for.
+        discriminant: Where classes lie.
+        prior: What is added to each class for its share, its weight included.
+        counts: Images of each class that led to it.
+        free_share: Of a balanced batch: effective share of the classes before equal shares were imposed.
+    """
+
+    kind: BatchKind
+    discriminant: BatchDiscriminant
+    prior: Float64[Tensor, " classes"]
+    counts: Float64[Tensor, " classes"]
+    free_share: float = 0.0
+
+    def classifier(self, batch: _Batch, temperature: float = 1.0) -> TransductiveClassifier:
+        """Freeze it."""
+        weight = batch.settings.weight
+        return TransductiveClassifier(
+            stage1=batch.stage1,
+            bias=self.prior + weight * self.discriminant.bias,
+            temperature=temperature,
+            space=batch.space,
+            offset=batch.survey.mean,
+            weights=weight * self.discriminant.weights,
+        )
+
+
+def _open(
+    parts: Parts,
+    stage1: Classifier,
+    class_texts: Float[Tensor, "classes dim"] | None,
+    space: MetricSpace,
+    known: KnownRows | None,
+    settings: BatchSettings,
+) -> _Batch:
+    texts = None
+    if class_texts is not None:
+        mapped = space.map(class_texts).double().cpu()
+        texts = normalize(mapped - mapped.mean(dim=0), dim=1, eps=1e-6)
+    return _Batch(parts, stage1, space, texts, known, survey_batch(parts, space, stage1.shape.dim), settings)
+
+
+def _find_problem(batch: _Batch) -> str | None:
+    """Why nothing can be learnt, before anything is tried."""
+    count, classes = batch.survey.images, batch.stage1.shape.class_count
+    if classes < 2:
+        return "stage 1 unchanged: there is one class"
+    if count < 2:
+        return f"stage 1 unchanged: {count} usable image{'' if count == 1 else 's'}"
+    if batch.survey.spread < SPREAD:
+        return f"stage 1 unchanged: all {count} images are the same"
+    return None
+
+
+def _unchanged(batch: _Batch, reason: str, evidence: Evidence | None = None) -> Transduced:
+    survey, classes = batch.survey, batch.stage1.shape.class_count
+    return Transduced(
+        classifier=batch.stage1,
+        kind=BatchKind.NOTHING,
+        reason=reason,
+        images=survey.images,
+        unusable=survey.unusable,
+        counts=torch.full((classes,), survey.images / classes, dtype=torch.float64),
+        prior_evidence=0.0 if evidence is None else evidence.prior_evidence,
+        image_evidence=0.0 if evidence is None else evidence.image_evidence,
+    )
+
+
+def _weigh(batch: _Batch, sample: Float[Tensor, "sample dim"]) -> Evidence:
+    settings = batch.settings
+    return weigh_evidence(
+        batch.log_probabilities(sample).exp(),
+        batch.rows(sample),
+        batch.known_statistics(),
+        batch.texts,
+        text_images=EVIDENCE_TEXT_IMAGES,
+        shrinkage=settings.shrinkage,
+        weight=settings.weight,
+    )
+
+
+def _maximise(batch: _Batch, kind: BatchKind, sample: Float[Tensor, "sample dim"]) -> _Model | None:
+    """Go through the batch once an iteration; where it turns out to be balanced, once more with equal shares."""
+    concentration = batch.settings.sparse_concentration
+    probabilities = batch.log_probabilities(sample).exp()
+    prior = torch.zeros(batch.stage1.shape.class_count, dtype=torch.float64)
+    if kind is BatchKind.FEW_CLASSES:
+        prior = estimate_prior(probabilities, concentration=concentration).log()
+    model = _iterate(batch, kind, prior, sample)
+    if model is None or kind is not BatchKind.ALL_CLASSES or not is_balanced(model.counts):
+        return model
+    equal = torch.full_like(prior, 1 / len(prior))
+    balanced = _iterate(batch, BatchKind.BALANCED, scale_to_prior(probabilities, equal), sample)
+    return model if balanced is None else balanced._replace(free_share=effective_share(model.counts))
+
+
+def _iterate(
+    batch: _Batch, kind: BatchKind, prior: Float64[Tensor, " classes"], sample: Float[Tensor, "sample dim"]
+) -> _Model | None:
+    """Expectation maximisation from stage 1 and a prior on."""
+    model = None
+    for _ in each(range(batch.settings.rounds)):
+        model = _improve(batch, kind, model, prior, sample)
+        if model is None:
+            return None
+    return model
+
+
+def _improve(
+    batch: _Batch,
+    kind: BatchKind,
+    model: _Model | None,
+    prior: Float64[Tensor, " classes"],
+    sample: Float[Tensor, "sample dim"],
+) -> _Model | None:
+    """One iteration: shares under the model (under stage 1 and a prior, before there is one), then a better model."""
+    settings = batch.settings
+    statistics, counts = _expect(batch, model, prior)
+    discriminant = fit_discriminant(
+        statistics, batch.texts, text_images=settings.text_images, shrinkage=settings.shrinkage
+    )
+    if discriminant is None:
+        return None
+    found = _Model(kind, discriminant, torch.zeros_like(prior), counts)
+    if kind is BatchKind.BALANCED:
+        shares = found.classifier(batch).logits(sample).softmax(dim=1)
+        return found._replace(prior=scale_to_prior(shares, torch.full_like(prior, 1 / len(prior))))
+    return found._replace(prior=_prior(counts, kind, settings))
+
+
+def _expect(
+    batch: _Batch, model: _Model | None, prior: Float64[Tensor, " classes"]
+) -> tuple[Statistics, Float64[Tensor, " classes"]]:
+    """One pass: the shares of every image under the model, summed up; and how many of the batch each class has."""
+    statistics, counts = batch.known_statistics(), torch.zeros_like(prior)
+    frozen = None if model is None else model.classifier(batch)
+    for part in usable_parts(batch.parts, batch.stage1.shape.dim):
+        logits = frozen.logits(part) if frozen is not None else batch.log_probabilities(part) + prior.float()
+        shares = logits.softmax(dim=1)
+        statistics.add(batch.rows(part), shares, sureness=shares.amax(dim=1, keepdim=True))
+        counts += shares.sum(dim=0).double().cpu()
+    return statistics, counts
+
+
+def _prior(
+    counts: Float64[Tensor, " classes"], kind: BatchKind, settings: BatchSettings
+) -> Float64[Tensor, " classes"]:
+    """`pi log((n_c + alpha) / (N + alpha K))`."""
+    is_sparse = kind is BatchKind.FEW_CLASSES
+    concentration = settings.sparse_concentration if is_sparse else settings.concentration
+    shares = (counts + concentration) / (counts.sum() + concentration * len(counts))
+    return (1.0 if is_sparse else settings.prior_weight) * shares.log()
+
+
+def _finish(batch: _Batch, model: _Model, evidence: Evidence, sample: Float[Tensor, "sample dim"]) -> Transduced:
+    """Freeze the model at a temperature, and say what the batch was."""
+    temperature = match_confidence(model.classifier(batch), sample, model.prior)
+    off = int((model.counts < CLAIMED).sum())
+    reason = f"{evidence.reason}; {off} of {len(model.counts)} classes claimed by no image"
+    if model.kind is BatchKind.BALANCED:
+        reason = f"{evidence.reason}; evenly shared, as if by {model.free_share:.0%} of the classes"
+    return Transduced(
+        classifier=model.classifier(batch, temperature),
+        kind=model.kind,
+        reason=reason,
+        images=batch.survey.images,
+        unusable=batch.survey.unusable,
+        counts=model.counts,
+        prior_evidence=evidence.prior_evidence,
+        image_evidence=evidence.image_evidence,
+    )

@@ -1,0 +1,43 @@
+"""The method in plain loops over images and classes: shares no code with the package."""
+
+import math
+
+import numpy as np
+
+
+def slow_discriminant(rows, shares, sureness, texts, *, text_images, shrinkage):
+    """Scores of the rows by the discriminant that they give: `(images, classes)`."""
+    dim = rows.shape[1]
+    classes = shares.shape[1]
+    raw, counts = np.zeros((classes, dim)), np.zeros(classes)
+    for row, share, sure in zip(rows, shares, sureness, strict=True):
+        for one in range(classes):
+            counts[one] += sure * share[one]
+            raw[one] += sure * share[one] * row
+    length = sum(np.linalg.norm(total) for total in raw) / counts.sum()
+    means = np.array(
+        [(raw[one] + text_images * length * texts[one]) / (counts[one] + text_images) for one in range(classes)]
+    )
+    within = np.zeros((dim, dim))
+    for row, share, sure in zip(rows, shares, sureness, strict=True):
+        for one in range(classes):
+            apart = row - means[one]
+            within += sure * share[one] * np.outer(apart, apart)
+    within /= sum(sureness)
+    covariance = (1 - shrinkage) * within + shrinkage * np.trace(within) / dim * np.eye(dim)
+    inverse = np.linalg.inv(covariance)
+    return np.array([[row @ inverse @ mean - mean @ inverse @ mean / 2 for mean in means] for row in rows])
+
+
+def slow_prior(probabilities, concentration, rounds):
+    """Saerens's iteration, image by image."""
+    classes = len(probabilities[0])
+    shares = [1 / classes] * classes
+    for _ in range(rounds):
+        counts = [concentration] * classes
+        for row in probabilities:
+            total = sum(p * q for p, q in zip(row, shares, strict=True))
+            for one in range(classes):
+                counts[one] += row[one] * shares[one] / total
+        shares = [value / math.fsum(counts) for value in counts]
+    return shares

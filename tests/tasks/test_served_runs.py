@@ -1,0 +1,55 @@
+"""A run that a server has started reads what is allowed; one that a person has typed reads what the person may."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from coder_core.allowed_places import VARIABLE
+from coder_core.errors import ConfigError
+from tasks.served_runs import check_fetched, check_written, is_served, load_flow_spec
+from tests.fixtures_inputs import World
+
+
+@pytest.fixture
+def config(world: World) -> str:
+    path = world.folder / "config.yaml"
+    path.write_text(yaml.safe_dump(world.settings))
+    return str(path)
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As Prefect tells a run of a deployment; its folder and its store are elsewhere."""
+    monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "01a2")
+    monkeypatch.delenv(VARIABLE, raising=False)
+    (tmp_path / "deployed").mkdir()
+    monkeypatch.chdir(tmp_path / "deployed")
+    monkeypatch.setenv("CODER_STORE", str(tmp_path / "store"))
+    assert is_served()
+
+
+def test_a_person_reads_any_config(config: str) -> None:
+    assert not is_served()
+    assert load_flow_spec(config).name == "world"
+    check_fetched(["http://127.0.0.1/x.png"], "images")
+    check_written("/somewhere/x.parquet", "out")
+
+
+@pytest.mark.usefixtures("served")
+def test_a_server_does_not(config: str, monkeypatch: pytest.MonkeyPatch, world: World, tmp_path: Path) -> None:
+    for asked in (config, "/etc/passwd", "/proc/self/environ", "http://127.0.0.1:9/x.yaml", "../config.yaml"):
+        with pytest.raises(ConfigError, match=r"^config: .*only below allowed places"):
+            load_flow_spec(asked)
+    with pytest.raises(ConfigError, match=r"^texts\.bank: "):  # the settings themselves, and a file in them
+        load_flow_spec(world.settings)
+    assert load_flow_spec("demo:flags").name == "flags"
+    monkeypatch.setenv(VARIABLE, str(world.folder))
+    assert load_flow_spec(config).name == "world"
+    with pytest.raises(ConfigError, match=r"^texts\.bank: /etc/passwd"):
+        load_flow_spec(config, ["texts.bank=/etc/passwd"])
+    with pytest.raises(ConfigError, match=r"^images: http://169\.254\.169\.254/x"):
+        check_fetched(["/any/where.png", "s3://bucket/x.png", "http://169.254.169.254/x"], "images")
+    with pytest.raises(ConfigError, match=r"^out: "):
+        check_written(str(tmp_path / "x.parquet"), "out")
+    check_written(str(world.folder / "x.parquet"), "out")
