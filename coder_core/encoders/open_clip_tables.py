@@ -7,6 +7,7 @@ which it does without where they are missing. A test compares both with what ope
 
 import builtins
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -18,22 +19,33 @@ NOT_NEEDED = ("safetensors", "huggingface_hub")
 """Packages that only downloading needs; `pretrained` catches their absence."""
 
 
-@cache
 def list_architectures() -> tuple[str, ...]:
-    """Every architecture, sorted."""
-    return tuple(sorted(path.stem for path in (_folder() / "model_configs").glob("*.json")))
+    """Every architecture, sorted; those that this process has registered with open_clip are among them."""
+    loaded = sys.modules.get("open_clip")
+    return tuple(sorted({*_shipped_architectures(), *(loaded.list_models() if loaded else ())}))
 
 
 def read_architecture(name: str) -> dict[str, Any]:
     """The configuration of an architecture (`model_cfg`)."""
+    loaded = sys.modules.get("open_clip")
+    if loaded is not None and name not in _shipped_architectures():
+        registered: dict[str, Any] = loaded.get_model_config(name)
+        return registered
     found: dict[str, Any] = json.loads((_folder() / "model_configs" / f"{name}.json").read_text("utf-8"))
     return found
 
 
 def published_recipes(architecture: str) -> Mapping[str, dict[str, Any]]:
     """Tag -> recipe of all published weights of an architecture; none where open_clip knows none."""
-    found: Mapping[str, dict[str, Any]] = _load("pretrained")["_PRETRAINED"].get(architecture, {})
+    loaded = sys.modules.get("open_clip.pretrained")
+    recipes = vars(loaded) if loaded else _load("pretrained")
+    found: Mapping[str, dict[str, Any]] = recipes["_PRETRAINED"].get(architecture, {})
     return found
+
+
+@cache
+def _shipped_architectures() -> frozenset[str]:
+    return frozenset(path.stem for path in (_folder() / "model_configs").glob("*.json"))
 
 
 def _folder() -> Path:

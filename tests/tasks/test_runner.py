@@ -25,6 +25,7 @@ from coder_core.pipeline.traits import Traits
 from coder_core.specs import Runtime
 from tasks.prefect_runner import PrefectRunner, prefect_runner
 from tests.coder_core.pipeline.fixtures import Count, Double, Sum
+from tests.fixtures_deployment import wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 HASTY = Traits(retry_delays=(0.0, 0.0))
@@ -207,8 +208,14 @@ def test_every_step_and_shard_is_a_task_run_of_its_own_name(runtime: Runtime) ->
         return flow_run.id
 
     flow_run_id = in_flow(runtime, recipe)
-    with get_client(sync_client=True) as client:
-        runs = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id])))
+
+    def read_runs() -> list[Any]:
+        with get_client(sync_client=True) as client:
+            return client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id])))
+
+    # the server hears of the states of tasks by events, a little later
+    wait_until(lambda: all(run.state is not None and run.state.is_completed() for run in read_runs()) or None)
+    runs = read_runs()
     assert sorted(run.name for run in runs) == [
         "count",
         "double-part-000000..part-000001",
@@ -219,4 +226,3 @@ def test_every_step_and_shard_is_a_task_run_of_its_own_name(runtime: Runtime) ->
         "plan-double",
     ]
     assert {run.task_key.rpartition("-")[0] for run in runs} == {"run_step"}, "there is one task"
-    assert all(run.state is not None and run.state.is_completed() for run in runs)

@@ -8,7 +8,7 @@ import pytest
 
 from coder_core import evaluation
 
-NEEDS_TORCH = {"predicting", "text_ablation"}
+NEEDS_TORCH = {"predicting", "temperature", "text_ablation"}
 MODULES = sorted(path.stem for path in Path(evaluation.__file__).parent.glob("[a-z]*.py"))
 
 

@@ -130,14 +130,14 @@ CASES = (
         "features",
         {"dataset.class_names": "class_names2"},
         "ListClasses",
-        {"few_shot": None, "rerank": {}, "validation": None},
+        {"few_shot": None, "rerank": {}, "validation": None, "calibrate": False},
     ),
     Case(
         "FeaturesDataset.classes",
         "features",
         {"dataset.classes": FEWER},
         "ListClasses",
-        {"few_shot": None, "rerank": {}, "validation": None, "dataset.ignore_other_folders": True},
+        {"few_shot": None, "rerank": {}, "validation": None, "calibrate": False, "dataset.ignore_other_folders": True},
     ),
     Case("FolderDataset.path", "photos", {"dataset.path": f"{FOLDER}/other/images"}, "ListImages"),
     Case(

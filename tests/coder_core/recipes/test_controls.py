@@ -163,7 +163,7 @@ def test_another_baseline_turns_the_differences_around(world: World, runtime: Ru
         found[baseline] = rows(runtime, sql)
     for there, back in zip(found["clip"], found["coder"], strict=True):
         assert there[0] == pytest.approx(-back[0])
-        assert there[1] <= there[0]
+        assert there[1] is None or there[1] <= there[0], "or images cannot say anything about chance"
         assert (there[2], there[3], there[4]) == (back[3], back[2], back[4])
 
 

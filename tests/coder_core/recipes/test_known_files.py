@@ -44,13 +44,13 @@ def images(photos: World) -> Path:
 def read(monkeypatch: pytest.MonkeyPatch, images: Path) -> list[str]:
     """Names of the files that were read, in order."""
     names: list[str] = []
-    read_input = embedding.read_input
+    read_image = embedding.read_image
 
     def reading(location: str) -> bytes:
         names.append(Path(location).relative_to(images).as_posix())
-        return read_input(location)
+        return read_image(location)
 
-    monkeypatch.setattr(embedding, "read_input", reading)
+    monkeypatch.setattr(embedding, "read_image", reading)
     return names
 
 
@@ -122,16 +122,16 @@ def test_a_broken_file_is_tried_again_and_a_sound_one_is_not(
 def test_an_image_that_the_network_did_not_give_is_asked_for_again(
     photos: World, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read_input = embedding.read_input
+    read_image = embedding.read_image
 
     def refuse(location: str) -> bytes:
         if location.endswith("wren/000.png"):
             raise InputError("connection reset", location)
-        return read_input(location)
+        return read_image(location)
 
     monkeypatch.setattr(embedding, "READ_DELAYS", ())
     with monkeypatch.context() as network:
-        network.setattr(embedding, "read_input", refuse)
+        network.setattr(embedding, "read_image", refuse)
         before = Embedded(photos, runtime)
     assert before.artifact.quarantined == 1
     after = Embedded(photos, runtime)
