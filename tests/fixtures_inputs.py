@@ -134,7 +134,7 @@ def write_photos(
     return World(folder, settings)
 
 
-def write_tiny_clip(folder: Path, *, seed: int = 0) -> Path:
+def write_tiny_clip(folder: Path, *, seed: int = 0, **changes: Any) -> Path:
     """Write a random CLIP of one layer per tower, in open_clip's layout."""
     import torch
     from safetensors.torch import save_file
@@ -143,7 +143,7 @@ def write_tiny_clip(folder: Path, *, seed: int = 0) -> Path:
 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = build_clip(TINY_CLIP)
+        model = build_clip({**TINY_CLIP, **changes})
     save_file(model.state_dict(), folder / "open_clip_model.safetensors")
     preprocess = {
         "mean": [0.5, 0.5, 0.5],
@@ -151,7 +151,9 @@ def write_tiny_clip(folder: Path, *, seed: int = 0) -> Path:
         "interpolation": "bicubic",
         "resize_mode": "shortest",
     }
-    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": TINY_CLIP, "preprocess_cfg": preprocess}))
+    (folder / "open_clip_config.json").write_text(
+        json.dumps({"model_cfg": {**TINY_CLIP, **changes}, "preprocess_cfg": preprocess})
+    )
     return folder
 
 

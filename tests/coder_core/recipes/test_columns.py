@@ -11,7 +11,7 @@ from coder_core.results.schema import TABLES
 from coder_core.specs import Runtime
 from coder_core.storage.store import Store
 from tests.coder_core.atg.llm_server import LlmServer
-from tests.fixtures_inputs import write_world
+from tests.fixtures_inputs import write_photos, write_tiny_clip, write_world
 
 from .conftest import Finished
 from .runs import llm_runtime, paired_world, run_spec
@@ -44,8 +44,12 @@ def test_every_column_is_written(
         "validation": other,
         "few_shot": few_shot,
         "transduction": transduction,
+        "groups": {"pattern": r"\d$"},
     }
     run_spec(paired_world(tmp_path / "world", **chosen).spec(), runtime)
+    (tmp_path / "sigmoid").mkdir()
+    biased = write_tiny_clip(tmp_path / "sigmoid", init_logit_bias=-10.0)  # as SigLIP has
+    run_spec(write_photos(tmp_path / "photos", biased, images_per_class=2).spec(methods=["clip"]), runtime, "biased")
     price = {"test-model": {"input_usd_per_million": 1.0, "output_usd_per_million": 2.0}}
     bought = llm_runtime(server, tmp_path / "generated", prices=price)
     run_spec(spec_of({**settings, "methods": ["clip", "coder"]}), bought)
