@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 TEST_WORKERS ?= 3
 
-.PHONY: help run test test-quick check format bench docs micro-clip serve lock clean
+.PHONY: help run test test-thorough test-quick check format bench docs micro-clip serve lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -34,8 +34,11 @@ run: $(VENV)/.installed ## Run the demonstration: 65 flags, texts against names
 serve: $(VENV)/.installed ## Server, deployments and a worker on this machine, until Ctrl-C (docs/operations.md)
 	@exec $(BIN)/coder-eval serve
 
-test: $(VENV)/.installed-dev ## Run all tests
-	$(PYTEST) -n $(TEST_WORKERS)
+test: $(VENV)/.installed-dev ## Run the tests, but for the thorough ones
+	$(PYTEST) -n $(TEST_WORKERS) -m "not thorough"
+
+test-thorough: $(VENV)/.installed-dev ## Run the tests that take 20 seconds and more each: kills, restarts, S3 (CI runs them, too)
+	$(PYTEST) -n $(TEST_WORKERS) -m thorough
 
 test-quick: $(VENV)/.installed-dev ## Run the tests that start no server and train nothing
 	$(PYTEST) -n logical -m "not slow"

@@ -209,6 +209,7 @@ def test_whatever_an_override_says_is_a_setting_or_one_error(cases: int) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_whatever_is_asked_is_an_answer_or_one_error(tmp_path: Path) -> None:
     warehouse = Warehouse(Store(str(tmp_path)), QueryLimits(memory_bytes=500_000_000, seconds=20))
     chance = random.Random(15)

@@ -10,6 +10,7 @@ from tests.fixtures_inputs import TINY_CLIP
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_one_class_more_costs_one_class(tmp_path: Path, prefect_server: str) -> None:
     prepare_processes(prefect_server, tmp_path / "prefect")
     full, same, more = measure(tmp_path, 8, 2, latency_ms=0.0, model=TINY_CLIP)

@@ -30,6 +30,7 @@ def undisturbed(scene: Scene) -> Undisturbed:
 RUNS = 4
 
 
+@pytest.mark.thorough
 def test_runs_at_once_end_as_if_each_were_alone(scene: Scene, undisturbed: Undisturbed) -> None:
     together = run_together(scene, "together", RUNS, undisturbed)
     assert together.differences == []

@@ -79,6 +79,7 @@ def test_a_run_writes_to_the_store_of_its_worker_and_shows_its_metrics(deployed:
     assert run.state.message.startswith("coder ")
 
 
+@pytest.mark.thorough
 def test_runtime_settings_win_over_the_environment_of_the_worker(
     deployed: Deployed, config: str, tmp_path: Path
 ) -> None:
@@ -167,6 +168,7 @@ def kill_server(home: Path) -> None:
     psutil.wait_procs(parts, timeout=30)
 
 
+@pytest.mark.thorough
 def test_a_run_outlives_its_server(deployed: Deployed, tiny_clip: Path, tmp_path: Path) -> None:
     """The last one: the run waits for the server that starts again, and ends well."""
     home, port = Path(deployed.environment["PREFECT_HOME"]), str(urlsplit(deployed.api_url).port)

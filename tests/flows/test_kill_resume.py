@@ -40,6 +40,7 @@ def points(undisturbed: Undisturbed, share: float, what: str) -> Iterator[KillPo
 
 
 @pytest.mark.parametrize(("share", "what"), [(0.35, "writes"), (0.5, "time"), (0.95, "writes")])
+@pytest.mark.thorough
 def test_after_a_kill_one_run_gives_what_an_undisturbed_run_gives(
     staged: tuple[Scene, LlmServer], undisturbed: Undisturbed, share: float, what: str
 ) -> None:

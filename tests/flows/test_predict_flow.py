@@ -59,6 +59,7 @@ def test_images_of_which_none_can_be_read(photos: World, runtime: Runtime, tmp_p
         predict("photos", [str(tmp_path / "broken.jpg")], "coder", None, None, runtime)
 
 
+@pytest.mark.thorough
 def test_as_typed(photos: World, runtime: Runtime, prefect_server: str, tmp_path: Path) -> None:
     result = coder_eval(photos.settings, [], runtime)
     (photos.folder / "broken.jpg").write_bytes(b"no image")

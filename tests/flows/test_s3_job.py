@@ -76,6 +76,7 @@ def bucket_bytes(endpoint: str, bucket: str) -> bytes:
     return b"".join(name.encode() + client.get_object(Bucket=bucket, Key=name)["Body"].read() for name in names)
 
 
+@pytest.mark.thorough
 def test_the_whole_job_says_on_s3_what_it_says_in_a_folder(
     photos: World,
     server: LlmServer,
@@ -107,6 +108,7 @@ def test_the_whole_job_says_on_s3_what_it_says_in_a_folder(
         assert secret.encode() not in bucket_bytes(s3_environment, bucket)
 
 
+@pytest.mark.thorough
 def test_a_run_that_is_killed_is_gone_on_with_from_the_bucket(
     new_s3_bucket: Callable[[], str], tiny_clip: Path, tmp_path: Path, prefect_server: str
 ) -> None:

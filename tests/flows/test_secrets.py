@@ -113,7 +113,9 @@ def leaks(folder: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize(("engine", "form"), [("prefect", "text"), ("inline", "json")])
+@pytest.mark.parametrize(
+    ("engine", "form"), [pytest.param("prefect", "text", marks=pytest.mark.thorough), ("inline", "json")]
+)
 def test_a_run_leaves_no_secret_anywhere(tmp_path: Path, engine: str, form: str) -> None:
     with guarded_files(tmp_path / "world") as host:
         served_world(tmp_path / "world", host)

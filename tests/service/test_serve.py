@@ -102,6 +102,7 @@ def test_a_port_that_something_else_uses_is_refused(served: Served, tmp_path: Pa
     assert f"PREFECT_SERVER_API_PORT={port + 1} make serve" in line
 
 
+@pytest.mark.thorough
 def test_a_run_that_is_cancelled_stops_and_another_goes_on(served: Served, scene: HeldScene, tmp_path: Path) -> None:
     from prefect.states import Cancelling
 
@@ -115,6 +116,7 @@ def test_a_run_that_is_cancelled_stops_and_another_goes_on(served: Served, scene
     scene.resume(served.place, tmp_path / "store")
 
 
+@pytest.mark.thorough
 def test_runs_of_a_worker_that_dies_are_reported_and_the_next_one_runs(
     served: Served, scene: HeldScene, tmp_path: Path
 ) -> None:
@@ -138,6 +140,7 @@ def growing(tmp_path: Path, tiny_clip: Path) -> World:
     return World(photos.folder, settings)
 
 
+@pytest.mark.thorough
 def test_a_changed_class_list_starts_the_evaluation_of_what_is_new(served: Served, growing: World) -> None:
     """From the list to the rows, by the deployments alone: the watcher, its event, the trigger, the run."""
     config = str(growing.folder / "growing.yaml")

@@ -19,6 +19,7 @@ STOP_SECONDS = 15.0
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
+@pytest.mark.thorough
 def test_a_server_that_dies_ends_everything_and_the_next_start_goes_on(
     scene: HeldScene, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:

@@ -164,6 +164,7 @@ while True:
 """
 
 
+@pytest.mark.thorough
 def test_kill_9_while_compacting_loses_no_row_and_shows_none_twice(disk_store: Store) -> None:
     keys: list[str] = []
     for number in range(5):
