@@ -163,7 +163,8 @@ def _find_neighbours(vocabulary: Vocabulary, support: Support, centre: bool) -> 
 
 
 def _centre(embeddings: Float32[Tensor, "rows dim"], offset: Float32[Tensor, " dim"] | None) -> Tensor:
-    return repeatable(embeddings if offset is None else normalize(embeddings - offset, dim=1))
+    rows = repeatable(embeddings)  # before a sum over them: its last bit depends on how they lie
+    return rows if offset is None else repeatable(normalize(rows - offset, dim=1))
 
 
 def _root_probabilities(cosines: Float32[Tensor, "rows texts"], temperature: float) -> Float32[Tensor, "rows texts"]:

@@ -57,7 +57,9 @@ METRIC = fit_metric(GENERIC_TEXTS)
 def through_bytes(state):
     """What a store does: tensors to safetensors, all else to JSON text, and back."""
     text = json.dumps({"kind": state.kind, "settings": state.settings}, allow_nan=False)
-    return ClassifierState(**json.loads(text), tensors=load(save(state.tensors)))
+    return ClassifierState(
+        **json.loads(text), tensors=load(save({name: part.clone() for name, part in state.tensors.items()}))
+    )
 
 
 def bits(logits):
