@@ -105,6 +105,7 @@ def test_an_unusable_input_file_is_an_error(
     assert refuse(world, runtime, query, error, told).exit_code == 3
 
 
+@pytest.mark.thorough
 def test_what_a_failed_run_left_behind_does_no_harm(world: World, runtime: Runtime, query: Query) -> None:
     features = np.load(world.folder / "images.npz")["features"]
     with_other_dimension(world)

@@ -102,6 +102,7 @@ def test_a_scheduled_run_is_made_and_picked_up(deployed: Deployed, config: str) 
     assert run.state.is_completed(), run.state
 
 
+@pytest.mark.thorough
 def test_a_wrong_config_ends_in_a_failed_run_that_says_why(deployed: Deployed, config: str) -> None:
     run = run_deployment(deployed, config=config, overrides='["logit_scal=3"]')
     assert run.state.is_failed()
@@ -111,6 +112,7 @@ def test_a_wrong_config_ends_in_a_failed_run_that_says_why(deployed: Deployed, c
     assert len(run.state.message.splitlines()) == 1
 
 
+@pytest.mark.thorough
 def test_a_run_reads_no_file_of_the_machine(deployed: Deployed) -> None:
     run = run_deployment(deployed, config="/etc/passwd")
     assert run.state.is_failed()

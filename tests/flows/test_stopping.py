@@ -147,6 +147,7 @@ def test_a_run_in_this_process_stops_at_any_step(
     check_stopped(terminal.stop(*keys), number)
 
 
+@pytest.mark.thorough
 def test_a_run_under_a_temporary_server_stops_with_it(environment: dict[str, str], config: str, tmp_path: Path) -> None:
     """The server is in a session of its own: the signal does not reach it first, and it is gone with the command."""
     terminal = Terminal(("run", config, "--engine", "prefect", "--store", str(tmp_path / "store")), environment)

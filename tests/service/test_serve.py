@@ -93,6 +93,7 @@ def test_a_second_one_in_the_same_folder_is_refused(served: Served) -> None:
     assert "serve runs here already." in refusal(served.place.environment)
 
 
+@pytest.mark.thorough
 def test_a_port_that_something_else_uses_is_refused(served: Served, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
