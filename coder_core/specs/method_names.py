@@ -2,7 +2,7 @@
 
 from typing import Literal, get_args
 
-MethodName = Literal[
+Stage1Name = Literal[
     "clip",
     "clip_ensemble",
     "vcd",
@@ -14,10 +14,11 @@ MethodName = Literal[
     "coder_shrunk",
     "coder_second_round",
     "coder_selected",
-    "coder_rerank",
 ]
-"""Keys of `methods.METHODS` and `methods.VARIANTS`, and the rerank: named here so that a config is checked without
-loading torch."""
+"""Keys of `methods.METHODS` and `methods.VARIANTS`: methods that need nothing but texts and images."""
+
+MethodName = Literal[Stage1Name, "coder_rerank"]
+"""Those, and the rerank, which stands on one of them."""
 
 RERANK: MethodName = "coder_rerank"
 """CODER*: the one method that looks again at what another, `coder`, has said."""
@@ -69,20 +70,7 @@ READS_VOCABULARY: tuple[FewShotMethodName, ...] = (
 )
 """Few-shot methods that look for the task's words in a vocabulary."""
 
-FusedWith = Literal[
-    "none",
-    "clip",
-    "clip_ensemble",
-    "vcd",
-    "coder",
-    "coder_top_m",
-    "coder_softmax",
-    "coder_euclidean",
-    "coder_mahalanobis",
-    "coder_shrunk",
-    "coder_second_round",
-    "coder_selected",
-]
+FusedWith = Literal["none", Stage1Name]
 """Whose logits few-shot methods may be fused with: every method of stage 1, or none."""
 
 NEEDS_BANK = frozenset(get_args(MethodName)) - {"clip", "clip_ensemble"}

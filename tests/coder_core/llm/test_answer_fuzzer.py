@@ -295,3 +295,7 @@ def test_a_batch_api_that_sends_anything_is_one_error(
             source = BatchCompletions(ledger, runtime, poll_seconds=0, max_wait_seconds=0.2)
             with contextlib.suppress(LlmError):
                 source.complete(questions(5))
+    keys = {question.key for question in questions(5)}
+    kept = ledger.table()["key"].to_pylist()
+    assert len(kept) == len(set(kept)), "no answer is kept twice"
+    assert set(kept) <= keys, "and none that nobody asked for"
