@@ -97,7 +97,7 @@ class Terminal:
         return False
 
 
-def check_stopped(ended: Ended, number: int) -> None:
+def check_stopped(ended: Ended, number: int, *, is_pressed_twice: bool = False) -> None:
     assert ended.status == 128 + number, ended.told
     print(f"stopped after {ended.seconds:.1f} s of {ended.limit_seconds:.1f} s")  # noqa: T201 - pytest -s, for the docs
     assert ended.seconds < ended.limit_seconds, ended.told
@@ -105,8 +105,10 @@ def check_stopped(ended: Ended, number: int) -> None:
     assert "Traceback" not in ended.told
     assert "Aborted!" not in ended.told
     name = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}[signal.Signals(number)]
-    assert ended.told.count(f"Stopped by {name}. What was finished is kept in") == 1, ended.told
-    assert "The same command goes on from there." in ended.told
+    times_told = ended.told.count(f"Stopped by {name}. What was finished is kept in")
+    assert ended.told.count("The same command goes on from there.") == times_told
+    # a second key ends the command at once, which may be before it has said anything
+    assert times_told == 1 or (is_pressed_twice and times_told == 0), ended.told
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +146,7 @@ def test_a_run_in_this_process_stops_at_any_step(
     store = str(tmp_path / "store")
     terminal = Terminal(("run", config, "--engine", "inline", "--store", store), environment)
     terminal.wait_for(step)
-    check_stopped(terminal.stop(*keys), number)
+    check_stopped(terminal.stop(*keys), number, is_pressed_twice=len(keys) > 1)
 
 
 @pytest.mark.thorough

@@ -170,6 +170,9 @@ def test_pillow_does_not_log(caplog):
     assert not caplog.records
 
 
+REST_OF_PROCESS_BYTES = 64_000_000
+"""Code and data of the process itself that come back into memory meanwhile: seen, 13 MB on a busy machine."""
+
 LARGE = {
     "JPEG": lambda: encoded(Image.new("RGB", (9_400, 9_400)), "JPEG"),
     "JPEG progressive": lambda: encoded(Image.new("RGB", (9_400, 9_400)), "JPEG", progressive=True),
@@ -186,6 +189,6 @@ LARGE = {
 @pytest.mark.parametrize("kind", sorted(LARGE))
 def test_the_largest_images_stay_below_nineteen_bytes_per_pixel(kind):
     content = LARGE[kind]()
-    with peak_memory_below(19 * decoding.MAX_PIXELS):
+    with peak_memory_below(19 * decoding.MAX_PIXELS + REST_OF_PROCESS_BYTES):
         image = decode_image(content)
     assert image.width * image.height > 0.98 * decoding.MAX_PIXELS
