@@ -13,6 +13,7 @@ from coder_core.specs import Runtime
 from tasks.ended_runs import ended_with
 from tasks.logs import prepare_logs
 from tasks.prefect_runner import prefect_runner
+from tasks.report_page import show_report
 from tasks.served_runs import load_flow_spec
 
 
@@ -31,4 +32,7 @@ def coder_eval(
     spec, runtime = load_flow_spec(config, overrides or ()), runtime or load_runtime()
     require_sound(spec, runtime)
     with prefect_runner(runtime, name=spec.name) as run:
-        return ended_with(evaluate(spec, run), headline)
+        result = evaluate(spec, run)
+    if runtime.report:
+        show_report(runtime, result)
+    return ended_with(result, headline)
