@@ -68,7 +68,7 @@
     const idle = window.requestIdleCallback || ((work) => setTimeout(work, 50));
     const next = () => {
       const [id] = waiting.keys();
-      if (id === undefined) { document.documentElement.dataset.drawn = "all"; return; }
+      if (id === undefined) { Object.assign(document.documentElement.dataset, { drawn: "all", drawnAt: String(Math.round(performance.now())) }); return; }
       start(id).finally(() => idle(next));
     };
     setTimeout(() => idle(next), 300);
