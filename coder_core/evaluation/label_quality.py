@@ -18,8 +18,8 @@ SKETCH_DIM = 64
 sqrt(2 / 64) = 0.18 (standard deviation; Johnson and Lindenstrauss), and the exact cosine decides."""
 SKETCH_SLACK = 1.6
 """Squared distance in the sketch at which a pair is still a candidate, in units of the limit: 3.4 deviations."""
-BLOCK = 2048
-"""Rows of one product of matrices: 2,048 x 50,000 float32 are 400 MB."""
+BLOCK = 512
+"""Rows of one product of matrices: 512 x 50,000 float32 are 100 MB."""
 SMALLEST_CLASS = 5
 """Images that a class needs before one of them can be odd in it."""
 
@@ -66,7 +66,7 @@ def find_label_issues(
 
 def find_outliers(
     vectors: Float[np.ndarray, "images dim"], labels: Int[np.ndarray, " images"]
-) -> tuple[Int[np.ndarray, " images"], Float[np.ndarray, " images"]]:
+) -> tuple[Int[np.ndarray, " outliers"], Float[np.ndarray, " outliers"]]:
     """Order images by how far they are from the others of their class, the farthest first.
 
     The score is the cosine to the mean of the class's other images, in deviations below the class's mean cosine.
@@ -113,16 +113,19 @@ def find_near_duplicates(
     Returns:
         The pairs; within one set `row` < `other`.
     """
-    limit = 2 * (1 - least_cosine)
-    sketch, other_sketch = _sketches(vectors, vectors if others is None else others)
     right = vectors if others is None else others
-    lengths = (other_sketch**2).sum(1)
+    sketch, other_sketch = _sketches(vectors, right)
+    reach = np.float32(SKETCH_SLACK * 2 * (1 - least_cosine))
+    own_lengths, lengths = (sketch**2).sum(1), (other_sketch**2).sum(1)
     found: list[ImagePair] = []
     for start in each(range(0, len(vectors), BLOCK)):
-        block = sketch[start : start + BLOCK]
-        distances = (block**2).sum(1)[:, None] + lengths[None] - 2 * (block @ other_sketch.T)
-        rows, columns = np.nonzero(distances <= SKETCH_SLACK * limit)
-        rows += start
+        end = start + BLOCK
+        after = start if others is None else 0  # a pair of one set is looked for once
+        products = sketch[start:end] @ other_sketch[after:].T
+        products *= 2
+        products -= lengths[after:]
+        rows, columns = np.nonzero(products >= own_lengths[start:end, None] - reach)
+        rows, columns = rows + start, columns + after
         if others is None:
             rows, columns = rows[rows < columns], columns[rows < columns]
         found += _exact(vectors, right, rows, columns, least_cosine)
@@ -149,7 +152,9 @@ def _sketches(
     dim = vectors.shape[1]
     if dim <= SKETCH_DIM:
         return vectors, others
-    projection = np.random.default_rng(0).standard_normal((dim, SKETCH_DIM), dtype=np.float32) / np.sqrt(SKETCH_DIM)
+    projection = np.random.default_rng(0).standard_normal((dim, SKETCH_DIM), dtype=np.float32) / np.float32(
+        np.sqrt(SKETCH_DIM)
+    )
     return vectors @ projection, others @ projection
 
 

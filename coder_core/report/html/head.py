@@ -12,6 +12,7 @@ from coder_core.results.schema import ComparisonRow, FewShotSummaryRow, Generati
 
 NONE = "\u2013"
 MINUS = "\u2212"
+UNKNOWN = "not recorded"
 SMALLEST_P = 1e-300
 REASON_CHARACTERS = 300
 
@@ -57,7 +58,7 @@ def question(facts: RunFacts) -> str:
     parts += [_count(controls, "control")] if controls else []
     parts += [_count(few, "few-shot method")] if few else []
     who = ", ".join(parts) or "no method"
-    return f"Which of {classes} does each of {images} of {shorten(run.dataset)} show? Asked of {who}."
+    return f"Which of {classes} does each of {images} of {shorten(run.dataset or UNKNOWN)} show? Asked of {who}."
 
 
 def answer(facts: RunFacts) -> str:
@@ -98,7 +99,7 @@ def cost_facts(facts: RunFacts) -> list[Fact]:
     """What the run cost."""
     run = facts.run
     found = [
-        Fact("Seconds", f"{(run.finished_at - run.started_at).total_seconds():,.1f}"),
+        Fact("Seconds", f"{(run.finished_at - run.started_at).total_seconds():,.1f}" if run.finished_at else UNKNOWN),
         Fact("Texts embedded", _with_reused(run.texts_embedded, run.texts_reused)),
         Fact("Images embedded", _with_reused(run.images_embedded, run.images_reused)),
     ]
@@ -116,14 +117,14 @@ def run_facts_of(facts: RunFacts) -> list[Fact]:
     """What stands on the card beside the answer."""
     run = facts.run
     return [
-        Fact("Data set", shorten(run.dataset)),
-        Fact("Encoder", shorten(run.encoder)),
-        Fact("Images", f"{run.image_count:,}"),
-        Fact("Classes", f"{run.class_count:,}"),
-        Fact("Texts", f"{run.text_count:,}"),
+        Fact("Data set", shorten(run.dataset or UNKNOWN)),
+        Fact("Encoder", shorten(run.encoder or UNKNOWN)),
+        Fact("Images", _number(run.image_count)),
+        Fact("Classes", _number(run.class_count)),
+        Fact("Texts", _number(run.text_count)),
         Fact("Run", shorten(facts.run_id)),
         Fact("Started (UTC)", f"{run.started_at:%Y-%m-%d %H:%M}"),
-        Fact("Device, version", f"{run.device}, {run.code_version}"),
+        Fact("Device, version", f"{run.device or UNKNOWN}, {run.code_version or UNKNOWN}"),
     ]
 
 
@@ -246,8 +247,13 @@ def _yes(value: bool | None) -> str:
     return "" if value is None else "yes" if value else "no"
 
 
-def _with_reused(new: int, reused: int) -> str:
-    return f"{new or 0:,} ({reused or 0:,} were in the store)"
+def _with_reused(new: int | None, reused: int | None) -> str:
+    return UNKNOWN if new is None else f"{new:,} ({reused or 0:,} were in the store)"
+
+
+def _number(value: int | None) -> str:
+    """A number of a run; runs of older versions do not say all of them."""
+    return UNKNOWN if value is None else f"{value:,}"
 
 
 def _count(number: int | None, one: str, many: str | None = None) -> str:

@@ -178,7 +178,7 @@ def _contents(
             for row in facts.of(QuarantineRow)[:QUARANTINE_SHOWN]
         ],
         "run_id": facts.run_id,
-        "version": facts.run.code_version,
+        "version": facts.run.code_version or "",
         "made_at": f"{datetime.now(UTC):%Y-%m-%d %H:%M}",
     }
 
