@@ -1,9 +1,9 @@
 """The report of a large run: bytes of the file, seconds and peak memory to make it, milliseconds until it answers.
 
-Synthetic features of classes that lie in groups, so that they are confused as classes are: the best method gets 87 of 100
-images right. Six methods, 1,000 classes, 50,000 images; every picture of the gallery is noise, which JPEG cannot make small.
-The evaluation runs first, in a process of its own; the report is made in a fresh one, whose peak is what counts. The
-browser is Chromium without a window, where it is installed.
+Synthetic features of classes that lie in groups, so that they are confused as classes are: the best method gets 87 of
+100 images right. Six methods, 1,000 classes, 50,000 images; every picture of the gallery is noise, which JPEG cannot
+make small. The evaluation runs first, in a process of its own; the report is made in a fresh one, whose peak is what
+counts. The browser is Chromium without a window, where it is installed.
 
     python bench/report.py --images 50000 --classes 1000
 """

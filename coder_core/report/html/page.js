@@ -263,9 +263,10 @@
     const [t, p] = row;
     const list = (texts) => el("ul", { class: "texts" }, texts.map((text) => el("li", {}, bdi(text))));
     const own = conf.apart[`${t},${p}`], other = conf.apart[`${p},${t}`];
-    const one = own || conf.about[t], two = other || conf.about[p];
-    if (!one && !two) return "";
-    return el("div", {}, one ? [name(t), list(one)] : null, two ? [name(p), list(two)] : null);
+    let one = own || conf.about[t] || [], two = other || conf.about[p] || [];
+    [one, two] = [one.filter((text) => !two.includes(text)), two.filter((text) => !one.includes(text))];
+    if (!one.length && !two.length) return el("span", { class: "small" }, "none");
+    return el("div", { class: "apart" }, el("div", {}, name(t), list(one)), el("div", {}, name(p), list(two)));
   }
   function showPairs(method) {
     const rows = conf.pairs[method];
