@@ -15,19 +15,15 @@ PALETTE = [BLUE, ORANGE, GREEN, "#8a63d2", "#c9568f", "#1a9a9a", "#a0694b", RED,
 ROW_PIXELS = 24
 
 
-def finish(
-    chart: alt.Chart | alt.LayerChart | alt.FacetChart, *, description: str, height: int | alt.Step | None = None
-) -> dict[str, Any]:
+def finish(chart: alt.Chart | alt.LayerChart | alt.FacetChart, *, description: str, height: int) -> dict[str, Any]:
     """Give a chart what all have, and return it as Vega-Lite.
 
     Args:
         chart: Built with Altair.
         description: What it shows, for who cannot see it.
-        height: Pixels, where the chart does not say it by rows.
+        height: Pixels. A number: of a height that rows decide, Vega-Lite warns on the console.
     """
-    sized = chart.properties(width="container", description=description)
-    if height is not None:
-        sized = sized.properties(height=height)
+    sized = chart.properties(width="container", height=height, description=description)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Altair warns of its own future; what it writes is checked against the schema
         found: dict[str, Any] = sized.to_dict()

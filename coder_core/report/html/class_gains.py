@@ -50,4 +50,4 @@ def gains_chart() -> dict[str, Any]:
     said = (
         "Points of recall that the classes gained or lost most against the baseline; the table below has all classes."
     )
-    return finish(bars, description=said, height=alt.Step(ROW_PIXELS - 6))
+    return finish(bars, description=said, height=ROW_PIXELS)

@@ -38,7 +38,7 @@ def accuracy_chart(facts: RunFacts) -> dict[str, Any] | None:
     rules = base.mark_rule(strokeWidth=3).encode(x="low:Q", x2="high:Q", tooltip=tips)
     points = base.mark_point(filled=True, size=70, opacity=1).encode(x="value:Q", tooltip=tips)
     said = "Top-1 accuracy of every method with its 95 percent interval; the table above has the same numbers."
-    return finish(alt.layer(bars, rules, points), description=said, height=alt.Step(ROW_PIXELS))
+    return finish(alt.layer(bars, rules, points), description=said, height=ROW_PIXELS * len(rows))
 
 
 def calibration_chart(facts: RunFacts) -> dict[str, Any] | None:
@@ -113,7 +113,7 @@ def timing_chart(facts: RunFacts) -> dict[str, Any] | None:
             tooltip=[_tip("step", "N"), alt.Tooltip("seconds:Q", format=".2f"), _tip("rows", form=",")],
         )
     )
-    return finish(chart, description="Seconds of the longest steps of the run.", height=alt.Step(ROW_PIXELS - 4))
+    return finish(chart, description="Seconds of the longest steps of the run.", height=(ROW_PIXELS - 4) * len(rows))
 
 
 def transduction_chart(facts: RunFacts) -> dict[str, Any] | None:
@@ -137,7 +137,7 @@ def transduction_chart(facts: RunFacts) -> dict[str, Any] | None:
         base.mark_point(filled=True, size=80, color=GREEN, opacity=1).encode(x="after:Q", tooltip=tips),
     )
     said = "Top-1 accuracy before (orange) and after (green) the whole batch of images was read, by regime."
-    return finish(layers, description=said, height=alt.Step(ROW_PIXELS + 6))
+    return finish(layers, description=said, height=(ROW_PIXELS + 6) * len(rows))
 
 
 def runs_chart(runs: Mapping[str, RunFacts]) -> dict[str, Any] | None:
@@ -165,7 +165,7 @@ def runs_chart(runs: Mapping[str, RunFacts]) -> dict[str, Any] | None:
         base.mark_point(filled=True, size=70, opacity=1).encode(x="value:Q"),
     )
     said = "Top-1 accuracy with its 95 percent interval, of every method in every run."
-    found = finish(layers, description=said, height=alt.Step(max(14, ROW_PIXELS - 2 * len(runs))))
+    found = finish(layers, description=said, height=14 * len(rows) + ROW_PIXELS)
     return {**found, "usermeta": {"names": "long"}}
 
 

@@ -35,7 +35,7 @@
   // ---- charts: Vega-Lite, its expressions read by the interpreter, so that no text becomes a program -----------------
   const refuse = () => Promise.reject(new Error("this page loads nothing"));
   const options = {
-    mode: "vega-lite", renderer: "svg", actions: false, ast: true, defaultStyle: false,
+    mode: "vega-lite", renderer: "svg",  actions: false, ast: true, defaultStyle: false,
     tooltip: { disableDefaultStyle: true }, loader: { load: refuse, sanitize: refuse, http: refuse, file: refuse },
   };
   // Legends and names beside axes have as much room as the place has: a phone's are narrow.
@@ -132,7 +132,7 @@
   }
 
   // ---- classes against the baseline -----------------------------------------------------------------------------------
-  const SIDE = 14;
+  const SIDE = 14, ROW = 18, STEP = 25; // rows at each end of the chart, and pixels of a row
   function gainRows(method) {
     const own = data.gains[method];
     return own.class_id.map((id, at) => ({
@@ -154,7 +154,7 @@
     }));
   }
   function showGains(method) {
-    if (views.gains) views.gains.data("gains", chartGains(method)).resize().runAsync();
+    if (views.gains) { const rows = chartGains(method); views.gains.height(ROW * rows.length).data("gains", rows).resize().runAsync(); }
     table(byId("gains-table"), {
       caption: "Every class against the baseline", rows: gainRows(method), sort: 4, filterOf: (row) => nameOf(row.id),
       columns: [
@@ -179,6 +179,7 @@
     return [{ id: "chart-gains", draw: async () => {
       const spec = data.charts.gains;
       spec.datasets = { gains: chartGains(chosen) };
+      spec.height = ROW * spec.datasets.gains.length;
       await draw("gains");
     } }];
   }
@@ -383,6 +384,7 @@
     );
     byId("why").showModal();
     data.charts.why.datasets = { shares: steps };
+    data.charts.why.height = STEP * steps.length;
     await draw("why");
   }
   function startGallery() {

@@ -4,7 +4,7 @@ from typing import Any
 
 import altair as alt
 
-from coder_core.report.html.chart_theme import BLUE, GREEN, GREY, RED, finish, inline
+from coder_core.report.html.chart_theme import BLUE, GREEN, GREY, RED, ROW_PIXELS, finish, inline
 
 
 def why_chart() -> dict[str, Any]:
@@ -20,4 +20,4 @@ def why_chart() -> dict[str, Any]:
     )
     zero = alt.Chart(inline([{"at": 0}])).mark_rule(color=GREY).encode(x="at:Q")
     said = "What each text adds to the gap between the answer and its rival; the bars add up to it."
-    return {**finish(alt.layer(zero, bars), description=said, height=alt.Step(25)), "usermeta": {"names": "long"}}
+    return {**finish(alt.layer(zero, bars), description=said, height=ROW_PIXELS), "usermeta": {"names": "long"}}

@@ -47,6 +47,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
+        self.text += "" if tag == "wbr" else " "
         self._inside = "data" if ("id", "data") in attrs else tag
         self.addresses += [value or "" for name, value in attrs if name in ("src", "href", "action", "srcset")]
 
@@ -54,7 +55,7 @@ class Page(HTMLParser):
         if self._inside == "data":
             self._data += data
         elif self._inside not in ("script", "style"):
-            self.text += f"{data} "
+            self.text += data
 
     @property
     def words(self) -> str:
