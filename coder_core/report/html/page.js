@@ -4,6 +4,7 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const byId = (id) => document.getElementById(id);
   const views = {};
+  const isNarrow = window.matchMedia("(max-width: 640px)").matches;
 
   // ---- small parts ------------------------------------------------------------------------------------------------
   function el(tag, attributes, ...children) {
@@ -267,7 +268,8 @@
     let one = own || conf.about[t] || [], two = other || conf.about[p] || [];
     [one, two] = [one.filter((text) => !two.includes(text)), two.filter((text) => !one.includes(text))];
     if (!one.length && !two.length) return el("span", { class: "small" }, "none");
-    return el("div", { class: "apart" }, el("div", {}, name(t), list(one)), el("div", {}, name(p), list(two)));
+    const both = el("div", { class: "apart" }, el("div", {}, name(t), list(one)), el("div", {}, name(p), list(two)));
+    return isNarrow ? el("details", {}, el("summary", {}, `${one.length + two.length} texts`), both) : both;
   }
   function showPairs(method) {
     const rows = conf.pairs[method];

@@ -38,7 +38,8 @@ def few_shot_chart(facts: RunFacts) -> dict[str, Any] | None:
 
 def _spread(mean: float, deviation: float | None) -> dict[str, Any]:
     spread = deviation or 0.0
-    return {"mean": 100 * mean, "low": 100 * (mean - spread), "high": 100 * (mean + spread), "deviation": 100 * spread}
+    low, high = max(mean - spread, 0.0), min(mean + spread, 1.0)
+    return {"mean": 100 * mean, "low": 100 * low, "high": 100 * high, "deviation": 100 * spread}
 
 
 def _curves(
