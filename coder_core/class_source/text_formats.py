@@ -5,8 +5,8 @@ a last line without a line end, a last row with too few fields or an open quote,
 between two lines looks whole; only looking twice tells (`settling`).
 
 A line of a text file that begins with `# ` (or holds nothing but `#`) is a comment; `#1` is a class. Text that is
-something else in disguise (JSON, a Python dictionary, HTML, columns with tabs, ids before names) is refused: its brackets
-would become classes.
+something else in disguise (JSON, a Python dictionary, HTML, columns with tabs, ids before names) is refused: its
+brackets would become classes.
 """
 
 import csv
