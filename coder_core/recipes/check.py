@@ -123,7 +123,7 @@ class _Check:
         """It can be written; where it is not there yet, it is not there afterwards."""
         store = Context.open(self.runtime).artifacts.store
         folder = Path(store.address.path) if store.address.is_local else None
-        is_new = folder is not None and not folder.exists()
+        is_new = folder is not None and not os.path.lexists(folder)
         store.check_writable()
         if folder is not None and is_new:
             with suppress(OSError):  # another run may have begun there meanwhile
