@@ -34,12 +34,11 @@ def evaluate(
     """
     from coder_core.config import load_runtime, load_spec
     from coder_core.pipeline.runner import inline_runner
-    from coder_core.recipes.check import require_sound
+    from coder_core.recipes.check import checked, require_sound
     from coder_core.recipes.evaluate import evaluate as recipe
 
     spec, settings = load_spec(config, overrides), load_runtime(**_with_store(store, runtime))
-    require_sound(spec, settings)
-    with inline_runner(settings) as run:
+    with checked(spec, require_sound(spec, settings)), inline_runner(settings) as run:
         return recipe(spec, run)
 
 

@@ -81,7 +81,7 @@ def run(config: str, overrides: tuple[str, ...], store: str, engine: "EngineName
     chosen = choose_engine(engine, runtime)
     if chosen.note:
         click.echo(note_line(chosen.note), err=True)
-    with checked(spec):
+    with checked(spec, looked):
         if chosen.name == "prefect":
             result = _run_flow(config, list(overrides), runtime, chosen)
         else:
