@@ -4,7 +4,7 @@
 """
 
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,12 @@ REMARKS: dict[type[BaseModel], str] = {
 _TABLES_REMARK = (
     "Asked with `coder-eval query`; read by other tools as [store.md](store.md#reading-results-with-other-tools) says. "
     "Times are UTC. A column that is younger than a run is null in the rows of that run."
+)
+
+_VIEWS_REMARK = (
+    'A name for a question, asked like a table: `coder-eval query "FROM worst_classes WHERE is_latest"`. '
+    "`WHERE is_latest` keeps the latest run of each evaluation, and `WHERE run_id = '...'` one run; either makes the "
+    "query read the files of these runs only."
 )
 
 
@@ -89,13 +95,18 @@ def tables_markdown() -> str:
     """Every column of every result table, and every view with its SQL."""
     lines = ["<!-- written by `make docs` -->", "# Result tables", "", _TABLES_REMARK, ""]
     for table in TABLES.values():
-        lines += [f"## `{table.name}`", "", table.description, "", "| column | type | meaning |", "|---|---|---|"]
-        lines += [f"| {column.name} | {_type(column)} | {column.description} |" for column in table.columns]
-        lines.append("")
-    lines += ["# Views", ""]
+        lines += [f"## `{table.name}`", "", table.description, "", *_columns_table(table.columns), ""]
+    lines += ["# Views", "", _VIEWS_REMARK, ""]
     for view in VIEWS.values():
-        lines += [f"## `{view.name}`", "", view.description, "", "```sql", view.sql, "```", ""]
+        lines += [f"## `{view.name}`", "", view.description, "", *_columns_table(view.columns), ""]
+        lines += ["```sql", view.sql, "```", ""]
     return "\n".join(lines)
+
+
+def _columns_table(columns: Sequence[Column]) -> Iterator[str]:
+    yield "| column | type | meaning |"
+    yield "|---|---|---|"
+    yield from (f"| {column.name} | {_type(column)} | {column.description} |" for column in columns)
 
 
 def _type(column: Column) -> str:

@@ -60,11 +60,11 @@ def _remedy(text: str, sql: str) -> str:
 
 
 def _named_columns(sql: str) -> list[str]:
-    """List the columns of the tables that a question names, each once."""
+    """List the columns of the tables and views that a question names, each once."""
     words = set(re.findall(r"[a-z_]+", sql.lower()))
-    behind_views = {table for view in words & VIEWS.keys() for table in VIEWS[view].reads}
-    named = [table for table in TABLES.values() if table.name in words | behind_views]
-    return list(dict.fromkeys(column.name for table in named for column in table.columns))
+    columns = [table.columns for table in TABLES.values() if table.name in words]
+    columns += [view.columns for view in VIEWS.values() if view.name in words]
+    return list(dict.fromkeys(column.name for own in columns for column in own))
 
 
 def _meant(word: str, names: list[str]) -> str:

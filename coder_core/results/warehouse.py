@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from coder_core.errors import QueryError, StoreError
-from coder_core.results.catalog import Catalog, TableFile, find_latest_runs, read_catalog
+from coder_core.results.catalog import Catalog, TableFile, find_latest_runs, find_previous_runs, read_catalog
 from coder_core.results.published_files import PublishedFiles
 from coder_core.results.query_limits import QueryLimits
 from coder_core.results.query_process import SPARE, QueryProcess
@@ -113,8 +113,8 @@ class _Question:
 
     def _act(self, catalog: Catalog, kind: str, *details: Any) -> None:
         match kind, *details:
-            case "needs", runs_of, latest_of:
-                self._give(list(_needed_files(catalog, runs_of, latest_of)))
+            case "needs", runs_of, latest_of, previous_of:
+                self._give(list(_needed_files(catalog, runs_of, latest_of, previous_of)))
             case "read", path, position, size:
                 self._process.say("piece", self._files.read_piece(path, position, size))
             case "columns", columns:
@@ -145,11 +145,16 @@ class _Question:
         return message
 
 
-def _needed_files(catalog: Catalog, runs_of: dict[str, list[str] | None], latest_of: list[str]) -> Iterator[TableFile]:
+def _needed_files(
+    catalog: Catalog, runs_of: dict[str, list[str] | None], latest_of: list[str], previous_of: list[str]
+) -> Iterator[TableFile]:
     """Choose the files that hold what a question needs."""
     latest = find_latest_runs(catalog) if latest_of else None
     for table in sorted(runs_of.keys() | set(latest_of)):
         run_ids = runs_of.get(table, [])
         if run_ids is not None and table in latest_of:
             run_ids = None if latest is None else [*run_ids, *latest]
+        if run_ids is not None and table in previous_of:
+            previous = find_previous_runs(catalog, run_ids)
+            run_ids = None if previous is None else [*run_ids, *previous]
         yield from catalog.files(table, run_ids)

@@ -13,10 +13,25 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from coder_core.errors import StoreError
 
-ColumnType = Literal["VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN", "TIMESTAMP", "BIGINT[]", "DOUBLE[]", "VARCHAR[]"]
+ColumnType = Literal[
+    "VARCHAR",
+    "BIGINT",
+    "DOUBLE",
+    "BOOLEAN",
+    "TIMESTAMP",
+    "BIGINT[]",
+    "DOUBLE[]",
+    "VARCHAR[]",
+    "MAP(VARCHAR, VARCHAR)",
+    "MAP(VARCHAR, DOUBLE)",
+    "MAP(VARCHAR, BOOLEAN)",
+]
+"""As DuckDB writes it; maps stand in views only."""
+RowsOf = Literal["own", "previous", "latest", "all"]
 RowClass: TypeAlias = type[Any]
 """A dataclass declared with `result_table`; its instances are the rows."""
 RUN_ID = "run_id"
+IS_LATEST = "is_latest"
 _TYPES: dict[Any, ColumnType] = {
     str: "VARCHAR",
     int: "BIGINT",
@@ -67,12 +82,23 @@ class View(NamedTuple):
         description: What a row of it is, one line.
         sql: The SELECT behind it, over result tables only.
         reads: The result tables that it reads.
+        columns: What it shows, in order.
+        rows_of: Whose rows of these tables a row that names a run rests on: the run's `own`; those of the `previous`
+            run of the evaluation, too; those of `all` runs. A view of `latest` runs shows no others. Where a view says
+            which run is the latest, it needs all rows of `runs` besides.
     """
 
     name: str
     description: str
     sql: str
     reads: tuple[str, ...]
+    columns: tuple[Column, ...]
+    rows_of: RowsOf = "own"
+
+    @property
+    def says_latest(self) -> bool:
+        """Whether it has the column that says which run is the latest of its evaluation."""
+        return any(column.name == IS_LATEST for column in self.columns)
 
 
 _TABLES: dict[RowClass, Table] = {}
