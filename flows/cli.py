@@ -22,7 +22,7 @@ from flows.cli_explain import explain
 from flows.cli_logging import note_line, warning_line
 from flows.cli_predict import predict
 from flows.cli_prefect import prefect_ready
-from flows.cli_query import query, tables
+from flows.cli_query import query, tables, warehouse
 from flows.cli_serve import deploy, serve
 from flows.cli_store import store as store_group
 from flows.cli_texts import texts
@@ -56,6 +56,7 @@ main.add_command(compare)
 main.add_command(predict)
 main.add_command(query)
 main.add_command(tables)
+main.add_command(warehouse)
 main.add_command(serve)
 main.add_command(deploy)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
+from coder_core import DEFAULT_STORE
 from coder_core.errors import CoderError, SeveralProblemsError
 from coder_core.printable_text import GuardedStream
 from coder_core.redaction import redact_error
@@ -18,7 +19,6 @@ from flows.stopping import describe_stop, stoppable
 if TYPE_CHECKING:
     from coder_core.storage.store import Store
 
-DEFAULT_STORE = "./store"
 
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY.PATH=VALUE", help="Override one setting of the config."

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import click
 
@@ -53,3 +54,17 @@ def tables(store: str) -> None:
 
     for line in overview(open_store(store)):
         click.echo(line)
+
+
+@click.command()
+@click.option("--output", "-o", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The file.")
+@click.option("--force", is_flag=True, help="Replace the file that is there.")
+@store_option
+@explain_errors
+def warehouse(output: Path, force: bool, store: str) -> None:
+    """Write every result table and view into one DuckDB file, for tools that open such."""
+    from coder_core.results.warehouse_file import write_warehouse
+
+    written = write_warehouse(open_store(store), output, is_forced=force)
+    shown = click.format_filename(output)
+    click.echo(f"{shown}: {written.runs} runs, {sum(written.rows.values())} rows in {len(written.rows)} tables")

@@ -10,7 +10,8 @@ compared with the hashes of their run before (`published_files`).
 
 import time
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from coder_core.errors import QueryError, StoreError
 from coder_core.results.catalog import Catalog, TableFile, find_latest_runs, find_previous_runs, read_catalog
@@ -21,6 +22,9 @@ from coder_core.results.query_result import QueryResult
 from coder_core.results.render import printable
 from coder_core.storage.refusals import NotInStoreError
 from coder_core.storage.store import Store
+
+if TYPE_CHECKING:
+    from coder_core.results.warehouse_file import WarehouseFile
 
 __all__ = ["QueryLimits", "QueryResult", "Warehouse"]
 
@@ -58,6 +62,21 @@ class Warehouse:
                 if is_last:
                     raise
         raise AssertionError  # (the last round has returned or raised)
+
+    def export(self, path: str | Path, *, is_forced: bool = False) -> "WarehouseFile":
+        """Write all tables and views into one DuckDB file, whole or not at all (`warehouse_file`).
+
+        Args:
+            path: The file, on a local disk.
+            is_forced: Replace a file that is there.
+
+        Raises:
+            InputError: It cannot be written there, or is there already.
+            StoreError: The store refuses, or a result file is damaged.
+        """
+        from coder_core.results.warehouse_file import write_warehouse
+
+        return write_warehouse(self.store, Path(path), is_forced=is_forced)
 
     def _ask(self, sql: str, deadline: float) -> QueryResult:
         process = SPARE.take()
