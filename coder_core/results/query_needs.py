@@ -98,8 +98,7 @@ def query_needs(tree: Any) -> Needs:
                 runs_of[table] = _both(runs_of.get(table, frozenset()), cut.run_ids)
     names = {str(node["table_name"]).strip('"').lower() for node in walk(tree) if node.get("table_name")}
     tables, views = frozenset(names & TABLES.keys()), frozenset(names & VIEWS.keys())
-    columns = None if views else _columns(nodes)
-    is_certain = names <= tables | views
+    columns, is_certain = _all_columns(nodes, tables, views), names <= tables | views
     return Needs(runs_of, frozenset(latest), frozenset(previous), columns, tables, views, is_certain)
 
 
@@ -152,12 +151,13 @@ def _cut_to_runs(scope: _Scope, where: Any) -> Iterator[tuple[int, _Cut]]:
 
 
 def _cut_to_latest(scope: _Scope, where: Any) -> Iterator[tuple[int, _Cut]]:
-    """Look for `is_latest` among what must hold; which of several tables is meant by the bare name is not guessed."""
+    """Look for `is_latest` among what must hold; which of several views is meant by the bare name is not guessed."""
+    having = [source for source in scope.sources if source.table in VIEWS and VIEWS[source.table].says_latest]
     for part in _conjuncts(where):
         names = _column_names(part)
         if not scope.is_plain or names[-1:] != [IS_LATEST] or len(names) > 2:
             continue
-        meant = [source for source in scope.sources if len(names) == 1 or source.alias == names[0]]
+        meant = [source for source in having if len(names) == 1 or source.alias == names[0]]
         if len(meant) == 1:
             yield meant[0].node_id, _Cut(is_latest=True)
 
@@ -264,6 +264,14 @@ def _kind(node: dict[str, Any]) -> str:
 
 def _table_name(node: dict[str, Any]) -> str:
     return str(node.get("table_name", "")).strip('"').lower()
+
+
+def _all_columns(nodes: list[dict[str, Any]], tables: frozenset[str], views: frozenset[str]) -> frozenset[str] | None:
+    """Collect what the question names of tables, and what is named in the views that it reads; None for all columns."""
+    parts = [VIEWS[view].words for view in views]
+    if tables or not views:  # (of a view alone, whatever is asked is one of its columns)
+        parts.append(_columns(nodes))
+    return None if None in parts else frozenset({RUN_ID}.union(*(part for part in parts if part is not None)))
 
 
 def _columns(nodes: list[dict[str, Any]]) -> frozenset[str] | None:

@@ -109,6 +109,7 @@ class _Question:
         self._limits = limits
         self.is_over = False
         self._columns: list[str] = []
+        self._types: tuple[str, ...] = ()
         self._rows: list[tuple[Any, ...]] = []
 
     def answer(self, catalog: Catalog) -> QueryResult:
@@ -128,7 +129,7 @@ class _Question:
                 self._stop()
                 raise
         self.is_over = True
-        return QueryResult(self._columns, self._rows)
+        return QueryResult(self._columns, self._rows, self._types)
 
     def _act(self, catalog: Catalog, kind: str, *details: Any) -> None:
         match kind, *details:
@@ -136,8 +137,8 @@ class _Question:
                 self._give(list(_needed_files(catalog, runs_of, latest_of, previous_of)))
             case "read", path, position, size:
                 self._process.say("piece", self._files.read_piece(path, position, size))
-            case "columns", columns:
-                self._columns = list(columns)
+            case "columns", columns, types:
+                self._columns, self._types = list(columns), tuple(types)
             case "rows", rows:
                 self._rows.extend(rows)
 

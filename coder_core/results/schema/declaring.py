@@ -5,6 +5,7 @@ are all read off the same class. Nothing heavy is imported here, because rows ar
 """
 
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Callable
@@ -99,6 +100,12 @@ class View(NamedTuple):
     def says_latest(self) -> bool:
         """Whether it has the column that says which run is the latest of its evaluation."""
         return any(column.name == IS_LATEST for column in self.columns)
+
+    @property
+    def words(self) -> frozenset[str] | None:
+        """All words of its SQL, among them every column that it reads; None where it reads columns without a name."""
+        is_whole = any(re.search(rf"\b{table}\.\*", self.sql) for table in self.reads)
+        return None if is_whole else frozenset(re.findall(r"[a-z0-9_]+", self.sql))
 
 
 _TABLES: dict[RowClass, Table] = {}

@@ -89,6 +89,16 @@ def test_a_view_is_cut_to_the_latest_runs_where_no_other_row_can_be_kept(sql: st
     assert ("class_comparisons" in needs.latest_of, "class_comparisons" in needs.runs_of) == (is_cut, not is_cut)
 
 
+def test_of_a_view_the_columns_that_its_sql_names_are_read() -> None:
+    found = needs_of("FROM latest_runs").columns
+    assert found is not None
+    assert {"started_at", "finished_at", "best_top1", "text_count"} <= found
+    assert "spec_json" not in found
+    both = needs_of("SELECT l.run_id, spec_json FROM latest_runs AS l JOIN runs USING (run_id)").columns
+    assert both is not None
+    assert {"text_count", "spec_json"} <= both
+
+
 def test_a_view_that_looks_at_the_previous_run_needs_its_rows() -> None:
     needs = needs_of("FROM added_classes WHERE run_id = 'x'")
     assert needs.runs_of == {"runs": None, "predictions": X, "class_metrics": X}
@@ -112,6 +122,8 @@ def test_a_view_that_looks_at_the_previous_run_needs_its_rows() -> None:
         ("SELECT value FROM metrics NATURAL JOIN runs", None),
         ("FROM metrics PIVOT (avg(value) FOR metric IN ('top1'))", None),
         ("SELECT value FROM latest_metrics", None),
+        ("SELECT value FROM latest_metrics JOIN runs USING (run_id)", None),
+        ("SELECT * FROM class_gains JOIN runs USING (run_id)", None),
     ],
 )
 def test_columns_are_cut_where_every_one_is_named(sql: str, columns: set[str] | None) -> None:

@@ -3,7 +3,7 @@
 from coder_core.results.schema.declaring import IS_LATEST, Column, RowClass, declared_table
 from coder_core.results.schema.runs import RunRow
 
-__all__ = ["LATEST_RUN_IDS", "NAMED_RUNS", "RUN_COLUMNS", "SIGNIFICANT", "columns_of"]
+__all__ = ["LATEST_RUN_IDS", "NAMED_RUNS", "RUN_COLUMNS", "SIGNIFICANT", "columns_of", "names_of"]
 
 SIGNIFICANT = 0.05
 """Below this, a p after Holm's correction is called a difference: the level of the 95 % intervals beside it."""
@@ -20,6 +20,11 @@ def columns_of(row_class: RowClass, *names: str) -> tuple[Column, ...]:
     """Take over columns of a result table, which say the same in a view."""
     known = {column.name: column for column in declared_table(row_class).columns}
     return tuple(known[name] for name in names)
+
+
+def names_of(row_class: RowClass, table: str) -> str:
+    """Name all columns of a table but its run, for a SELECT: a view says what it reads, and no query reads the rest."""
+    return ", ".join(f"{table}.{column.name}" for column in declared_table(row_class).columns[1:])
 
 
 RUN_COLUMNS = (

@@ -3,7 +3,7 @@
 from coder_core.results.schema.declaring import Column, View, declared_table
 from coder_core.results.schema.measures import PredictionRow
 from coder_core.results.schema.runs import RunRow
-from coder_core.results.schema.views.common import LATEST_RUN_IDS, NAMED_RUNS, RUN_COLUMNS, columns_of
+from coder_core.results.schema.views.common import LATEST_RUN_IDS, NAMED_RUNS, RUN_COLUMNS, columns_of, names_of
 
 CONTROL_PREFIX = "control_"
 """Before the name of a control: a method on texts that lost their meaning, whose answers say nothing of an image."""
@@ -11,7 +11,8 @@ CONTROL_PREFIX = "control_"
 LATEST_PREDICTIONS = View(
     "latest_predictions",
     "The rows of `predictions` of the run of each evaluation that was started last, with the evaluation's name.",
-    "SELECT run_id, runs.name, runs.dataset, runs.encoder, predictions.* EXCLUDE (run_id)\n"
+    "SELECT run_id, runs.name, runs.dataset, runs.encoder,\n"
+    f"  {names_of(PredictionRow, 'predictions')}\n"
     f"FROM predictions JOIN runs USING (run_id) WHERE run_id IN ({LATEST_RUN_IDS})",
     ("predictions", "runs"),
     (*columns_of(RunRow, "run_id", "name", "dataset", "encoder"), *declared_table(PredictionRow).columns[1:]),

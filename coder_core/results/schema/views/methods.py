@@ -4,12 +4,20 @@ from coder_core.results.schema.declaring import Column, View, declared_table
 from coder_core.results.schema.few_shot import AblationRow
 from coder_core.results.schema.measures import ComparisonRow, MetricRow
 from coder_core.results.schema.runs import RunRow
-from coder_core.results.schema.views.common import LATEST_RUN_IDS, NAMED_RUNS, RUN_COLUMNS, SIGNIFICANT, columns_of
+from coder_core.results.schema.views.common import (
+    LATEST_RUN_IDS,
+    NAMED_RUNS,
+    RUN_COLUMNS,
+    SIGNIFICANT,
+    columns_of,
+    names_of,
+)
 
 LATEST_METRICS = View(
     "latest_metrics",
     "The rows of `metrics` of the run of each evaluation that was started last, with the evaluation's name.",
-    "SELECT run_id, runs.name, runs.dataset, runs.encoder, metrics.* EXCLUDE (run_id)\n"
+    "SELECT run_id, runs.name, runs.dataset, runs.encoder,\n"
+    f"  {names_of(MetricRow, 'metrics')}\n"
     f"FROM metrics JOIN runs USING (run_id) WHERE run_id IN ({LATEST_RUN_IDS})",
     ("metrics", "runs"),
     (*columns_of(RunRow, "run_id", "name", "dataset", "encoder"), *declared_table(MetricRow).columns[1:]),
@@ -17,7 +25,8 @@ LATEST_METRICS = View(
 )
 
 _VERDICT = (
-    f"CASE WHEN coalesce(versus.p_holm < {SIGNIFICANT}, versus.ci_low > 0 OR versus.ci_high < 0)\n"
+    "CASE WHEN versus.p_value IS NOT NULL AND versus.p_holm IS NULL THEN NULL\n"
+    f"    WHEN coalesce(versus.p_holm < {SIGNIFICANT}, versus.ci_low > 0 OR versus.ci_high < 0)\n"
     "    THEN CASE WHEN versus.difference > 0 THEN 'better' ELSE 'worse' END ELSE 'undecided' END AS verdict"
 )
 
@@ -46,7 +55,9 @@ METHOD_GAINS = View(
             "verdict",
             "VARCHAR",
             f"`better` or `worse` where `p_holm` is below {SIGNIFICANT} (for a mean over classes: where the interval "
-            "leaves out 0), else `undecided`.",
+            "leaves out 0), else `undecided`; null where p is not corrected, as for a control against a method that it "
+            "does not control.",
+            optional=True,
         ),
         *columns_of(ComparisonRow, "n", "protocol", "reads_labels", "reads_unlabelled_images", "assumes_balance"),
         *columns_of(ComparisonRow, "reads_texts", "controls"),
