@@ -1,6 +1,7 @@
 """What the commands share: options, and how an expected error is told."""
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -69,6 +70,11 @@ def open_store(store: str) -> "Store":
     if nothing is not None:
         click.echo(warning_line(nothing), err=True)
     return opened
+
+
+def program_name() -> str:
+    """How to call this program from here: its bare name where the shell finds it, its path otherwise."""
+    return "coder-eval" if shutil.which("coder-eval") else os.path.relpath(sys.argv[0])
 
 
 GOES_ON = frozenset({"run", "predict", "generate", "watch"})

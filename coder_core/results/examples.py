@@ -188,18 +188,16 @@ FROM pairs WHERE {which} ORDER BY name, started_at, method""",
     ),
     Example(
         "costs",
-        "What did the last runs take, in seconds and dollars, and which step took longest?",
+        "What did the last runs take, in seconds and dollars?",
         """\
-SELECT name, started_at, seconds, slowest_step, slowest_seconds, texts_embedded, images_embedded, calls, cost_usd
+SELECT name, started_at, seconds, texts_embedded, images_embedded, calls, cost_usd
 FROM run_costs ORDER BY started_at DESC, run_id DESC LIMIT 20""",
         """\
 SELECT name, started_at,
-  (epoch_us(finished_at) - epoch_us(started_at)) / 1e6 AS seconds, slowest_step,
-  slowest_seconds, texts_embedded, images_embedded, coalesce(calls, 0) AS calls,
+  (epoch_us(finished_at) - epoch_us(started_at)) / 1e6 AS seconds,
+  texts_embedded, images_embedded, coalesce(calls, 0) AS calls,
   CASE WHEN engine IS NOT NULL AND coalesce(unknown, 0) = 0 THEN coalesce(cost_usd, 0) END AS cost_usd
 FROM runs
-LEFT JOIN (SELECT run_id, arg_max(step, (seconds, step)) AS slowest_step, max(seconds) AS slowest_seconds
-  FROM timings GROUP BY run_id) USING (run_id)
 LEFT JOIN (SELECT run_id, sum(generated + failed)::BIGINT AS calls, sum(cost_usd) AS cost_usd,
     count(*) FILTER (cost_usd IS NULL AND generated + failed > 0) AS unknown
   FROM generation GROUP BY run_id) USING (run_id)

@@ -73,7 +73,7 @@ def make_answers(run_id: str, name: str, classes: list[str], day: int, seed: int
 
 
 def write(store: Store, answers: Answers, *, is_published: bool = True, few_shot: bool = False) -> None:
-    """Write the tables that a run of these answers has; one that is not published has failed before its end."""
+    """Write the tables that a run of these answers has; one that is not published has failed before its last file."""
     with RunWriter(store, answers.run_id) as writer:
         writer.append(PredictionRow, prediction_rows(answers))
         writer.append(ClassMetricRow, class_rows(answers))
@@ -81,9 +81,10 @@ def write(store: Store, answers: Answers, *, is_published: bool = True, few_shot
         writer.append(ClassComparisonRow, comparison_rows(answers))
         if few_shot:
             writer.append(FewShotPredictionRow, few_shot_rows(answers))
-        if is_published:
-            started_at = START + timedelta(days=answers.day)
-            writer.publish(run_row(name=answers.name, started_at=started_at), b"{}")
+        started_at = START + timedelta(days=answers.day)
+        writer.publish(run_row(name=answers.name, started_at=started_at), b"{}")
+    if not is_published:
+        store.delete(f"tables/runs/{answers.run_id}.parquet")
 
 
 def prediction_rows(answers: Answers) -> Iterator[PredictionRow]:

@@ -7,7 +7,7 @@ import pytest
 
 from coder_core.errors import QueryError
 from coder_core.results.examples import EXAMPLES, find_example, list_examples
-from coder_core.results.schema import AblationRow, ComparisonRow, GenerationRow, MetricRow, TimingRow
+from coder_core.results.schema import AblationRow, ComparisonRow, GenerationRow, MetricRow
 from coder_core.results.warehouse import Warehouse
 from coder_core.results.writing import RunWriter
 from coder_core.storage.store import Store
@@ -54,7 +54,6 @@ def publish(store: Store, answers: Answers) -> None:
         writer.append(
             GenerationRow, [GenerationRow(kind="attribute", cost_usd=[0.5, None, 0.0][answers.day], **counts)]
         )
-        writer.append(TimingRow, [TimingRow(step=f"step {at}", seconds=at, rows=1, computed=1) for at in range(3)])
         started_at = START + timedelta(days=answers.day)
         took = timedelta(seconds=1.5)
         row = run_row(name=answers.name, started_at=started_at, finished_at=started_at + took, spec_key=answers.name)

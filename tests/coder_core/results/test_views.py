@@ -15,7 +15,6 @@ from coder_core.results.schema import (
     ComparisonRow,
     GenerationRow,
     MetricRow,
-    TimingRow,
 )
 from coder_core.results.warehouse import Warehouse
 from coder_core.results.writing import RunWriter
@@ -283,16 +282,14 @@ def test_cost_and_seconds_of_a_run(disk_store: Store) -> None:
     for run_id, rows in generated.items():
         with RunWriter(disk_store, run_id) as writer:
             writer.append(GenerationRow, rows)
-            steps = (("embed", 2.5), ("predict", 0.5))
-            writer.append(TimingRow, [TimingRow(step=step, seconds=took, rows=1, computed=1) for step, took in steps])
-            writer.publish(run_row(name=run_id, finished_at=START), b"{}")
+            writer.publish(run_row(name=run_id, finished_at=START + timedelta(seconds=1.5)), b"{}")
     old_run(disk_store, "old")
-    columns = "run_id, calls, prompt_tokens, completion_tokens, cost_usd, slowest_step, slowest_seconds, is_latest"
+    columns = "run_id, calls, prompt_tokens, completion_tokens, cost_usd, seconds, is_latest"
     assert Warehouse(disk_store).query(f"SELECT {columns} FROM run_costs ORDER BY 1").rows == [
-        ("asked-nobody", 0, None, None, 0.0, "embed", 2.5, True),
-        ("known", 7, 150, 10, 0.75, "embed", 2.5, True),
-        ("old", 0, None, None, None, None, None, True),
-        ("unknown", 7, 100, 10, None, "embed", 2.5, True),
+        ("asked-nobody", 0, None, None, 0.0, 1.5, True),
+        ("known", 7, 150, 10, 0.75, 1.5, True),
+        ("old", 0, None, None, None, None, True),
+        ("unknown", 7, 100, 10, None, 1.5, True),
     ]
 
 

@@ -36,27 +36,22 @@ _SPENT = (
     "    sum(completion_tokens)::BIGINT AS completion_tokens, sum(cost_usd) AS cost_usd,\n"
     "    bool_or(generated + failed > 0 AND cost_usd IS NULL) AS is_unknown FROM generation GROUP BY run_id"
 )
-_STEPS = "SELECT run_id, arg_max(step, (seconds, step)) AS step, max(seconds) AS seconds FROM timings GROUP BY run_id"
 
 RUN_COSTS = View(
     "run_costs",
     "One row per run: what it found, how long it took, and what it cost.",
     "SELECT named.*, runs.dataset, runs.encoder, runs.class_count, runs.image_count,\n"
     f"  runs.best_method, runs.best_top1, {_SECONDS_SQL},\n"
-    "  slowest.step AS slowest_step, slowest.seconds AS slowest_seconds,\n"
     "  runs.texts_embedded, runs.images_embedded, coalesce(spent.calls, 0) AS calls,\n"
     "  spent.prompt_tokens, spent.completion_tokens,\n"
     "  CASE WHEN runs.engine IS NULL OR spent.is_unknown THEN NULL ELSE coalesce(spent.cost_usd, 0) END AS cost_usd\n"
     f"FROM runs JOIN ({NAMED_RUNS}) AS named USING (run_id)\n"
-    f"LEFT JOIN ({_STEPS}) AS slowest USING (run_id)\n"
     f"LEFT JOIN ({_SPENT}) AS spent USING (run_id)",
-    ("runs", "timings", "generation"),
+    ("runs", "generation"),
     (
         *RUN_COLUMNS,
         *columns_of(RunRow, "dataset", "encoder", "class_count", "image_count", "best_method", "best_top1"),
         _SECONDS,
-        Column("slowest_step", "VARCHAR", "The step that took longest.", optional=True),
-        Column("slowest_seconds", "DOUBLE", "How long.", optional=True),
         *columns_of(RunRow, "texts_embedded", "images_embedded"),
         _CALLS,
         *columns_of(GenerationRow, "prompt_tokens", "completion_tokens"),
