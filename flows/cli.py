@@ -6,7 +6,6 @@ Results go to standard output, everything else to standard error; every expected
 
 import json
 import os
-import shutil
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -17,12 +16,13 @@ from coder_core.errors import raise_all
 from flows.cli_ablation import ablation
 from flows.cli_check import check, look, tell
 from flows.cli_classes import classes, compare, print_class_changes
-from flows.cli_common import engine_option, explain_errors, set_option, store_option
+from flows.cli_common import engine_option, explain_errors, program_name, set_option, store_option
 from flows.cli_explain import explain
 from flows.cli_logging import note_line, warning_line
 from flows.cli_predict import predict
 from flows.cli_prefect import prefect_ready
-from flows.cli_query import query, tables
+from flows.cli_query import query, tables, warehouse
+from flows.cli_runs import runs, show
 from flows.cli_serve import deploy, serve
 from flows.cli_store import store as store_group
 from flows.cli_texts import texts
@@ -56,6 +56,9 @@ main.add_command(compare)
 main.add_command(predict)
 main.add_command(query)
 main.add_command(tables)
+main.add_command(warehouse)
+main.add_command(runs)
+main.add_command(show)
 main.add_command(serve)
 main.add_command(deploy)
 
@@ -94,13 +97,8 @@ def run(config: str, overrides: tuple[str, ...], store: str, engine: "EngineName
         return
     from coder_core.report.summary import print_summary
 
-    print_summary(result, sys.stdout, program=_program_name())
+    print_summary(result, sys.stdout, program=program_name())
     print_class_changes(result.name, result.run_id, store)
-
-
-def _program_name() -> str:
-    """How to call this program from here: its bare name where the shell finds it, its path otherwise."""
-    return "coder-eval" if shutil.which("coder-eval") else os.path.relpath(sys.argv[0])
 
 
 def _run_flow(config: str, overrides: list[str], runtime: "Runtime", engine: "Engine") -> "EvalResult":
