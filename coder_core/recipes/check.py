@@ -16,7 +16,8 @@ from coder_core.classes import ClassList
 from coder_core.config import unknown_variables
 from coder_core.encoders.registry import check_encoder, find_family, identify_encoder, load_encoder
 from coder_core.errors import CoderError, ConfigError, DatasetError, TextBankError, raise_all
-from coder_core.images.sources import ImageSource, open_source
+from coder_core.images.renamed_classes import open_renamed
+from coder_core.images.sources import ImageSource
 from coder_core.locations import open_location
 from coder_core.pipeline.context import Context
 from coder_core.recipes.gather_texts import kinds_needed
@@ -133,7 +134,7 @@ class _Check:
         """All can be listed, and have one class list."""
         for place, source in self._sources():
             with self.noting():
-                opened = open_source(source, settle_seconds=self.runtime.settle_seconds)
+                opened = open_renamed(source, self.spec.class_names, settle_seconds=self.runtime.settle_seconds)
                 images = f"{opened.image_count} images of {len(opened.classes)} classes"
                 beside = f", {opened.ignored_count} files ignored" if opened.ignored_count else ""
                 self.found.facts.append(f"{place}: {opened.name}, {images}{beside}")

@@ -24,6 +24,7 @@ class Inputs(NamedTuple):
         texts: The sentences of stage 1.
         text_embeddings: Where they lie.
         images: Where the images lie.
+        class_names: What classes are called, where not as the data set says.
     """
 
     dataset: Dataset
@@ -33,3 +34,4 @@ class Inputs(NamedTuple):
     texts: TextsArtifact
     text_embeddings: TextEmbeddingsArtifact
     images: ImageEmbeddingsArtifact
+    class_names: dict[str, str] = {}  # noqa: RUF012 - never changed

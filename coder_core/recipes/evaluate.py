@@ -65,7 +65,7 @@ def evaluate(spec: EvalSpec, run: Runner) -> EvalResult:
 def embed_inputs(spec: EvalSpec, run: Runner) -> Inputs:
     """From a spec to everything that predictions are made from."""
     run(CheckStore())
-    dataset = run(LoadDataset(source=spec.dataset))
+    dataset = run(LoadDataset(source=spec.dataset, class_names=spec.class_names))
     encoder = run(IdentifyEncoder(encoder=spec.encoder))
     gathered = gather_texts(spec, dataset, encoder, run)
     texts = run(stage1_texts(spec, dataset, gathered.bank))
@@ -81,6 +81,7 @@ def embed_inputs(spec: EvalSpec, run: Runner) -> Inputs:
         texts=texts,
         text_embeddings=text_embeddings,
         images=images,
+        class_names=spec.class_names,
     )
 
 

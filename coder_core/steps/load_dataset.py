@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from coder_core.classes import ClassList
 from coder_core.errors import DatasetError
 from coder_core.fingerprint import NotIdentity
-from coder_core.images.sources import ImageSource, open_source
+from coder_core.images.renamed_classes import open_renamed
+from coder_core.images.sources import ImageSource
 from coder_core.images.unlabelled import open_images
 from coder_core.pipeline.artifact_types import (
     ClassesArtifact,
@@ -46,6 +47,7 @@ class LoadDataset(Step[Dataset]):
     """
 
     source: DatasetSpec
+    class_names: dict[str, str] = {}
 
     @property
     def title(self) -> str:
@@ -54,7 +56,7 @@ class LoadDataset(Step[Dataset]):
 
     def run(self, context: Context) -> Dataset:
         """Look at the data set; keep classes, images and labels."""
-        source = open_source(self.source, settle_seconds=context.runtime.settle_seconds)
+        source = open_renamed(self.source, self.class_names, settle_seconds=context.runtime.settle_seconds)
         return Dataset(
             name=source.name,
             classes=context.do(ListClasses(names=source.classes.names, ids=source.classes.stable_ids)),

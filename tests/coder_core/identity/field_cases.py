@@ -94,6 +94,7 @@ CONFUSED = {"texts.pairs": "confused"}
 
 CASES = (
     Case("EvalSpec.methods", "features", {"methods": ["clip", "vcd", "coder", "clip_ensemble"]}, "BuildClassifier"),
+    Case("EvalSpec.class_names", "photos", {"class_names": {"wren": "winter wren"}}, "ListClasses"),
     Case("EvalSpec.baseline", "features", {"baseline": "vcd"}, "MeasureMethod"),
     Case("EvalSpec.controls", "photos", {"controls": ["nameless"]}, "WriteControlTexts", CONTROLLED),
     Case("EvalSpec.controls_of", "photos", {"controls_of": ["vcd"]}, "BuildClassifier", CONTROLLED),
