@@ -120,7 +120,6 @@ class ClassList:
     def _normalised_ids(self) -> dict[str, tuple[int, ...]]:
         return _ids_by_key(tuple(normalise_name(name) for name in self.names))
 
-
     @cached_property
     def _ids_by_stable_id(self) -> dict[str, tuple[int, ...]]:
         return _ids_by_key(self.stable_ids or ())

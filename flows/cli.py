@@ -18,6 +18,7 @@ from flows.cli_ablation import ablation
 from flows.cli_check import check, look, tell
 from flows.cli_classes import classes, compare, print_class_changes
 from flows.cli_common import engine_option, explain_errors, set_option, store_option
+from flows.cli_doctor import doctor, look_before_paying
 from flows.cli_explain import explain
 from flows.cli_logging import note_line, warning_line
 from flows.cli_predict import predict
@@ -47,6 +48,7 @@ def main() -> None:
 
 
 main.add_command(check)
+main.add_command(doctor)
 main.add_command(texts)
 main.add_command(store_group)
 main.add_command(explain)
@@ -78,6 +80,7 @@ def run(config: str, overrides: tuple[str, ...], store: str, engine: "EngineName
     looked = look(spec, runtime)  # what is wrong is told before anything is started
     tell(looked.warnings)
     raise_all(looked.problems)
+    tell(look_before_paying(spec, runtime))
     chosen = choose_engine(engine, runtime)
     if chosen.note:
         click.echo(note_line(chosen.note), err=True)

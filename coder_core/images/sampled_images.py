@@ -22,7 +22,7 @@ def sample_size(class_count: int) -> int:
 
 
 class SampledImages:
-    """Some images of each class of a labelled source: those whose ids have the smallest hashes, in the source's order."""
+    """Some images of each class of a labelled source: those whose ids have the smallest hashes, in order."""
 
     ignored: tuple[IgnoredFile, ...] = ()
     ignored_count = 0

@@ -20,7 +20,9 @@ from coder_core.images.renamed_classes import open_renamed
 from coder_core.images.sources import ImageSource
 from coder_core.locations import open_location
 from coder_core.pipeline.context import Context
+from coder_core.recipes.doctor import look_at_names
 from coder_core.recipes.gather_texts import kinds_needed
+from coder_core.review.finding import Fault
 from coder_core.specs import NEEDS_BANK, DatasetSpec, EvalSpec, Runtime
 from coder_core.steps.assemble_bank import domain_of, read_bank_file, read_edits
 from coder_core.storage.input_files import read_input
@@ -108,8 +110,10 @@ class _Check:
     def __init__(self, spec: EvalSpec, runtime: Runtime) -> None:
         self.spec, self.runtime = spec, runtime
         self.found = Checked()
+        self.source: ImageSource | None = None
+        """`dataset`, opened; None where that cannot be, which has been noted."""
         self.classes: ClassList | None = None
-        """Of `dataset`; None where that cannot be opened, which has been noted."""
+        """Of `source`."""
 
     @contextmanager
     def noting(self) -> Iterator[None]:
@@ -141,7 +145,8 @@ class _Check:
                 self.found.facts += [power_line(opened.image_count)] if place == "dataset" else []
                 if place == "few_shot.pool":
                     self._enough_shots(opened)
-                self.classes = self.classes or (opened.classes if place == "dataset" else None)
+                if place == "dataset":
+                    self.source, self.classes = opened, opened.classes
                 self._same_classes(place, opened.classes)
 
     def encoder(self) -> None:
@@ -155,7 +160,7 @@ class _Check:
     def texts(self) -> None:
         """Bank and edits fit the classes, every class is described, and every sentence can be embedded."""
         texts = self.spec.texts
-        if self.classes is None:  # which has been noted
+        if self.source is None or self.classes is None:  # which has been noted
             self._readable()
             return
         classes, edits = self.classes, TextEdits()
@@ -168,6 +173,8 @@ class _Check:
             self._embedded_elsewhere(bank, classes)
         warning = equal_classes_warning(classes, bank if texts.bank else None)
         self.found.warnings += [warning] if warning else []
+        found = look_at_names(self.spec, self.source, bank if texts.bank else None)
+        self.found.warnings += [str(finding) for finding in found if finding.fault is not Fault.SAME_NAME]
 
     def metric_texts(self) -> None:
         """The file of few-shot's metric can be read."""

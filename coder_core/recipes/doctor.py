@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from coder_core.classes import ClassList
 from coder_core.encoders.imagenet_names import names_by_wordnet_id
 from coder_core.encoders.registry import find_family
+from coder_core.images.renamed_classes import open_renamed
 from coder_core.images.sampled_images import SampledImages
 from coder_core.images.sources import ImageSource
 from coder_core.pipeline.runner import Runner
@@ -64,7 +65,7 @@ def look_through_encoder(spec: EvalSpec, run: Runner) -> list[Finding]:
     sample = run(SampleDataset(source=spec.dataset, class_names=spec.class_names))
     images = run(EmbedImages(images=sample.images, encoder=encoder))
     fit = run(CompareNames(sample=sample, images=images, texts=spec.texts, encoder=encoder))
-    return explain_fit(fit, run.read_classes(sample.classes), spec.texts.domain)
+    return explain_fit(fit, open_renamed(spec.dataset, spec.class_names).classes, spec.texts.domain)
 
 
 def explain_fit(fit: NameFit, classes: ClassList, domain: str) -> list[Finding]:
@@ -75,16 +76,19 @@ def explain_fit(fit: NameFit, classes: ClassList, domain: str) -> list[Finding]:
         found.append(_label_order(fit.by_name, classes))
     elif fit.by_texts is not None:
         found.append(_other_texts(fit.by_texts, classes, is_certain=knows_names))
-    if fit.better_domain is not None:
-        given, better = fit.domain_hits
-        problem = f"of {fit.images} images {given} are right by sentences of {domain!r}, {better} by {fit.better_domain!r}."
-        found.append(Finding(Fault.DOMAIN, (), problem, f"Set texts.domain: {fit.better_domain}."))
+    if fit.domains is not None:
+        better = fit.domains
+        problem = (
+            f"of {fit.images} images {better.hits_given} are right by sentences of {domain!r}, {better.hits} by those "
+            f"of {better.name!r}."
+        )
+        found.append(Finding(Fault.DOMAIN, (), problem, f"Set texts.domain: {better.name}."))
     return found
 
 
 def _label_order(order: Order, classes: ClassList) -> Finding:
     problem = f"the order of the names does not fit the labels: {_shown(order, classes)} ({_hits(order)})."
-    remedy = "Give the names in the order of the labels; no mapping of names can mend this for you unseen."
+    remedy = "Give the names in the order of the labels, and compare a few images with their names."
     return Finding(Fault.LABEL_ORDER, moved_classes(order.names), problem, remedy)
 
 

@@ -14,7 +14,6 @@ from coder_core.specs.method_names import IMAGES_ALONE, NEEDS_BANK, RERANK, Cont
 from coder_core.specs.texts_spec import TextsSpec
 from coder_core.specs.transduction_spec import TransductionSpec
 
-
 ClassName = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"[^\s_]")]
 """Not blank: white space and underscores alone name nothing."""
 

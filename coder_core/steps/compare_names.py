@@ -6,6 +6,8 @@ What is embedded here is in the ledger for the run that follows, so looking firs
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar
 
+from pydantic import Field
+
 from coder_core.classes import ClassList
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.encoders.registry import find_family
@@ -25,14 +27,16 @@ from coder_core.texts.bank import empty_bank
 from coder_core.texts.domains import load_domains
 from coder_core.texts.edits import merge_banks
 from coder_core.texts.kinds import DESCRIPTIVE_KINDS, TextKind
-from coder_core.texts.sentences import build_texts
+from coder_core.texts.sentences import TextTable, build_texts
 
 if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Bool, Float, Int
 
     from coder_core.review.label_order import LabelOrder
-    from coder_core.texts.sentences import TextTable
+
+Sayings = list[tuple[int, str]]
+"""Label ids, and what is said of each class."""
 
 MOST_CLASSES_FOR_DOMAINS = 100
 """Classes up to which the sentences of every domain are tried: eleven texts each."""
@@ -47,6 +51,14 @@ class Order(Handle):
     hits_found: int
 
 
+class BetterDomain(Handle):
+    """Another domain than the config's: images that the sentences of either get right."""
+
+    name: str
+    hits_given: int
+    hits: int
+
+
 class NameFit(Handle):
     """How well names and texts fit the images that were looked at.
 
@@ -55,16 +67,14 @@ class NameFit(Handle):
         by_name: Another order of the names that fits far better; None where the given one is as good.
         by_texts: The same by descriptions alone; None where there are none.
         name_hits: Images whose best name is that of their label.
-        better_domain: A domain whose sentences fit far better than the config's.
-        domain_hits: Images right by the config's sentences, and by those of the better domain.
+        domains: A domain whose sentences fit far better than the config's; None where there is none.
     """
 
     images: int
     by_name: Order | None = None
     by_texts: Order | None = None
     name_hits: int = 0
-    better_domain: str | None = None
-    domain_hits: tuple[int, int] = (0, 0)
+    domains: BetterDomain | None = None
 
 
 class SampleDataset(Step[Dataset]):
@@ -75,7 +85,7 @@ class SampleDataset(Step[Dataset]):
     """
 
     source: DatasetSpec
-    class_names: dict[str, str] = {}
+    class_names: dict[str, str] = Field(default_factory=dict)
 
     def run(self, context: Context) -> Dataset:
         """Look at the whole listing, and take some of it; flags are rendered, so only as many as are taken."""
@@ -116,14 +126,14 @@ class CompareNames(Step[NameFit]):
 
         classes = read_classes(context, self.sample.classes)
         vectors, labels = self._read_images(context)
-        names = self._scores(context, self._names(classes, self.texts.domain), vectors)
-        texts = self._scores(context, self._descriptions(classes), vectors)
+        names = self._scores(context, self._names(classes, self.texts.domain), len(classes), vectors)
+        texts = self._scores(context, self._descriptions(classes), len(classes), vectors)
         return NameFit(
             images=len(labels),
             by_name=_order(match_labels_to_names(names, labels)) if names is not None else None,
             by_texts=_order(match_labels_to_names(texts, labels)) if texts is not None else None,
             name_hits=int((names.argmax(axis=1) == labels).sum()) if names is not None else 0,
-            **self._other_domain(context, classes, vectors, labels),
+            domains=self._other_domain(context, classes, vectors, labels),
         )
 
     def _read_images(self, context: Context) -> "tuple[Float[np.ndarray, 'images dim'], Int[np.ndarray, ' images']]":
@@ -131,44 +141,50 @@ class CompareNames(Step[NameFit]):
 
         label_table = read_labels(context, self.sample.labels, "test")
         found, ids = [], []
-        for part in context.each(context.parts(self.images), "reading the sample"):
+        parts = context.parts(self.images)
+        for part in context.each(parts, "reading the sample", total=len(parts), unit="parts"):
             usable = usable_images(context, self.images, part.name)
             found.append(read_vectors(context, self.encoder, usable).numpy())
             ids += usable.column("image_id").to_pylist()
         return np.concatenate(found).astype(np.float64), label_table.label_ids_of(ids)
 
-    def _names(self, classes: ClassList, domain: str) -> "TextTable":
+    def _names(self, classes: ClassList, domain: str) -> Sayings:
         named = domain_of(self.texts.model_copy(update={"domain": domain}))
-        return build_texts(classes, empty_bank(classes), named, kinds=(TextKind.CLASS_NAME,))
+        return _sayings(build_texts(classes, empty_bank(classes), named, kinds=(TextKind.CLASS_NAME,)))
 
-    def _descriptions(self, classes: ClassList) -> "TextTable | None":
+    def _descriptions(self, classes: ClassList) -> Sayings:
+        """Phrases alone: a sentence with the class's name would fit the images whatever is said beside it."""
         if self.texts.bank is None:
-            return None
+            return []
         bank = merge_banks([read_bank_file(self.texts, classes)], read_edits(self.texts, classes))
-        table = build_texts(classes, bank, domain_of(self.texts), kinds=tuple(DESCRIPTIVE_KINDS))
-        return table if {row.class_id for row in table.rows} == set(range(len(classes))) else None
+        if not find_family(self.encoder.spec.kind).embeds_images:  # only whole sentences have features
+            return _sayings(build_texts(classes, bank, domain_of(self.texts), kinds=tuple(DESCRIPTIVE_KINDS)))
+        return [
+            (class_id, str(phrase))
+            for class_id, texts in enumerate(bank.classes)
+            for phrase in (*texts.attributes, *texts.sentences, *texts.analogous_classes)
+        ]
 
     def _scores(
-        self, context: Context, table: "TextTable | None", images: "Float[np.ndarray, 'images dim']"
+        self, context: Context, sayings: Sayings, class_count: int, images: "Float[np.ndarray, 'images dim']"
     ) -> "Float[np.ndarray, 'images classes'] | None":
-        """Mean cosine to the texts of each class; None where a precomputed encoder does not know them."""
+        """Mean cosine to the texts of each class; None where a class has none, or a precomputed encoder knows none."""
         import numpy as np
 
         from coder_core.embedding.text_passes import text_vectors
 
-        if table is None:
+        counts = np.bincount([class_id for class_id, _ in sayings], minlength=class_count)
+        if not counts.all():
             return None
-        texts = table.unique_texts()
+        texts = list(dict.fromkeys(text for _, text in sayings))
         try:
             vectors = text_vectors(context, self.encoder, texts)
         except FeatureFileError:  # features of other texts: nothing can be embedded for a look
             return None
         row_of = {text: row for row, text in enumerate(texts)}
-        means = np.zeros((table.class_count, vectors.shape[1]))
-        for row in table.rows:
-            means[row.class_id] += vectors[row_of[row.text]]
-        counts = np.bincount([row.class_id for row in table.rows], minlength=table.class_count)
-        return np.asarray(images @ (means / np.maximum(counts, 1)[:, None]).T)
+        sums = np.zeros((class_count, vectors.shape[1]))
+        np.add.at(sums, [class_id for class_id, _ in sayings], vectors[[row_of[text] for _, text in sayings]])
+        return np.asarray(images @ (sums / counts[:, None]).T)
 
     def _other_domain(
         self,
@@ -176,22 +192,22 @@ class CompareNames(Step[NameFit]):
         classes: ClassList,
         images: "Float[np.ndarray, 'images dim']",
         labels: "Int[np.ndarray, ' images']",
-    ) -> dict[str, object]:
+    ) -> BetterDomain | None:
         """The domain whose sentences fit far better than the config's, where there is one."""
         if len(classes) > MOST_CLASSES_FOR_DOMAINS or not find_family(self.encoder.spec.kind).embeds_images:
-            return {}
-        hits = {}
-        for domain in context.each(load_domains(), "trying domains"):
-            scores = self._scores(context, self._names(classes, domain), images)
+            return None
+        hits, domains = {}, load_domains(self.texts.domains)
+        for domain in context.each(domains, "trying domains", total=len(domains), unit="domains"):
+            scores = self._scores(context, self._names(classes, domain), len(classes), images)
             if scores is not None:
                 hits[domain] = scores.argmax(axis=1) == labels
         given = hits.pop(self.texts.domain, None)
         if given is None or not hits:
-            return {}
+            return None
         best = max(hits, key=lambda domain: int(hits[domain].sum()))
         if not _is_better(given, hits[best], tried=len(hits)):
-            return {}
-        return {"better_domain": best, "domain_hits": (int(given.sum()), int(hits[best].sum()))}
+            return None
+        return BetterDomain(name=best, hits_given=int(given.sum()), hits=int(hits[best].sum()))
 
 
 def _is_better(given: "Bool[np.ndarray, ' images']", other: "Bool[np.ndarray, ' images']", *, tried: int) -> bool:
@@ -204,6 +220,10 @@ def _is_better(given: "Bool[np.ndarray, ' images']", other: "Bool[np.ndarray, ' 
     if gains <= losses:
         return False
     return bool(binomtest(gains, gains + losses, 0.5, alternative="greater").pvalue * tried < SIGNIFICANT)
+
+
+def _sayings(table: TextTable) -> Sayings:
+    return [(row.class_id, row.text) for row in table.rows]
 
 
 def _order(found: "LabelOrder | None") -> Order | None:

@@ -8,6 +8,8 @@ data set is looked at in every run; what is found is kept under the key of its c
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+from pydantic import Field
+
 from coder_core.classes import ClassList
 from coder_core.errors import DatasetError
 from coder_core.fingerprint import NotIdentity
@@ -47,7 +49,7 @@ class LoadDataset(Step[Dataset]):
     """
 
     source: DatasetSpec
-    class_names: dict[str, str] = {}
+    class_names: dict[str, str] = Field(default_factory=dict)
 
     @property
     def title(self) -> str:
