@@ -27,6 +27,7 @@ from flows.cli_query import query, tables
 from flows.cli_serve import deploy, serve
 from flows.cli_store import store as store_group
 from flows.cli_texts import texts
+from flows.cli_try import init, try_folder
 from service.loopback import bypass_proxies
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def main() -> None:
             click.echo(warning_line(line), err=True)
 
 
+main.add_command(try_folder)
+main.add_command(init)
 main.add_command(check)
 main.add_command(doctor)
 main.add_command(texts)

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
+from importlib import import_module
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -40,7 +41,16 @@ from coder_core.specs import (
 from coder_core.storage.addresses import redact
 from coder_core.storage.ignored_files import IgnoredFile
 
-__all__ = ["SOURCES", "IgnoredFile", "ImageBatch", "ImageSource", "identify_files", "open_source", "register_source"]
+__all__ = [
+    "SOURCES",
+    "IgnoredFile",
+    "ImageBatch",
+    "ImageSource",
+    "base_name",
+    "identify_files",
+    "open_source",
+    "register_source",
+]
 
 
 class ImageBatch(NamedTuple):
@@ -136,6 +146,8 @@ def open_source(dataset: DatasetSpec, *, settle_seconds: float = SETTLE_SECONDS)
         FeatureFileError: The features file cannot be used.
         UnfinishedInputError: The class list is half written.
     """
+    if dataset.kind not in SOURCES:
+        import_module("coder_core.images.unlabelled")  # whose images are like none of those here
     return SOURCES[dataset.kind](dataset, settle_seconds)
 
 
@@ -254,12 +266,12 @@ def _open_flags(dataset: FlagsDataset, _settle_seconds: float) -> FlagsSource:
 @register_source("folder")
 def _open_folder(dataset: FolderDataset, settle_seconds: float) -> FilesSource:
     listing = list_folder(dataset, _listed_classes(dataset, settle_seconds))
-    return FilesSource(listing, dataset.name or _base_name(dataset.path))
+    return FilesSource(listing, dataset.name or base_name(dataset.path))
 
 
 @register_source("split")
 def _open_split(dataset: SplitDataset, _settle_seconds: float) -> FilesSource:
-    stem = PurePosixPath(_base_name(dataset.split_file)).stem.removeprefix("split_zhou_")
+    stem = PurePosixPath(base_name(dataset.split_file)).stem.removeprefix("split_zhou_")
     return FilesSource(list_split(dataset), dataset.name or f"{stem}-{dataset.split}")
 
 
@@ -285,7 +297,7 @@ def _open_table(dataset: TableDataset, settle_seconds: float) -> FilesSource:
 
 def _open_rows(found: LabelledRows, dataset: LabelledDataset, settle_seconds: float) -> FilesSource:
     listing = label_rows(found, dataset, _listed_classes(dataset, settle_seconds))
-    return FilesSource(listing, dataset.name or _base_name(dataset.path))
+    return FilesSource(listing, dataset.name or base_name(dataset.path))
 
 
 def _listed_classes(
@@ -295,11 +307,11 @@ def _listed_classes(
 
 
 def _name_of_features(dataset: FeaturesDataset) -> str:
-    stem = PurePosixPath(_base_name(dataset.path)).stem
+    stem = PurePosixPath(base_name(dataset.path)).stem
     return stem if dataset.features == "features" else f"{stem}-{dataset.features}"
 
 
-def _base_name(location: str) -> str:
+def base_name(location: str) -> str:
     """The last part of a path or URL, without what follows a `?` in a URL; a root has only itself."""
     path = redact(location).partition("?")[0] if "://" in location else location
     return path.rstrip("/").rpartition("/")[2] or location

@@ -21,6 +21,7 @@ from coder_core.images.sources import ImageSource
 from coder_core.locations import open_location
 from coder_core.pipeline.context import Context
 from coder_core.recipes.doctor import look_at_names
+from coder_core.recipes.eval_inputs import require_labels
 from coder_core.recipes.gather_texts import kinds_needed
 from coder_core.review.finding import Fault
 from coder_core.specs import NEEDS_BANK, DatasetSpec, EvalSpec, Runtime
@@ -53,15 +54,17 @@ class Checked:
     facts: list[str] = field(default_factory=list)
 
 
-def check_evaluation(spec: EvalSpec, runtime: Runtime) -> Checked:
+def check_evaluation(spec: EvalSpec, runtime: Runtime, *, needs_labels: bool = True) -> Checked:
     """Look at everything that an evaluation names: store, data sets, encoder, texts, language model.
 
     Args:
         spec: The evaluation.
         runtime: Where it would run.
+        needs_labels: Whether something is to be measured.
     """
     check = _Check(spec, runtime)
     for look in (
+        *((check.labels,) if needs_labels else ()),
         check.store,
         check.datasets,
         check.encoder,
@@ -142,12 +145,18 @@ class _Check:
                 images = f"{opened.image_count} images of {len(opened.classes)} classes"
                 beside = f", {opened.ignored_count} files ignored" if opened.ignored_count else ""
                 self.found.facts.append(f"{place}: {opened.name}, {images}{beside}")
-                self.found.facts += [power_line(opened.image_count)] if place == "dataset" else []
+                self.found.facts += (
+                    [power_line(opened.image_count)] if place == "dataset" and source.kind != "unlabelled" else []
+                )
                 if place == "few_shot.pool":
                     self._enough_shots(opened)
                 if place == "dataset":
                     self.source, self.classes = opened, opened.classes
                 self._same_classes(place, opened.classes)
+
+    def labels(self) -> None:
+        """There are some, wherever something is measured or learnt."""
+        require_labels(self.spec)
 
     def encoder(self) -> None:
         """Its weights are there, and those of its architecture; published ones are not fetched yet."""

@@ -38,7 +38,7 @@ def look_at_names(spec: EvalSpec, source: ImageSource, bank: TextBank | None = N
     found: list[Finding] = []
     if find_family(spec.encoder.kind).needs_device:  # else texts were embedded under these very names
         found += check_names(classes, domain=spec.texts.domain, wordnet_names=names_by_wordnet_id)
-    found += check_images(source) if spec.dataset.kind != "flags" else []
+    found += check_images(source) if spec.dataset.kind not in ("flags", "unlabelled") else []
     found += check_texts(classes, bank, domain=spec.texts.domain) if bank is not None else []
     return found
 
@@ -60,6 +60,8 @@ def look_through_encoder(spec: EvalSpec, run: Runner) -> list[Finding]:
         spec: The evaluation.
         run: The runner; what it embeds stays in the store for the evaluation.
     """
+    if spec.dataset.kind == "unlabelled":
+        return []
     run(CheckStore())
     encoder = run(IdentifyEncoder(encoder=spec.encoder))
     sample = run(SampleDataset(source=spec.dataset, class_names=spec.class_names))

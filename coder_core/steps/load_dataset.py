@@ -124,7 +124,8 @@ class ListLabels(ArtifactStep[LabelsArtifact]):
         import pyarrow as pa
 
         for number, batch in _batches(self.source, context):
-            labels = pa.array(batch.label_ids, type=pa.int32())
+            unknown = pa.nulls(len(batch.image_ids), pa.int32())
+            labels = unknown if batch.label_ids is None else pa.array(batch.label_ids, type=pa.int32())
             output.write_part(part_name(number), pa.table({"image_id": list(batch.image_ids), "label_id": labels}))
         return output.finish(LabelsArtifact)
 

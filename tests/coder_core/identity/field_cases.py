@@ -72,6 +72,10 @@ EXEMPT = {
         for kind in ("TarDataset", "ParquetDataset", "TableDataset")
         for name in ("kind", "path", "class_names", "classes", "name", "label")
     },
+    **{
+        f"UnlabelledDataset.{name}": "of no evaluation: recipes/test_try.py"
+        for name in ("kind", "path", "classes", "name")
+    },
     "ParquetDataset.image": "a location says its column: images/test_packed_sources.py",
     **{
         f"{family}.{name}": "one identity of content, like that of open_clip: encoders/test_transformers.py"
