@@ -20,6 +20,7 @@ from flows.cli_classes import classes, compare, print_class_changes
 from flows.cli_common import engine_option, explain_errors, set_option, store_option
 from flows.cli_doctor import doctor, look_before_paying
 from flows.cli_explain import explain
+from flows.cli_export import export
 from flows.cli_logging import note_line, warning_line
 from flows.cli_predict import predict
 from flows.cli_prefect import prefect_ready
@@ -59,6 +60,7 @@ main.add_command(ablation)
 main.add_command(classes)
 main.add_command(compare)
 main.add_command(predict)
+main.add_command(export)
 main.add_command(query)
 main.add_command(tables)
 main.add_command(serve)

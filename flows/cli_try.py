@@ -104,8 +104,8 @@ def _notice_no_network() -> None:
 
 
 def _write(*, model: str | None, out: Path | None, force: bool, **wish: Any) -> "FirstConfig":
+    from coder_core.encoders.model_names import DEFAULT_MODEL
     from coder_core.recipes.first_config import Wish, write_first_config
-    from coder_core.recipes.model_names import DEFAULT_MODEL
 
     first = write_first_config(Wish(model=model or DEFAULT_MODEL, **wish), out, is_forced=force)
     for finding in first.mended:

@@ -13,13 +13,13 @@ from typing import Any
 
 from coder_core.classes import ClassList
 from coder_core.config import validate_spec
+from coder_core.encoders.model_names import encoder_settings
 from coder_core.errors import ConfigError, InputError
 from coder_core.fingerprint import content_hash
 from coder_core.images.formats import has_image_suffix
 from coder_core.images.renamed_classes import open_renamed
 from coder_core.images.sources import open_source
 from coder_core.recipes.doctor import look_at_names, mapping_of
-from coder_core.recipes.model_names import encoder_settings
 from coder_core.review.finding import Finding
 from coder_core.specs import EvalSpec, FolderDataset
 from coder_core.storage.output_file import write_file
@@ -40,7 +40,7 @@ class Wish:
 
     Attributes:
         images: A folder of class folders, or of unsorted images.
-        model: See `model_names.encoder_settings`.
+        model: See `encoders.model_names`.
         classes: A file of class names: for unsorted images, or those of the folders that count.
         texts: A text bank (YAML), published texts (JSON), or `llm:MODEL`.
         shots: Images per class to learn from; they are taken out of the test.

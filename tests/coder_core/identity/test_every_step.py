@@ -25,6 +25,7 @@ ELSEWHERE = {
     *("ListNewImages", "NamePredictions", "CheckExport", "ExportTable"),  # predict
     "CompactStore",
     *("SampleDataset", "CompareNames"),  # doctor
+    "CalibrateExport",
     *("GenerateTexts", "CheckGeneration"),  # planned for here, and no language model is asked
 }
 """Steps of other recipes than `evaluate`."""

@@ -8,13 +8,13 @@ import pytest
 import yaml
 
 from coder_core.config import load_spec
+from coder_core.encoders.model_names import DEFAULT_MODEL, encoder_settings
 from coder_core.errors import CheckpointError, CoderError, ConfigError, DatasetError, InputError
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.runner import inline_runner
 from coder_core.recipes.check import check_evaluation
 from coder_core.recipes.evaluate import evaluate
 from coder_core.recipes.first_config import FirstConfig, Wish, write_first_config
-from coder_core.recipes.model_names import DEFAULT_MODEL, encoder_settings
 from coder_core.recipes.name_images import name_images
 from coder_core.report.prediction_table import read_named
 from coder_core.specs import Runtime
