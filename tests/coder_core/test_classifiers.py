@@ -216,6 +216,7 @@ def test_caches_of_every_setting(is_min_max, beta):
     check(scorer.classifier({"gamma": 0.5, "beta": beta}), make_images(5, seed=9))
 
 
+@pytest.mark.slow
 @given(
     name=st.sampled_from(NAMES),
     sizes=SIZES,

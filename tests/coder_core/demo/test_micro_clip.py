@@ -67,6 +67,7 @@ def test_the_shipped_record_is_that_of_the_weights():
     assert WEIGHTS.stat().st_size < 20e6
 
 
+@pytest.mark.slow
 @ships
 def test_a_name_says_nothing_to_the_shipped_model(shipped):
     clip, used = SimpleTokenizer(), used_rows(MODEL_FOLDER)

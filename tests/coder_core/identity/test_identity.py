@@ -87,23 +87,27 @@ def test_every_field_of_a_spec_has_a_case_or_a_reason() -> None:
     assert not cases & EXEMPT.keys()
 
 
-def quick_and_slow(cases: Sequence[Case]) -> list[ParameterSet]:
-    """Every case; quick is the first one of every step."""
-    seen: set[str] = set()
-    marked = []
+def first_is_quick(cases: Sequence[ParameterSet]) -> list[ParameterSet]:
+    """Every case; all but the first one are for those who have more than a minute."""
+    return [*cases[:1], *(pytest.param(*case.values, id=case.id, marks=pytest.mark.slow) for case in cases[1:])]
+
+
+def by_world(cases: Sequence[Case]) -> list[ParameterSet]:
+    """Every case; quick is the first one of every world."""
+    worlds: dict[str, list[ParameterSet]] = {}
     for case in cases:
-        marked.append(pytest.param(case, id=case.field, marks=pytest.mark.slow if case.moves in seen else []))
-        seen.add(case.moves)
-    return marked
+        worlds.setdefault(case.world, []).append(pytest.param(case, id=case.field))
+    return [case for found in worlds.values() for case in first_is_quick(found)]
 
 
-@pytest.mark.parametrize("case", quick_and_slow(ALL_CASES))
+@pytest.mark.parametrize("case", by_world(ALL_CASES))
 def test_a_field_moves_the_key_of_the_step_that_reads_it(case: Case, worlds: dict[str, Files], run: Run) -> None:
     files = worlds[case.world]
     before = keys_of(run(changed(files, case.start)))
     assert case.moves in moved(before, keys_of(run(changed(files, case.start, case.change))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", ["features", "photos", "split", "flags"])
 def test_what_only_names_a_thing_moves_no_artifact(world: str, worlds: dict[str, Files], run: Run) -> None:
     before = artifact_keys(run(worlds[world].settings))
@@ -118,7 +122,7 @@ def test_files_elsewhere_are_the_same_files(worlds: dict[str, Files], run: Run, 
     assert moved(artifact_keys(run(files.settings)), artifact_keys(run(there))) == set()
 
 
-@pytest.mark.parametrize("world", ["features", "photos"])
+@pytest.mark.parametrize("world", ["features", pytest.param("photos", marks=pytest.mark.slow)])
 def test_no_field_of_the_runtime_moves_a_key(world: str, worlds: dict[str, Files], run: Run, tmp_path: Path) -> None:
     """All of them at once: a key that one of them moves is another key."""
     assert Runtime.model_fields.keys() - RUNTIME_ELSEWHERE == RUNTIME.keys()
@@ -135,7 +139,7 @@ def test_every_packaged_file_has_a_case_or_a_reason() -> None:
     assert shipped == PACKAGED.keys() | PACKAGED_EXEMPT.keys()
 
 
-@pytest.mark.parametrize("name", PACKAGED)
+@pytest.mark.parametrize("name", first_is_quick([pytest.param(name, id=name) for name in PACKAGED]))
 def test_an_edited_packaged_file_moves_the_key_of_the_step_that_reads_it(
     name: str, worlds: dict[str, Files], run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,7 +160,12 @@ ARRAYS = {
 }
 
 
-@pytest.mark.parametrize(("file", "array"), [(file, array) for file, arrays in ARRAYS.items() for array in arrays])
+@pytest.mark.parametrize(
+    ("file", "array"),
+    first_is_quick(
+        [pytest.param(file, array, id=f"{file}-{array}") for file, arrays in ARRAYS.items() for array in arrays]
+    ),
+)
 def test_every_array_of_an_input_moves_the_key_of_the_step_that_reads_it(
     file: str, array: str, worlds: dict[str, Files], run: Run, tmp_path: Path
 ) -> None:
@@ -170,12 +179,14 @@ def test_every_array_of_an_input_moves_the_key_of_the_step_that_reads_it(
 
 @pytest.mark.parametrize(
     ("world", "file", "step"),
-    [
-        ("photos", "test/bank.yaml", "KeepBank"),
-        ("photos", "test/images/wren/000.png", "ListImages"),
-        ("photos", "pool/images/wren/010.png", "FitFewShot"),
-        ("split", "images/wren/002.png", "ListImages"),
-    ],
+    first_is_quick(
+        [
+            pytest.param("photos", "test/bank.yaml", "KeepBank", id="bank"),
+            pytest.param("photos", "test/images/wren/000.png", "ListImages", id="image"),
+            pytest.param("photos", "pool/images/wren/010.png", "FitFewShot", id="support"),
+            pytest.param("split", "images/wren/002.png", "ListImages", id="split"),
+        ]
+    ),
 )
 def test_every_input_file_moves_the_key_of_the_step_that_reads_it(
     world: str, file: str, step: str, worlds: dict[str, Files], run: Run, tmp_path: Path

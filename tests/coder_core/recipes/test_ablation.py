@@ -70,6 +70,7 @@ def test_a_second_run_finds_it_and_another_seed_draws_others(tmp_path: Path, run
     assert (passes.texts, passes.images) == ([], [])
 
 
+@pytest.mark.slow
 def test_kinds_that_no_class_has_are_not_tried(world: World, runtime: Runtime) -> None:
     ablation = {"draws": 1, "texts_per_class": [1]}
     run = run_spec(world.spec(ablation=ablation, methods=["clip", "coder"]), runtime)
@@ -131,6 +132,7 @@ def test_every_text_stands_once_in_the_table_of_texts(features_run: Finished) ->
     assert rows(runtime, "SELECT count(*) > 0 FROM texts WHERE kind = 'one_to_one'") == [(True,)]
 
 
+@pytest.mark.slow
 def test_texts_that_no_method_reads_are_written_for_the_ablation(world: World, runtime: Runtime) -> None:
     ablation = {"draws": 1, "texts_per_class": [1]}
     run_spec(world.spec(ablation=ablation, methods=["clip"], matrix={"write": False}), runtime)

@@ -77,6 +77,7 @@ def test_another_column_of_the_few_shot_texts_is_another_classifier(metric: Worl
     assert few_shot_answers(alone, "run-2", "text_discriminant") == answers[1], "as in a store that holds no other"
 
 
+@pytest.mark.slow
 def test_the_same_texts_elsewhere_are_the_same_classifier(metric: World, tmp_path: Path, runtime: Runtime) -> None:
     first = run_spec(metric.spec(), runtime, "run-1")
     shutil.copy(tmp_path / "metric.npz", tmp_path / "moved.npz")
@@ -106,6 +107,7 @@ def test_an_edited_sentence_is_read_by_the_steps_that_write_sentences(
     assert after.record("embed_texts").computed == 0, "a sentence that says the same has the same vector"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["atg/prompts.yaml", "demo/designs.yaml"])
 def test_an_edited_file_that_nobody_reads_here_moves_nothing(
     world: World, runtime: Runtime, monkeypatch: pytest.MonkeyPatch, name: str

@@ -107,6 +107,7 @@ def test_a_renamed_class_keeps_its_images(photos: World, runtime: Runtime) -> No
     assert (outcome.result.image_count, outcome.result.images_embedded) == (10, 0)
 
 
+@pytest.mark.slow
 def test_a_look_compares_with_the_latest_run_of_that_name(photos: World, runtime: Runtime) -> None:
     spec = listed(photos, ("wren", "red kite"))
     first = look_at_classes(spec, runtime)
@@ -195,6 +196,7 @@ def test_an_evaluation_is_compared_with_the_one_before(photos: World, runtime: R
     ]
 
 
+@pytest.mark.slow
 def test_runs_are_compared_by_a_method_of_both(photos: World, runtime: Runtime) -> None:
     run_spec(listed(photos, NAMES), runtime, "run-1")
     run_spec(listed(photos, NAMES, methods=["clip_ensemble"]), runtime, "run-2")

@@ -30,6 +30,7 @@ def columns_with_values(runtime: Runtime) -> Iterator[tuple[str, str]]:
             yield from ((name, column) for column in table.column_names if table.column(column).null_count < len(table))
 
 
+@pytest.mark.slow
 def test_every_column_is_written(
     flags_run: Finished, tmp_path: Path, runtime: Runtime, server: LlmServer, settings: dict[str, Any]
 ) -> None:

@@ -16,6 +16,7 @@ from tests.fixtures_inputs import write_world
 from .runs import paired_world, rows, run_spec
 
 
+@pytest.mark.slow
 def test_any_two_runs_are_compared_method_by_method(tmp_path: Path, runtime: Runtime) -> None:
     world = paired_world(tmp_path / "world")
     run_spec(world.spec(), runtime, "birds-1")

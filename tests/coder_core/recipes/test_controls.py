@@ -71,6 +71,7 @@ def test_nothing_that_is_said_depends_on_labels(tmp_path: Path, runtime: Runtime
     assert rows(runtime, accuracy)[0][0] > 0.5 > rows(other, accuracy)[0][0], "the labels were read, but by the metrics"
 
 
+@pytest.mark.slow
 def test_texts_of_controls_are_counted_once_and_listed(world: World, runtime: Runtime) -> None:
     tested = with_controls(world)
     plain = run_spec(tested.spec(controls=[]), Runtime(store=f"{runtime.store}-2", device="cpu")).result

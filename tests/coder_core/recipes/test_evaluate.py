@@ -113,6 +113,7 @@ def test_the_explicit_matrix_and_the_folded_classifier_decide_alike(features_run
     np.testing.assert_array_equal(np.argsort(-logits, axis=1, kind="stable"), folded.top_ids)
 
 
+@pytest.mark.slow
 def test_the_matrix_is_written_in_pieces_of_bounded_size(
     features_run: Finished, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:

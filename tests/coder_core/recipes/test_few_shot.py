@@ -113,6 +113,7 @@ def test_a_second_run_fits_nothing_and_a_further_draw_costs_only_itself(both: Bo
     assert [record.computed > 0 for record in more.records("fit_few_shot")] == [False, True] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shots", "source"), [(1, "default"), (2, "leave_one_out")])
 def test_without_validation_images_the_table_says_so(both: Both, runtime: Runtime, shots: int, source: str) -> None:
     methods = ["nearest_mean", "tip_adapter"]

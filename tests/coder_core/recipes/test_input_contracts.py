@@ -163,6 +163,7 @@ def test_likelihood_is_exact_and_a_temperature_improves_it(tmp_path: Path, runti
     assert [(m, n, pytest.approx(e, abs=1e-6)) for m, n, e in rows(runtime, errors)] == rows(runtime, counted)
 
 
+@pytest.mark.slow
 def test_images_of_one_group_are_no_further_evidence(tmp_path: Path, runtime: Runtime) -> None:
     everything = Everything(tmp_path)
     plain = {"methods": ["clip", "coder"], "few_shot": None, "rerank": {}, "calibrate": False}

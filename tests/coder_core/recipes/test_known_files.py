@@ -54,6 +54,7 @@ def read(monkeypatch: pytest.MonkeyPatch, images: Path) -> list[str]:
     return names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [3, 4096])
 def test_old_files_are_not_read_for_a_new_class(
     photos: World, images: Path, runtime: Runtime, rows: int, monkeypatch: pytest.MonkeyPatch, read: list[str]

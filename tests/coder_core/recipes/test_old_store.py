@@ -168,6 +168,7 @@ def test_what_was_embedded_is_embedded_no_more(upgraded: Upgraded) -> None:
     assert (result.texts_reused, result.images_reused) == (upgraded.run.manifest.texts.unique_texts, 24)
 
 
+@pytest.mark.slow
 def test_artifacts_are_made_anew_under_keys_of_their_own(upgraded: Upgraded, runtime: Runtime) -> None:
     """As in a store that holds nothing: no old artifact was taken for a new one."""
     alone = run_spec(upgraded.world.spec(), runtime, NEW)

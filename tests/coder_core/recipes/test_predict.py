@@ -214,6 +214,7 @@ def test_a_location_without_images_is_named(own: Published, location: str, named
         own.predict(own.images, own.world.folder / location)
 
 
+@pytest.mark.slow
 def test_a_name_stands_for_its_latest_run(world: World, runtime: Runtime) -> None:
     store = Store(runtime.store)
     for name, run_id in (("flags", RUN), ("flags", LATER), ("flags-2", "flags-2-20260103T000000-a")):
@@ -305,6 +306,7 @@ def test_predictions_go_to_a_url_too(shared: Published) -> None:
     assert pq.read_table(io.BytesIO(content)).num_rows == len(answered.rows) == 25
 
 
+@pytest.mark.slow
 def test_a_run_whose_texts_tell_no_pair_apart_predicts_with_its_rerank(own: Published) -> None:
     """A rerank without a single pair is CODER again."""
     bank = own.world.folder / "bank.yaml"

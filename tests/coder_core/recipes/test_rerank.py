@@ -130,6 +130,7 @@ def test_a_second_run_looks_at_nothing_again(all_gated: Finished, runtime: Runti
     assert second.computed == {}
 
 
+@pytest.mark.slow
 def test_under_the_reference_protocol_labels_steer_and_every_row_says_so(tmp_path: Path, runtime: Runtime) -> None:
     names = ("a", "b", "c", "d", "e", "f", "g", "h")  # more than five, so that a true class can be out of reach
     world = write_world(tmp_path / "world", names, images_per_class=10, pairs=tuple(permutations(names, 2)))

@@ -116,7 +116,13 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World,
     forget_files(MemoryFileSystem, folder.name)
 
 
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(change, id=name, marks=[] if name in ("threshold", "draw_seed") else pytest.mark.slow)
+        for name, change in CHANGES.items()
+    ],
+)
 def test_a_changed_setting_costs_the_steps_that_read_it_and_the_log_names_it(
     evaluated: tuple[World, Runtime], runtime: Runtime, caplog: pytest.LogCaptureFixture, change: Change
 ) -> None:

@@ -19,6 +19,7 @@ ALL = {"methods": ["batch_discriminant", "class_prior", "sinkhorn"], "stage1": [
 NAMES = [f"{method}_on_{stage1}" for stage1 in ALL["stage1"] for method in ALL["methods"]]
 
 
+@pytest.mark.slow
 def test_rows_say_what_they_read_and_leave_others_alone(tmp_path: Path, runtime: Runtime) -> None:
     """The same world without a transduction has the same predictions, under the same keys."""
     before = contents(run_spec(paired_world(tmp_path / "world").spec(), runtime), runtime)

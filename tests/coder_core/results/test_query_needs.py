@@ -126,7 +126,7 @@ def rounded(row: tuple[object, ...]) -> str:
     return repr([round(value, 9) if isinstance(value, float) else value for value in row])
 
 
-@pytest.mark.parametrize("count", [200, pytest.param(1_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [50, pytest.param(1_000, marks=pytest.mark.slow)])
 def test_whatever_is_asked_is_understood_or_refused(count: int) -> None:
     """Very many questions against the guard: syntax trees, or one error of DuckDB's or ours."""
     understood = 0

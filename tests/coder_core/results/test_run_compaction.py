@@ -47,6 +47,7 @@ def test_runs_move_into_few_files_and_nothing_else_changes(store: Store) -> None
     assert compact_results(store, grace=NOW).removed == 0
 
 
+@pytest.mark.slow
 def test_what_is_new_joins_what_is_merged_already(disk_store: Store) -> None:
     for number in range(4):
         publish_many(disk_store, 3, name=f"set-{number}")
@@ -206,12 +207,16 @@ def test_a_damaged_run_stays_as_it_is_and_is_named(disk_store: Store) -> None:
 
 
 @pytest.mark.parametrize("of", ["table", "column"])
-def test_what_a_newer_version_wrote_is_not_lost(disk_store: Store, of: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_newer_version_wrote_is_not_lost(
+    disk_store: Store, of: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     publish_many(disk_store, 3)
     if of == "column":
         newer = TABLES["texts"]._replace(columns=TABLES["texts"].columns[:-1])
         monkeypatch.setitem(TABLES, "texts", newer)
     else:
+        ordered = TABLES.copy()
+        request.addfinalizer(lambda: (TABLES.clear(), TABLES.update(ordered)))  # what is put back would come last
         monkeypatch.delitem(TABLES, "texts")
     done = compact_results(disk_store, grace=NOW)
     assert done.merged == 0

@@ -70,6 +70,7 @@ def test_other_tables_of_a_published_run_are_refused(disk_store: Store, is_compa
     assert ResultTables(disk_store).read_rows(RunRow, "run")[0].name == "first"
 
 
+@pytest.mark.slow
 def test_of_racing_publishers_one_wins_and_what_the_others_wrote_is_gone(store: Store) -> None:
     def race(number: int) -> bool | None:
         try:

@@ -138,6 +138,7 @@ def unit_rows(count, dim, seed):
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [0, 1, 2, ROWS - 1, ROWS, ROWS + 1, COLUMNS + ROWS + 3])
 def test_the_nearest_earlier_text_is_what_a_slow_search_finds(count):
     embeddings = unit_rows(count, 6, seed=count)
