@@ -17,7 +17,9 @@ from flows.cli_ablation import ablation
 from flows.cli_check import check, look, tell
 from flows.cli_classes import classes, compare, print_class_changes
 from flows.cli_common import engine_option, explain_errors, program_name, set_option, store_option
+from flows.cli_doctor import doctor, look_before_paying
 from flows.cli_explain import explain
+from flows.cli_export import export
 from flows.cli_logging import note_line, warning_line
 from flows.cli_predict import predict
 from flows.cli_prefect import prefect_ready
@@ -26,6 +28,7 @@ from flows.cli_runs import runs, show
 from flows.cli_serve import deploy, serve
 from flows.cli_store import store as store_group
 from flows.cli_texts import texts
+from flows.cli_try import init, try_folder
 from service.loopback import bypass_proxies
 
 if TYPE_CHECKING:
@@ -46,7 +49,10 @@ def main() -> None:
             click.echo(warning_line(line), err=True)
 
 
+main.add_command(try_folder)
+main.add_command(init)
 main.add_command(check)
+main.add_command(doctor)
 main.add_command(texts)
 main.add_command(store_group)
 main.add_command(explain)
@@ -54,6 +60,7 @@ main.add_command(ablation)
 main.add_command(classes)
 main.add_command(compare)
 main.add_command(predict)
+main.add_command(export)
 main.add_command(query)
 main.add_command(tables)
 main.add_command(warehouse)
@@ -81,6 +88,7 @@ def run(config: str, overrides: tuple[str, ...], store: str, engine: "EngineName
     looked = look(spec, runtime)  # what is wrong is told before anything is started
     tell(looked.warnings)
     raise_all(looked.problems)
+    tell(look_before_paying(spec, runtime))
     chosen = choose_engine(engine, runtime)
     if chosen.note:
         click.echo(note_line(chosen.note), err=True)
