@@ -29,7 +29,7 @@ $(VENV)/.installed-dev: $(BIN)/python pyproject.toml requirements/dev.txt
 	@touch $@ $(VENV)/.installed
 
 run: $(VENV)/.installed ## Run the demonstration: 65 flags, texts against names
-	$(BIN)/coder-eval run --engine prefect
+	$(BIN)/coder-eval run --engine prefect --report report.html
 
 serve: $(VENV)/.installed ## Server, deployments and a worker on this machine, until Ctrl-C (docs/operations.md)
 	@exec $(BIN)/coder-eval serve
@@ -69,4 +69,4 @@ lock: $(VENV)/.installed-dev ## Renew requirements/: the newest releases that py
 	$(BIN)/python -m tools.lock_requirements --upgrade
 
 clean: ## Remove what the project made here, the store included
-	rm -rf $(VENV) store .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) store report.html .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
