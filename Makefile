@@ -40,8 +40,9 @@ test: $(VENV)/.installed-dev ## Run the tests, but for the thorough ones
 test-thorough: $(VENV)/.installed-dev ## Run the tests that take 20 seconds and more each: kills, restarts, S3 (CI runs them, too)
 	$(PYTEST) -n $(TEST_WORKERS) -m thorough
 
+# Half of their time would be spent on making and removing ten thousand small files: in memory, where there is room.
 test-quick: $(VENV)/.installed-dev ## Run the tests that start no server and train nothing
-	$(PYTEST) -n logical -m "not slow"
+	TMPDIR=$$(tests/scratch_folder.sh) $(PYTEST) -n logical -m "not slow"
 
 check: $(VENV)/.installed-dev ## Format, lint, types, import contracts: what CI checks
 	$(BIN)/ruff format --check .

@@ -6,7 +6,6 @@ Results go to standard output, everything else to standard error; every expected
 
 import json
 import os
-import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -18,17 +17,21 @@ from coder_core.errors import raise_all
 from flows.cli_ablation import ablation
 from flows.cli_check import check, look, tell
 from flows.cli_classes import classes, compare, print_class_changes
-from flows.cli_common import engine_option, explain_errors, set_option, store_option
+from flows.cli_common import engine_option, explain_errors, program_name, set_option, store_option
+from flows.cli_doctor import doctor, look_before_paying
 from flows.cli_explain import explain
+from flows.cli_export import export
 from flows.cli_logging import note_line, warning_line
 from flows.cli_predict import predict
 from flows.cli_prefect import prefect_ready
-from flows.cli_query import query, tables
+from flows.cli_query import query, tables, warehouse
 from flows.cli_report import keep_report_of, write_kept_report
 from flows.cli_report import report as report_command
+from flows.cli_runs import runs, show
 from flows.cli_serve import deploy, serve
 from flows.cli_store import store as store_group
 from flows.cli_texts import texts
+from flows.cli_try import init, try_folder
 from service.loopback import bypass_proxies
 
 if TYPE_CHECKING:
@@ -49,7 +52,10 @@ def main() -> None:
             click.echo(warning_line(line), err=True)
 
 
+main.add_command(try_folder)
+main.add_command(init)
 main.add_command(check)
+main.add_command(doctor)
 main.add_command(texts)
 main.add_command(store_group)
 main.add_command(explain)
@@ -57,9 +63,13 @@ main.add_command(ablation)
 main.add_command(classes)
 main.add_command(compare)
 main.add_command(predict)
+main.add_command(export)
 main.add_command(report_command)
 main.add_command(query)
 main.add_command(tables)
+main.add_command(warehouse)
+main.add_command(runs)
+main.add_command(show)
 main.add_command(serve)
 main.add_command(deploy)
 
@@ -85,10 +95,11 @@ def run(
     looked = look(spec, runtime)  # what is wrong is told before anything is started
     tell(looked.warnings)
     raise_all(looked.problems)
+    tell(look_before_paying(spec, runtime))
     chosen = choose_engine(engine, runtime)
     if chosen.note:
         click.echo(note_line(chosen.note), err=True)
-    with checked(spec):
+    with checked(spec, looked):
         if chosen.name == "prefect":
             result = _run_flow(config, list(overrides), runtime, chosen)
         else:
@@ -103,15 +114,10 @@ def run(
         return
     from coder_core.report.summary import print_summary
 
-    print_summary(result, sys.stdout, program=_program_name())
+    print_summary(result, sys.stdout, program=program_name())
     print_class_changes(result.name, result.run_id, store)
     if report is not None:
         write_kept_report(runtime, result.run_id, report)
-
-
-def _program_name() -> str:
-    """How to call this program from here: its bare name where the shell finds it, its path otherwise."""
-    return "coder-eval" if shutil.which("coder-eval") else os.path.relpath(sys.argv[0])
 
 
 def _run_flow(config: str, overrides: list[str], runtime: "Runtime", engine: "Engine") -> "EvalResult":

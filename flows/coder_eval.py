@@ -6,7 +6,7 @@ from prefect import flow
 
 from coder_core.config import DEMO_CONFIG, load_runtime
 from coder_core.pipeline.eval_result import EvalResult
-from coder_core.recipes.check import require_sound
+from coder_core.recipes.check import checked, require_sound
 from coder_core.recipes.evaluate import evaluate
 from coder_core.report.summary import headline
 from coder_core.specs import Runtime
@@ -30,8 +30,7 @@ def coder_eval(
     """
     prepare_logs()
     spec, runtime = load_flow_spec(config, overrides or ()), runtime or load_runtime()
-    require_sound(spec, runtime)
-    with prefect_runner(runtime, name=spec.name) as run:
+    with checked(spec, require_sound(spec, runtime)), prefect_runner(runtime, name=spec.name) as run:
         result = evaluate(spec, run)
     if runtime.report:
         show_report(runtime, result)
