@@ -5,6 +5,7 @@ light, dark and paper need no second drawing.
 """
 
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 import altair as alt
@@ -13,15 +14,20 @@ BLUE, ORANGE, GREEN, RED, GREY = "#2f7fd1", "#c7741a", "#2a9351", "#d0493f", "#7
 """Each at 3:1 or more against white and against the dark ground: as much as WCAG 2.2 asks of graphics (1.4.11)."""
 PALETTE = [BLUE, ORANGE, GREEN, "#8a63d2", "#c9568f", "#1a9a9a", "#a0694b", RED, "#6b8e23", GREY]
 ROW_PIXELS = 24
+SHORT_NAME = 14
+"""Characters that the names of a chart have where it does not say it."""
 
 
-def finish(chart: alt.Chart | alt.LayerChart | alt.FacetChart, *, description: str, height: int) -> dict[str, Any]:
+def finish(
+    chart: alt.Chart | alt.LayerChart | alt.FacetChart, *, description: str, height: int, names: Iterable[str] = ()
+) -> dict[str, Any]:
     """Give a chart what all have, and return it as Vega-Lite.
 
     Args:
         chart: Built with Altair.
         description: What it shows, for who cannot see it.
         height: Pixels. A number: of a height that rows decide, Vega-Lite warns on the console.
+        names: What its legend or an axis names, so that there is room for the longest.
     """
     sized = chart.properties(width="container", height=height, description=description)
     with warnings.catch_warnings():
@@ -29,6 +35,7 @@ def finish(chart: alt.Chart | alt.LayerChart | alt.FacetChart, *, description: s
         found: dict[str, Any] = sized.to_dict()
     found["config"] = CONFIG
     found["autosize"] = {"type": "fit-x", "contains": "padding"}
+    found["usermeta"] = {"characters": max((len(name) for name in names), default=SHORT_NAME)}
     found.pop("$schema", None)
     return found
 

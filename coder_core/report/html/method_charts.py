@@ -38,12 +38,12 @@ def accuracy_chart(facts: RunFacts) -> dict[str, Any] | None:
     rules = base.mark_rule(strokeWidth=3).encode(x="low:Q", x2="high:Q", tooltip=tips)
     points = base.mark_point(filled=True, size=70, opacity=1).encode(x="value:Q", tooltip=tips)
     said = "Top-1 accuracy of every method with its 95 percent interval; the table above has the same numbers."
-    return finish(alt.layer(bars, rules, points), description=said, height=ROW_PIXELS * len(rows))
+    return finish(alt.layer(bars, rules, points), description=said, height=ROW_PIXELS * len(rows), names=facts.top1)
 
 
 def calibration_chart(facts: RunFacts) -> dict[str, Any] | None:
     """Accuracy against confidence, bin by bin; on the diagonal what is said with 80 % is right in 80 %."""
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "method": shorten(row.method),
             "confidence": 100 * row.confidence,
@@ -81,7 +81,7 @@ def calibration_chart(facts: RunFacts) -> dict[str, Any] | None:
         ),
     ).add_params(chosen)
     said = "Share of right answers against confidence in 15 bins, a line per method; on the diagonal both agree."
-    return finish(layers, description=said, height=340)
+    return finish(layers, description=said, height=340, names=[row["method"] for row in rows])
 
 
 def timing_chart(facts: RunFacts) -> dict[str, Any] | None:
@@ -118,7 +118,7 @@ def timing_chart(facts: RunFacts) -> dict[str, Any] | None:
 
 def transduction_chart(facts: RunFacts) -> dict[str, Any] | None:
     """What reading the whole batch added to the method below, by what the batch was taken for."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for row in facts.of(TransductionRow):
         before, after = facts.top1.get(row.stage1), facts.top1.get(row.method)
         if before is not None and after is not None:
@@ -137,7 +137,7 @@ def transduction_chart(facts: RunFacts) -> dict[str, Any] | None:
         base.mark_point(filled=True, size=80, color=GREEN, opacity=1).encode(x="after:Q", tooltip=tips),
     )
     said = "Top-1 accuracy before (orange) and after (green) the whole batch of images was read, by regime."
-    return finish(layers, description=said, height=(ROW_PIXELS + 6) * len(rows))
+    return finish(layers, description=said, height=(ROW_PIXELS + 6) * len(rows), names=[row["method"] for row in rows])
 
 
 def runs_chart(runs: Mapping[str, RunFacts]) -> dict[str, Any] | None:
@@ -165,8 +165,7 @@ def runs_chart(runs: Mapping[str, RunFacts]) -> dict[str, Any] | None:
         base.mark_point(filled=True, size=70, opacity=1).encode(x="value:Q"),
     )
     said = "Top-1 accuracy with its 95 percent interval, of every method in every run."
-    found = finish(layers, description=said, height=14 * len(rows) + ROW_PIXELS)
-    return {**found, "usermeta": {"names": "long"}}
+    return finish(layers, description=said, height=14 * len(rows) + ROW_PIXELS, names=runs)
 
 
 def _tip(field: str, kind: str = "Q", *, title: str | None = None, form: str = ".1f") -> alt.Tooltip:

@@ -41,10 +41,10 @@
   };
   // Legends and names beside axes have as much room as the place has: a phone's are narrow.
   function fitted(spec, width) {
-    const isLong = spec.usermeta && spec.usermeta.names === "long";
-    const columns = Math.max(1, Math.floor(width / (isLong ? 420 : 150)));
-    const legend = { ...spec.config.legend, columns, labelLimit: width / columns - 30 };
-    const axis = { ...spec.config.axis, labelLimit: Math.min(isLong ? 340 : 220, 0.4 * width) };
+    const longest = 7 * (spec.usermeta ? spec.usermeta.characters : 14);
+    const columns = Math.max(1, Math.floor(0.85 * width / (longest + 30)));
+    const legend = { ...spec.config.legend, columns, labelLimit: Math.max(0.85 * width / columns - 25, 60) };
+    const axis = { ...spec.config.axis, labelLimit: Math.min(Math.max(longest, 220), 0.4 * width) };
     return { ...spec, config: { ...spec.config, legend, axis } };
   }
   async function draw(key, changes) {

@@ -63,4 +63,4 @@ def _curves(
         base.mark_line(size=2).encode(y=mean),
         base.mark_point(filled=True, size=50).encode(y=mean, tooltip=tips),
     ).add_params(chosen)
-    return {**finish(layers, description=description, height=360), "usermeta": {"names": "long"}}
+    return finish(layers, description=description, height=360, names=[row["series"] for row in rows])

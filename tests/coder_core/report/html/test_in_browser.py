@@ -2,7 +2,7 @@
 
 Without Chromium (Debian: `apt-get install chromium`) these tests are left out. axe-core, which looks for what keeps
 people out (contrast, names, roles), is installed by npm into a folder of the tests' own; without npm or its registry
-that test is left out. Screenshots go to the folder that CODER_SCREENSHOTS names, for a person to look at.
+that test is left out. Screenshots go to the folder that REPORT_SCREENSHOTS names, for a person to look at.
 """
 
 import base64
@@ -203,9 +203,9 @@ def test_nobody_is_kept_out(tab: Page, report: Path, axe: str, scheme: str) -> N
     assert tab.evaluate(run) == []
 
 
-@pytest.mark.skipif("CODER_SCREENSHOTS" not in os.environ, reason="CODER_SCREENSHOTS names no folder")
+@pytest.mark.skipif("REPORT_SCREENSHOTS" not in os.environ, reason="REPORT_SCREENSHOTS names no folder")
 def test_screenshots_for_people(tab: Page, report: Path) -> None:
-    folder = Path(os.environ["CODER_SCREENSHOTS"])
+    folder = Path(os.environ["REPORT_SCREENSHOTS"])
     folder.mkdir(exist_ok=True)
     for name, width, media in (
         ("light", 1280, {}),
