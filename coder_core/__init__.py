@@ -12,11 +12,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from coder_core.pipeline.eval_result import EvalResult
+    from coder_core.portable.classifier import PortableClassifier
     from coder_core.recipes.predict import Predicted
     from coder_core.results.warehouse import Warehouse
 
-__all__ = ["DEFAULT_STORE", "evaluate", "open_warehouse", "predict"]
+__all__ = ["DEFAULT_STORE", "evaluate", "load_classifier", "open_warehouse", "predict"]
 
 DEFAULT_STORE = "./store"
 
@@ -37,12 +40,11 @@ def evaluate(
     """
     from coder_core.config import load_runtime, load_spec
     from coder_core.pipeline.runner import inline_runner
-    from coder_core.recipes.check import require_sound
+    from coder_core.recipes.check import checked, require_sound
     from coder_core.recipes.evaluate import evaluate as recipe
 
     spec, settings = load_spec(config, overrides), load_runtime(**_with_store(store, runtime))
-    require_sound(spec, settings)
-    with inline_runner(settings) as run:
+    with checked(spec, require_sound(spec, settings)), inline_runner(settings) as run:
         return recipe(spec, run)
 
 
@@ -77,6 +79,19 @@ def predict(
     manifest = open_run(Store(settings.store), run)
     with inline_runner(settings, run_id=manifest.run_id) as runner:
         return recipe(manifest, list(images), runner, method=method, shots=shots, output=output)
+
+
+def load_classifier(path: "str | Path", *, encoder: str | None = None, device: str = "auto") -> "PortableClassifier":
+    """An exported classifier, ready to predict; needs no store and no Prefect.
+
+    Args:
+        path: The folder that `coder-eval export` wrote.
+        encoder: The model, as `coder-eval try --model` takes it; default: where the run's config had it.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+    """
+    from coder_core.portable.classifier import load_classifier as load
+
+    return load(path, encoder=encoder, device=device)
 
 
 def open_warehouse(store: str | None = None) -> "Warehouse":

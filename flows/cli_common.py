@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 import click
 
 from coder_core import DEFAULT_STORE
-from coder_core.errors import CoderError, SeveralProblemsError
+from coder_core.errors import CoderError, SeveralProblemsError, StoreError
 from coder_core.printable_text import GuardedStream
 from coder_core.redaction import redact_error
 from flows.cli_logging import error_line, warning_line
@@ -72,6 +72,10 @@ def open_store(store: str) -> "Store":
     return opened
 
 
+_SHOWN_NAME = 200
+"""Characters of a name in an error: it may be wrong because it is long."""
+
+
 def program_name() -> str:
     """How to call this program from here: its bare name where the shell finds it, its path otherwise."""
     return "coder-eval" if shutil.which("coder-eval") else os.path.relpath(sys.argv[0])
@@ -108,11 +112,25 @@ def explain_errors_of_service(command: Callable[..., None]) -> Callable[..., Non
             for line in told_errors(error):
                 click.echo(error_line(line), err=True)
             sys.exit(error.exit_code)
+        except BrokenPipeError:  # whoever reads has gone: click ends quietly
+            raise
+        except (OSError, MemoryError) as error:
+            refused = machine_error(error)
+            click.echo(error_line(str(refused)), err=True)
+            sys.exit(refused.exit_code)
         except Exception as error:
             redact_error(error)  # a mistake of ours ends with a traceback
             raise
 
     return wrapper
+
+
+def machine_error(error: OSError | MemoryError) -> CoderError:
+    """What the machine refuses, as one line: a name that is too long, a full disk, memory."""
+    if isinstance(error, MemoryError):
+        return StoreError("There is not enough memory.", remedy="Close other programs, or use a smaller batch_size.")
+    problem = f"The system refuses ({error.strerror or type(error).__name__})."
+    return StoreError(problem, str(error.filename or "")[:_SHOWN_NAME], "Check the path, and the disk that it is on.")
 
 
 def told_errors(error: CoderError) -> list[str]:

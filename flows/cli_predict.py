@@ -1,11 +1,12 @@
 """`coder-eval predict RUN IMAGES...`: what do these images show, by the classes and texts of a published run?"""
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from flows.cli_common import engine_option, explain_errors, store_option
+from flows.cli_predict_folder import is_exported, predict_with_folder
 from flows.cli_prefect import prefect_ready
 
 if TYPE_CHECKING:
@@ -23,7 +24,10 @@ BROKEN_STATUS = 3
 @click.option(
     "--format", "form", type=click.Choice(["table", "csv", "csv-excel", "json"]), default="table", show_default=True
 )
-@click.option("--out", help="Write all answers to this .parquet file, too: a path or an fsspec URL.")
+@click.option("--out", help="Write all answers to this .parquet file, too: a path or an fsspec URL. Of a run alone.")
+@click.option("--model", help="Of an exported classifier: its encoder, where it is here.")
+@click.option("--none-below", type=click.FloatRange(0, 1), help="Of an exported classifier: least probability.")
+@click.option("--explain", "is_explained", is_flag=True, help="Of an exported classifier: the texts that decided.")
 @store_option
 @engine_option
 @explain_errors
@@ -36,12 +40,31 @@ def predict(
     out: str | None,
     store: str,
     engine: "EngineName",
+    *,
+    model: str | None,
+    none_below: float | None,
+    is_explained: bool,
 ) -> None:
-    """Classify IMAGES (files, folders, patterns, URLs) with RUN: a run id, or an evaluation's name for its latest run.
+    """Classify IMAGES (files, folders, patterns, URLs) with RUN: a run id, an evaluation's name, or an exported folder.
 
     Ends with 3 when an image could not be read: it is named on standard error, all others are answered.
     """
     from coder_core.config import load_runtime
+
+    if is_exported(run):
+        runtime = load_runtime()
+        _exit(
+            predict_with_folder(
+                run,
+                given,
+                form=form,
+                model=model,
+                none_below=none_below,
+                explain=is_explained,
+                device=runtime.device,
+                workers=runtime.workers,
+            )
+        )
     from coder_core.recipes.predict import choose_classifier
     from coder_core.recipes.published_runs import open_run
     from coder_core.sealing import seal
@@ -82,3 +105,7 @@ def predict(
     click.echo(f"{what}; {predicted.location}", err=True)
     if broken:
         sys.exit(BROKEN_STATUS)
+
+
+def _exit(broken: int) -> NoReturn:
+    sys.exit(BROKEN_STATUS if broken else 0)

@@ -7,7 +7,10 @@ one column that says where the picture is (`location`), what it is (`content`) o
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cached_property
+from importlib import import_module
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -40,7 +43,17 @@ from coder_core.specs import (
 from coder_core.storage.addresses import redact
 from coder_core.storage.ignored_files import IgnoredFile
 
-__all__ = ["SOURCES", "IgnoredFile", "ImageBatch", "ImageSource", "identify_files", "open_source", "register_source"]
+__all__ = [
+    "SOURCES",
+    "IgnoredFile",
+    "ImageBatch",
+    "ImageSource",
+    "base_name",
+    "identify_files",
+    "open_source",
+    "opened_before",
+    "register_source",
+]
 
 
 class ImageBatch(NamedTuple):
@@ -113,6 +126,9 @@ SOURCES: dict[str, Callable[[Any, float], ImageSource]] = {}
 """`kind` of a data set's spec -> what opens it: `(spec, settle_seconds) -> ImageSource`."""
 
 
+_opened: ContextVar[dict[str, ImageSource]] = ContextVar("opened")
+
+
 def register_source(kind: str) -> Callable[[Opened], Opened]:
     """Make a function the one that opens data sets of a kind."""
 
@@ -136,7 +152,29 @@ def open_source(dataset: DatasetSpec, *, settle_seconds: float = SETTLE_SECONDS)
         FeatureFileError: The features file cannot be used.
         UnfinishedInputError: The class list is half written.
     """
+    if (found := _opened.get({}).pop(_name_of(dataset), None)) is not None:
+        return found
+    if dataset.kind not in SOURCES:
+        import_module("coder_core.images.unlabelled")  # whose images are like none of those here
     return SOURCES[dataset.kind](dataset, settle_seconds)
+
+
+@contextmanager
+def opened_before(sources: Sequence[tuple[DatasetSpec, ImageSource]]) -> Iterator[None]:
+    """Within a block, give whoever opens one of these data sets first what was opened just now: listing takes long.
+
+    Args:
+        sources: What was opened, with its settings.
+    """
+    token = _opened.set({_name_of(dataset): source for dataset, source in sources})
+    try:
+        yield
+    finally:
+        _opened.reset(token)
+
+
+def _name_of(dataset: DatasetSpec) -> str:
+    return dataset.model_dump_json()
 
 
 class FlagsSource:
@@ -254,12 +292,12 @@ def _open_flags(dataset: FlagsDataset, _settle_seconds: float) -> FlagsSource:
 @register_source("folder")
 def _open_folder(dataset: FolderDataset, settle_seconds: float) -> FilesSource:
     listing = list_folder(dataset, _listed_classes(dataset, settle_seconds))
-    return FilesSource(listing, dataset.name or _base_name(dataset.path))
+    return FilesSource(listing, dataset.name or base_name(dataset.path))
 
 
 @register_source("split")
 def _open_split(dataset: SplitDataset, _settle_seconds: float) -> FilesSource:
-    stem = PurePosixPath(_base_name(dataset.split_file)).stem.removeprefix("split_zhou_")
+    stem = PurePosixPath(base_name(dataset.split_file)).stem.removeprefix("split_zhou_")
     return FilesSource(list_split(dataset), dataset.name or f"{stem}-{dataset.split}")
 
 
@@ -285,7 +323,7 @@ def _open_table(dataset: TableDataset, settle_seconds: float) -> FilesSource:
 
 def _open_rows(found: LabelledRows, dataset: LabelledDataset, settle_seconds: float) -> FilesSource:
     listing = label_rows(found, dataset, _listed_classes(dataset, settle_seconds))
-    return FilesSource(listing, dataset.name or _base_name(dataset.path))
+    return FilesSource(listing, dataset.name or base_name(dataset.path))
 
 
 def _listed_classes(
@@ -295,11 +333,11 @@ def _listed_classes(
 
 
 def _name_of_features(dataset: FeaturesDataset) -> str:
-    stem = PurePosixPath(_base_name(dataset.path)).stem
+    stem = PurePosixPath(base_name(dataset.path)).stem
     return stem if dataset.features == "features" else f"{stem}-{dataset.features}"
 
 
-def _base_name(location: str) -> str:
+def base_name(location: str) -> str:
     """The last part of a path or URL, without what follows a `?` in a URL; a root has only itself."""
     path = redact(location).partition("?")[0] if "://" in location else location
     return path.rstrip("/").rpartition("/")[2] or location

@@ -7,7 +7,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +16,14 @@ from coder_core.classes import ClassList
 from coder_core.config import unknown_variables
 from coder_core.encoders.registry import check_encoder, find_family, identify_encoder, load_encoder
 from coder_core.errors import CoderError, ConfigError, DatasetError, TextBankError, raise_all
-from coder_core.images.sources import ImageSource, open_source
+from coder_core.images.renamed_classes import under_names
+from coder_core.images.sources import ImageSource, open_source, opened_before
 from coder_core.locations import open_location
 from coder_core.pipeline.context import Context
+from coder_core.recipes.doctor import look_at_names
+from coder_core.recipes.eval_inputs import require_labels
 from coder_core.recipes.gather_texts import kinds_needed
+from coder_core.review.finding import Fault
 from coder_core.specs import NEEDS_BANK, DatasetSpec, EvalSpec, Runtime
 from coder_core.steps.assemble_bank import domain_of, read_bank_file, read_edits
 from coder_core.storage.input_files import read_input
@@ -43,22 +47,26 @@ class Checked:
         problems: What would stop a run; each names its place and a remedy.
         warnings: What would make its numbers worse than they need to be.
         facts: What there is, one line each.
+        sources: The data sets as they were opened.
     """
 
     problems: list[CoderError] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     facts: list[str] = field(default_factory=list)
+    sources: list[tuple[DatasetSpec, ImageSource]] = field(default_factory=list)
 
 
-def check_evaluation(spec: EvalSpec, runtime: Runtime) -> Checked:
+def check_evaluation(spec: EvalSpec, runtime: Runtime, *, needs_labels: bool = True) -> Checked:
     """Look at everything that an evaluation names: store, data sets, encoder, texts, language model.
 
     Args:
         spec: The evaluation.
         runtime: Where it would run.
+        needs_labels: Whether something is to be measured.
     """
     check = _Check(spec, runtime)
     for look in (
+        *((check.labels,) if needs_labels else ()),
         check.store,
         check.datasets,
         check.encoder,
@@ -73,30 +81,40 @@ def check_evaluation(spec: EvalSpec, runtime: Runtime) -> Checked:
     return check.found
 
 
-def require_sound(spec: EvalSpec, runtime: Runtime) -> None:
+def require_sound(spec: EvalSpec, runtime: Runtime) -> Checked:
     """Check an evaluation at the start of a run: log what to know, and raise all that would stop it later.
 
     Args:
         spec: The evaluation; one that `checked` holds is not looked at again.
         runtime: Where it runs.
 
+    Returns:
+        What was found, for `checked`.
+
     Raises:
         CoderError: The one problem that there is, or a `SeveralProblemsError` of all.
     """
     if _checked.get() == spec:
-        return
+        return Checked()
     found = check_evaluation(spec, runtime)
     for warning in (*unknown_variables(os.environ), *found.warnings):
         logger.warning("%s", warning)
     raise_all(found.problems)
+    return found
 
 
 @contextmanager
-def checked(spec: EvalSpec) -> Iterator[None]:
-    """For whoever has checked an evaluation and told what was found: inside the block it counts as checked."""
+def checked(spec: EvalSpec, found: Checked) -> Iterator[None]:
+    """For whoever has checked an evaluation and told what was found: inside the block it counts as checked.
+
+    Args:
+        spec: The evaluation.
+        found: By the check: the data sets that it opened are not opened again.
+    """
     token = _checked.set(spec)
     try:
-        yield
+        with opened_before(found.sources) if found.sources else nullcontext():
+            yield
     finally:
         _checked.reset(token)
 
@@ -107,8 +125,10 @@ class _Check:
     def __init__(self, spec: EvalSpec, runtime: Runtime) -> None:
         self.spec, self.runtime = spec, runtime
         self.found = Checked()
+        self.source: ImageSource | None = None
+        """`dataset`, opened; None where that cannot be, which has been noted."""
         self.classes: ClassList | None = None
-        """Of `dataset`; None where that cannot be opened, which has been noted."""
+        """Of `source`."""
 
     @contextmanager
     def noting(self) -> Iterator[None]:
@@ -123,7 +143,7 @@ class _Check:
         """It can be written; where it is not there yet, it is not there afterwards."""
         store = Context.open(self.runtime).artifacts.store
         folder = Path(store.address.path) if store.address.is_local else None
-        is_new = folder is not None and not folder.exists()
+        is_new = folder is not None and not os.path.lexists(folder)
         store.check_writable()
         if folder is not None and is_new:
             with suppress(OSError):  # another run may have begun there meanwhile
@@ -133,15 +153,27 @@ class _Check:
         """All can be listed, and have one class list."""
         for place, source in self._sources():
             with self.noting():
-                opened = open_source(source, settle_seconds=self.runtime.settle_seconds)
+                files = open_source(source, settle_seconds=self.runtime.settle_seconds)
+                self.found.sources.append((source, files))
+                opened = under_names(files, self.spec.class_names)
                 images = f"{opened.image_count} images of {len(opened.classes)} classes"
                 beside = f", {opened.ignored_count} files ignored" if opened.ignored_count else ""
                 self.found.facts.append(f"{place}: {opened.name}, {images}{beside}")
-                self.found.facts += [power_line(opened.image_count)] if place == "dataset" else []
+                is_measured = place == "dataset" and source.kind != "unlabelled"
+                self.found.facts += [power_line(opened.image_count)] if is_measured else []
+                if is_measured and len(opened.classes) == 1:
+                    self.found.warnings.append(
+                        f"{place}: there is one class only: whatever the texts, every image is right."
+                    )
                 if place == "few_shot.pool":
                     self._enough_shots(opened)
-                self.classes = self.classes or (opened.classes if place == "dataset" else None)
+                if place == "dataset":
+                    self.source, self.classes = opened, opened.classes
                 self._same_classes(place, opened.classes)
+
+    def labels(self) -> None:
+        """There are some, wherever something is measured or learnt."""
+        require_labels(self.spec)
 
     def encoder(self) -> None:
         """Its weights are there, and those of its architecture; published ones are not fetched yet."""
@@ -154,7 +186,7 @@ class _Check:
     def texts(self) -> None:
         """Bank and edits fit the classes, every class is described, and every sentence can be embedded."""
         texts = self.spec.texts
-        if self.classes is None:  # which has been noted
+        if self.source is None or self.classes is None:  # which has been noted
             self._readable()
             return
         classes, edits = self.classes, TextEdits()
@@ -167,6 +199,8 @@ class _Check:
             self._embedded_elsewhere(bank, classes)
         warning = equal_classes_warning(classes, bank if texts.bank else None)
         self.found.warnings += [warning] if warning else []
+        found = look_at_names(self.spec, self.source, bank if texts.bank else None)
+        self.found.warnings += [str(finding) for finding in found if finding.fault is not Fault.SAME_NAME]
 
     def metric_texts(self) -> None:
         """The file of few-shot's metric can be read."""
@@ -279,7 +313,10 @@ def power_line(image_count: int) -> str:
 
     if not image_count:
         return "no image: nothing can be shown"
-    points = 100 * smallest_difference(image_count)
+    smallest = smallest_difference(image_count)
+    if smallest > 0.999 * DISAGREEMENT:
+        return f"{image_count} images are too few to show any difference between two methods four times in five"
+    points = 100 * smallest
     return (
         f"smallest difference that {image_count} images show four times in five: {points:.1f} points, where two "
         f"methods disagree on {DISAGREEMENT:.0%} of them (McNemar, 5 %, before correction)"

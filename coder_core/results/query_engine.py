@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 
 from coder_core.errors import QueryError
+from coder_core.results.pivots import name_pivot_values
 from coder_core.results.query_files import PROTOCOL, GivenFiles, ReadPiece
 from coder_core.results.query_messages import GivenFile
 from coder_core.results.query_needs import Needs, query_needs
@@ -63,8 +64,15 @@ class QueryEngine:
             QueryError: It asks for more than reading result tables.
             duckdb.Error: It does not parse.
         """
+        trees: list[Any] = []
+
+        def need_values(sql: str) -> list[str]:
+            trees.append(read_only_tree(self._connection, sql))
+            return ["value"]
+
         try:
-            return query_needs(read_only_tree(self._connection, self.sql))
+            trees.append(read_only_tree(self._connection, name_pivot_values(self.sql, need_values)))
+            return query_needs(trees)
         except RecursionError as error:
             raise QueryError("The query is nested too deeply.", "SQL", "Split it with WITH.") from error
 
@@ -103,7 +111,7 @@ class QueryEngine:
         Raises:
             duckdb.Error: It is wrong, or takes too much.
         """
-        self._connection.execute(self.sql)
+        self._connection.execute(name_pivot_values(self.sql, self._values))
         described = self._connection.description or ()
         return [str(column[0]) for column in described], [str(column[1]) for column in described]
 
@@ -111,6 +119,10 @@ class QueryEngine:
         """Yield the rows of the answer, some at a time."""
         while rows := self._connection.fetchmany(FETCHED_ROWS):
             yield rows
+
+    def _values(self, sql: str) -> list[str]:
+        read_only_tree(self._connection, sql)
+        return [str(value) for (value,) in self._connection.execute(sql).fetchall()]
 
     def _read_small(
         self, files: Sequence[GivenFile], needs: Needs, copies: dict[str, list[Any]]

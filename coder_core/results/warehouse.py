@@ -17,7 +17,7 @@ from coder_core.errors import QueryError, StoreError
 from coder_core.results.catalog import Catalog, TableFile, find_latest_runs, find_previous_runs, read_catalog
 from coder_core.results.published_files import PublishedFiles
 from coder_core.results.query_limits import QueryLimits
-from coder_core.results.query_process import SPARE, QueryProcess
+from coder_core.results.query_process import ANSWERED, SPARE, QueryProcess
 from coder_core.results.query_result import QueryResult
 from coder_core.results.render import printable
 from coder_core.storage.refusals import NotInStoreError
@@ -79,17 +79,9 @@ class Warehouse:
         return write_warehouse(self.store, Path(path), is_forced=is_forced)
 
     def _ask(self, sql: str, deadline: float) -> QueryResult:
-        process = SPARE.take()
-        with PublishedFiles(self.store) as files:
-            question = _Question(process, files, deadline, self.limits)
-            try:
-                process.say("question", sql, self.limits)
-                return question.answer(read_catalog(self.store))
-            finally:
-                if question.is_over:
-                    SPARE.put(process)
-                else:
-                    process.kill()
+        with PublishedFiles(self.store) as files, SPARE.lend() as process:
+            process.say("question", sql, self.limits)
+            return _Question(process, files, deadline, self.limits).answer(read_catalog(self.store))
 
 
 class _Question:
@@ -107,7 +99,6 @@ class _Question:
         self._files = files
         self._deadline = deadline
         self._limits = limits
-        self.is_over = False
         self._columns: list[str] = []
         self._types: tuple[str, ...] = ()
         self._rows: list[tuple[Any, ...]] = []
@@ -121,14 +112,12 @@ class _Question:
         """
         while (message := self._hear()) != ("done",):
             if message[0] == "refused":
-                self.is_over = True
                 raise QueryError(*(printable(words[:LONGEST_WORDS])[:LONGEST_WORDS] for words in message[1:]))
             try:
                 self._act(catalog, *message)
             except StoreError:
                 self._stop()
                 raise
-        self.is_over = True
         return QueryResult(self._columns, self._rows, self._types)
 
     def _act(self, catalog: Catalog, kind: str, *details: Any) -> None:
@@ -146,8 +135,7 @@ class _Question:
         """Tell the engine, which waits for a file, that there is none, so that it is ready for the next question."""
         self._process.say("stop")
         while (message := self._process.hear(time.monotonic() + STOP_SECONDS)) is not None:
-            if message[0] in {"done", "refused"}:
-                self.is_over = True
+            if message[0] in ANSWERED:
                 return
             if message[0] == "read":
                 self._process.say("stop")
