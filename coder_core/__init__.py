@@ -7,6 +7,7 @@
 Nothing is loaded before it is used: a query must not wait for torch.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from coder_core.recipes.predict import Predicted
     from coder_core.results.warehouse import Warehouse
 
-__all__ = ["evaluate", "load_classifier", "open_warehouse", "predict"]
+__all__ = ["DEFAULT_STORE", "evaluate", "load_classifier", "open_warehouse", "predict"]
+
+DEFAULT_STORE = "./store"
 
 
 def evaluate(
@@ -37,12 +40,11 @@ def evaluate(
     """
     from coder_core.config import load_runtime, load_spec
     from coder_core.pipeline.runner import inline_runner
-    from coder_core.recipes.check import require_sound
+    from coder_core.recipes.check import checked, require_sound
     from coder_core.recipes.evaluate import evaluate as recipe
 
     spec, settings = load_spec(config, overrides), load_runtime(**_with_store(store, runtime))
-    require_sound(spec, settings)
-    with inline_runner(settings) as run:
+    with checked(spec, require_sound(spec, settings)), inline_runner(settings) as run:
         return recipe(spec, run)
 
 
@@ -92,16 +94,31 @@ def load_classifier(path: "str | Path", *, encoder: str | None = None, device: s
     return load(path, encoder=encoder, device=device)
 
 
-def open_warehouse(store: str = "./store") -> "Warehouse":
-    """The result tables of a store, for read-only SQL.
+def open_warehouse(store: str | None = None) -> "Warehouse":
+    """The result tables of a store, for read-only SQL: every table and view of docs/tables.md.
+
+        warehouse = open_warehouse("./store")
+        result = warehouse.query("FROM worst_classes WHERE is_latest AND method = 'coder' ORDER BY rank LIMIT 10")
+        rows = [dict(zip(result.columns, row, strict=True)) for row in result.rows]
+
+    Each query sees the runs that are published when it is asked, reads the files of the runs that it names only, and
+    compares each with its hash; it runs in a process of its own with limits of memory and time (`QueryLimits`).
+    `warehouse.export("results.duckdb")` writes everything into one file for other tools.
 
     Args:
-        store: Root of the store.
+        store: Root of the store: a folder or an fsspec URL; default: CODER_STORE, or ./store. One where nothing was
+            published yet has empty tables.
+
+    Raises:
+        StoreError: The place holds something else, or refuses.
     """
+    from coder_core.care.store_format import check_is_store
     from coder_core.results.warehouse import Warehouse
     from coder_core.storage.store import Store
 
-    return Warehouse(Store(store))
+    opened = Store(store if store is not None else os.environ.get("CODER_STORE", DEFAULT_STORE))
+    check_is_store(opened)
+    return Warehouse(opened)
 
 
 def _with_store(store: str | None, runtime: Mapping[str, Any]) -> dict[str, Any]:

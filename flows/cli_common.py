@@ -1,6 +1,7 @@
 """What the commands share: options, and how an expected error is told."""
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
-from coder_core.errors import CoderError, SeveralProblemsError
+from coder_core import DEFAULT_STORE
+from coder_core.errors import CoderError, SeveralProblemsError, StoreError
 from coder_core.printable_text import GuardedStream
 from coder_core.redaction import redact_error
 from flows.cli_logging import error_line, warning_line
@@ -18,7 +20,6 @@ from flows.stopping import describe_stop, stoppable
 if TYPE_CHECKING:
     from coder_core.storage.store import Store
 
-DEFAULT_STORE = "./store"
 
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY.PATH=VALUE", help="Override one setting of the config."
@@ -71,6 +72,15 @@ def open_store(store: str) -> "Store":
     return opened
 
 
+_SHOWN_NAME = 200
+"""Characters of a name in an error: it may be wrong because it is long."""
+
+
+def program_name() -> str:
+    """How to call this program from here: its bare name where the shell finds it, its path otherwise."""
+    return "coder-eval" if shutil.which("coder-eval") else os.path.relpath(sys.argv[0])
+
+
 GOES_ON = frozenset({"run", "predict", "generate", "watch"})
 """Commands that go on from what is in the store when they are started again."""
 
@@ -102,11 +112,25 @@ def explain_errors_of_service(command: Callable[..., None]) -> Callable[..., Non
             for line in told_errors(error):
                 click.echo(error_line(line), err=True)
             sys.exit(error.exit_code)
+        except BrokenPipeError:  # whoever reads has gone: click ends quietly
+            raise
+        except (OSError, MemoryError) as error:
+            refused = machine_error(error)
+            click.echo(error_line(str(refused)), err=True)
+            sys.exit(refused.exit_code)
         except Exception as error:
             redact_error(error)  # a mistake of ours ends with a traceback
             raise
 
     return wrapper
+
+
+def machine_error(error: OSError | MemoryError) -> CoderError:
+    """What the machine refuses, as one line: a name that is too long, a full disk, memory."""
+    if isinstance(error, MemoryError):
+        return StoreError("There is not enough memory.", remedy="Close other programs, or use a smaller batch_size.")
+    problem = f"The system refuses ({error.strerror or type(error).__name__})."
+    return StoreError(problem, str(error.filename or "")[:_SHOWN_NAME], "Check the path, and the disk that it is on.")
 
 
 def told_errors(error: CoderError) -> list[str]:

@@ -10,6 +10,7 @@ from coder_core.errors import ConfigError, ServiceError
 from coder_core.storage.addresses import redact
 from flows.engines import find_server
 from service.prefect_home import check_prefect_home
+from service.prefect_settings import load_prefect_settings
 from tasks.json_logs import log_environment
 
 PREFECT_DEFAULTS = {
@@ -17,6 +18,7 @@ PREFECT_DEFAULTS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+    "PREFECT_PLUGINS_ENABLED": "false",  # ours is for the command `prefect`; loading them takes a second
 }
 """For a run from the command line; what the user has set wins. A fresh database takes 9 s on two idle cores, and 17 s
 on one that others keep busy; Prefect's own 20 s are too short for a machine that is slower still. Its own heartbeats
@@ -31,8 +33,8 @@ def prefect_ready(server: str | None = None) -> Iterator[None]:
         server: The server to use, where the environment names none.
 
     Raises:
-        ConfigError: A Prefect server is named that does not answer, a log format that does not exist, or a folder of
-            Prefect's that cannot be written.
+        ConfigError: A Prefect server is named that does not answer, a log format that does not exist, a folder of
+            Prefect's that cannot be written, or a setting that Prefect refuses.
         ServiceError: The temporary server does not start.
     """
     check_prefect_home()
@@ -40,6 +42,7 @@ def prefect_ready(server: str | None = None) -> Iterator[None]:
         os.environ.setdefault(name, value)
     if server is not None:
         os.environ.setdefault("PREFECT_API_URL", server)
+    load_prefect_settings()
     with ExitStack() as stack:
         if _server_url() is None:
             stack.enter_context(_temporary_server())
@@ -104,13 +107,14 @@ def _temporary_server() -> Iterator[None]:
 
 def _check_server() -> None:
     """Fail now, in one line, when a Prefect server is named that does not answer."""
+    import httpx
     from prefect.client.orchestration import get_client
 
     url = redact(str(_server_url()))
     try:
         with get_client(sync_client=True) as client:
             problem = client.api_healthcheck()
-    except (ImportError, ValueError) as error:  # a proxy that no client can use
+    except (ImportError, ValueError, httpx.InvalidURL) as error:  # a proxy that no client can use
         raise ConfigError(f"{error}", "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY", "Correct or unset it.") from error
     if problem is not None:
         raise ConfigError(

@@ -23,6 +23,9 @@ gpu_option = click.option(
 @explain_errors_of_service
 def serve(runs: int, gpu_slots: int) -> None:
     """Start server, deployments and worker on this machine, and keep them running until Ctrl-C or SIGTERM."""
+    from service.prefect_settings import load_prefect_settings
+
+    load_prefect_settings()
     from service.serve import Service, load_settings
 
     def say(line: str) -> None:

@@ -86,7 +86,7 @@ def try_folder(*, yes: bool, store: str, **wish: Any) -> None:
     raise_all(looked.problems)
     _look_first(spec, runtime)
     _ask(spec, first.path, is_agreed=yes)
-    with checked(spec):
+    with checked(spec, looked):
         (_evaluate if is_sorted else _name)(spec, runtime)
     click.echo(f"  coder-eval doctor {first.path}\n  coder-eval run {first.path}")
 

@@ -6,13 +6,14 @@ from prefect import flow
 
 from coder_core.config import DEMO_CONFIG, load_runtime
 from coder_core.pipeline.eval_result import EvalResult
-from coder_core.recipes.check import require_sound
+from coder_core.recipes.check import checked, require_sound
 from coder_core.recipes.evaluate import evaluate
 from coder_core.report.summary import headline
 from coder_core.specs import Runtime
 from tasks.ended_runs import ended_with
 from tasks.logs import prepare_logs
 from tasks.prefect_runner import prefect_runner
+from tasks.report_page import show_report
 from tasks.served_runs import load_flow_spec
 
 
@@ -29,6 +30,8 @@ def coder_eval(
     """
     prepare_logs()
     spec, runtime = load_flow_spec(config, overrides or ()), runtime or load_runtime()
-    require_sound(spec, runtime)
-    with prefect_runner(runtime, name=spec.name) as run:
-        return ended_with(evaluate(spec, run), headline)
+    with checked(spec, require_sound(spec, runtime)), prefect_runner(runtime, name=spec.name) as run:
+        result = evaluate(spec, run)
+    if runtime.report:
+        show_report(runtime, result)
+    return ended_with(result, headline)

@@ -10,6 +10,7 @@ mark that never closes means that the answer did not begin.
 
 import re
 
+from coder_core.atg.foreign_marks import without_foreign_marks
 from coder_core.llm.faults import Fault, Problem
 
 __all__ = ["is_answer_headline", "is_reasoning_headline", "is_reasoning_name", "is_soliloquy", "without_reasoning"]
@@ -31,13 +32,15 @@ def _marks(word: str) -> str:
     return rf"(?:(?:<|&lt;)\|?{inside}(?:\s[^<>]{{0,200}})?/?\|?(?:>|&gt;)|◁{inside}\s{{0,3}}▷)"
 
 
+_BRACKETED = r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|analysis|(?:inner|internal)[ _-]\w{1,20})"
 _MARK = re.compile(
-    rf"{_marks(_THOUGHT)}|[\[{{【]{{1,2}}/?(?:think(?:ing)?|thoughts?|reason(?:ing)?)[\]}}】]{{1,2}}|</?details(?:\s[^<>]{{0,200}})?>"
+    rf"{_marks(_THOUGHT)}|[\[{{【]{{1,2}}/?{_BRACKETED}[\]}}】]{{1,2}}|</?details(?:\s[^<>]{{0,200}})?>"
     r"|<\|inner_(?:prefix|suffix)\|>|<unused9[45]>|<\|channel>\s{0,3}(?:thought|analysis)\b|<channel\|>",
     re.IGNORECASE,
 )
 _CLOSING = re.compile(r"^(?:&lt;|\W){0,7}/|^\W*end|[_ -]end\W*$|suffix|unused95|^<channel\|>", re.IGNORECASE)
 _EMPTY = re.compile(r"/\|?(?:>|&gt;)$")
+_THOUGHT_WORD = re.compile(rf"{_THOUGHT}\s*(?:\n|:|$)", re.IGNORECASE)
 _ANSWER_MARK = re.compile(_marks(_ANSWER), re.IGNORECASE)
 _FENCE = re.compile(
     rf"^[ \t]*(```|~~~)[ \t]*{_THOUGHT}\b[^\n]*\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)",
@@ -63,8 +66,9 @@ _ANSWER_HEADLINE = re.compile(
     r"|^\.*\s*(?:done|finished|end of) (?:thinking|reasoning)\.*$",
     re.IGNORECASE,
 )
+_RULE = re.compile(r"^\s*(?:-{2,}|={2,})|(?:-{2,}|={2,})\s*$")
 _MAY_THINK = re.compile(r"think|thought|reason|analysis|scratch|monologue|rationale|reflection", re.IGNORECASE)
-_MAY_BE_MARKED = re.compile(r"[<◁`【]|&lt;|[\[{]/?[tr]|analysis|commentary", re.IGNORECASE)
+_MAY_BE_MARKED = re.compile(r"[<◁`【]|~~~|&lt;|[\[{(]\s?[/\\]|[\[{]/?[tri]|analysis|commentary", re.IGNORECASE)
 _THOUGHT_LINE = re.compile(r"^(?:thoughts?|thinking|reasoning|analysis|rationale|reflection)\s*:\s*\S", re.IGNORECASE)
 _NAME = re.compile(
     r"^_*(?:think(?:ing)?|thoughts?|reason(?:ing|s)?|reflections?|analysis|scratch_?pad|(?:inner|internal)_\w{1,20}"
@@ -88,11 +92,12 @@ def without_reasoning(answer: str) -> str | Problem:
     """
     if not _MAY_BE_MARKED.search(answer):
         return _below_headline(answer)
-    text = _final_channel(_without_comments(answer))
+    text = _final_channel(_without_comments(answer.replace("\u2581", "_")))  # (DeepSeek's blank)
     if text is None or any(fence[0].rstrip()[-3:] != fence[1] for fence in _FENCE.finditer(text)):
         return _UNFINISHED
     outside = _outside_marks(_FENCE.sub("", text))
-    return _UNFINISHED if outside is None else _below_headline(_inside_answer_marks(outside))
+    inside = None if outside is None else without_foreign_marks(_inside_answer_marks(outside), is_thought=_THOUGHT_WORD)
+    return _UNFINISHED if inside is None else _below_headline(inside)
 
 
 def is_reasoning_headline(text: str) -> bool:
@@ -173,7 +178,7 @@ def _below_headline(text: str) -> str:
     if not _MAY_THINK.search(text):
         return text
     lines = text.splitlines()
-    bare = [line.strip(" \t#*_>") for line in lines]
+    bare = [_RULE.sub("", line).strip(" \t#*_>") for line in lines]
     kept = [line for line, words in zip(lines, bare, strict=True) if not _THOUGHT_LINE.match(words)]
     thoughts = [at for at, line in enumerate(bare) if is_reasoning_headline(line)]
     answers = [at for at, line in enumerate(bare) if is_answer_headline(line)]

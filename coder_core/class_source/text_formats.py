@@ -5,19 +5,24 @@ a last line without a line end, a last row with too few fields or an open quote,
 between two lines looks whole; only looking twice tells (`settling`).
 
 A line of a text file that begins with `# ` (or holds nothing but `#`) is a comment; `#1` is a class. Text that is
-something else in disguise (JSON, a Python dictionary, HTML, columns with tabs) is refused: its brackets would become
-classes.
+something else in disguise (JSON, a Python dictionary, HTML, columns with tabs, ids before names) is refused: its
+brackets would become classes.
 """
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from coder_core.class_source.entries import ID_COLUMN, NAME_COLUMN, ClassEntry
 from coder_core.errors import InputError, UnfinishedInputError
 from coder_core.storage.input_text import decode_text
 
+LEAST_NUMBERED = 3
+"""Lines that count up from 0 or 1: fewer may be names (`1 euro`, `2 euro`)."""
+_WORDNET_ID = re.compile(r"n\d{8}\s+\S")
+_NUMBER = re.compile(r"(\d{1,7})(?:\s|[:.,;)]\s?)\s*\S", re.ASCII)
 FINISH = "Wait for its writer; if it is finished, end its last line with a line end."
 
 
@@ -41,7 +46,7 @@ def parse_lines(content: bytes, place: str) -> list[ClassEntry]:
         UnfinishedInputError: The last line has no line end.
     """
     lines = _read_lines(content, place)
-    _refuse_other_formats([line.strip() for line in lines if line.strip()], place)
+    _refuse_other_formats([name for line in lines if (name := line.strip()) and not _is_comment(name)], place)
     return [
         ClassEntry(line.strip(), None, f"line {number}")
         for number, line in enumerate(lines, start=1)
@@ -108,22 +113,58 @@ def _is_comment(line: str) -> bool:
 
 
 def _refuse_other_formats(lines: Sequence[str], place: str) -> None:
-    if not lines:
-        return
-    first, last = lines[0], lines[-1]
-    other = None
-    if first[0] + last[-1] in ("[]", "{}", "()"):
-        other = "a list in brackets", "Save it as .json, or write one class per line."
-    elif first.lower().startswith(("<!doctype", "<html", "<?xml")):
-        other = "HTML or XML", "Write one class per line."
-    elif first.startswith("version https://git-lfs."):
-        other = "a git-LFS pointer", "Fetch the file itself (git lfs pull)."
-    elif all("\t" in line for line in lines):
-        other = "a table with tabs", f"Save it as .tsv with a header ({NAME_COLUMN}, {ID_COLUMN})."
-    elif first.split(",")[0] in (NAME_COLUMN, ID_COLUMN) and "," in first:
-        other = "a table with commas", "Save it as .csv."
-    if other:
-        raise InputError(f"this is not one class per line but {other[0]}.", place, other[1])
+    for is_it, what, remedy in _OTHER_FORMATS if lines else ():
+        if is_it(lines):
+            raise InputError(f"this is not one class per line but {what}.", place, remedy)
+
+
+def _is_numbered(lines: Sequence[str]) -> bool:
+    """Whether each line begins with an id: WordNet's (`n01440764 tench`), or its number (`1 ApplyEyeMakeup`)."""
+    if all(_WORDNET_ID.match(line) for line in lines):
+        return True
+    numbers = [int(found[1]) if (found := _NUMBER.match(line)) else -1 for line in lines]
+    return len(lines) >= LEAST_NUMBERED and numbers in ([*range(len(lines))], [*range(1, len(lines) + 1)])
+
+
+_OTHER_FORMATS: tuple[tuple[Callable[[Sequence[str]], bool], str, str], ...] = (
+    (
+        lambda lines: lines[0][0] + lines[-1][-1] in ("[]", "{}", "()"),
+        "a list in brackets",
+        "Save it as .json, or write one class per line.",
+    ),
+    (
+        lambda lines: lines[0].lower().startswith(("<!doctype", "<html", "<?xml")),
+        "HTML or XML",
+        "Write one class per line.",
+    ),
+    (
+        lambda lines: lines[0].startswith("version https://git-lfs."),
+        "a git-LFS pointer",
+        "Fetch the file itself (git lfs pull).",
+    ),
+    (
+        lambda lines: all("\t" in line for line in lines),
+        "a table with tabs",
+        f"Save it as .tsv with a header ({NAME_COLUMN}, {ID_COLUMN}).",
+    ),
+    (
+        lambda lines: lines[0].partition(",")[0] in (NAME_COLUMN, ID_COLUMN) and "," in lines[0],
+        "a table with commas",
+        "Save it as .csv.",
+    ),
+    (
+        lambda lines: lines[0][-1] in "[{(" or all(line.endswith(",") for line in lines),
+        "a part of a program or of JSON",
+        "Save the list as .json, or write one class per line.",
+    ),
+    (
+        lambda lines: all(line.startswith(("- ", "* ")) for line in lines),
+        "a list with marks",
+        "Save it as .yaml, or leave the marks out.",
+    ),
+    (_is_numbered, "ids before names", f"Save it as .csv with a header ({NAME_COLUMN},{ID_COLUMN})."),
+)
+"""How text that is no list of lines is known; what it is; what to do."""
 
 
 def _read_lines(content: bytes, place: str) -> Sequence[str]:

@@ -49,5 +49,13 @@ def open_renamed(
     Raises:
         DatasetError: `class_names` names a class that is not there; or as `open_source`.
     """
-    source = open_source(dataset, settle_seconds=settle_seconds)
+    return under_names(open_source(dataset, settle_seconds=settle_seconds), class_names)
+
+
+def under_names(source: ImageSource, class_names: Mapping[str, str]) -> ImageSource:
+    """A data set that is open already, under the class names of an evaluation.
+
+    Raises:
+        DatasetError: `class_names` names a class that is not there.
+    """
     return RenamedClasses(source, class_names) if class_names else source

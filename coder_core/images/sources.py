@@ -7,6 +7,8 @@ one column that says where the picture is (`location`), what it is (`content`) o
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cached_property
 from importlib import import_module
 from itertools import islice
@@ -49,6 +51,7 @@ __all__ = [
     "base_name",
     "identify_files",
     "open_source",
+    "opened_before",
     "register_source",
 ]
 
@@ -123,6 +126,9 @@ SOURCES: dict[str, Callable[[Any, float], ImageSource]] = {}
 """`kind` of a data set's spec -> what opens it: `(spec, settle_seconds) -> ImageSource`."""
 
 
+_opened: ContextVar[dict[str, ImageSource]] = ContextVar("opened")
+
+
 def register_source(kind: str) -> Callable[[Opened], Opened]:
     """Make a function the one that opens data sets of a kind."""
 
@@ -146,9 +152,29 @@ def open_source(dataset: DatasetSpec, *, settle_seconds: float = SETTLE_SECONDS)
         FeatureFileError: The features file cannot be used.
         UnfinishedInputError: The class list is half written.
     """
+    if (found := _opened.get({}).pop(_name_of(dataset), None)) is not None:
+        return found
     if dataset.kind not in SOURCES:
         import_module("coder_core.images.unlabelled")  # whose images are like none of those here
     return SOURCES[dataset.kind](dataset, settle_seconds)
+
+
+@contextmanager
+def opened_before(sources: Sequence[tuple[DatasetSpec, ImageSource]]) -> Iterator[None]:
+    """Within a block, give whoever opens one of these data sets first what was opened just now: listing takes long.
+
+    Args:
+        sources: What was opened, with its settings.
+    """
+    token = _opened.set({_name_of(dataset): source for dataset, source in sources})
+    try:
+        yield
+    finally:
+        _opened.reset(token)
+
+
+def _name_of(dataset: DatasetSpec) -> str:
+    return dataset.model_dump_json()
 
 
 class FlagsSource:

@@ -47,7 +47,7 @@ class ServerTraits:
     Attributes:
         dialect: How it is spoken to.
         has_answered: Whether it ever did.
-        answer_tokens: Model -> length that sufficed where the first one was too short.
+        answer_tokens: Model -> length that sufficed where the first one was too short, or the longest that did not.
     """
 
     dialect: Dialect = field(default_factory=Dialect)
@@ -59,7 +59,7 @@ class ServerTraits:
         return max(runtime.max_tokens, self.answer_tokens.get(model, 0))
 
     def note_length(self, model: str, max_tokens: int, runtime: LlmRuntime) -> None:
-        """Remember that an answer of a model was whole within so many tokens."""
+        """Remember that an answer of a model was whole within so many tokens and not before, or never was."""
         if max_tokens > runtime.max_tokens:
             self.answer_tokens[model] = max(max_tokens, self.answer_tokens.get(model, 0))
 
@@ -243,6 +243,8 @@ class ChatClient:
             talk.max_tokens = min(2 * max_tokens, max(self._runtime.max_tokens_limit, max_tokens))
             talk.is_thinking = _is_thinking(talk.request, completion)
             is_final = talk.max_tokens == max_tokens  # the same call again would end in the same way
+            if talk.is_thinking and is_final:  # shorter ones need not be paid for again, question by question
+                self._traits.note_length(talk.request.model, max_tokens, self._runtime)
             talk.bad_answers += self._runtime.max_bad_answers * is_final if talk.is_thinking else 1
         else:
             talk.bad_answers += 1

@@ -7,7 +7,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +16,8 @@ from coder_core.classes import ClassList
 from coder_core.config import unknown_variables
 from coder_core.encoders.registry import check_encoder, find_family, identify_encoder, load_encoder
 from coder_core.errors import CoderError, ConfigError, DatasetError, TextBankError, raise_all
-from coder_core.images.renamed_classes import open_renamed
-from coder_core.images.sources import ImageSource
+from coder_core.images.renamed_classes import under_names
+from coder_core.images.sources import ImageSource, open_source, opened_before
 from coder_core.locations import open_location
 from coder_core.pipeline.context import Context
 from coder_core.recipes.doctor import look_at_names
@@ -47,11 +47,13 @@ class Checked:
         problems: What would stop a run; each names its place and a remedy.
         warnings: What would make its numbers worse than they need to be.
         facts: What there is, one line each.
+        sources: The data sets as they were opened.
     """
 
     problems: list[CoderError] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     facts: list[str] = field(default_factory=list)
+    sources: list[tuple[DatasetSpec, ImageSource]] = field(default_factory=list)
 
 
 def check_evaluation(spec: EvalSpec, runtime: Runtime, *, needs_labels: bool = True) -> Checked:
@@ -79,30 +81,40 @@ def check_evaluation(spec: EvalSpec, runtime: Runtime, *, needs_labels: bool = T
     return check.found
 
 
-def require_sound(spec: EvalSpec, runtime: Runtime) -> None:
+def require_sound(spec: EvalSpec, runtime: Runtime) -> Checked:
     """Check an evaluation at the start of a run: log what to know, and raise all that would stop it later.
 
     Args:
         spec: The evaluation; one that `checked` holds is not looked at again.
         runtime: Where it runs.
 
+    Returns:
+        What was found, for `checked`.
+
     Raises:
         CoderError: The one problem that there is, or a `SeveralProblemsError` of all.
     """
     if _checked.get() == spec:
-        return
+        return Checked()
     found = check_evaluation(spec, runtime)
     for warning in (*unknown_variables(os.environ), *found.warnings):
         logger.warning("%s", warning)
     raise_all(found.problems)
+    return found
 
 
 @contextmanager
-def checked(spec: EvalSpec) -> Iterator[None]:
-    """For whoever has checked an evaluation and told what was found: inside the block it counts as checked."""
+def checked(spec: EvalSpec, found: Checked) -> Iterator[None]:
+    """For whoever has checked an evaluation and told what was found: inside the block it counts as checked.
+
+    Args:
+        spec: The evaluation.
+        found: By the check: the data sets that it opened are not opened again.
+    """
     token = _checked.set(spec)
     try:
-        yield
+        with opened_before(found.sources) if found.sources else nullcontext():
+            yield
     finally:
         _checked.reset(token)
 
@@ -131,7 +143,7 @@ class _Check:
         """It can be written; where it is not there yet, it is not there afterwards."""
         store = Context.open(self.runtime).artifacts.store
         folder = Path(store.address.path) if store.address.is_local else None
-        is_new = folder is not None and not folder.exists()
+        is_new = folder is not None and not os.path.lexists(folder)
         store.check_writable()
         if folder is not None and is_new:
             with suppress(OSError):  # another run may have begun there meanwhile
@@ -141,13 +153,18 @@ class _Check:
         """All can be listed, and have one class list."""
         for place, source in self._sources():
             with self.noting():
-                opened = open_renamed(source, self.spec.class_names, settle_seconds=self.runtime.settle_seconds)
+                files = open_source(source, settle_seconds=self.runtime.settle_seconds)
+                self.found.sources.append((source, files))
+                opened = under_names(files, self.spec.class_names)
                 images = f"{opened.image_count} images of {len(opened.classes)} classes"
                 beside = f", {opened.ignored_count} files ignored" if opened.ignored_count else ""
                 self.found.facts.append(f"{place}: {opened.name}, {images}{beside}")
-                self.found.facts += (
-                    [power_line(opened.image_count)] if place == "dataset" and source.kind != "unlabelled" else []
-                )
+                is_measured = place == "dataset" and source.kind != "unlabelled"
+                self.found.facts += [power_line(opened.image_count)] if is_measured else []
+                if is_measured and len(opened.classes) == 1:
+                    self.found.warnings.append(
+                        f"{place}: there is one class only: whatever the texts, every image is right."
+                    )
                 if place == "few_shot.pool":
                     self._enough_shots(opened)
                 if place == "dataset":
@@ -296,7 +313,10 @@ def power_line(image_count: int) -> str:
 
     if not image_count:
         return "no image: nothing can be shown"
-    points = 100 * smallest_difference(image_count)
+    smallest = smallest_difference(image_count)
+    if smallest > 0.999 * DISAGREEMENT:
+        return f"{image_count} images are too few to show any difference between two methods four times in five"
+    points = 100 * smallest
     return (
         f"smallest difference that {image_count} images show four times in five: {points:.1f} points, where two "
         f"methods disagree on {DISAGREEMENT:.0%} of them (McNemar, 5 %, before correction)"

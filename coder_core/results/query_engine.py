@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 
 from coder_core.errors import QueryError
+from coder_core.results.pivots import name_pivot_values
 from coder_core.results.query_files import PROTOCOL, GivenFiles, ReadPiece
 from coder_core.results.query_messages import GivenFile
 from coder_core.results.query_needs import Needs, query_needs
@@ -63,8 +64,15 @@ class QueryEngine:
             QueryError: It asks for more than reading result tables.
             duckdb.Error: It does not parse.
         """
+        trees: list[Any] = []
+
+        def need_values(sql: str) -> list[str]:
+            trees.append(read_only_tree(self._connection, sql))
+            return ["value"]
+
         try:
-            return query_needs(read_only_tree(self._connection, self.sql))
+            trees.append(read_only_tree(self._connection, name_pivot_values(self.sql, need_values)))
+            return query_needs(trees)
         except RecursionError as error:
             raise QueryError("The query is nested too deeply.", "SQL", "Split it with WITH.") from error
 
@@ -97,19 +105,24 @@ class QueryEngine:
             if not needs.is_certain or view.name in needs.views:
                 self._connection.execute(f'CREATE VIEW "{view.name}" AS {view.sql}')
 
-    def columns(self) -> list[str]:
-        """Ask the question; returns the names of the columns of the answer.
+    def columns(self) -> tuple[list[str], list[str]]:
+        """Ask the question; returns the names and types of the columns of the answer.
 
         Raises:
             duckdb.Error: It is wrong, or takes too much.
         """
-        self._connection.execute(self.sql)
-        return [str(column[0]) for column in self._connection.description or ()]
+        self._connection.execute(name_pivot_values(self.sql, self._values))
+        described = self._connection.description or ()
+        return [str(column[0]) for column in described], [str(column[1]) for column in described]
 
     def rows(self) -> Iterator[list[tuple[Any, ...]]]:
         """Yield the rows of the answer, some at a time."""
         while rows := self._connection.fetchmany(FETCHED_ROWS):
             yield rows
+
+    def _values(self, sql: str) -> list[str]:
+        read_only_tree(self._connection, sql)
+        return [str(value) for (value,) in self._connection.execute(sql).fetchall()]
 
     def _read_small(
         self, files: Sequence[GivenFile], needs: Needs, copies: dict[str, list[Any]]

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from multiprocessing.connection import Pipe
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ _PASSED_ON = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PATH", 
 """All that the process sees of the environment."""
 POLL_SECONDS = 0.5
 """How often it is looked whether the process is still alive."""
+ANSWERED = frozenset({"done", "refused"})
+"""Messages after which the process is ready for the next question."""
 
 
 class QueryProcess:
@@ -44,6 +47,7 @@ class QueryProcess:
                 start_new_session=True,  # Ctrl-C is for the process that asks: it kills this one
             )
         self.started_by = os.getpid()
+        self.is_ready = True
 
     @property
     def is_alive(self) -> bool:
@@ -56,6 +60,7 @@ class QueryProcess:
         Raises:
             QueryError: The process has ended.
         """
+        self.is_ready = False
         try:
             self._connection.send_bytes(encode(*message))
         except OSError as error:
@@ -73,9 +78,11 @@ class QueryProcess:
             if not self.is_alive:
                 raise _ended()
         try:
-            return decode_answer(self._connection.recv_bytes())
+            message = decode_answer(self._connection.recv_bytes())
+            self.is_ready = message[0] in ANSWERED
         except Exception as error:  # (a broken answer may raise anything when it is unpickled)
             raise _ended() from error
+        return message
 
     def kill(self) -> None:
         """End it, whatever it does."""
@@ -104,6 +111,19 @@ class _Spare:
         """Start a process already, so that it gets ready while what is needed to ask it is being loaded."""
         with self._lock:
             self._process = self._process or QueryProcess()
+
+    @contextlib.contextmanager
+    def lend(self) -> Iterator[QueryProcess]:
+        """Lend the spare process, or a new one; one that has not answered by the end of the block is killed."""
+        process: QueryProcess | None = None
+        try:  # before it is taken: Ctrl-C may come at any moment
+            process = self.take()
+            yield process
+        finally:
+            if process is not None and process.is_ready:
+                self.put(process)
+            elif process is not None:
+                process.kill()
 
     def take(self) -> QueryProcess:
         """Return the spare process, or a new one."""

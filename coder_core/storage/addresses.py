@@ -81,12 +81,17 @@ def parse_address(url: str) -> Address:
     url = unseal(url)
     protocol, separator, rest = url.partition("://")
     if not separator:
-        return Address(LOCAL_PROTOCOL, str(Path(url).expanduser().absolute()))
+        return Address(LOCAL_PROTOCOL, _local_path(url))
     if protocol in {"file", "local"}:
-        return Address(LOCAL_PROTOCOL, str(Path(rest).expanduser().absolute()))
+        return Address(LOCAL_PROTOCOL, _local_path(rest))
     if protocol in {"http", "https"}:
         return Address(protocol, url)
     return Address("s3" if protocol == "s3a" else protocol, rest.rstrip("/"))
+
+
+def _local_path(path: str) -> str:
+    """Make a path absolute; a `~` of nobody's is a name like others (`Path.expanduser` would raise)."""
+    return str(Path(os.path.expanduser(path)).absolute())  # noqa: PTH111
 
 
 def format_url(address: Address) -> str:

@@ -4,14 +4,17 @@ A NAS puts its own thumbnails beside the photographs, systems their waste basket
 data, `@eaDir` would be a class and every thumbnail a second photograph.
 """
 
+import re
+
 SERVICE_FOLDERS = frozenset(
     name.casefold()
     for name in (
         # Synology, QNAP, other network disks
         *("@eaDir", "@tmp", "@Recycle", "@Recently-Snapshot", ".@__thumb", ".@upload_cache", "#recycle", "#snapshot"),
-        *(".snapshot", ".zfs", ".recycle", ".wdmc"),
+        *(".snapshot", "~snapshot", ".zfs", ".recycle", ".wdmc", "TheVolumeSettingsFolder", "TheFindByContentFolder"),
         # Windows
-        *("$RECYCLE.BIN", "System Volume Information", "FOUND.000", "$AV_ASW", "$WinREAgent"),
+        *("$RECYCLE.BIN", "System Volume Information", "$AV_ASW", "$WinREAgent", "$Extend", "$SysReset", "$GetCurrent"),
+        *("$Windows.~BT", "$Windows.~WS", "MSOCache", "OneDriveTemp", "VTRoot"),
         # macOS
         *(".Trash", ".Trashes", ".Spotlight-V100", ".fseventsd", ".TemporaryItems", ".DocumentRevisions-V100"),
         *(".AppleDouble", ".AppleDB", ".AppleDesktop", "Network Trash Folder", "Temporary Items", "__MACOSX"),
@@ -21,13 +24,15 @@ SERVICE_FOLDERS = frozenset(
 )
 """Folders that a network disk, an operating system or a tool keeps for itself, in any case."""
 
-_SHOUTED = frozenset({"RECYCLER", "RECYCLED"})
+_SERVICE_PATTERN = re.compile(r"@\w|#(?:syno|snapshot|.*recycle)|found\.\d{3}$", re.IGNORECASE)
+"""Network disks keep what begins with `@` for themselves (`@docker`, `@sharesnap`); Windows numbers its repairs."""
+_SHOUTED = frozenset({"RECYCLER", "RECYCLED", "Recycled"})
 """Waste baskets of old Windows; in lower case these are words, and may be classes."""
 
 
 def is_service_folder(name: str) -> bool:
     """Whether a folder of this name is kept by a network disk, an operating system or a tool for itself."""
-    return name.casefold() in SERVICE_FOLDERS or name in _SHOUTED
+    return name.casefold() in SERVICE_FOLDERS or name in _SHOUTED or _SERVICE_PATTERN.match(name) is not None
 
 
 def why_nobodys_data(name: str) -> str | None:

@@ -6,6 +6,8 @@ file as a JSON list, and in a `.pt` file as a list.
 
 import io
 import json
+import pickle
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +17,8 @@ from coder_core.errors import FeatureFileError
 from coder_core.storage.addresses import redact
 from coder_core.storage.input_files import read_input
 from coder_core.storage.npz import MAX_ARRAY_BYTES
+
+_REMEDY = "Save tensors and plain lists only."
 
 
 def read_safetensors(url: str, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -48,22 +52,32 @@ def read_torch(url: str, names: Sequence[str]) -> dict[str, np.ndarray]:
 
     content, place = read_input(url, max_bytes=MAX_ARRAY_BYTES), redact(url)
     try:
-        held = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # about how it was pickled
+            warnings.simplefilter("ignore")
+            held = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:  # torch says in six lines how to run what it holds
+        raise FeatureFileError(
+            "This torch file cannot be read: it holds more than tensors, or is damaged.", place, _REMEDY
+        ) from error
     except Exception as error:  # torch and pickle raise whatever a damaged or hostile file leads them to
         raise _damaged("torch", error, place) from error
     if isinstance(held, torch.Tensor):
         held = dict.fromkeys(names[:1], held)
     if not isinstance(held, Mapping):
         raise FeatureFileError(f"It holds a {type(held).__name__}.", place, "Save a dict of tensors and lists.")
-    return _named({str(name): _plain(value) for name, value in held.items()}, names, place)
+    return _named({str(name): _plain(value, str(name), place) for name, value in held.items()}, names, place)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, name: str, place: str) -> Any:
     import torch
 
     if not isinstance(value, torch.Tensor):
         return value
-    return (value.float() if value.dtype == torch.bfloat16 else value).detach().contiguous().numpy()
+    try:
+        return (value.float() if value.dtype == torch.bfloat16 else value).detach().contiguous().numpy()
+    except (RuntimeError, TypeError) as error:  # sparse, quantised, without data
+        problem = f"{name!r} is no dense tensor of numbers ({' '.join(str(error).split())[:100]})."
+        raise FeatureFileError(problem, place, "Save dense tensors: tensor.to_dense(), tensor.float().") from error
 
 
 def _texts(text: str) -> Any:
@@ -94,4 +108,4 @@ def _array(value: Any, name: str, place: str) -> np.ndarray:
 
 def _damaged(kind: str, error: Exception, place: str) -> FeatureFileError:
     reason = " ".join(str(error).split())[:300] or type(error).__name__
-    return FeatureFileError(f"This {kind} file cannot be read ({reason}).", place, "Save tensors and plain lists only.")
+    return FeatureFileError(f"This {kind} file cannot be read ({reason}).", place, _REMEDY)

@@ -96,3 +96,30 @@ def test_classes_of_one_name_are_told_before_anything_is_spent(world: World, con
     done = typed("texts", "generate", config, "--dry-run", *asked)
     assert done.exit_code == 0, done.output
     assert "warning: classes that no text can tell apart: 'wren' (id 0), 'wren' (id 1) have one name" in done.stderr
+
+
+LONG = "x" * 5_000
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["check", LONG],
+        ["check", "~nobody-of-this-name/config.yaml"],
+        ["run", "CONFIG", "--store", LONG],
+        ["run", "CONFIG", "--store", "x/" * 3_000],
+        ["check", "CONFIG", "--set", f"dataset.path={LONG}"],
+        ["check", "CONFIG", "--set", f"encoder={{kind: open_clip, checkpoint: {LONG}}}"],
+        ["check", "CONFIG", "--set", "encoder={kind: open_clip, checkpoint: ~nobody-of-this-name/x}"],
+        ["texts", "export", "CONFIG", "--out", LONG],
+        ["texts", "import", "~nobody-of-this-name/x.json", "--out", "x.yaml"],
+        ["store", "verify", "--store", LONG],
+    ],
+)
+def test_names_that_no_system_takes_are_one_line(command: list[str], config: str, tmp_path: Path) -> None:
+    words = [config if word == "CONFIG" else word for word in command]
+    store = [] if "--store" in words or "import" in words else ["--store", str(tmp_path / "store")]
+    done = typed(*words, *store)
+    assert isinstance(done.exception, SystemExit), repr(done.exception)
+    assert done.exit_code in {2, 3, 4}
+    assert len([line for line in done.stderr.splitlines() if line.startswith("error: ")]) == 1

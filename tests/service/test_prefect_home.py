@@ -1,6 +1,9 @@
-"""A folder of Prefect's that cannot be written is one line, before Prefect is imported."""
+"""A folder that Prefect cannot write to, or a setting that it refuses, is one line, before anything is started."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,3 +25,25 @@ def test_one_that_cannot_is_named_with_the_remedy(tmp_path: Path, monkeypatch: p
     place = re.escape(f"PREFECT_HOME: {tmp_path / name}: Prefect's folder cannot be written (")
     with pytest.raises(ConfigError, match=rf"^{place}.+\)\. Set PREFECT_HOME"):
         check_prefect_home()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        (
+            "PREFECT_LOGGING_LEVEL",
+            "BOGUS",
+            "PREFECT_LOGGING_LEVEL: Prefect refuses this value: Input should be 'DEBUG'",
+        ),
+        ("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "x", "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: "),
+        ("SSL_CERT_FILE", "/nowhere", "SSL_CERT_FILE: /nowhere: there are no certificates there."),
+        ("PREFECT_PROFILES_PATH", __file__, "Prefect's settings (profile): Prefect refuses this value: "),
+    ],
+)
+def test_a_setting_that_prefect_refuses_is_one_line(variable: str, value: str, told: str, tmp_path: Path) -> None:
+    environment = {**os.environ, variable: value, "PREFECT_HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "flows.cli", "run", "--engine", "prefect", "--store", str(tmp_path / "store")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert done.stderr.startswith(f"error: {told}")

@@ -62,12 +62,39 @@ MARKS = {
     "twice": ("<think>hm</think>\n<think>", "</think>"),
     "nested": ("<thinking>first <reflection>doubt</reflection>", "</thinking>"),
     "a mark inside": ("<think>I use <think> to think", "</think>"),
+    "a mark of its own": ("<strategy>", "</strategy>"),
+    "another one": ("<hidden note>", "</hidden note>"),
+    "Chinese": ("<\u601d\u8003>", "</\u601d\u8003>"),
+    "German": ("[Gedanken]", "[/Gedanken]"),
+    "MiniMax": ("<mm:think>", "</mm:think>"),
+    "DeepSeek's blanks": ("<|begin\u2581of\u2581thinking|>", "<|end\u2581of\u2581thinking|>"),
+    "a tool": ("<tool_call>", "</tool_call>"),
+    "a chat template": ("<|im_start|>think", "<|im_end|>\n<|im_start|>assistant"),
+    "Granite's template": (
+        "<|start_of_role|>thought<|end_of_role|>",
+        "<|end_of_text|><|start_of_role|>assistant<|end_of_role|>",
+    ),
+    "tildes": ("~~~reasoning", "\n~~~"),
+    "ruled headlines": ("=== THINKING ===", "\n\n=== ANSWER ==="),
+    "dashed headlines": ("--- thinking ---", "\n\n--- answer ---"),
     "headlines": ("Thought process:", "\n\nFinal answer:"),
     "headlines of Granite": ("Here is my thought process:", "\n\nHere is my response:"),
     "Markdown headlines": ("## Reasoning", "\n\n## Answer"),
     "bold headlines": ("**Analysis**", "\n\n**Answer**"),
 }
-CLOSING_ONLY = ["</think>", "</thinking>", "[/THINK]", "◁/think▷", "</seed:think>", "<|end_of_thought|>", "<unused95>"]
+CLOSING_ONLY = [
+    "</think>",
+    "</strategy>",
+    "<\\think>",
+    "<|end\u2581of\u2581thinking|>",
+    "[/INTERNAL MONOLOGUE]",
+    "</thinking>",
+    "[/THINK]",
+    "◁/think▷",
+    "</seed:think>",
+    "<|end_of_thought|>",
+    "<unused95>",
+]
 UNCLOSED = [
     "<think>",
     "<thinking>",
@@ -77,6 +104,10 @@ UNCLOSED = [
     "<|START_THINKING|>",
     "```thinking",
     "<unused94>",
+    "<strategy>",
+    "\u3010\u601d\u8003\u3011",
+    "[ANALYSIS]",
+    "<|im_start|>think",
 ]
 
 
@@ -151,6 +182,22 @@ def test_words_about_thinking_are_texts_where_they_are_no_marks() -> None:
     assert parse_answer(answer, Subject(TextKind.ATTRIBUTE, ("mirror",))) == (phrases,)
     thinker = parse_answer("thinking:\n- chin on a hand", Subject(TextKind.ATTRIBUTE, ("thinking",)))
     assert thinker == (("chin on a hand",),)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "<attributes>\n- long green legs\n- large eyes\n</attributes>",
+        "Here is the list.\n<attributes>\n- long green legs\n- large eyes\n</attributes>\nI hope this helps!",
+        "<attributes>\n- long green legs\n- large eyes\n",
+        "<ul>\n<li>long green legs</li>\n<li>large eyes</li>\n</ul>",
+        "- <b>long</b> green legs\n- large eyes<|im_end|>",
+        "<|im_start|>assistant\n- long green legs\n- large eyes<|im_end|>\n<|endoftext|>",
+    ],
+)
+def test_marks_around_an_answer_do_not_hide_it(answer: str) -> None:
+    found = parse_answer(answer, Subject(TextKind.ATTRIBUTE, ("frog",)))
+    assert found == (("long green legs", "large eyes"),)
 
 
 TEXT = st.text(string.ascii_letters + " \n-{}[]:.,", max_size=60)

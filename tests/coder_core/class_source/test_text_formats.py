@@ -77,6 +77,12 @@ def test_what_is_not_utf_8_is_refused(parse, content: bytes, told: str) -> None:
         (b"<!DOCTYPE html>\n<html>\n", "HTML"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "a git-LFS pointer"),
         (b"n01440764\ttench\nn01443537\tgoldfish\n", "a table with tabs"),
+        (b"n01440764 tench\nn01443537 goldfish\n", "ids before names"),
+        (b"# UCF101\n1 ApplyEyeMakeup\n2 Archery\n3 BabyCrawling\n", "ids before names"),
+        (b"0: tench\n1: goldfish\n2: shark\n", "ids before names"),
+        (b'"tench",\n"goldfish",\n', "a part of a program"),
+        (b'classes = [\n"tench",\n"goldfish"\n]\n', "a part of a program"),
+        (b"- tench\n- goldfish\n", "a list with marks"),
         (b"class_id,class_name\n1,cat\n", "a table with commas"),
     ],
 )
@@ -152,3 +158,10 @@ def test_what_is_no_class_list_is_refused(content: bytes, told: str) -> None:
 def test_names_are_composed_and_without_marks_around_them() -> None:
     entries = parse_lines("cat\n\ufeffcafe\u0301\u200b\n".encode(), "list.txt")
     assert build_class_list(entries, "list.txt").names == ("cat", "caf\u00e9")
+
+
+@pytest.mark.parametrize(
+    "names", [["1 euro", "2 euro", "5 euro"], ["0 a", "1 b"], ["7-up", "99 flake"], ["10 a", "11 b", "12 c"]]
+)
+def test_names_may_begin_with_numbers(names: list[str]) -> None:
+    assert [entry.name for entry in parse_lines("".join(f"{name}\n" for name in names).encode(), "list")] == names

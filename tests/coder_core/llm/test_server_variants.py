@@ -277,9 +277,10 @@ def test_a_model_that_never_comes_to_an_end_is_told_which_setting_helps(
     ledger: CompletionLedger, make_runtime: Make
 ) -> None:
     with serving(LlmServer(script=lambda call: thinking(call, needs=10**9, hides=True))) as server:
-        account = complete(ledger, make_runtime(server.url, max_tokens_limit=2048))
-        assert [call.body["max_tokens"] for call in server.calls] == [512, 1024, 2048]
-    [problem] = account.problems.values()
+        account = DirectCompletions(ledger, make_runtime(server.url, max_tokens_limit=2048)).complete(questions(5))
+        limits = [call.body["max_tokens"] for call in server.calls]
+        assert limits == [512, 1024, 2048, 2048, 2048, 2048, 2048]  # shorter ones are paid for once
+    [problem] = set(account.problems.values())
     assert problem.fault is Fault.CUT_OFF
     assert problem.detail == (
         "the answer was cut off after 0 characters, 2048 tokens were hidden thoughts. Raise CODER_LLM_MAX_TOKENS_LIMIT."

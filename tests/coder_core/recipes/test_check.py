@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from coder_core import evaluate
 from coder_core.errors import SeveralProblemsError, TextBankError
+from coder_core.images import sources
 from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.recipes.check import Checked, check_evaluation
 from coder_core.specs import Runtime
@@ -189,3 +191,29 @@ def test_a_look_at_a_model_and_its_texts_loads_neither_torch_nor_prefect(tmp_pat
     command = [sys.executable, "-c", FAST, str(tmp_path / "config.yaml"), str(tmp_path / "store")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_what_the_check_has_listed_the_run_does_not_list_again(
+    photos: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[str] = []
+    monkeypatch.setitem(sources.SOURCES, "folder", counting(sources.SOURCES["folder"], listed))
+    result = evaluate({**photos.settings, "methods": ["clip"]}, store=str(tmp_path / "store"))
+    assert (result.image_count, len(listed)) == (20, 1)
+    (photos.folder / "images" / "wren" / "000.png").unlink()
+    assert evaluate({**photos.settings, "methods": ["clip"]}, store=str(tmp_path / "store")).image_count == 19
+
+
+def counting(opener: Callable[..., Any], listed: list[str]) -> Callable[..., Any]:
+    def count(dataset: Any, settle_seconds: float) -> Any:
+        listed.append(dataset.path)
+        return opener(dataset, settle_seconds)
+
+    return count
+
+
+def test_one_class_only_is_told(photos: World, tmp_path: Path) -> None:
+    spec = photos.spec(dataset={**photos.settings["dataset"], "class_names": ["wren"], "ignore_other_folders": True})
+    found = check_evaluation(spec, Runtime(store=str(tmp_path / "store")))
+    assert [warning for warning in found.warnings if "one class only" in warning]
+    assert "5 images are too few to show any difference between two methods four times in five" in found.facts

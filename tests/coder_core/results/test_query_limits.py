@@ -86,7 +86,9 @@ def test_an_answer_with_too_many_rows_or_bytes_is_refused(warehouse: Warehouse) 
 @pytest.mark.slow
 def test_ctrl_c_ends_a_query_at_once_and_its_process_with_it(tmp_path: Path) -> None:
     code = (
-        "import sys; from coder_core.storage.store import Store; from coder_core.results.warehouse import Warehouse; "
+        "import signal, sys; from coder_core.storage.store import Store; "
+        "from coder_core.results.warehouse import Warehouse; "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); "  # what a shell starts with & inherits none
         "warehouse = Warehouse(Store(sys.argv[1])); warehouse.query('SELECT 1'); "
         "from coder_core.results.query_process import SPARE; print(SPARE._process._process.pid, flush=True); "
         "warehouse.query(sys.argv[2])"

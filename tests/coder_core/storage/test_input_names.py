@@ -12,6 +12,8 @@ SERVICE = [
     "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found", ".Trashes", ".Spotlight-V100",
     "__MACOSX", ".ipynb_checkpoints", "@Recycle", ".thumbnails", "@EADIR", "$Recycle.Bin", "RECYCLER", ".Trash",
     "#snapshot", "@tmp", ".AppleDouble", ".@__thumb", ".fseventsd", "Network Trash Folder", "__pycache__", ".git",
+    "@SynoResource", "@docker", "@sharesnap", "#SynoRecycle", "~snapshot", "FOUND.002", "found.000", "MSOCache",
+    "$Extend", "Recycled", "OneDriveTemp", "$Windows.~BT", "@quarantine",
 ]  # fmt: skip
 
 
@@ -27,7 +29,11 @@ def test_hidden_files_are_nobodys_data(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["cat/a.jpg", "a.jpg", "recycler/a.jpg", "git/a.jpg", "ea dir/a.jpg", "a../b.jpg", "cat/"]
+    "name",
+    [
+        *("cat/a.jpg", "a.jpg", "recycler/a.jpg", "git/a.jpg", "ea dir/a.jpg", "a../b.jpg", "cat/", "#1 dad/a.jpg"),
+        *("$100/a.jpg", "found/a.jpg", "found.0/a.jpg", "@ sign/a.jpg", "snapshot/a.jpg"),
+    ],
 )
 def test_everything_else_may_be_data(name: str) -> None:
     assert why_nobodys_data(name) is None
