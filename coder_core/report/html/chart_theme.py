@@ -14,6 +14,8 @@ BLUE, ORANGE, GREEN, RED, GREY = "#2f7fd1", "#c7741a", "#2a9351", "#d0493f", "#7
 """Each at 3:1 or more against white and against the dark ground: as much as WCAG 2.2 asks of graphics (1.4.11)."""
 PALETTE = [BLUE, ORANGE, GREEN, "#8a63d2", "#c9568f", "#1a9a9a", "#a0694b", RED, "#6b8e23", GREY]
 ROW_PIXELS = 24
+IS_CHOSEN = "chosen == '' || datum.series == chosen"
+"""For a chart's marks: whether the line is the one that is singled out, or none is."""
 SHORT_NAME = 14
 """Characters that the names of a chart have where it does not say it."""
 
@@ -38,6 +40,12 @@ def finish(
     found["usermeta"] = {"characters": max((len(name) for name in names), default=SHORT_NAME)}
     found.pop("$schema", None)
     return found
+
+
+def single_out(chart: dict[str, Any], series: Iterable[str], chosen: str = "") -> dict[str, Any]:
+    """Let the page single out one line of a chart whose marks ask `IS_CHOSEN`: it puts a list of them above it."""
+    chart["usermeta"] |= {"series": list(dict.fromkeys(series)), "chosen": chosen}
+    return chart
 
 
 def inline(rows: list[dict[str, Any]]) -> alt.InlineData:

@@ -5,7 +5,17 @@ from typing import Any
 
 import altair as alt
 
-from coder_core.report.html.chart_theme import BLUE, GREEN, GREY, ORANGE, ROW_PIXELS, finish, inline
+from coder_core.report.html.chart_theme import (
+    BLUE,
+    GREEN,
+    GREY,
+    IS_CHOSEN,
+    ORANGE,
+    ROW_PIXELS,
+    finish,
+    inline,
+    single_out,
+)
 from coder_core.report.html.run_facts import RunFacts, is_control
 from coder_core.report.html.shown_text import shorten
 from coder_core.results.schema import ReliabilityRow, TimingRow, TransductionRow
@@ -45,7 +55,7 @@ def calibration_chart(facts: RunFacts) -> dict[str, Any] | None:
     """Accuracy against confidence, bin by bin; on the diagonal what is said with 80 % is right in 80 %."""
     rows: list[dict[str, Any]] = [
         {
-            "method": shorten(row.method),
+            "series": shorten(row.method),
             "confidence": 100 * row.confidence,
             "accuracy": 100 * row.accuracy,
             "low": 100 * row.ci_low,
@@ -58,20 +68,19 @@ def calibration_chart(facts: RunFacts) -> dict[str, Any] | None:
     if not rows:
         return None
     diagonal = alt.Chart(inline([{"at": 0}, {"at": 100}])).mark_line(color=GREY, strokeDash=[4, 4], size=1.5)
-    first = [{"method": shorten(facts.best)}] if facts.best else []
-    chosen = alt.selection_point(fields=["method"], bind="legend", value=first)
-    shade = alt.condition(chosen, alt.value(1), alt.value(0.22))
+    best = shorten(facts.best or "")
+    shade = alt.condition(IS_CHOSEN, alt.value(1), alt.value(0.22))
     base = alt.Chart(inline(rows)).encode(
         x=alt.X("confidence:Q", title="confidence, percent", scale=alt.Scale(domain=[0, 100])),
-        color=alt.Color("method:N", sort=None, title=None),
+        color=alt.Color("series:N", sort=None, title=None),
         opacity=shade,
     )
-    tips = [_tip("method", "N"), _tip("confidence"), _tip("accuracy"), _tip("images")]
+    tips = [_tip("series", "N", title="method"), _tip("confidence"), _tip("accuracy"), _tip("images")]
     accuracy = alt.Y("accuracy:Q", title="right, percent", scale=alt.Scale(domain=[0, 100]))
     layers = alt.layer(
         diagonal.encode(x="at:Q", y="at:Q"),
         base.mark_rule(strokeWidth=2).encode(
-            y=alt.Y("low:Q"), y2="high:Q", opacity=alt.condition(chosen, alt.value(0.45), alt.value(0))
+            y=alt.Y("low:Q"), y2="high:Q", opacity=alt.condition(IS_CHOSEN, alt.value(0.45), alt.value(0))
         ),
         base.mark_line(size=2).encode(y=accuracy),
         base.mark_point(filled=True).encode(
@@ -79,9 +88,10 @@ def calibration_chart(facts: RunFacts) -> dict[str, Any] | None:
             size=alt.Size("images:Q", legend=None, scale=alt.Scale(type="sqrt", range=[12, 260])),
             tooltip=tips,
         ),
-    ).add_params(chosen)
+    ).add_params(alt.param(name="chosen", value=best))
     said = "Share of right answers against confidence in 15 bins, a line per method; on the diagonal both agree."
-    return finish(layers, description=said, height=340, names=[row["method"] for row in rows])
+    series = [row["series"] for row in rows]
+    return single_out(finish(layers, description=said, height=340, names=series), series, best)
 
 
 def timing_chart(facts: RunFacts) -> dict[str, Any] | None:

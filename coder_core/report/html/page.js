@@ -54,6 +54,14 @@
     views[key] = view;
     return view;
   }
+  // A list above a chart of many lines: one of them stands out, by mouse, finger or keyboard.
+  function offerLines(key) {
+    const { series, chosen } = data.charts[key].usermeta;
+    if (!series || series.length < 2) return;
+    const select = el("select", {}, el("option", { value: "" }, "all lines"));
+    choices(select, series, chosen, (line) => { if (views[key]) views[key].signal("chosen", line).runAsync(); });
+    byId("chart-" + key).before(el("div", { class: "tools" }, el("label", {}, "Single out ", select)));
+  }
   // Those in sight first; the others when the page has time, so that all are there when it is printed.
   function drawAll(keys) {
     const waiting = new Map(keys.map((key) => [key.id, key]));
@@ -436,6 +444,7 @@
   startGallery();
   startQuality();
   const plain = ["accuracy", "few-shot", "ablation", "calibration", "batch", "runs", "timings"].filter((key) => data.charts[key]);
+  plain.forEach(offerLines);
   const jobs = [...plain.map((key) => ({ id: "chart-" + key, draw: () => draw(key) })), ...startGains(), ...startConfusions()];
   const inOrder = [...document.querySelectorAll(".chart")].map((place) => jobs.find((job) => job.id === place.id)).filter(Boolean);
   drawAll(inOrder);
