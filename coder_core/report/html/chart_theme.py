@@ -4,7 +4,6 @@ Numbers and marks are drawn by Vega-Lite. Text, grid and axes take their colour 
 light, dark and paper need no second drawing.
 """
 
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -32,9 +31,7 @@ def finish(
         names: What its legend or an axis names, so that there is room for the longest.
     """
     sized = chart.properties(width="container", height=height, description=description)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Altair warns of its own future; what it writes is checked against the schema
-        found: dict[str, Any] = sized.to_dict()
+    found: dict[str, Any] = sized.to_dict()
     found["config"] = CONFIG
     found["autosize"] = {"type": "fit-x", "contains": "padding"}
     found["usermeta"] = {"characters": max((len(name) for name in names), default=SHORT_NAME)}
