@@ -95,7 +95,7 @@ def run(
     looked = look(spec, runtime)  # what is wrong is told before anything is started
     tell(looked.warnings)
     raise_all(looked.problems)
-    tell(look_before_paying(spec, runtime))
+    tell(look_before_paying(spec, runtime, looked.to_ask))
     chosen = choose_engine(engine, runtime)
     if chosen.note:
         click.echo(note_line(chosen.note), err=True)
