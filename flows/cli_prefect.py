@@ -4,7 +4,7 @@ import atexit
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 
 from coder_core.errors import ConfigError, ServiceError
 from coder_core.storage.addresses import redact
@@ -108,9 +108,9 @@ def _temporary_server() -> Iterator[None]:
 def _load_what_runs_need() -> None:
     """Import flows and models while a server starts, on another core: seconds each."""
     import flows.coder_eval  # noqa: F401
+    from coder_core.encoders.registry import load_library
 
-    with suppress(ImportError):  # told where a model is needed
-        import open_clip  # noqa: F401
+    load_library()
 
 
 def _check_server() -> None:

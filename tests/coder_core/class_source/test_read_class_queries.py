@@ -200,5 +200,6 @@ def test_a_query_without_an_end_is_ended(sql: str, monkeypatch: pytest.MonkeyPat
     start = time.monotonic()
     with pytest.raises(QueryError, match=r"takes longer than 1 s \(CODER_MAX_CLASS_QUERY_SECONDS\)|memory"):
         query_classes(sql, tables={}, database=None)
-    assert time.monotonic() - start < 20  # the second would take minutes
+    assert time.monotonic() - start < 60  # on a busy machine; the second would take minutes
+    monkeypatch.undo()
     assert [row.name for row in query_classes("SELECT 'a' AS class_name", tables={}, database=None).rows] == ["a"]
