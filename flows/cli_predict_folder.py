@@ -4,24 +4,17 @@ import csv
 import json
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from coder_core.errors import ConfigError
+from coder_core.report.prediction_table import COLUMNS, NONE_OF_THESE
 
 if TYPE_CHECKING:
     from coder_core.portable.classifier import Answer
 
-COLUMNS = ("image", "class_name", "probability", "gap", "top5", "top5_probabilities")
-NONE = "none of these"
 TEXTS_SHOWN = 5
-
-
-def is_exported(folder: str) -> bool:
-    """Whether a name is that of a folder with an exported classifier."""
-    return (Path(folder) / "classifier.json").is_file()
 
 
 def predict_with_folder(
@@ -67,7 +60,7 @@ def _good(answers: "Iterator[Answer]", broken: "list[Answer]") -> "Iterator[Answ
 
 
 def _label(answer: "Answer") -> str:
-    return NONE if answer.is_none_of_these else str(answer.label)
+    return NONE_OF_THESE if answer.is_none_of_these else str(answer.label)
 
 
 def _print_table(answers: "Iterator[Answer]") -> None:

@@ -90,7 +90,7 @@ def explain_fit(fit: NameFit, classes: ClassList, domain: str) -> list[Finding]:
 
 def _label_order(order: Order, classes: ClassList) -> Finding:
     problem = f"the order of the names does not fit the labels: {_shown(order, classes)} ({_hits(order)})."
-    remedy = "Give the names in the order of the labels, and compare a few images with their names."
+    remedy = "Compare a few images with their names: the order is another one, or the model confuses these classes."
     return Finding(Fault.LABEL_ORDER, moved_classes(order.names), problem, remedy)
 
 
