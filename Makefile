@@ -29,7 +29,7 @@ $(VENV)/.installed-dev: $(BIN)/python pyproject.toml requirements/dev.txt
 	@touch $@ $(VENV)/.installed
 
 run: $(VENV)/.installed ## Run the demonstration: 65 flags, texts against names
-	$(BIN)/coder-eval run --engine prefect
+	$(BIN)/coder-eval run --engine prefect --report report.html
 
 serve: $(VENV)/.installed ## Server, deployments and a worker on this machine, until Ctrl-C (docs/operations.md)
 	@exec $(BIN)/coder-eval serve
@@ -40,8 +40,9 @@ test: $(VENV)/.installed-dev ## Run the tests, but for the thorough ones
 test-thorough: $(VENV)/.installed-dev ## Run the tests that take 20 seconds and more each: kills, restarts, S3 (CI runs them, too)
 	$(PYTEST) -n $(TEST_WORKERS) -m thorough
 
+# Half of their time would be spent on making and removing ten thousand small files: in memory, where there is room.
 test-quick: $(VENV)/.installed-dev ## Run the tests that start no server and train nothing
-	$(PYTEST) -n logical -m "not slow"
+	TMPDIR=$$(tests/scratch_folder.sh) $(PYTEST) -n logical -m "not slow"
 
 check: $(VENV)/.installed-dev ## Format, lint, types, import contracts: what CI checks
 	$(BIN)/ruff format --check .
@@ -68,4 +69,4 @@ lock: $(VENV)/.installed-dev ## Renew requirements/: the newest releases that py
 	$(BIN)/python -m tools.lock_requirements --upgrade
 
 clean: ## Remove what the project made here, the store included
-	rm -rf $(VENV) store .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) store report.html .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

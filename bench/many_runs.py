@@ -2,7 +2,8 @@
 
 Every run has 10 methods: 50 rows of metrics, 27 comparisons, 200 class metrics, timings and artifacts. Stores are on
 disk, in a temporary folder. Times are the best of three, in a process that has asked before; opening the warehouse is
-part of each. The last line is the whole command, from the shell's point of view.
+part of each. "Whole command" lines are from the shell's point of view. At the end every named view, about the latest
+run of each evaluation and about one run.
 """
 
 import subprocess
@@ -11,13 +12,23 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from coder_core.care.verifying import verify_store
 from coder_core.results.result_tables import ResultTables
 from coder_core.results.run_compaction import compact_results
-from coder_core.results.schema import TABLES, ArtifactRow, ClassMetricRow, ComparisonRow, MetricRow, RunRow, TimingRow
+from coder_core.results.schema import (
+    TABLES,
+    VIEWS,
+    ArtifactRow,
+    ClassMetricRow,
+    ComparisonRow,
+    MetricRow,
+    RunRow,
+    TimingRow,
+)
 from coder_core.results.warehouse import Warehouse
 from coder_core.results.writing import RunWriter
 from coder_core.storage.store import Store
@@ -50,6 +61,8 @@ def measure(store: Store, runs: int) -> None:
     show("question about one run before", best(lambda: Warehouse(store).query(ONE_RUN))[0])
     show("latest run of an evaluation before", best(lambda: ResultTables(store).latest("evaluation-3"))[0])
     show("whole command before", best(lambda: command(store))[0])
+    show("whole command, coder-eval runs", best(lambda: command(store, "runs"))[0])
+    ask_views(store, "before")
     seconds, done = timed(lambda: compact_results(store, grace=timedelta(0)))
     show("compaction", seconds, f"{done.merged} runs into {done.files} files")
     show("removal of what it replaced", timed(lambda: compact_results(store, grace=timedelta(0)))[0])
@@ -60,6 +73,16 @@ def measure(store: Store, runs: int) -> None:
     show("question about one run after", best(lambda: Warehouse(store).query(ONE_RUN))[0])
     show("latest run of an evaluation after", best(lambda: ResultTables(store).latest("evaluation-3"))[0])
     show("whole command after", best(lambda: command(store))[0])
+    show("whole command, coder-eval runs", best(lambda: command(store, "runs"))[0])
+    ask_views(store, "after")
+
+
+def ask_views(store: Store, when: str) -> None:
+    """Ask every named view."""
+    for view in VIEWS.values():
+        for condition in ("is_latest", "run_id = 'run-00077'") if view.says_latest else ("true",):
+            seconds, result = best(partial(Warehouse(store).query, f"FROM {view.name} WHERE {condition}"))
+            show(f"{view.name}, {condition.split(' ')[0]}, {when}", seconds, f"{len(result.rows)} rows")
 
 
 def build(store: Store, runs: int) -> None:
@@ -127,9 +150,10 @@ def ask(store: Store) -> list[tuple[object, ...]]:
     return Warehouse(store).query(QUESTION).rows
 
 
-def command(store: Store) -> None:
-    """Ask the question on the command line."""
-    arguments = [sys.executable, "-c", "from flows.cli import main; main()", "query", QUESTION, "--store", store.root]
+def command(store: Store, *typed: str) -> None:
+    """Ask the question, or another one, on the command line."""
+    program = [sys.executable, "-c", "from flows.cli import main; main()"]
+    arguments = [*program, *(typed or ("query", QUESTION)), "--store", store.root]
     subprocess.run(arguments, check=True, capture_output=True, cwd=ROOT)  # noqa: S603 (our own program)
 
 
@@ -147,7 +171,7 @@ def best(work: Callable[[], Result]) -> tuple[float, Result]:
 
 def show(what: str, seconds: float, remark: str = "") -> None:
     """Print one line."""
-    print(f"  {what:36} {seconds:8.3f} s   {remark}")
+    print(f"  {what:44} {seconds:8.3f} s   {remark}")
 
 
 if __name__ == "__main__":

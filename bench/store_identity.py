@@ -147,7 +147,7 @@ def _read_table(store: Store, table: str, run_id: str) -> Rows:
     left_out = NOT_COMPARED.get(table, frozenset())
     columns = [f'"{column.name}"' for column in TABLES[table].columns if column.name not in {RUN_ID, *left_out}]
     named = ", ".join(columns + ([_SHARES] if table == RUNS else []))
-    sql = f"SELECT {named} FROM \"{table}\" WHERE run_id = '{run_id}'"  # noqa: S608 - names of our own
+    sql = f"SELECT {named} FROM \"{table}\" WHERE run_id = '{run_id}'"
     return Counter(map(repr, Warehouse(store).query(sql).rows))
 
 

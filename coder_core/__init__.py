@@ -7,15 +7,21 @@
 Nothing is loaded before it is used: a query must not wait for torch.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from coder_core.pipeline.eval_result import EvalResult
+    from coder_core.portable.classifier import PortableClassifier
     from coder_core.recipes.predict import Predicted
     from coder_core.results.warehouse import Warehouse
 
-__all__ = ["evaluate", "open_warehouse", "predict"]
+__all__ = ["DEFAULT_STORE", "evaluate", "load_classifier", "open_warehouse", "predict"]
+
+DEFAULT_STORE = "./store"
 
 
 def evaluate(
@@ -75,16 +81,44 @@ def predict(
         return recipe(manifest, list(images), runner, method=method, shots=shots, output=output)
 
 
-def open_warehouse(store: str = "./store") -> "Warehouse":
-    """The result tables of a store, for read-only SQL.
+def load_classifier(path: "str | Path", *, encoder: str | None = None, device: str = "auto") -> "PortableClassifier":
+    """An exported classifier, ready to predict; needs no store and no Prefect.
 
     Args:
-        store: Root of the store.
+        path: The folder that `coder-eval export` wrote.
+        encoder: The model, as `coder-eval try --model` takes it; default: where the run's config had it.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
     """
+    from coder_core.portable.classifier import load_classifier as load
+
+    return load(path, encoder=encoder, device=device)
+
+
+def open_warehouse(store: str | None = None) -> "Warehouse":
+    """The result tables of a store, for read-only SQL: every table and view of docs/tables.md.
+
+        warehouse = open_warehouse("./store")
+        result = warehouse.query("FROM worst_classes WHERE is_latest AND method = 'coder' ORDER BY rank LIMIT 10")
+        rows = [dict(zip(result.columns, row, strict=True)) for row in result.rows]
+
+    Each query sees the runs that are published when it is asked, reads the files of the runs that it names only, and
+    compares each with its hash; it runs in a process of its own with limits of memory and time (`QueryLimits`).
+    `warehouse.export("results.duckdb")` writes everything into one file for other tools.
+
+    Args:
+        store: Root of the store: a folder or an fsspec URL; default: CODER_STORE, or ./store. One where nothing was
+            published yet has empty tables.
+
+    Raises:
+        StoreError: The place holds something else, or refuses.
+    """
+    from coder_core.care.store_format import check_is_store
     from coder_core.results.warehouse import Warehouse
     from coder_core.storage.store import Store
 
-    return Warehouse(Store(store))
+    opened = Store(store if store is not None else os.environ.get("CODER_STORE", DEFAULT_STORE))
+    check_is_store(opened)
+    return Warehouse(opened)
 
 
 def _with_store(store: str | None, runtime: Mapping[str, Any]) -> dict[str, Any]:

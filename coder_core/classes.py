@@ -8,13 +8,13 @@ a name may occur twice, and everything downstream refers to a class by its id; n
 import difflib
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from coder_core.errors import DatasetError
 
-__all__ = ["ClassList", "display_name", "loose_name", "nearest_name", "normalise_name"]
+__all__ = ["ClassList", "display_name", "loose_name", "nearest_name", "normalise_name", "rename_classes"]
 
 _ARTICLE = re.compile(r"^(?:an?|the) (?=\S)")
 _APOSTROPHES = dict.fromkeys(map(ord, "\u2018\u2019\u201b\u02bc\u0060\u00b4"), "'")
@@ -26,6 +26,7 @@ def display_name(name: str) -> str:
     return " ".join(name.replace("_", " ").split())
 
 
+@lru_cache(maxsize=1 << 16)
 def normalise_name(name: str) -> str:
     """Reduce a class name to what two spellings of one class share.
 
@@ -98,9 +99,14 @@ class ClassList:
     def ids_of(self, name: str) -> tuple[int, ...]:
         """Find the label ids of a name, ascending; empty when unknown.
 
-        Spelt exactly as in the list counts first; only where nothing is, names equal after `normalise_name` count.
+        Spelt exactly as in the list counts first; only where nothing is, names equal after `normalise_name` count, and
+        where none is, stable ids.
         """
-        return self._exact_ids.get(name) or self._normalised_ids.get(normalise_name(name), ())
+        return (
+            self._exact_ids.get(name)
+            or self._normalised_ids.get(normalise_name(name))
+            or self._ids_by_stable_id.get(name, ())
+        )
 
     @cached_property
     def display_names(self) -> tuple[str, ...]:
@@ -114,6 +120,39 @@ class ClassList:
     @cached_property
     def _normalised_ids(self) -> dict[str, tuple[int, ...]]:
         return _ids_by_key(tuple(normalise_name(name) for name in self.names))
+
+    @cached_property
+    def _ids_by_stable_id(self) -> dict[str, tuple[int, ...]]:
+        return _ids_by_key(self.stable_ids or ())
+
+
+def rename_classes(classes: ClassList, new_names: Mapping[str, str], place: str) -> ClassList:
+    """Call classes otherwise, in the same order.
+
+    Args:
+        classes: The classes as the data set names them.
+        new_names: Name or stable id -> new name; all classes of that name are renamed.
+        place: Where the mapping stands, for messages.
+
+    Returns:
+        The classes; where they had no stable ids their old names are their ids, so that a text bank and a list kept
+        outside still find a class by what the data set calls it.
+
+    Raises:
+        DatasetError: A name is none of the classes'.
+    """
+    if not new_names:
+        return classes
+    names = list(classes.names)
+    for old, new in new_names.items():
+        label_ids = classes.ids_of(old)
+        if not label_ids:
+            nearest = nearest_name(old, classes.names)
+            hint = f"Did you mean {nearest!r}?" if nearest else "Remove it."
+            raise DatasetError(f"{old!r:.80} is no class of the data set.", place, hint)
+        for label_id in label_ids:
+            names[label_id] = new
+    return ClassList(tuple(names), classes.stable_ids or classes.names)
 
 
 def _ids_by_key(keys: tuple[str, ...]) -> dict[str, tuple[int, ...]]:

@@ -1,6 +1,7 @@
 """What the commands share: options, and how an expected error is told."""
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
+from coder_core import DEFAULT_STORE
 from coder_core.errors import CoderError, SeveralProblemsError, StoreError
 from coder_core.printable_text import GuardedStream
 from coder_core.redaction import redact_error
@@ -18,7 +20,6 @@ from flows.stopping import describe_stop, stoppable
 if TYPE_CHECKING:
     from coder_core.storage.store import Store
 
-DEFAULT_STORE = "./store"
 
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY.PATH=VALUE", help="Override one setting of the config."
@@ -73,6 +74,12 @@ def open_store(store: str) -> "Store":
 
 _SHOWN_NAME = 200
 """Characters of a name in an error: it may be wrong because it is long."""
+
+
+def program_name() -> str:
+    """How to call this program from here: its bare name where the shell finds it, its path otherwise."""
+    return "coder-eval" if shutil.which("coder-eval") else os.path.relpath(sys.argv[0])
+
 
 GOES_ON = frozenset({"run", "predict", "generate", "watch"})
 """Commands that go on from what is in the store when they are started again."""

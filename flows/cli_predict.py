@@ -1,10 +1,12 @@
 """`coder-eval predict RUN IMAGES...`: what do these images show, by the classes and texts of a published run?"""
 
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from coder_core.errors import ConfigError
 from flows.cli_common import engine_option, explain_errors, store_option
 from flows.cli_prefect import prefect_ready
 
@@ -23,7 +25,10 @@ BROKEN_STATUS = 3
 @click.option(
     "--format", "form", type=click.Choice(["table", "csv", "csv-excel", "json"]), default="table", show_default=True
 )
-@click.option("--out", help="Write all answers to this .parquet file, too: a path or an fsspec URL.")
+@click.option("--out", help="Write all answers to this .parquet file, too: a path or an fsspec URL. Of a run alone.")
+@click.option("--model", help="Of an exported classifier: its encoder, where it is here.")
+@click.option("--none-below", type=click.FloatRange(0, 1), help="Least probability of an answer; below: none of these.")
+@click.option("--explain", "is_explained", is_flag=True, help="Of an exported classifier: the texts that decided.")
 @store_option
 @engine_option
 @explain_errors
@@ -36,12 +41,36 @@ def predict(
     out: str | None,
     store: str,
     engine: "EngineName",
+    *,
+    model: str | None,
+    none_below: float | None,
+    is_explained: bool,
 ) -> None:
-    """Classify IMAGES (files, folders, patterns, URLs) with RUN: a run id, or an evaluation's name for its latest run.
+    """Classify IMAGES (files, folders, patterns, URLs) with RUN: a run id, an evaluation's name, or an exported folder.
 
     Ends with 3 when an image could not be read: it is named on standard error, all others are answered.
     """
     from coder_core.config import load_runtime
+
+    if (Path(run) / "classifier.json").is_file():
+        from flows.cli_predict_folder import predict_with_folder
+
+        runtime = load_runtime()
+        _exit(
+            predict_with_folder(
+                run,
+                given,
+                form=form,
+                model=model,
+                none_below=none_below,
+                explain=is_explained,
+                device=runtime.device,
+                workers=runtime.workers,
+            )
+        )
+    if model is not None or is_explained:
+        remedy = f"Export it first: coder-eval export {run} FOLDER --method {method}."
+        raise ConfigError("--model and --explain are of an exported classifier.", f"run {run}", remedy)
     from coder_core.recipes.predict import choose_classifier
     from coder_core.recipes.published_runs import open_run
     from coder_core.sealing import seal
@@ -74,7 +103,7 @@ def predict(
     from coder_core.results.render import printable
 
     rows = list(read_named(Context.open(runtime), predicted.table))
-    click.echo(render_named(rows, form).removesuffix("\n"))
+    click.echo(render_named(rows, form, none_below=none_below or 0.0).removesuffix("\n"))
     broken = [row for row in rows if row.problem is not None]
     for row in broken:
         click.echo(f"left out: {printable(row.image)}: {printable(str(row.problem))}", err=True)
@@ -82,3 +111,7 @@ def predict(
     click.echo(f"{what}; {predicted.location}", err=True)
     if broken:
         sys.exit(BROKEN_STATUS)
+
+
+def _exit(broken: int) -> NoReturn:
+    sys.exit(BROKEN_STATUS if broken else 0)

@@ -13,6 +13,7 @@ from coder_core.specs import Runtime
 from tasks.ended_runs import ended_with
 from tasks.logs import prepare_logs
 from tasks.prefect_runner import prefect_runner
+from tasks.report_page import show_report
 from tasks.served_runs import load_flow_spec
 
 
@@ -30,4 +31,7 @@ def coder_eval(
     prepare_logs()
     spec, runtime = load_flow_spec(config, overrides or ()), runtime or load_runtime()
     with checked(spec, require_sound(spec, runtime)), prefect_runner(runtime, name=spec.name) as run:
-        return ended_with(evaluate(spec, run), headline)
+        result = evaluate(spec, run)
+    if runtime.report:
+        show_report(runtime, result)
+    return ended_with(result, headline)

@@ -25,15 +25,20 @@ from coder_core.redaction import redact, redact_value
 from coder_core.report.ablation_plot import plot_ablation
 from coder_core.report.class_changes import added_rows, comparison_rows, describe_comparison
 from coder_core.report.markdown import embed_svg, escape_markdown, markdown_table
+from coder_core.report.run_list import history_rows, list_runs
 from coder_core.report.run_plots import plot_accuracy, plot_few_shot, plot_step_times
 from coder_core.report.summary import cost_lines, generation_rows, headline, wide_metric_rows
 from coder_core.report.timeline import StepTime, list_step_times
+from coder_core.results.query_process import SPARE
 from coder_core.results.schema import AblationRow
+from coder_core.results.warehouse import Warehouse
 from coder_core.steps.ablate_texts import AblateTexts, read_ablation
 from coder_core.steps.embed_images import EmbedImages
 from coder_core.steps.generate_texts import CheckGeneration
 from coder_core.steps.publish_run import PublishRun
 
+HISTORY_RUNS = 50
+"""Runs of an evaluation that its table of history shows."""
 NAME_DIGITS = 6
 """Of the hash that keeps evaluations apart whose names differ in what a key cannot hold."""
 
@@ -84,7 +89,22 @@ def _(step: PublishRun, result: EvalResult, context: Context) -> None:
     show_table(result.name, "timings", [time._asdict() for time in times], f"{about}, {result.seconds:.1f} s in all")
     ablation = step.manifest.ablation
     show_plots(result, times, read_ablation(context, ablation) if ablation else [], about)
+    show_history(result, context)
     show_class_changes(result, context)
+
+
+def show_history(result: EvalResult, context: Context) -> None:
+    """Show the runs of this evaluation so far: one table that grows, for whoever looks at the page of any of them."""
+    try:
+        runs = list_runs(Warehouse(context.artifacts.store), name=result.name, limit=HISTORY_RUNS)
+    except CoderError as error:  # the run itself is finished and published
+        get_run_logger().warning("its history is not shown: %s", error)
+        return
+    finally:
+        SPARE.clear()  # a worker asks once, and keeps no process for a next question
+    show_table(
+        result.name, "history", history_rows(runs), f"{result.name}: {len(runs)} runs, newest first: {result.run_id}"
+    )
 
 
 def show_class_changes(result: EvalResult, context: Context) -> None:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from coder_core.config import load_spec, unknown_variables
-from coder_core.report.reference import settings_markdown, tables_markdown
+from coder_core.report.reference import questions_markdown, settings_markdown, tables_markdown
 from coder_core.specs import EvalSpec
 from flows.cli import main
 
@@ -16,7 +16,10 @@ ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 
 
-@pytest.mark.parametrize(("page", "written"), [("settings.md", settings_markdown), ("tables.md", tables_markdown)])
+@pytest.mark.parametrize(
+    ("page", "written"),
+    [("settings.md", settings_markdown), ("tables.md", tables_markdown), ("questions.md", questions_markdown)],
+)
 def test_reference_pages_are_what_make_docs_would_write(page: str, written: object) -> None:
     assert callable(written)
     assert (ROOT / "docs" / page).read_text("utf-8") == written()

@@ -25,6 +25,8 @@ BATCHES = "batches"
 """Open purchases at a provider's Batch API (`atg.batch_documents`, which checks them itself)."""
 ANNOUNCEMENTS = "announcements"
 """Class changes that were told to the scheduler (`class_source.announcements`, which removes them itself)."""
+REPORTS = "reports"
+"""Pages about runs (`report.publish_report`): whoever loses one makes it again."""
 _ARTIFACT_FILE = re.compile(rf"(?P<group>{ARTIFACTS}/[^/]+/[0-9a-f]{{64}})/([^/]+\.parquet|{re.escape(MANIFEST)})")
 _LEDGER_PART = re.compile(rf"(?P<group>{LEDGERS}/[^/]+/[^/]+)/[^/]+\.parquet")
 _PROBE = re.compile(rf"{PROBE_PREFIX}[0-9a-f]{{32}}")
@@ -51,6 +53,7 @@ _WHOLE_FOLDERS = {
     ANNOUNCEMENTS: Role.ANNOUNCEMENT,
     LATEST: Role.NOTE,
     LEASES: Role.NOTE,
+    REPORTS: Role.NOTE,
 }
 """Whose files need no care: a note says which artifact a step made last, and explains at most why another is made."""
 

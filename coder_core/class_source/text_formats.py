@@ -153,7 +153,7 @@ _OTHER_FORMATS: tuple[tuple[Callable[[Sequence[str]], bool], str, str], ...] = (
         "Save it as .csv.",
     ),
     (
-        lambda lines: lines[0][-1] in "[{(" or all(line.endswith(",") for line in lines),
+        lambda lines: lines[0][-1] + lines[-1][0] in ("[]", "{}", "()") or all(line.endswith(",") for line in lines),
         "a part of a program or of JSON",
         "Save the list as .json, or write one class per line.",
     ),

@@ -43,6 +43,11 @@ def published_recipes(architecture: str) -> Mapping[str, dict[str, Any]]:
     return found
 
 
+def imagenet_class_names() -> tuple[str, ...]:
+    """The names of ImageNet-1k's classes that CLIP was evaluated with, in label order."""
+    return tuple(_load("zero_shot_metadata")["IMAGENET_CLASSNAMES"])
+
+
 @cache
 def _shipped_architectures() -> frozenset[str]:
     return frozenset(path.stem for path in (_folder() / "model_configs").glob("*.json"))

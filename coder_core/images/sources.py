@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cached_property
+from importlib import import_module
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -47,6 +48,7 @@ __all__ = [
     "IgnoredFile",
     "ImageBatch",
     "ImageSource",
+    "base_name",
     "identify_files",
     "open_source",
     "opened_before",
@@ -150,8 +152,11 @@ def open_source(dataset: DatasetSpec, *, settle_seconds: float = SETTLE_SECONDS)
         FeatureFileError: The features file cannot be used.
         UnfinishedInputError: The class list is half written.
     """
-    found = _opened.get({}).pop(_name_of(dataset), None)
-    return found or SOURCES[dataset.kind](dataset, settle_seconds)
+    if (found := _opened.get({}).pop(_name_of(dataset), None)) is not None:
+        return found
+    if dataset.kind not in SOURCES:
+        import_module("coder_core.images.unlabelled")  # whose images are like none of those here
+    return SOURCES[dataset.kind](dataset, settle_seconds)
 
 
 @contextmanager
@@ -294,12 +299,12 @@ def _open_flags(dataset: FlagsDataset, _settle_seconds: float) -> FlagsSource:
 @register_source("folder")
 def _open_folder(dataset: FolderDataset, settle_seconds: float) -> FilesSource:
     listing = list_folder(dataset, _listed_classes(dataset, settle_seconds))
-    return FilesSource(listing, dataset.name or _base_name(dataset.path))
+    return FilesSource(listing, dataset.name or base_name(dataset.path))
 
 
 @register_source("split")
 def _open_split(dataset: SplitDataset, _settle_seconds: float) -> FilesSource:
-    stem = PurePosixPath(_base_name(dataset.split_file)).stem.removeprefix("split_zhou_")
+    stem = PurePosixPath(base_name(dataset.split_file)).stem.removeprefix("split_zhou_")
     return FilesSource(list_split(dataset), dataset.name or f"{stem}-{dataset.split}")
 
 
@@ -325,7 +330,7 @@ def _open_table(dataset: TableDataset, settle_seconds: float) -> FilesSource:
 
 def _open_rows(found: LabelledRows, dataset: LabelledDataset, settle_seconds: float) -> FilesSource:
     listing = label_rows(found, dataset, _listed_classes(dataset, settle_seconds))
-    return FilesSource(listing, dataset.name or _base_name(dataset.path))
+    return FilesSource(listing, dataset.name or base_name(dataset.path))
 
 
 def _listed_classes(
@@ -335,11 +340,11 @@ def _listed_classes(
 
 
 def _name_of_features(dataset: FeaturesDataset) -> str:
-    stem = PurePosixPath(_base_name(dataset.path)).stem
+    stem = PurePosixPath(base_name(dataset.path)).stem
     return stem if dataset.features == "features" else f"{stem}-{dataset.features}"
 
 
-def _base_name(location: str) -> str:
+def base_name(location: str) -> str:
     """The last part of a path or URL, without what follows a `?` in a URL; a root has only itself."""
     path = redact(location).partition("?")[0] if "://" in location else location
     return path.rstrip("/").rpartition("/")[2] or location

@@ -144,22 +144,40 @@ class BatchRun:
             if plan.acquire():
                 pause = self._source.poll_seconds
                 try:
+                    documents = folder.open_documents(
+                        self._model
+                    )  # first: what was closed has its answers in the ledger
                     missing = self._source.ledger.missing(self._wanted.values())
-                    found = self._open_batch({request.key for request in missing})
+                    found = self._open_batch(documents, {request.key for request in missing})
                     if found is None:
                         chosen = self._choose(missing)
                         return self._prepare(chosen) if chosen else None
-                    if (claim := folder.claim(found[0])).acquire():
-                        return claim, *found
+                    if (claimed := self._claim(*found)) is not None:
+                        return claimed
                 finally:
                     plan.release()
             await asyncio.sleep(pause)
         self._account.stop = Problem(Fault.STOPPED, "another run works on these questions; run again later.")
         return None
 
-    def _open_batch(self, keys: set[str]) -> tuple[BatchDocument, list[RequestRecord]] | None:
+    def _claim(
+        self, document: BatchDocument, records: list[RequestRecord]
+    ) -> tuple[Claim, BatchDocument, list[RequestRecord]] | None:
+        """Claim an open batch as it is now; None when another run works on it, or just ended it."""
+        claim = self._source.folder.claim(document)
+        if not claim.acquire():
+            return None
+        current = self._source.folder.reload(document)
+        if current.state == "closed":
+            claim.release()
+            return None
+        return claim, current, records
+
+    def _open_batch(
+        self, documents: list[BatchDocument], keys: set[str]
+    ) -> tuple[BatchDocument, list[RequestRecord]] | None:
         """The oldest open batch that holds some of the questions."""
-        for document in self._source.folder.open_documents(self._model):
+        for document in documents:
             records = self._source.folder.requests(document)
             if not keys.isdisjoint(record.key for record in records):
                 return document, records

@@ -183,6 +183,14 @@ class BatchFolder:
         still_open = [document for document in documents if document.state != "closed" and document.model == model]
         return sorted(still_open, key=lambda document: document.created_at)
 
+    def reload(self, document: BatchDocument) -> BatchDocument:
+        """The batch as it is in the store now.
+
+        Raises:
+            StoreError: The document is damaged.
+        """
+        return self._load(_state_path(document.token))
+
     def requests(self, document: BatchDocument) -> list[RequestRecord]:
         """The questions of a batch."""
         path = _requests_path(document.token)

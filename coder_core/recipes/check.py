@@ -11,15 +11,20 @@ from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from coder_core.classes import ClassList
 from coder_core.config import unknown_variables
 from coder_core.encoders.registry import check_encoder, find_family, identify_encoder, load_encoder
 from coder_core.errors import CoderError, ConfigError, DatasetError, TextBankError, raise_all
+from coder_core.images.renamed_classes import under_names
 from coder_core.images.sources import ImageSource, open_source, opened_before
 from coder_core.locations import open_location
 from coder_core.pipeline.context import Context
+from coder_core.recipes.doctor import look_at_names
+from coder_core.recipes.eval_inputs import require_labels
 from coder_core.recipes.gather_texts import kinds_needed
+from coder_core.review.finding import Fault
 from coder_core.specs import NEEDS_BANK, DatasetSpec, EvalSpec, Runtime
 from coder_core.steps.assemble_bank import domain_of, read_bank_file, read_edits
 from coder_core.storage.input_files import read_input
@@ -27,6 +32,9 @@ from coder_core.texts.bank import TextBank
 from coder_core.texts.bank_checks import equal_classes_warning, undescribed_classes
 from coder_core.texts.edits import TextEdits, merge_banks
 from coder_core.texts.sentences import build_texts
+
+if TYPE_CHECKING:
+    from coder_core.atg.generator import CostEstimate
 
 NAMES_SHOWN = 5
 LISTED_AT_ONCE = 4096
@@ -44,23 +52,27 @@ class Checked:
         warnings: What would make its numbers worse than they need to be.
         facts: What there is, one line each.
         sources: The data sets as they were opened.
+        to_ask: What a language model would be asked, and the price; None where none is.
     """
 
     problems: list[CoderError] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     facts: list[str] = field(default_factory=list)
     sources: list[tuple[DatasetSpec, ImageSource]] = field(default_factory=list)
+    to_ask: "CostEstimate | None" = None
 
 
-def check_evaluation(spec: EvalSpec, runtime: Runtime) -> Checked:
+def check_evaluation(spec: EvalSpec, runtime: Runtime, *, needs_labels: bool = True) -> Checked:
     """Look at everything that an evaluation names: store, data sets, encoder, texts, language model.
 
     Args:
         spec: The evaluation.
         runtime: Where it would run.
+        needs_labels: Whether something is to be measured.
     """
     check = _Check(spec, runtime)
     for look in (
+        *((check.labels,) if needs_labels else ()),
         check.store,
         check.datasets,
         check.encoder,
@@ -119,8 +131,10 @@ class _Check:
     def __init__(self, spec: EvalSpec, runtime: Runtime) -> None:
         self.spec, self.runtime = spec, runtime
         self.found = Checked()
+        self.source: ImageSource | None = None
+        """`dataset`, opened; None where that cannot be, which has been noted."""
         self.classes: ClassList | None = None
-        """Of `dataset`; None where that cannot be opened, which has been noted."""
+        """Of `source`."""
 
     @contextmanager
     def noting(self) -> Iterator[None]:
@@ -145,20 +159,27 @@ class _Check:
         """All can be listed, and have one class list."""
         for place, source in self._sources():
             with self.noting():
-                opened = open_source(source, settle_seconds=self.runtime.settle_seconds)
-                self.found.sources.append((source, opened))
+                files = open_source(source, settle_seconds=self.runtime.settle_seconds)
+                self.found.sources.append((source, files))
+                opened = under_names(files, self.spec.class_names)
                 images = f"{opened.image_count} images of {len(opened.classes)} classes"
                 beside = f", {opened.ignored_count} files ignored" if opened.ignored_count else ""
                 self.found.facts.append(f"{place}: {opened.name}, {images}{beside}")
-                self.found.facts += [power_line(opened.image_count)] if place == "dataset" else []
-                if place == "dataset" and len(opened.classes) == 1:
+                is_measured = place == "dataset" and source.kind != "unlabelled"
+                self.found.facts += [power_line(opened.image_count)] if is_measured else []
+                if is_measured and len(opened.classes) == 1:
                     self.found.warnings.append(
                         f"{place}: there is one class only: whatever the texts, every image is right."
                     )
                 if place == "few_shot.pool":
                     self._enough_shots(opened)
-                self.classes = self.classes or (opened.classes if place == "dataset" else None)
+                if place == "dataset":
+                    self.source, self.classes = opened, opened.classes
                 self._same_classes(place, opened.classes)
+
+    def labels(self) -> None:
+        """There are some, wherever something is measured or learnt."""
+        require_labels(self.spec)
 
     def encoder(self) -> None:
         """Its weights are there, and those of its architecture; published ones are not fetched yet."""
@@ -171,7 +192,7 @@ class _Check:
     def texts(self) -> None:
         """Bank and edits fit the classes, every class is described, and every sentence can be embedded."""
         texts = self.spec.texts
-        if self.classes is None:  # which has been noted
+        if self.source is None or self.classes is None:  # which has been noted
             self._readable()
             return
         classes, edits = self.classes, TextEdits()
@@ -184,6 +205,8 @@ class _Check:
             self._embedded_elsewhere(bank, classes)
         warning = equal_classes_warning(classes, bank if texts.bank else None)
         self.found.warnings += [warning] if warning else []
+        found = look_at_names(self.spec, self.source, bank if texts.bank else None)
+        self.found.warnings += [str(finding) for finding in found if finding.fault is not Fault.SAME_NAME]
 
     def metric_texts(self) -> None:
         """The file of few-shot's metric can be read."""
@@ -236,6 +259,7 @@ class _Check:
         from coder_core.steps.generate_texts import estimate_cost
 
         estimate = estimate_cost(Context.open(self.runtime), classes, self.spec.texts, self.runtime)
+        self.found.to_ask = estimate
         self.found.facts.append(f"to ask: {estimate}")
         url = server_url(self.runtime.llm)
         if estimate.calls and url == OPENAI_URL and not os.environ.get(KEY_VARIABLE, "").strip():

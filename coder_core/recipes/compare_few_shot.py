@@ -16,7 +16,7 @@ from coder_core.steps.write_texts import WriteVocabulary
 
 def compare_few_shot(evaluation: EvalSpec, spec: FewShotSpec, inputs: Inputs, run: Runner) -> FewShotRecord:
     """Classify the test images by few-shot methods, for every number of shots and every draw."""
-    pool = run(LoadDataset(source=spec.pool))
+    pool = run(LoadDataset(source=spec.pool, class_names=evaluation.class_names))
     run(CheckSameClasses(classes=inputs.dataset.classes, others=pool.classes, what="few_shot.pool"))
     pool_embeddings = run(EmbedImages(images=pool.images, encoder=inputs.encoder))
     vocabulary = embed_vocabulary(evaluation, spec, inputs, run) if spec.vocabulary != "none" else None

@@ -10,7 +10,7 @@ from coder_core.pipeline.runner import Runner
 from coder_core.recipes.calibrate import calibrate
 from coder_core.recipes.classify import classify
 from coder_core.recipes.compare_few_shot import compare_few_shot
-from coder_core.recipes.eval_inputs import Inputs
+from coder_core.recipes.eval_inputs import Inputs, require_labels
 from coder_core.recipes.gather_texts import gather_texts, stage1_texts
 from coder_core.recipes.measure_and_publish import publish
 from coder_core.recipes.rerank_uncertain import Reranked, embed_validation, rerank_uncertain
@@ -28,6 +28,7 @@ from coder_core.steps.write_texts import CheckTexts
 
 def evaluate(spec: EvalSpec, run: Runner) -> EvalResult:
     """Evaluate CODER and its baselines on one data set: texts, embeddings, CODER, predictions, metrics, results."""
+    require_labels(spec)
     inputs = embed_inputs(spec, run)
     methods = classify({name: name for name in spec.stage1_methods}, inputs, spec.logit_scale, run)
     reranked = rerank_uncertain(spec, methods["coder"], inputs, run) if RERANK in spec.methods else None
@@ -65,7 +66,7 @@ def evaluate(spec: EvalSpec, run: Runner) -> EvalResult:
 def embed_inputs(spec: EvalSpec, run: Runner) -> Inputs:
     """From a spec to everything that predictions are made from."""
     run(CheckStore())
-    dataset = run(LoadDataset(source=spec.dataset))
+    dataset = run(LoadDataset(source=spec.dataset, class_names=spec.class_names))
     encoder = run(IdentifyEncoder(encoder=spec.encoder))
     gathered = gather_texts(spec, dataset, encoder, run)
     texts = run(stage1_texts(spec, dataset, gathered.bank))
@@ -81,6 +82,7 @@ def embed_inputs(spec: EvalSpec, run: Runner) -> Inputs:
         texts=texts,
         text_embeddings=text_embeddings,
         images=images,
+        class_names=spec.class_names,
     )
 
 

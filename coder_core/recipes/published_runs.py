@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 from coder_core.care.store_format import check_is_store
 from coder_core.errors import ConfigError, QueryError
 from coder_core.pipeline.run_manifest import RunManifest, decode_run_manifest
+from coder_core.results.result_paths import TABLES_FOLDER, is_run_id
 from coder_core.results.result_tables import ResultTables
+from coder_core.results.schema import TABLES
 from coder_core.storage.addresses import redact
 from coder_core.storage.store import Store
 
@@ -50,8 +52,16 @@ def find_run(store: Store, run: str) -> str:
         close = difflib.get_close_matches(run, list(known), n=1)
         hint = f"Did you mean {close[0]!r}? " if close else ""
         latest = ", ".join(newest[:RUNS_SHOWN]) or "none yet"
-        raise QueryError(f"there is no run {run!r}.", redact(store.url("")), f"{hint}Latest runs: {latest}.")
+        problem = f"there is no run {run!r}."
+        if _is_unfinished(store, run):
+            problem = f"the run {run!r} is not published: it has not ended, or failed before its end."
+        raise QueryError(problem, redact(store.url("")), f"{hint}Latest runs: {latest}.")
     return found
+
+
+def _is_unfinished(store: Store, run: str) -> bool:
+    """Whether rows of a run are there that were never published."""
+    return is_run_id(run) and any(store.list_beginning(f"{TABLES_FOLDER}/{table}", f"{run}.") for table in TABLES)
 
 
 def _evaluation(run_id: str) -> str:

@@ -141,7 +141,7 @@ def find_threshold(
 
 def embed_validation(source: DatasetSpec, inputs: Inputs, run: Runner) -> Inputs:
     """The same inputs, with the validation images in the place of the test images, which they must not be."""
-    validation = run(LoadDataset(source=source))
+    validation = run(LoadDataset(source=source, class_names=inputs.class_names))
     run(CheckSameClasses(classes=inputs.dataset.classes, others=validation.classes, what="validation"))
     images = run(EmbedImages(images=validation.images, encoder=inputs.encoder))
     run(RefuseTestImages(images=inputs.images, validation_images=images))

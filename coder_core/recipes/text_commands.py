@@ -12,7 +12,7 @@ from coder_core.embedding.text_passes import text_vectors
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.encoders.registry import find_family, identify_encoder, load_encoder
 from coder_core.errors import InputError
-from coder_core.images.sources import open_source
+from coder_core.images.renamed_classes import open_renamed
 from coder_core.locations import open_location
 from coder_core.pipeline.artifact_types import ClassesArtifact
 from coder_core.pipeline.context import Context
@@ -42,7 +42,7 @@ class TextBankCommands:
         self.spec, self.runtime = spec, runtime
         self._context = Context.open(runtime)
         self._run = InlineRunner(runtime)
-        self.classes: ClassList = open_source(spec.dataset).classes
+        self.classes: ClassList = open_renamed(spec.dataset, spec.class_names).classes
         listed = ListClasses(names=self.classes.names, ids=self.classes.stable_ids)
         self._classes: ClassesArtifact = self._run(listed)
 
@@ -160,7 +160,8 @@ def import_published(
         TextBankError: The file is in no known format, or none of its texts is about a class.
         InputError: There is another file at the place of the bank.
     """
-    classes = open_source(load_spec(class_config).dataset).classes if class_config else None
+    spec = load_spec(class_config) if class_config else None
+    classes = open_renamed(spec.dataset, spec.class_names).classes if spec else None
     published = read_published_texts(
         _read(source), place=source, classes=classes, alias=alias, kind=kind, repair=repair
     )

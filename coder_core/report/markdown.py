@@ -7,11 +7,13 @@ show right (read in the scripts that Prefect 3.8.8 ships, and v2's renderer was 
 """
 
 import base64
+import json
 import re
 import string
 from collections.abc import Sequence
 
-from coder_core.results.render import printable
+from coder_core.results.query_result import QueryResult
+from coder_core.results.render import plain_value, printable
 
 _ESCAPES = str.maketrans({char: f"\\{char}" for char in string.punctuation})
 """Any ASCII punctuation may stand behind a backslash (CommonMark 0.31, section 2.4)."""
@@ -43,6 +45,17 @@ def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) ->
         *([_cell(value) for value in row] for row in rows),
     ]
     return "\n".join(f"| {' | '.join(row)} |" for row in cells)
+
+
+def answer_table(result: QueryResult) -> str:
+    """Write the answer of a query as a table of Markdown; lists and maps are JSON, every cell is escaped."""
+    rows = [[_answer_value(value) for value in row] for row in result.rows]
+    return markdown_table(result.columns, rows)
+
+
+def _answer_value(value: object) -> object:
+    plain = plain_value(value)
+    return json.dumps(plain, ensure_ascii=False) if isinstance(plain, list | dict) else plain
 
 
 def embed_svg(svg: bytes, alt: str) -> str:

@@ -4,7 +4,7 @@
 """
 
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from coder_core.atg.generator_spec import GeneratorSpec
 from coder_core.class_source.settings import ClassFile
 from coder_core.llm.llm_runtime import LlmRuntime
+from coder_core.results.examples import EXAMPLES
 from coder_core.results.schema import TABLES, VIEWS, Column
 from coder_core.specs import EvalSpec, Runtime
 
@@ -29,6 +30,12 @@ REMARKS: dict[type[BaseModel], str] = {
 _TABLES_REMARK = (
     "Asked with `coder-eval query`; read by other tools as [store.md](store.md#reading-results-with-other-tools) says. "
     "Times are UTC. A column that is younger than a run is null in the rows of that run."
+)
+
+_VIEWS_REMARK = (
+    'A name for a question, asked like a table: `coder-eval query "FROM worst_classes WHERE is_latest"`. '
+    "`WHERE is_latest` keeps the latest run of each evaluation, and `WHERE run_id = '...'` one run; either makes the "
+    "query read the files of these runs only. [questions.md](questions.md) has questions that use them."
 )
 
 
@@ -89,13 +96,34 @@ def tables_markdown() -> str:
     """Every column of every result table, and every view with its SQL."""
     lines = ["<!-- written by `make docs` -->", "# Result tables", "", _TABLES_REMARK, ""]
     for table in TABLES.values():
-        lines += [f"## `{table.name}`", "", table.description, "", "| column | type | meaning |", "|---|---|---|"]
-        lines += [f"| {column.name} | {_type(column)} | {column.description} |" for column in table.columns]
-        lines.append("")
-    lines += ["# Views", ""]
+        lines += [f"## `{table.name}`", "", table.description, "", *_columns_table(table.columns), ""]
+    lines += ["# Views", "", _VIEWS_REMARK, ""]
     for view in VIEWS.values():
-        lines += [f"## `{view.name}`", "", view.description, "", "```sql", view.sql, "```", ""]
+        lines += [f"## `{view.name}`", "", view.description, "", *_columns_table(view.columns), ""]
+        lines += ["```sql", view.sql, "```", ""]
     return "\n".join(lines)
+
+
+_QUESTIONS_REMARK = (
+    "`coder-eval query --examples` lists these questions, `--example NAME` asks one and shows its SQL, about the "
+    "latest run of each evaluation, or about one run with `--run RUN`. Below each stands what it took before there "
+    "were views; a test compares the two answers. [tables.md](tables.md#views) has every view with its columns."
+)
+
+
+def questions_markdown() -> str:
+    """Every shipped question, with its SQL by a view and over tables."""
+    lines = ["<!-- written by `make docs` -->", "# Questions of an analyst", "", _QUESTIONS_REMARK, ""]
+    for example in EXAMPLES.values():
+        lines += [f"## `{example.name}`", "", example.question, "", "```sql", example.sql(), "```", "", "Before:", ""]
+        lines += ["```sql", example.sql_by_hand(), "```", ""]
+    return "\n".join(lines)
+
+
+def _columns_table(columns: Sequence[Column]) -> Iterator[str]:
+    yield "| column | type | meaning |"
+    yield "|---|---|---|"
+    yield from (f"| {column.name} | {_type(column)} | {column.description} |" for column in columns)
 
 
 def _type(column: Column) -> str:
@@ -130,6 +158,7 @@ def main(folder: Path) -> None:
     """Write the reference pages."""
     (folder / "settings.md").write_text(settings_markdown(), "utf-8")
     (folder / "tables.md").write_text(tables_markdown(), "utf-8")
+    (folder / "questions.md").write_text(questions_markdown(), "utf-8")
 
 
 if __name__ == "__main__":

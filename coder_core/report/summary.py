@@ -172,7 +172,7 @@ def _metrics_table(result: EvalResult, *, is_narrow: bool) -> Table:
     table = _table(title, dict.fromkeys(HEADINGS.values(), "100.0 [99.9, 100.0]"), is_narrow=is_narrow)
     for method, is_last in _methods(result):
         by_name = {metric.metric: metric for metric in result.metrics if metric.method == method}
-        cells = [_cell(by_name[name]) for name in HEADINGS]
+        cells = [_cell(by_name[name]) if name in by_name else "" for name in HEADINGS]
         table.add_row(_name(method, by_name["top1"].protocol), *cells, end_section=is_last)
     return table
 
@@ -189,7 +189,7 @@ def _details_table(result: EvalResult, *, is_narrow: bool) -> Table:
     differences = {row.method: row for row in result.comparisons if row.metric == "top1" and row.baseline in against}
     for method, is_last in _methods(result):
         by_name = {metric.metric: metric for metric in result.metrics if metric.method == method}
-        cells = [f"{by_name[name].value:.3f}" for name in CALIBRATION]
+        cells = [f"{by_name[name].value:.3f}" if name in by_name else "" for name in CALIBRATION]  # (older runs)
         difference = _difference(differences.get(method)) if against else ()
         table.add_row(Text(method), str(tiers[method]), *difference, *cells, end_section=is_last)
     return table

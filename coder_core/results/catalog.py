@@ -7,6 +7,7 @@ for their files.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import pairwise
 from typing import NamedTuple
 
 from coder_core.fingerprint import content_hash
@@ -186,15 +187,30 @@ def read_catalog_of(store: Store, run_id: str) -> Catalog:
 
 def find_latest_runs(catalog: Catalog) -> list[str] | None:
     """Return the run of each evaluation that was started last; None where only rows could tell (runs of 0.1)."""
-    latest: dict[str, tuple[str, str]] = {}
+    histories = _histories(catalog)
+    return None if histories is None else sorted(history[-1] for history in histories)
+
+
+def find_previous_runs(catalog: Catalog, run_ids: Collection[str]) -> list[str] | None:
+    """Return the runs that were started just before these, of the same evaluation each; None where only rows tell."""
+    histories = _histories(catalog)
+    if histories is None:
+        return None
+    wanted = set(run_ids)
+    pairs = [pair for history in histories for pair in pairwise(history)]
+    return sorted(before for before, run_id in pairs if run_id in wanted)
+
+
+def _histories(catalog: Catalog) -> list[list[str]] | None:
+    """List the runs of each evaluation in the order of their start; None where only rows could tell (runs of 0.1)."""
+    started: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for run in catalog.generation.runs:
-        digits = name_digits(run.name)
-        latest[digits] = max(latest.get(digits, ("", "")), (run.started_at, run.run_id))
+        started[name_digits(run.name)].append((run.started_at, run.run_id))
     for run_id, single in catalog.singles.items():
         if (record := single.only_record) is None:
             return None
-        latest[record.name_digits] = max(latest.get(record.name_digits, ("", "")), (record.started_at, run_id))
-    return sorted(run_id for _, run_id in latest.values())
+        started[record.name_digits].append((record.started_at, run_id))
+    return [[run_id for _, run_id in sorted(runs)] for runs in started.values()]
 
 
 def single_runs(paths: Iterable[str], generation: Generation) -> dict[str, SingleRun]:

@@ -83,9 +83,9 @@ class _Answer:
         with QueryEngine(self._sql, self._limits.memory_bytes) as engine:
             needs = engine.needs()
             runs_of = {table: None if run_ids is None else sorted(run_ids) for table, run_ids in needs.runs_of.items()}
-            self._say("needs", runs_of, sorted(needs.latest_of))
+            self._say("needs", runs_of, sorted(needs.latest_of), sorted(needs.previous_of))
             engine.give(self._given_files(), needs, self._read_piece)
-            self._say("columns", engine.columns())
+            self._say("columns", *engine.columns())
             rows, size = 0, 0
             for batch in engine.rows():
                 rows += len(batch)

@@ -105,14 +105,15 @@ class QueryEngine:
             if not needs.is_certain or view.name in needs.views:
                 self._connection.execute(f'CREATE VIEW "{view.name}" AS {view.sql}')
 
-    def columns(self) -> list[str]:
-        """Ask the question; returns the names of the columns of the answer.
+    def columns(self) -> tuple[list[str], list[str]]:
+        """Ask the question; returns the names and types of the columns of the answer.
 
         Raises:
             duckdb.Error: It is wrong, or takes too much.
         """
         self._connection.execute(name_pivot_values(self.sql, self._values))
-        return [str(column[0]) for column in self._connection.description or ()]
+        described = self._connection.description or ()
+        return [str(column[0]) for column in described], [str(column[1]) for column in described]
 
     def rows(self) -> Iterator[list[tuple[Any, ...]]]:
         """Yield the rows of the answer, some at a time."""

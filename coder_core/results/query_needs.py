@@ -4,13 +4,14 @@ A store may hold a thousand runs, and most questions are about one of them, or a
 is left out here must not change an answer, so whatever is not understood needs everything.
 
 A table may be cut to some runs where a SELECT reads it directly and keeps only rows with `run_id = '...'` (or `IN`);
-joins by `run_id` pass that on. Columns may be cut where every column is named.
+joins by `run_id` pass that on. A view that says which run is the latest may be cut to the latest runs where only rows
+with `is_latest` are kept. Columns may be cut where every column is named.
 """
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from coder_core.results.schema import RUN_ID, TABLES, VIEWS
+from coder_core.results.schema import IS_LATEST, RUN_ID, RUNS, TABLES, VIEWS
 from coder_core.storage.sql_guard import walk
 
 RunIds = frozenset[str] | None
@@ -19,8 +20,6 @@ _PLAIN_JOINS = {("JOIN", kind, form) for kind in ("INNER", "LEFT") for form in (
 """Others (by position, by the nearest time, outer to the right) change their answer when rows are left out before."""
 _NOWHERE = 2**64 - 1
 """The place in the text of what DuckDB puts into a syntax tree by itself."""
-LATEST = "latest_"
-"""Views whose names begin so show the latest run of each evaluation only."""
 
 
 class Needs(NamedTuple):
@@ -29,6 +28,7 @@ class Needs(NamedTuple):
     Args:
         runs_of: Result table -> the runs whose rows it needs; a table that it does not read is not there.
         latest_of: Tables of which it needs the rows of the latest run of each evaluation, besides.
+        previous_of: Tables of which it also needs the rows of the runs before those, of the same evaluation each.
         columns: Names of all columns that it can tell apart from null; None for all.
         tables: Result tables that it names, be it only to describe them.
         views: Views that it names.
@@ -37,6 +37,7 @@ class Needs(NamedTuple):
 
     runs_of: dict[str, RunIds]
     latest_of: frozenset[str]
+    previous_of: frozenset[str]
     columns: frozenset[str] | None
     tables: frozenset[str]
     views: frozenset[str]
@@ -46,6 +47,18 @@ class Needs(NamedTuple):
     def all_tables(self) -> frozenset[str]:
         """Result tables that it names, or that views which it names read."""
         return self.tables | {table for view in self.views for table in VIEWS[view].reads}
+
+
+class _Cut(NamedTuple):
+    """What is known about the rows of a table or view that are kept: of these runs only, or of latest runs only."""
+
+    run_ids: RunIds = None
+    is_latest: bool = False
+
+    def and_also(self, other: "_Cut") -> "_Cut":
+        """Both conditions hold."""
+        known = [ids for ids in (self.run_ids, other.run_ids) if ids is not None]
+        return _Cut(frozenset.intersection(*known) if known else None, self.is_latest or other.is_latest)
 
 
 class _Source(NamedTuple):
@@ -67,22 +80,26 @@ class _Scope(NamedTuple):
 def query_needs(tree: Any) -> Needs:
     """Read off a syntax tree what the query needs."""
     nodes = list(walk(_without_described(tree)))
-    kept: dict[int, frozenset[str]] = {}
+    kept: dict[int, _Cut] = {}
     for node in nodes:
         if _kind(node) == "SELECT_NODE":
             kept.update(_cut_by_select(node))
     runs_of: dict[str, RunIds] = {}
     latest: set[str] = set()
+    previous: set[str] = set()
     for node in [node for node in nodes if _kind(node) == "BASE_TABLE"]:
-        for table, run_ids, is_latest in _needed(_table_name(node), kept.get(id(node))):
-            if is_latest:
+        name = _table_name(node)
+        if name in VIEWS and VIEWS[name].rows_of == "previous":
+            previous.update(VIEWS[name].reads)
+        for table, cut in _needed(name, kept.get(id(node), _Cut())):
+            if cut.is_latest:
                 latest.add(table)
             else:
-                runs_of[table] = _both(runs_of.get(table, frozenset()), run_ids)
+                runs_of[table] = _both(runs_of.get(table, frozenset()), cut.run_ids)
     names = {str(node["table_name"]).strip('"').lower() for node in walk(tree) if node.get("table_name")}
     tables, views = frozenset(names & TABLES.keys()), frozenset(names & VIEWS.keys())
-    columns = None if views else _columns(nodes)
-    return Needs(runs_of, frozenset(latest), columns, tables, views, names <= tables | views)
+    columns, is_certain = _all_columns(nodes, tables, views), names <= tables | views
+    return Needs(runs_of, frozenset(latest), frozenset(previous), columns, tables, views, is_certain)
 
 
 def _without_described(tree: Any) -> Any:
@@ -94,33 +111,55 @@ def _without_described(tree: Any) -> Any:
     return [_without_described(value) for value in tree] if isinstance(tree, list) else tree
 
 
-def _needed(name: str, run_ids: RunIds) -> Iterator[tuple[str, RunIds, bool]]:
-    """Yield table, runs, and whether the latest runs are meant instead, for one table or view that is read."""
+def _needed(name: str, cut: _Cut) -> Iterator[tuple[str, _Cut]]:
+    """Yield the tables that one table or view reads, and what is known of the rows that are needed of each."""
     if name in TABLES:
-        yield name, run_ids, False
+        yield name, _Cut(cut.run_ids)
     elif name in VIEWS:
-        for table in VIEWS[name].reads:
-            if name.startswith(LATEST) and table != "runs":
-                yield table, None, True
+        view = VIEWS[name]
+        for table in view.reads:
+            if view.rows_of == "all" or (table == RUNS and (view.rows_of == "latest" or view.says_latest)):
+                yield table, _Cut()
+            elif view.rows_of == "latest":
+                yield table, _Cut(is_latest=True)
             else:
-                yield table, None if name.startswith(LATEST) else run_ids, False
+                yield table, cut if view.says_latest else _Cut(cut.run_ids)
 
 
 def _both(one: RunIds, other: RunIds) -> RunIds:
     return None if one is None or other is None else one | other
 
 
-def _cut_by_select(select: dict[str, Any]) -> dict[int, frozenset[str]]:
-    """Tell which tables of a SELECT are cut to which runs: id of the table's node -> runs."""
-    has_alias = any(str(item.get("alias", "")).lower() == RUN_ID for item in select.get("select_list") or ())
-    if has_alias or select.get("sample"):  # `WHERE run_id = ...` may mean the alias; a sample is drawn before WHERE
+def _cut_by_select(select: dict[str, Any]) -> dict[int, _Cut]:
+    """Tell which tables of a SELECT are cut to which runs: id of the table's node -> what is known."""
+    aliases = {str(item.get("alias", "")).lower() for item in select.get("select_list") or ()}
+    if select.get("sample"):  # a sample is drawn before WHERE
         return {}
-    scope = _linked(_scope(select.get("from_table") or {}), select.get("where_clause"))
-    cut: dict[int, frozenset[str]] = {}
-    for names, run_ids in _run_conditions(select.get("where_clause")):
-        for source in _addressed(scope, names):
-            cut[source.node_id] = cut.get(source.node_id, run_ids) & run_ids
-    return cut
+    where = select.get("where_clause")
+    scope = _linked(_scope(select.get("from_table") or {}), where)
+    found = [] if RUN_ID in aliases else list(_cut_to_runs(scope, where))  # `WHERE run_id = ...` may mean the alias
+    found += [] if IS_LATEST in aliases else list(_cut_to_latest(scope, where))
+    cuts: dict[int, _Cut] = {}
+    for node_id, cut in found:
+        cuts[node_id] = cuts.get(node_id, _Cut()).and_also(cut)
+    return cuts
+
+
+def _cut_to_runs(scope: _Scope, where: Any) -> Iterator[tuple[int, _Cut]]:
+    for names, run_ids in _run_conditions(where):
+        yield from ((source.node_id, _Cut(run_ids)) for source in _addressed(scope, names))
+
+
+def _cut_to_latest(scope: _Scope, where: Any) -> Iterator[tuple[int, _Cut]]:
+    """Look for `is_latest` among what must hold; which of several views is meant by the bare name is not guessed."""
+    having = [source for source in scope.sources if source.table in VIEWS and VIEWS[source.table].says_latest]
+    for part in _conjuncts(where):
+        names = _column_names(part)
+        if not scope.is_plain or names[-1:] != [IS_LATEST] or len(names) > 2:
+            continue
+        meant = [source for source in having if len(names) == 1 or source.alias == names[0]]
+        if len(meant) == 1:
+            yield meant[0].node_id, _Cut(is_latest=True)
 
 
 def _scope(node: dict[str, Any]) -> _Scope:
@@ -202,10 +241,15 @@ def _conjuncts(node: Any) -> Iterator[dict[str, Any]]:
 
 
 def _run_column(node: Any) -> list[str] | None:
-    if not isinstance(node, dict) or _kind(node) != "COLUMN_REF":
-        return None
-    names = [str(name).lower() for name in node.get("column_names") or ()]
+    names = _column_names(node)
     return names if names[-1:] == [RUN_ID] else None
+
+
+def _column_names(node: Any) -> list[str]:
+    """The parts of a column's name, in lower case; none for what is no column."""
+    if not isinstance(node, dict) or _kind(node) != "COLUMN_REF":
+        return []
+    return [str(name).lower() for name in node.get("column_names") or ()]
 
 
 def _text(node: Any) -> str | None:
@@ -220,6 +264,14 @@ def _kind(node: dict[str, Any]) -> str:
 
 def _table_name(node: dict[str, Any]) -> str:
     return str(node.get("table_name", "")).strip('"').lower()
+
+
+def _all_columns(nodes: list[dict[str, Any]], tables: frozenset[str], views: frozenset[str]) -> frozenset[str] | None:
+    """Collect what the question names of tables, and what is named in the views that it reads; None for all columns."""
+    parts = [VIEWS[view].words for view in views]
+    if tables or not views:  # (of a view alone, whatever is asked is one of its columns)
+        parts.append(_columns(nodes))
+    return None if None in parts else frozenset({RUN_ID}.union(*(part for part in parts if part is not None)))
 
 
 def _columns(nodes: list[dict[str, Any]]) -> frozenset[str] | None:

@@ -46,8 +46,8 @@ def to_csv(result: QueryResult, *, for_terminal: bool = False, for_spreadsheet: 
 
 def to_json(result: QueryResult) -> str:
     """Write a JSON list of one object per row; NaN and infinity become null, a repeated column name is numbered."""
-    names = _unique(result.columns)
-    records = [dict(zip(names, map(_plain, row), strict=True)) for row in result.rows]
+    names = unique_names(result.columns)
+    records = [dict(zip(names, map(plain_value, row), strict=True)) for row in result.rows]
     return json.dumps(records, indent=1, allow_nan=False).replace("\x7f", "\\u007f")  # json leaves this one raw
 
 
@@ -67,7 +67,8 @@ def to_table(result: QueryResult) -> str:
     return "\n".join([*lines, f"({len(result.rows)} row{'' if len(result.rows) == 1 else 's'})"])
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
+    """Turn a value of an answer into what JSON has: null, booleans, numbers, texts, lists and objects of them."""
     match value:
         case None | bool() | int() | str():
             return value
@@ -76,9 +77,9 @@ def _plain(value: Any) -> Any:
         case datetime() | date() | time():
             return value.isoformat()
         case dict():
-            return {str(key): _plain(item) for key, item in value.items()}
+            return {str(key): plain_value(item) for key, item in value.items()}
         case list() | tuple():
-            return [_plain(item) for item in value]
+            return [plain_value(item) for item in value]
         case bytes():
             return value.hex()
         case _:
@@ -96,7 +97,7 @@ def _no_formula(cell: Any) -> Any:
 
 
 def _csv_cell(value: Any) -> Any:
-    plain = _plain(value)
+    plain = plain_value(value)
     return json.dumps(plain) if isinstance(plain, list | dict) else plain
 
 
@@ -128,7 +129,8 @@ def _padded(text: str, width: int, is_number: bool) -> str:
     return space + text if is_number else text + space
 
 
-def _unique(names: list[str]) -> list[str]:
+def unique_names(names: list[str]) -> list[str]:
+    """Number the names of columns that stand there before: a, b, a_2."""
     seen: dict[str, int] = {}
     unique = []
     for name in names:

@@ -10,10 +10,11 @@ compared with the hashes of their run before (`published_files`).
 
 import time
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from coder_core.errors import QueryError, StoreError
-from coder_core.results.catalog import Catalog, TableFile, find_latest_runs, read_catalog
+from coder_core.results.catalog import Catalog, TableFile, find_latest_runs, find_previous_runs, read_catalog
 from coder_core.results.published_files import PublishedFiles
 from coder_core.results.query_limits import QueryLimits
 from coder_core.results.query_process import ANSWERED, SPARE, QueryProcess
@@ -21,6 +22,9 @@ from coder_core.results.query_result import QueryResult
 from coder_core.results.render import printable
 from coder_core.storage.refusals import NotInStoreError
 from coder_core.storage.store import Store
+
+if TYPE_CHECKING:
+    from coder_core.results.warehouse_file import WarehouseFile
 
 __all__ = ["QueryLimits", "QueryResult", "Warehouse"]
 
@@ -59,6 +63,21 @@ class Warehouse:
                     raise
         raise AssertionError  # (the last round has returned or raised)
 
+    def export(self, path: str | Path, *, is_forced: bool = False) -> "WarehouseFile":
+        """Write all tables and views into one DuckDB file, whole or not at all (`warehouse_file`).
+
+        Args:
+            path: The file, on a local disk.
+            is_forced: Replace a file that is there.
+
+        Raises:
+            InputError: It cannot be written there, or is there already.
+            StoreError: The store refuses, or a result file is damaged.
+        """
+        from coder_core.results.warehouse_file import write_warehouse
+
+        return write_warehouse(self.store, Path(path), is_forced=is_forced)
+
     def _ask(self, sql: str, deadline: float) -> QueryResult:
         with PublishedFiles(self.store) as files, SPARE.lend() as process:
             process.say("question", sql, self.limits)
@@ -81,6 +100,7 @@ class _Question:
         self._deadline = deadline
         self._limits = limits
         self._columns: list[str] = []
+        self._types: tuple[str, ...] = ()
         self._rows: list[tuple[Any, ...]] = []
 
     def answer(self, catalog: Catalog) -> QueryResult:
@@ -98,16 +118,16 @@ class _Question:
             except StoreError:
                 self._stop()
                 raise
-        return QueryResult(self._columns, self._rows)
+        return QueryResult(self._columns, self._rows, self._types)
 
     def _act(self, catalog: Catalog, kind: str, *details: Any) -> None:
         match kind, *details:
-            case "needs", runs_of, latest_of:
-                self._give(list(_needed_files(catalog, runs_of, latest_of)))
+            case "needs", runs_of, latest_of, previous_of:
+                self._give(list(_needed_files(catalog, runs_of, latest_of, previous_of)))
             case "read", path, position, size:
                 self._process.say("piece", self._files.read_piece(path, position, size))
-            case "columns", columns:
-                self._columns = list(columns)
+            case "columns", columns, types:
+                self._columns, self._types = list(columns), tuple(types)
             case "rows", rows:
                 self._rows.extend(rows)
 
@@ -133,11 +153,16 @@ class _Question:
         return message
 
 
-def _needed_files(catalog: Catalog, runs_of: dict[str, list[str] | None], latest_of: list[str]) -> Iterator[TableFile]:
+def _needed_files(
+    catalog: Catalog, runs_of: dict[str, list[str] | None], latest_of: list[str], previous_of: list[str]
+) -> Iterator[TableFile]:
     """Choose the files that hold what a question needs."""
     latest = find_latest_runs(catalog) if latest_of else None
     for table in sorted(runs_of.keys() | set(latest_of)):
         run_ids = runs_of.get(table, [])
         if run_ids is not None and table in latest_of:
             run_ids = None if latest is None else [*run_ids, *latest]
+        if run_ids is not None and table in previous_of:
+            previous = find_previous_runs(catalog, run_ids)
+            run_ids = None if previous is None else [*run_ids, *previous]
         yield from catalog.files(table, run_ids)

@@ -15,6 +15,7 @@ from coder_core.specs.dataset_specs import (
     SplitDataset,
     TableDataset,
     TarDataset,
+    UnlabelledDataset,
 )
 from coder_core.specs.encoder_specs import (
     CustomEncoder,
@@ -80,4 +81,5 @@ __all__ = [
     "TransductionName",
     "TransductionSpec",
     "TransformersEncoder",
+    "UnlabelledDataset",
 ]

@@ -129,8 +129,24 @@ class TableDataset(LabelledDataset):
     label: str = Field(default="label", min_length=1, description="Column of labels: numbers or words.")
 
 
+class UnlabelledDataset(Spec):
+    """Images that nobody has labelled, and a list of classes: predictions, and nothing that could be measured."""
+
+    kind: Literal["unlabelled"] = Field(description="`unlabelled`.")
+    path: InputPath = Field(description="A folder (any depth), a file or a pattern.")
+    classes: ClassSource = Field(description="What the images may show, in this order.")
+    name: DatasetName = Field(default=None, description=NAME_MEANING)
+
+
 DatasetSpec = Annotated[
-    FlagsDataset | FolderDataset | SplitDataset | FeaturesDataset | TarDataset | ParquetDataset | TableDataset,
+    FlagsDataset
+    | FolderDataset
+    | SplitDataset
+    | FeaturesDataset
+    | TarDataset
+    | ParquetDataset
+    | TableDataset
+    | UnlabelledDataset,
     Field(discriminator="kind"),
 ]
 

@@ -14,6 +14,9 @@ from coder_core.specs.method_names import IMAGES_ALONE, NEEDS_BANK, RERANK, Cont
 from coder_core.specs.texts_spec import TextsSpec
 from coder_core.specs.transduction_spec import TransductionSpec
 
+ClassName = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"[^\s_]")]
+"""Not blank: white space and underscores alone name nothing."""
+
 
 class MatrixSpec(Spec):
     """The explicit CODER matrix, images x texts."""
@@ -69,6 +72,11 @@ class EvalSpec(Spec):
         description="Names the evaluation in tables and run ids: letters, digits, '.', '_', '-'.",
     )
     dataset: DatasetSpec = Field(description="What to classify.")
+    class_names: dict[str, ClassName] = Field(
+        default_factory=dict,
+        description="What classes are called here: the data set's own name (or id) -> the name that texts say. Files, "
+        "labels and order stay; `coder-eval doctor --fix` writes it.",
+    )
     encoder: EncoderSpec = Field(description="What embeds images and texts.")
     texts: TextsSpec = Field(default=TextsSpec(), description="What is said about the classes.")
     methods: tuple[MethodName, ...] = Field(

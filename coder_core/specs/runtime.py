@@ -56,6 +56,9 @@ class Runtime(BaseSettings):
     settle_seconds: float = Field(
         default=2.0, ge=0, le=3600, description="How long a class source must not change before it counts as finished."
     )
+    report: bool = Field(
+        default=False, description="Write the run's report (reports/<run id>.html in the store) when it has ended."
+    )
     matrix_part_mb: int = Field(default=64, ge=1, le=4096, description="Largest piece of the CODER matrix in memory.")
 
     def __init__(self, **values: Any) -> None:

@@ -8,10 +8,13 @@ data set is looked at in every run; what is found is kept under the key of its c
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+from pydantic import Field
+
 from coder_core.classes import ClassList
 from coder_core.errors import DatasetError
 from coder_core.fingerprint import NotIdentity
-from coder_core.images.sources import ImageSource, open_source
+from coder_core.images.renamed_classes import open_renamed
+from coder_core.images.sources import ImageSource
 from coder_core.images.unlabelled import open_images
 from coder_core.pipeline.artifact_types import (
     ClassesArtifact,
@@ -46,6 +49,7 @@ class LoadDataset(Step[Dataset]):
     """
 
     source: DatasetSpec
+    class_names: dict[str, str] = Field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -54,7 +58,7 @@ class LoadDataset(Step[Dataset]):
 
     def run(self, context: Context) -> Dataset:
         """Look at the data set; keep classes, images and labels."""
-        source = open_source(self.source, settle_seconds=context.runtime.settle_seconds)
+        source = open_renamed(self.source, self.class_names, settle_seconds=context.runtime.settle_seconds)
         return Dataset(
             name=source.name,
             classes=context.do(ListClasses(names=source.classes.names, ids=source.classes.stable_ids)),
@@ -120,7 +124,8 @@ class ListLabels(ArtifactStep[LabelsArtifact]):
         import pyarrow as pa
 
         for number, batch in _batches(self.source, context, only_labels=True):
-            labels = pa.array(batch.label_ids, type=pa.int32())
+            unknown = pa.nulls(len(batch.image_ids), pa.int32())
+            labels = unknown if batch.label_ids is None else pa.array(batch.label_ids, type=pa.int32())
             output.write_part(part_name(number), pa.table({"image_id": list(batch.image_ids), "label_id": labels}))
         return output.finish(LabelsArtifact)
 

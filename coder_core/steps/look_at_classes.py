@@ -13,10 +13,10 @@ from coder_core.class_source.class_look import ClassLook
 from coder_core.class_source.read_class_source import name_source, read_class_source
 from coder_core.class_source.settings import ClassSource
 from coder_core.class_source.settling import Look, settle
-from coder_core.classes import ClassList
+from coder_core.classes import ClassList, rename_classes
 from coder_core.errors import UnfinishedInputError
 from coder_core.fingerprint import key_of
-from coder_core.images.sources import open_source
+from coder_core.images.renamed_classes import PLACE, open_renamed
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.run_manifest import decode_run_manifest
 from coder_core.pipeline.step import Step
@@ -100,13 +100,14 @@ def _outside_list(spec: EvalSpec) -> ClassSource | None:
 def _read_classes_now(spec: EvalSpec, runtime: Runtime) -> ClassList:
     listed = _outside_list(spec)
     if listed is not None:
-        return read_class_source(listed, settle_seconds=runtime.settle_seconds)
+        found = read_class_source(listed, settle_seconds=runtime.settle_seconds)
+        return rename_classes(found, spec.class_names, PLACE)
     return settle(lambda: _look_at_dataset(spec), settle_seconds=runtime.settle_seconds, place=_name_dataset(spec))
 
 
 def _look_at_dataset(spec: EvalSpec) -> Look[ClassList]:
     """The data set's own classes; a folder into which images are still being copied is another one at every look."""
-    source = open_source(spec.dataset)
+    source = open_renamed(spec.dataset, spec.class_names)
     return Look(key_of([source.identity, source.classes.names]), source.classes)
 
 

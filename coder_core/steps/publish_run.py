@@ -37,6 +37,7 @@ from coder_core.results.schema import (
 )
 from coder_core.specs import RERANK, EvalSpec
 from coder_core.steps.assemble_bank import read_bank
+from coder_core.steps.label_order_note import label_order_note
 from coder_core.steps.load_dataset import read_classes, read_labels
 from coder_core.steps.measure_method import read_rows
 from coder_core.steps.run_tables import (
@@ -116,18 +117,6 @@ class PublishRun(Step[EvalResult]):
         }
         rows: list[MetricRow] = read_all(context, self.measured, MetricRow)
         return [replace(row, classes_without_texts=missing.get(row.method)) for row in rows]
-
-    def _notes(self, context: Context, metrics: Sequence[MetricRow]) -> tuple[str, ...]:
-        """What to know about the numbers."""
-        count = self.manifest.dataset.classes.class_count
-        missing = {row.method: row.classes_without_texts for row in metrics if row.classes_without_texts}
-        notes = [
-            f"{method} had no text about {number} of {count} classes: it judged them by their names alone"
-            for method, number in missing.items()
-        ]
-        classes = read_classes(context, self.manifest.dataset.classes)
-        alike = equal_classes_warning(classes, read_bank(context, self.manifest.bank, classes))
-        return (*notes, *([f"{alike} Where they tie, the first of them counts."] if alike else []))
 
     def _comparisons(self, context: Context) -> list[ComparisonRow]:
         """Every method against the baseline, corrected together."""
@@ -227,8 +216,27 @@ class PublishRun(Step[EvalResult]):
             has_ablation=self.manifest.ablation is not None,
             seconds=(row.finished_at - row.started_at).total_seconds(),
             records=self.accounts,
-            notes=self._notes(context, metrics),
+            notes=notes_on_run(context, self.manifest, metrics),
         )
+
+
+def notes_on_run(context: Context, manifest: RunManifest, metrics: Sequence[MetricRow]) -> tuple[str, ...]:
+    """What to know about the numbers of a run, one line each."""
+    classes = read_classes(context, manifest.dataset.classes)
+    alike = equal_classes_warning(classes, read_bank(context, manifest.bank, classes))
+    notes = notes_on_texts(metrics, manifest.dataset.classes.class_count)
+    order = label_order_note(context, manifest, classes)
+    ties = [f"{alike} Where they tie, the first of them counts."] if alike else []
+    return (*notes, *ties, *([order] if order else []))
+
+
+def notes_on_texts(metrics: Sequence[MetricRow], class_count: int) -> list[str]:
+    """Which methods had to judge classes by their names alone."""
+    missing = {row.method: row.classes_without_texts for row in metrics if row.classes_without_texts}
+    return [
+        f"{method} had no text about {number} of {class_count} classes: it judged them by their names alone"
+        for method, number in missing.items()
+    ]
 
 
 def read_all(context: Context, measured: Iterable[MeasurementArtifact], row_class: type[Any]) -> list[Any]:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 COPY_BYTES = 2**20
-_TEMPORARY_SUFFIX = ".writing"
+TEMPORARY_SUFFIX = ".writing"
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
@@ -31,12 +31,21 @@ def create_file(path: str, content: bytes | Path) -> None:
         FileExistsError: When it is there already; its content stays as it was.
     """
     with _temporary_file(path, content) as temporary:
-        try:
-            os.link(temporary, path)
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            _rename_unless_there(temporary, Path(path))
+        move_unless_there(temporary, Path(path))
+
+
+def move_unless_there(temporary: Path, target: Path) -> None:
+    """Give a finished file of the same disk its name, in one step; the old name may stay beside it.
+
+    Raises:
+        FileExistsError: The name is taken.
+    """
+    try:
+        os.link(temporary, target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        _rename_unless_there(temporary, target)
 
 
 def _rename_unless_there(temporary: Path, target: Path) -> None:
@@ -74,14 +83,14 @@ def _refuse(error: OSError) -> None:
 def is_temporary(path: str) -> bool:
     """Tell whether a file is one that a killed writer left behind."""
     name = path.rpartition("/")[2]
-    return name.startswith(".") and name.endswith(_TEMPORARY_SUFFIX)
+    return name.startswith(".") and name.endswith(TEMPORARY_SUFFIX)
 
 
 @contextmanager
 def _temporary_file(path: str, content: bytes | Path) -> Iterator[Path]:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{uuid.uuid4().hex}{_TEMPORARY_SUFFIX}")
+    temporary = target.with_name(f".{uuid.uuid4().hex}{TEMPORARY_SUFFIX}")
     try:
         with temporary.open("xb") as file:
             if isinstance(content, bytes):

@@ -74,7 +74,7 @@ def test_the_demonstration_is_the_default():
         ({"max_similarity": 1}, "max_similarity", "unknown key", "belongs to `texts.generator.max_similarity`"),
         ({"texts": {"generator": {"modl": "x"}}}, "texts.generator.modl", "unknown key 'modl'", "'model'?"),
         ({"dataset": {**FLAGS, "path": "x"}}, "dataset.path", "unknown key 'path'", "another kind has it. Keys are"),
-        ({"xyz": 1}, "xyz", "unknown key 'xyz'", "Keys are: ablation, baseline, calibrate, controls"),
+        ({"xyz": 1}, "xyz", "unknown key 'xyz'", "Keys are: ablation, baseline, calibrate, class_names, controls"),
         ({"device": "cpu"}, "device", "unknown key 'device'", "CODER_DEVICE"),
         (
             {"dataset": {**FLAGS, "images_per_class": "many"}},

@@ -133,11 +133,12 @@ def test_many_small_shards_give_the_tables_of_one(
 
 
 def test_prefect_shows_summary_metrics_timings_and_plots(world: World, runtime: Runtime, query: Query) -> None:
+    first = coder_eval(world.settings, ["methods=[clip_ensemble]", "logit_scale=50"], runtime)
     result = coder_eval(world.settings, ["methods=[clip]"], runtime)
     mark = escape_markdown(result.run_id)
     shown = {key: found for key, found in newest_artifacts().items() if mark in str(found.description)}
     kinds = {key: found.type for key, found in shown.items()}
-    tables = {"world-metrics": "table", "world-timings": "table"}
+    tables = {"world-metrics": "table", "world-timings": "table", "world-history": "table"}
     assert kinds == {"world-summary": "markdown", **tables, "world-plots": "markdown"}
     (row,) = json.loads(str(shown["world-metrics"].data))
     top1 = next(metric for metric in result.metrics if metric.metric == "top1")
@@ -145,6 +146,14 @@ def test_prefect_shows_summary_metrics_timings_and_plots(world: World, runtime: 
     assert row["top-1 %"].startswith(f"{100 * top1.value:.1f} [")
     assert escape_markdown(row["top-1 %"]) in str(shown["world-summary"].data)
     timings = [(row["step"], row["rows"], row["computed"]) for row in json.loads(str(shown["world-timings"].data))]
-    made = "SELECT step, rows, computed FROM timings WHERE step IN (SELECT step FROM artifacts) ORDER BY ALL"
-    assert sorted(timings) == query(made)
+    own = f"run_id = '{result.run_id}' AND step IN (SELECT step FROM artifacts)"
+    made = f"SELECT step, rows, computed FROM timings WHERE {own}"
+    assert sorted(timings) == sorted(query(made))
+    history = json.loads(str(shown["world-history"].data))
+    assert [row["run"] for row in history] == [result.run_id, first.run_id]
+    assert [row["best method"] for row in history] == ["clip", "clip_ensemble"]
+    before = next(metric for metric in first.metrics if metric.metric == "top1")
+    assert history[0]["top-1 %"] == round(100 * top1.value, 1)
+    assert [row["points since the run before"] for row in history] == [f"{100 * (top1.value - before.value):+.1f}", ""]
+    assert [row["cost"] for row in history] == ["$0.00", "$0.00"]
     assert str(shown["world-plots"].data).count("](data:image/svg+xml;base64,") == 2

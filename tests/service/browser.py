@@ -40,30 +40,42 @@ class Page:
 
     def __init__(self, socket: ClientConnection, numbers: Iterator[int]) -> None:
         self._socket, self._numbers = socket, numbers
+        self.events: list[dict[str, Any]] = []
+        """What the browser told of itself: of the domains that were switched on with `ask("Network.enable")`, ..."""
         self._session: str | None = None
-        target = self._ask("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self._ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
 
     def open(self, url: str) -> None:
         """Go to a page, and wait until it is there."""
-        self._ask("Page.enable")
-        self._ask("Page.navigate", url=url)
+        self.ask("Page.enable")
+        self.ask("Page.navigate", url=url)
         wait_until(
             lambda: self.evaluate("document.readyState === 'complete' && location.href !== 'about:blank'") or None
         )
 
     def evaluate(self, script: str) -> Any:
         """What an expression of the page's own JavaScript gives; a promise is waited for."""
-        found = self._ask("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        found = self.ask("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
-    def _ask(self, method: str, **parameters: Any) -> dict[str, Any]:
+    def press(self, key: str, code: int = 0) -> None:
+        """Press and release one key; a character, or a name such as `Tab` with its number."""
+        text = {"text": key} if len(key) == 1 else {"text": "\r"} if key == "Enter" else {}
+        known = {"key": key, "windowsVirtualKeyCode": code or ord(key[0]), **text}
+        self.ask("Input.dispatchKeyEvent", type="keyDown", **known)
+        self.ask("Input.dispatchKeyEvent", type="keyUp", **{name: known[name] for name in known if name != "text"})
+
+    def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Send one command of the protocol, and wait for its answer."""
         number = next(self._numbers)
         session = {"sessionId": self._session} if self._session else {}
         self._socket.send(json.dumps({"id": number, "method": method, "params": parameters, **session}))
         while True:
             answer = json.loads(self._socket.recv(ANSWER_SECONDS))
+            if "id" not in answer:
+                self.events.append(answer)
             if answer.get("id") == number:
                 assert "error" not in answer, answer
                 return dict(answer["result"])

@@ -7,6 +7,7 @@ than a run is null in the rows of that run, whatever its type says.
 
 from coder_core.errors import StoreError
 from coder_core.results.schema.declaring import (
+    IS_LATEST,
     RUN_COLUMN,
     RUN_ID,
     Column,
@@ -38,9 +39,10 @@ from coder_core.results.schema.texts import (
     ThresholdRow,
 )
 from coder_core.results.schema.transductions import TransductionRow
-from coder_core.results.schema.views import COSTS, LATEST_METRICS, LATEST_PREDICTIONS
+from coder_core.results.schema.views import VIEWS
 
 __all__ = [
+    "IS_LATEST",
     "RUNS",
     "RUN_COLUMN",
     "RUN_ID",
@@ -113,7 +115,6 @@ TABLES: dict[str, Table] = {
 }
 """Every result table by name, in the order in which people are shown them."""
 RUNS = declared_table(RunRow).name
-VIEWS: dict[str, View] = {view.name: view for view in (LATEST_METRICS, LATEST_PREDICTIONS, COSTS)}
 
 
 def table_of(table: RowClass | str) -> Table:

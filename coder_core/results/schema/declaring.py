@@ -5,6 +5,7 @@ are all read off the same class. Nothing heavy is imported here, because rows ar
 """
 
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Callable
@@ -13,10 +14,25 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from coder_core.errors import StoreError
 
-ColumnType = Literal["VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN", "TIMESTAMP", "BIGINT[]", "DOUBLE[]", "VARCHAR[]"]
+ColumnType = Literal[
+    "VARCHAR",
+    "BIGINT",
+    "DOUBLE",
+    "BOOLEAN",
+    "TIMESTAMP",
+    "BIGINT[]",
+    "DOUBLE[]",
+    "VARCHAR[]",
+    "MAP(VARCHAR, VARCHAR)",
+    "MAP(VARCHAR, DOUBLE)",
+    "MAP(VARCHAR, BOOLEAN)",
+]
+"""As DuckDB writes it; maps stand in views only."""
+RowsOf = Literal["own", "previous", "latest", "all"]
 RowClass: TypeAlias = type[Any]
 """A dataclass declared with `result_table`; its instances are the rows."""
 RUN_ID = "run_id"
+IS_LATEST = "is_latest"
 _TYPES: dict[Any, ColumnType] = {
     str: "VARCHAR",
     int: "BIGINT",
@@ -67,12 +83,29 @@ class View(NamedTuple):
         description: What a row of it is, one line.
         sql: The SELECT behind it, over result tables only.
         reads: The result tables that it reads.
+        columns: What it shows, in order.
+        rows_of: Whose rows of these tables a row that names a run rests on: the run's `own`; those of the `previous`
+            run of the evaluation, too; those of `all` runs. A view of `latest` runs shows no others. Where a view says
+            which run is the latest, it needs all rows of `runs` besides.
     """
 
     name: str
     description: str
     sql: str
     reads: tuple[str, ...]
+    columns: tuple[Column, ...]
+    rows_of: RowsOf = "own"
+
+    @property
+    def says_latest(self) -> bool:
+        """Whether it has the column that says which run is the latest of its evaluation."""
+        return any(column.name == IS_LATEST for column in self.columns)
+
+    @property
+    def words(self) -> frozenset[str] | None:
+        """All words of its SQL, among them every column that it reads; None where it reads columns without a name."""
+        is_whole = any(re.search(rf"\b{table}\.\*", self.sql) for table in self.reads)
+        return None if is_whole else frozenset(re.findall(r"[a-z0-9_]+", self.sql))
 
 
 _TABLES: dict[RowClass, Table] = {}

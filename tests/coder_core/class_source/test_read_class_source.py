@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable
+from itertools import count
 from pathlib import Path
 
 import fsspec
@@ -36,16 +37,18 @@ def write_parquet(path: Path, names: Iterable[object], **columns: object) -> Pat
 
 
 @pytest.fixture
-def slowly() -> Iterable[Callable[[Path, list[bytes], float], None]]:
-    """Write pieces of a file one after the other while the test goes on."""
+def slowly() -> Iterable[Callable[[Path, Iterable[bytes], float], None]]:
+    """Write pieces of a file one after the other while the test goes on; pieces without an end end with it."""
     writers = []
+    is_over = threading.Event()
 
-    def write(path: Path, pieces: list[bytes], pause_seconds: float) -> None:
+    def write(path: Path, pieces: Iterable[bytes], pause_seconds: float) -> None:
         def work() -> None:
             with path.open("wb", buffering=0) as file:
                 for piece in pieces:
                     file.write(piece)
-                    time.sleep(pause_seconds)
+                    if is_over.wait(pause_seconds) and not isinstance(pieces, list):
+                        return
 
         writers.append(threading.Thread(target=work))
         writers[-1].start()
@@ -53,6 +56,7 @@ def slowly() -> Iterable[Callable[[Path, list[bytes], float], None]]:
             time.sleep(0.001)
 
     yield write
+    is_over.set()
     for writer in writers:
         writer.join()
 
@@ -200,7 +204,7 @@ def test_a_writer_that_is_slower_than_the_looks_is_never_seen_half(tmp_path: Pat
 
 def test_a_writer_that_never_ends_is_not_waited_for(tmp_path: Path, slowly) -> None:
     path = tmp_path / "list.txt"
-    slowly(path, [f"class {number}\n".encode() for number in range(40)], 0.01)
+    slowly(path, (f"class {number}\n".encode() for number in count()), 0.01)
     with pytest.raises(UnfinishedInputError, match=f"changed between any two of {LOOKS} looks, 0.05 s apart"):
         read_file(path, settle_seconds=0.05)
 

@@ -36,7 +36,7 @@ def test_lines(content: bytes, expected: list[str]) -> None:
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs", "Zs", "Zl", "Zp", "Cc"]), min_size=1), max_size=5))
 def test_what_was_written_is_read(written: list[str]) -> None:
-    written = [name for name in written if name not in ("#", "\ufeff") and name[0] not in "[{("]
+    written = [name for name in written if name not in ("#", "\ufeff") and name[0] not in "[{(]})" and name[-1] != ","]
     assert names("".join(f"{name}\n" for name in written).encode()) == written
 
 

@@ -72,6 +72,10 @@ EXEMPT = {
         for kind in ("TarDataset", "ParquetDataset", "TableDataset")
         for name in ("kind", "path", "class_names", "classes", "name", "label")
     },
+    **{
+        f"UnlabelledDataset.{name}": "of no evaluation: recipes/test_try.py"
+        for name in ("kind", "path", "classes", "name")
+    },
     "ParquetDataset.image": "a location says its column: images/test_packed_sources.py",
     **{
         f"{family}.{name}": "one identity of content, like that of open_clip: encoders/test_transformers.py"
@@ -94,6 +98,7 @@ CONFUSED = {"texts.pairs": "confused"}
 
 CASES = (
     Case("EvalSpec.methods", "features", {"methods": ["clip", "vcd", "coder", "clip_ensemble"]}, "BuildClassifier"),
+    Case("EvalSpec.class_names", "photos", {"class_names": {"wren": "winter wren"}}, "ListClasses"),
     Case("EvalSpec.baseline", "features", {"baseline": "vcd"}, "MeasureMethod"),
     Case("EvalSpec.controls", "photos", {"controls": ["nameless"]}, "WriteControlTexts", CONTROLLED),
     Case("EvalSpec.controls_of", "photos", {"controls_of": ["vcd"]}, "BuildClassifier", CONTROLLED),

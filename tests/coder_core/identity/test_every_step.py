@@ -24,6 +24,8 @@ ELSEWHERE = {
     *("LookAtClasses", "ClaimAnnouncement"),  # watch_classes
     *("ListNewImages", "NamePredictions", "CheckExport", "ExportTable"),  # predict
     "CompactStore",
+    *("SampleDataset", "CompareNames"),  # doctor
+    "CalibrateExport",
     *("GenerateTexts", "CheckGeneration"),  # planned for here, and no language model is asked
 }
 """Steps of other recipes than `evaluate`."""

@@ -38,6 +38,9 @@ PACKAGED_EXEMPT = {
     "demo/micro_clip/open_clip_config.json": "named in a config as `demo:micro-clip`, so a checkpoint like any other",
     "demo/micro_clip/open_clip_model.safetensors": "the same",
     "demo/micro_clip/training.json": "an account of how the weights were made; nothing reads it",
+    "report/html/page.css": "how a report looks",
+    "report/html/page.html.j2": "the same",
+    "report/html/page.js": "the same",
     "llm/prices.yaml": "decides what is said about money, never a text",
 }
 RUNTIME: dict[str, Any] = {
@@ -52,8 +55,8 @@ RUNTIME: dict[str, Any] = {
     "settle_seconds": 0.0,
     "matrix_part_mb": 1,
 }
-RUNTIME_ELSEWHERE = {"task_runner", "task_runner_address"}
-"""What an inline runner does not read; tests/flows/test_runners_agree.py compares whole tables."""
+RUNTIME_ELSEWHERE = {"task_runner", "task_runner_address", "report"}
+"""What an inline runner does not read: whole tables are compared in tests/flows; a report is written after the run."""
 
 Run = Callable[..., list[Step[Any]]]
 

@@ -107,6 +107,45 @@ def test_runs_at_once_submit_no_question_twice(asked: list[range], store: Store,
     assert CompletionLedger(store).failure_table().num_rows == 0
 
 
+@pytest.mark.parametrize("looks_at", ["answers", "batches"])
+def test_what_another_run_ends_between_two_looks_is_not_asked_again(
+    looks_at: str, store: Store, make_runtime: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other run collects and closes its batch right after this one has looked at the ledger, or at the batches."""
+    with serving(LlmServer()) as server:
+        server.batch_api.is_stuck = True
+        first, second = (
+            BatchCompletions(CompletionLedger(store), make_runtime(server.url), poll_seconds=0.01) for _ in range(2)
+        )
+        other = threading.Thread(target=first.complete, args=([ask(number) for number in range(5)],))
+        other.start()
+        while not server.batch_api.batches:
+            other.join(0.01)
+
+        def after(look: Callable[..., object], turn: int) -> Callable[..., object]:
+            turns = iter(range(turn + 1))
+
+            def looked(*given: object) -> object:
+                seen = look(*given)
+                if next(turns, None) == turn:
+                    server.batch_api.is_stuck = False
+                    other.join()
+                return seen
+
+            return looked
+
+        if looks_at == "answers":  # at the first turn it only counts what is held
+            monkeypatch.setattr(second.ledger, "missing", after(second.ledger.missing, 1))
+        else:
+            monkeypatch.setattr(second.folder, "requests", after(second.folder.requests, 0))
+        account = second.complete([ask(number) for number in range(5)])
+        assert not other.is_alive()
+        assert len(server.calls) == 5
+        assert len(server.batch_api.batches) == 1
+    assert account.stop is None
+    assert account.spent == {}  # the first run has counted it
+
+
 def test_a_batch_in_anothers_hands_is_waited_for_a_bounded_time(store: Store, make_runtime: Make) -> None:
     with serving(LlmServer()) as server:
         server.batch_api.is_stuck = True

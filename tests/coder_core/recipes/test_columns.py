@@ -60,6 +60,7 @@ def test_every_column_is_written(
     assert declared - written == NOT_YET.keys(), "wire the column, or take it from the list"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", TABLES)
 def test_every_table_of_a_run_can_be_read_back_as_its_rows(flags_run: Finished, table: str) -> None:
     """What the schema says of a column holds for every value that a real run wrote."""

@@ -105,7 +105,7 @@ def test_a_read_only_store_is_refused_at_the_door_and_can_still_be_read(
     assert error.value.place == faulty.store
 
 
-@pytest.mark.parametrize("share", [*(pytest.param(share, marks=pytest.mark.slow) for share in (0.05, 0.4, 0.99)), 0.8])
+@pytest.mark.parametrize("share", [0.05, *(pytest.param(share, marks=pytest.mark.slow) for share in (0.4, 0.8, 0.99))])
 def test_a_store_that_fills_up_shows_nothing_half_and_the_rerun_finishes(
     undisturbed: Undisturbed, faulty: Runtime, share: float
 ) -> None:

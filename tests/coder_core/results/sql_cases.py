@@ -9,6 +9,11 @@ TABLES = {
     "runs": ("name", "dataset", "image_count"),
     "texts": ("kind", "text_id"),
 }
+VIEWS = {
+    "latest_metrics": "run_id, name, value",
+    "run_costs": "run_id, name, is_latest, calls",
+    "run_drift": "run_id, method, change, changed",
+}
 BREAKS = (
     "\0",
     "\ud800",
@@ -91,7 +96,9 @@ def whole_row(chance: random.Random) -> str:
 
 
 def view(chance: random.Random) -> str:
-    return f"SELECT run_id, name, value FROM latest_metrics{where(chance, '')} ORDER BY ALL"
+    name, columns = chance.choice(list(VIEWS.items()))
+    latest = chance.choice(["", "", " AND is_latest", " AND NOT is_latest"]) if name != "latest_metrics" else ""
+    return f"SELECT {columns} FROM {name} WHERE {condition(chance, '')}{latest} ORDER BY ALL"
 
 
 def groups(chance: random.Random) -> str:

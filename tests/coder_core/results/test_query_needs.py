@@ -69,6 +69,48 @@ def test_views_of_the_latest_runs_need_those_and_all_rows_of_runs() -> None:
 
 
 @pytest.mark.parametrize(
+    ("sql", "is_cut"),
+    [
+        ("FROM class_gains WHERE is_latest", True),
+        ("FROM class_gains AS g WHERE g.is_latest AND g.lost > 1", True),
+        ("SELECT g.n FROM class_gains AS g JOIN metrics AS m USING (run_id) WHERE g.is_latest", True),
+        ("SELECT true AS is_latest FROM class_gains WHERE is_latest", False),
+        ("FROM class_gains WHERE NOT is_latest", False),
+        ("FROM class_gains WHERE is_latest OR lost > 1", False),
+        ("FROM class_gains AS a, class_gains AS b WHERE is_latest", False),
+        ("FROM (FROM class_gains) WHERE is_latest", False),
+        ("FROM class_gains TABLESAMPLE 10% WHERE is_latest", False),
+        ("FROM class_gains", False),
+    ],
+)
+def test_a_view_is_cut_to_the_latest_runs_where_no_other_row_can_be_kept(sql: str, is_cut: bool) -> None:
+    needs = needs_of(sql)
+    assert needs.runs_of["runs"] is None, "all of them say which run is the latest"
+    assert ("class_comparisons" in needs.latest_of, "class_comparisons" in needs.runs_of) == (is_cut, not is_cut)
+
+
+def test_of_a_view_the_columns_that_its_sql_names_are_read() -> None:
+    found = needs_of("FROM latest_metrics").columns
+    assert found is not None
+    assert {column.name for column in TABLES["metrics"].columns} | {"name", "dataset"} <= found
+    assert "spec_json" not in found
+    found = needs_of("FROM latest_runs").columns
+    assert found is not None
+    assert {"started_at", "finished_at", "best_top1", "text_count"} <= found
+    assert "spec_json" not in found
+    both = needs_of("SELECT l.run_id, spec_json FROM latest_runs AS l JOIN runs USING (run_id)").columns
+    assert both is not None
+    assert {"text_count", "spec_json"} <= both
+
+
+def test_a_view_that_looks_at_the_previous_run_needs_its_rows() -> None:
+    needs = needs_of("FROM added_classes WHERE run_id = 'x'")
+    assert needs.runs_of == {"runs": None, "predictions": X, "class_metrics": X}
+    assert needs.previous_of >= {"predictions", "class_metrics"}
+    assert needs_of("FROM run_drift WHERE run_id = 'x'").runs_of == {"runs": None, "metrics": None}
+
+
+@pytest.mark.parametrize(
     ("sql", "columns"),
     [
         ("SELECT value FROM metrics", {"value"}),
@@ -83,7 +125,7 @@ def test_views_of_the_latest_runs_need_those_and_all_rows_of_runs() -> None:
         ("SELECT COLUMNS('v.*') FROM metrics", None),
         ("SELECT value FROM metrics NATURAL JOIN runs", None),
         ("FROM metrics PIVOT (avg(value) FOR metric IN ('top1'))", None),
-        ("SELECT value FROM latest_metrics", None),
+        ("SELECT * FROM class_gains JOIN runs USING (run_id)", None),
     ],
 )
 def test_columns_are_cut_where_every_one_is_named(sql: str, columns: set[str] | None) -> None:

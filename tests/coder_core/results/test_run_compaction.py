@@ -193,6 +193,7 @@ def compaction_then_row(store: Store) -> object:
 # ---- what is left alone
 
 
+@pytest.mark.slow
 def test_a_damaged_run_stays_as_it_is_and_is_named(disk_store: Store) -> None:
     publish_many(disk_store, 10)
     harmed = [f"flags-00{number}" for number in range(1, 8)]

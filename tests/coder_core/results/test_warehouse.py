@@ -217,6 +217,8 @@ def test_an_error_points_at_the_place_and_offers_the_near_name(warehouse: Wareho
     cases = {
         "SELECT * FROM metrcs": ("SQL, line 1, character 15", "Did you mean 'metrics'?"),
         "SELECT method,\n  valeu\nFROM metrics": ("SQL, line 2, character 3", "Did you mean 'value'?"),
+        "SELECT '日本\u202e', valeu FROM metrics": ("SQL, line 1, character 15", "Did you mean 'value'?"),
+        "SELECT clas_name FROM worst_classes": ("SQL, line 1, character 8", "Did you mean 'class_name'?"),
         "SELECT m.protcol FROM metrics AS m": ("SQL, line 1, character 8", "Did you mean 'protocol'?"),
         "SELECT * FROM latest_metric": ("SQL, line 1, character 15", "Did you mean 'latest_metrics'?"),
         "SELECT best_topp FROM runs": ("SQL, line 1, character 8", "Did you mean 'best_top1'?"),

@@ -32,12 +32,13 @@ def test_no_scalar_is_anything_but_text() -> None:
         ("--- a\n--- b\n", "not YAML"),
         ("? [a]\n: b\n", "a key is no text"),
         ("&a [*a]\n", "lead into themselves"),
-        (
+        pytest.param(
             "a: &a ["
             + "x, " * 9
             + "x]\n"
             + "".join(f"{chr(98 + n)}: &{chr(98 + n)} [" + f"*{chr(97 + n)}, " * 10 + "]\n" for n in range(9)),
             "aliases repeat",
+            marks=pytest.mark.slow,
         ),
         ("%YAML 9\n", "not YAML"),
         ("a\0b", "not YAML"),

@@ -1,0 +1,1 @@
+"""Classifiers that travel: a folder of JSON and safetensors, and an application that loads it without a store."""

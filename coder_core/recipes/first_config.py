@@ -1,0 +1,245 @@
+"""From a folder of photographs and a few words to a config like any other: behind `coder-eval try` and `init`.
+
+Nothing is decided here that the config does not say: whoever wants something else edits it.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from coder_core.classes import ClassList
+from coder_core.config import validate_spec
+from coder_core.encoders.model_names import encoder_settings
+from coder_core.errors import ConfigError, InputError
+from coder_core.fingerprint import content_hash
+from coder_core.images.formats import has_image_suffix
+from coder_core.images.renamed_classes import open_renamed
+from coder_core.images.sources import open_source
+from coder_core.recipes.doctor import look_at_names, mapping_of
+from coder_core.review.finding import Finding
+from coder_core.specs import EvalSpec, FolderDataset
+from coder_core.storage.output_file import write_file
+from coder_core.texts.bank_file import dump_yaml, write_text_bank
+from coder_core.texts.published.published_texts import read_published_texts
+
+SPLIT_ROOTS = ("train", "val", "valid", "validation", "test")
+"""Folders that hold class folders, and are none."""
+LISTED_AT_ONCE = 4096
+NAMES_ONLY = ("clip", "clip_ensemble")
+WITH_TEXTS = ("clip", "clip_ensemble", "vcd", "coder")
+LLM = "llm"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a person asks for.
+
+    Attributes:
+        images: A folder of class folders, or of unsorted images.
+        model: See `encoders.model_names`.
+        classes: A file of class names: for unsorted images, or those of the folders that count.
+        texts: A text bank (YAML), published texts (JSON), or `llm:MODEL`.
+        shots: Images per class to learn from; they are taken out of the test.
+        domain: Whose sentences.
+        name: Of the evaluation; default: the folder's.
+    """
+
+    images: str
+    model: str
+    classes: str | None = None
+    texts: str | None = None
+    shots: int | None = None
+    domain: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class FirstConfig:
+    """A config that was written.
+
+    Attributes:
+        path: The file.
+        spec: What it says.
+        mended: Faults of names that `class_names` in it mends.
+        files: What was written beside it.
+    """
+
+    path: Path
+    spec: EvalSpec
+    mended: tuple[Finding, ...] = ()
+    files: tuple[Path, ...] = field(default=())
+
+
+def write_first_config(wish: Wish, path: Path | None = None, *, is_forced: bool = False) -> FirstConfig:
+    """Write the config of a wish.
+
+    Args:
+        wish: What is asked for.
+        path: Where to; default: `<name>.yaml` here.
+        is_forced: Whether a file with other content is replaced.
+
+    Raises:
+        InputError: The folder holds no images, or nothing that could be a class; or another file is in the way.
+        ConfigError: The wish contradicts itself.
+    """
+    name = wish.name or _name_of(wish.images)
+    path = path or Path(f"{name}.yaml")
+    base = path.parent
+    settings: dict[str, Any] = {
+        "name": name,
+        "dataset": _dataset(wish, base),
+        "encoder": encoder_settings(wish.model),
+        "methods": list(NAMES_ONLY),
+    }
+    files: dict[Path, str] = {}
+    _add_shots(settings, wish, base, files)
+    for file, content in files.items():  # a split is read when the data set is opened
+        write_file(file, content, replaces_other=is_forced)
+    own = open_source(_spec(settings, path).dataset).classes
+    texts = _texts(wish, own, base, name)
+    settings["texts"] = texts.settings
+    if texts.describes:
+        settings["methods"] = list(WITH_TEXTS)
+    for file, content in texts.files.items():
+        write_file(file, content, replaces_other=is_forced)
+    mended = _mend_names(settings, own, path)
+    write_file(path, _render(settings, path), replaces_other=is_forced)
+    return FirstConfig(path, _spec(settings, path), mended, (*files, *texts.files))
+
+
+def _name_of(images: str) -> str:
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(images).resolve().name).strip("-._")
+    return name[:100] or "images"
+
+
+def _spec(settings: Mapping[str, Any], path: Path) -> EvalSpec:
+    return validate_spec(settings, place=str(path), base=str(path.parent.resolve()))
+
+
+def _from(base: Path, location: str) -> str:
+    """A path as the config says it: from its own folder where it lies below, else whole."""
+    found, root = Path(location).expanduser().absolute(), base.absolute()  # a link stays the name that was given
+    return found.relative_to(root).as_posix() if found.is_relative_to(root) and found != root else str(found)
+
+
+def _dataset(wish: Wish, base: Path) -> dict[str, Any]:
+    root = Path(wish.images).expanduser()
+    if not root.is_dir():
+        raise InputError("there is no such folder.", wish.images, "Name a folder of class folders or of images.")
+    folders, has_images = _look_at_top(root)
+    listed = {"kind": "file", "path": _from(base, wish.classes)} if wish.classes else None
+    if listed and (has_images or not folders):
+        return {"kind": "unlabelled", "path": _from(base, wish.images), "classes": listed}
+    if not folders:
+        what = "images, and no class folders" if has_images else "no image and no folder"
+        raise InputError(f"it holds {what}.", wish.images, "Name the classes: --classes names.txt, one per line.")
+    test = next((folder for folder in ("test", "val", "valid", "validation") if folder in folders), None)
+    if set(folders) <= set(SPLIT_ROOTS):
+        if test is None:
+            return {"kind": "folder", "path": _from(base, str(root / folders[0]))}
+        return {"kind": "folder", "path": _from(base, str(root / test))}
+    found = {"kind": "folder", "path": _from(base, wish.images)}
+    return {**found, "classes": listed} if listed else found
+
+
+def _look_at_top(root: Path) -> tuple[list[str], bool]:
+    """Folders in the folder, and whether images lie beside them; nothing deeper is looked at."""
+    folders, has_images = [], False
+    with os.scandir(root) as entries:
+        for entry in entries:
+            if entry.is_dir() and not entry.name.startswith("."):
+                folders.append(entry.name)
+            has_images = has_images or (not entry.is_dir() and has_image_suffix(entry.name))
+    return sorted(folders), has_images
+
+
+def _add_shots(settings: dict[str, Any], wish: Wish, base: Path, files: dict[Path, str]) -> None:
+    """Few-shot: a `train` folder beside the test folder is the pool; else images are taken out of the test."""
+    if wish.shots is None:
+        return
+    dataset = settings["dataset"]
+    if dataset["kind"] != "folder":
+        raise ConfigError("unsorted images have no labels to learn from.", "--shots", "Sort some into class folders.")
+    root = base / dataset["path"]
+    train = root.parent / "train"
+    pool: dict[str, Any]
+    if root.name in SPLIT_ROOTS and root.name != "train" and train.is_dir():
+        pool = {"kind": "folder", "path": _from(base, str(train))}
+    else:
+        file = base / f"{settings['name']}-split.json"
+        files[file] = _split(root, dataset, wish.shots)
+        split = {"kind": "split", "path": dataset["path"], "split_file": file.name}
+        called = {"name": settings["name"]}
+        settings["dataset"], pool = {**split, "split": "test", **called}, {**split, "split": "train", **called}
+    settings["few_shot"] = {"pool": pool, "shots": [wish.shots], "draws": 1, "validation_per_class": 0}
+
+
+def _split(root: Path, dataset: Mapping[str, Any], shots: int) -> str:
+    """Some images of every class for `train`, always the same (smallest hash of the name); others are `test`."""
+    given = {**dataset, "path": str(root.resolve())}
+    source = open_source(FolderDataset.model_validate(given, context={"base": str(root.parent.resolve())}))
+    images: dict[int, list[str]] = {}
+    for batch in source.batches(LISTED_AT_ONCE):
+        for image_id, label in zip(batch.image_ids, [] if batch.label_ids is None else batch.label_ids, strict=True):
+            images.setdefault(int(label), []).append(image_id)
+    parts: dict[str, list[tuple[str, int, str]]] = {"train": [], "val": [], "test": []}
+    for label, ids in sorted(images.items()):
+        name = source.classes.names[label]
+        if len(ids) <= shots:
+            problem = f"class {name!r} has {len(ids)} images: {shots} to learn from leave none to test."
+            raise InputError(problem, str(root), "Ask for fewer shots, or add images.")
+        chosen = set(sorted(ids, key=lambda image_id: content_hash(image_id.encode()))[:shots])
+        for image_id in ids:
+            parts["train" if image_id in chosen else "test"].append((image_id, label, name))
+    return json.dumps(parts, ensure_ascii=False, indent=0)
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """What `texts` says, whether classes are described by it, and a bank that is to be written."""
+
+    settings: dict[str, Any]
+    describes: bool = False
+    files: dict[Path, str] = field(default_factory=dict)
+
+
+def _texts(wish: Wish, classes: ClassList, base: Path, name: str) -> _Texts:
+    domain = {"domain": wish.domain} if wish.domain else {}
+    if wish.texts is None:
+        return _Texts(domain)
+    if wish.texts == LLM or wish.texts.startswith(f"{LLM}:"):
+        model = wish.texts.removeprefix(LLM).removeprefix(":")
+        if not model:
+            remedy = "Name the model as its server knows it: --texts llm:gpt-4o-mini."
+            raise ConfigError("which language model?", "--texts", remedy)
+        return _Texts({"generator": {"model": model}, **domain}, describes=True)
+    if not wish.texts.endswith(".json"):
+        return _Texts({"bank": _from(base, wish.texts), **domain}, describes=True)
+    try:
+        content = Path(wish.texts).expanduser().read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"it cannot be read ({type(error).__name__}).", wish.texts, "Check the path.") from error
+    published = read_published_texts(content, place=wish.texts, classes=classes)
+    bank = base / f"{name}-texts.yaml"
+    return _Texts({"bank": bank.name, **domain}, True, {bank: write_text_bank(published.bank, classes)})
+
+
+def _mend_names(settings: dict[str, Any], own: ClassList, path: Path) -> tuple[Finding, ...]:
+    """Put the doctor's names into a config that nobody has edited yet; gives the faults that they mend."""
+    spec = _spec(settings, path)
+    found = look_at_names(spec, open_renamed(spec.dataset, spec.class_names))
+    mapping = mapping_of(found, own, spec.class_names)
+    if mapping:
+        settings["class_names"] = mapping
+    return tuple(finding for finding in found if finding.new_names)
+
+
+def _render(settings: Mapping[str, Any], path: Path) -> str:
+    order = ("name", "dataset", "class_names", "encoder", "texts", "methods", "few_shot")
+    known = {key: settings[key] for key in order if settings.get(key)}
+    head = f"# Written by coder-eval; edit it freely (docs/configuration.md). Run it: coder-eval run {path.name}\n"
+    return head + dump_yaml(known, str(path))
