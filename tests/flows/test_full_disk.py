@@ -109,7 +109,7 @@ def fill_at(points: range, disk: Disk, settings: dict[str, Any], expected: Any, 
             assert Warehouse(Store(store)).query("SELECT count(*) FROM runs").rows == [(0,)]
             run_id = run(settings, store, engine)
         assert verify_store(Store(store)).damage == []
-        assert (result_rows(store, run_id, without=WITHOUT), ledger_rows(store)) == expected
+        assert found_in(store, run_id) == expected
         subprocess.run(["rm", "-r", store], check=True)
     return stopped
 
@@ -118,7 +118,13 @@ def fill_at(points: range, disk: Disk, settings: dict[str, Any], expected: Any, 
 def expected(photos: World, tmp_path: Path) -> Any:
     store = str(tmp_path / "undisturbed")
     run_id = evaluate(settings_of(photos), store=store).run_id
-    return result_rows(store, run_id, without=WITHOUT), ledger_rows(store)
+    return found_in(store, run_id)
+
+
+def found_in(store: str, run_id: str) -> Any:
+    """Rows of all tables and ledgers; the hashes of files that were read once are kept for speed only."""
+    ledgers = {name: rows for name, rows in ledger_rows(store).items() if "image_files" not in name}
+    return result_rows(store, run_id, without=WITHOUT), ledgers
 
 
 def writes_of(disk: Disk, settings: dict[str, Any]) -> int:
