@@ -51,6 +51,7 @@ def generate(
     """Buy the texts that the store lacks from the language model that CONFIG names."""
     commands = _open_text_commands(config, overrides, store, max_cost_usd=max_cost_usd)
     _warn_of_equal_classes(commands)
+    _warn_of_names(commands)
     if dry_run:
         click.echo(str(commands.estimate(is_batch=batch)))
         return
@@ -140,6 +141,18 @@ def _warn_of_equal_classes(commands: "TextBankCommands") -> None:
     warning = equal_classes_warning(commands.classes)
     if warning is not None:
         click.echo(warning_line(warning), err=True)
+
+
+def _warn_of_names(commands: "TextBankCommands") -> None:
+    """Questions about `AnnualCrop` are paid for, and answered, as they are asked."""
+    from coder_core.encoders.imagenet_names import names_by_wordnet_id
+    from coder_core.review.finding import Fault
+    from coder_core.review.name_checks import check_names
+
+    domain = commands.spec.texts.domain
+    for finding in check_names(commands.classes, domain=domain, wordnet_names=names_by_wordnet_id):
+        if finding.fault is not Fault.SAME_NAME:
+            click.echo(warning_line(str(finding)), err=True)
 
 
 def _open_text_commands(

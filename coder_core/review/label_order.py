@@ -19,6 +19,8 @@ SIGNIFICANT = 0.01
 """Largest p-value of what is reported: a sign test over images on which both orders disagree (Bonferroni)."""
 BEYOND_CHANCE = 0.001
 """Largest p-value of the hits of the other order against guessing (binomial, Bonferroni)."""
+MOST_CLASSES = 2_000
+"""More are not looked at: the assignment takes the cube of their number."""
 FACTOR = 2.0
 """How many times as many images of the moved classes the other order must get right, at least."""
 
@@ -49,8 +51,10 @@ def match_labels_to_names(
         label_ids: The labels; images of a class anywhere.
 
     Returns:
-        None where the given order is as good as any, or there are too few images to tell.
+        None where the given order is as good as any, there are too few images to tell, or more than `MOST_CLASSES`.
     """
+    if scores.shape[1] > MOST_CLASSES:
+        return None
     centred = scores - scores.mean(axis=0, keepdims=True)
     halves = _halves(label_ids)
     best = centred.argmax(axis=1)
