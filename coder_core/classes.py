@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from coder_core.errors import DatasetError
 
@@ -26,6 +26,7 @@ def display_name(name: str) -> str:
     return " ".join(name.replace("_", " ").split())
 
 
+@lru_cache(maxsize=1 << 16)
 def normalise_name(name: str) -> str:
     """Reduce a class name to what two spellings of one class share.
 

@@ -11,9 +11,12 @@ LIMITS = {
     "CODER_MAX_CLASS_QUERY_SECONDS": "the SQL of a class list; its memory is a quarter of the machine's",
     "CODER_MAX_CHECKPOINT_CONFIG_BYTES": "the configuration of a checkpoint folder",
     "CODER_MAX_COLUMN_ROWS": "rows that a Parquet file of features may declare",
+    "CODER_MAX_IMAGE_BYTES": "one image file",
+    "CODER_MAX_IMAGE_PIXELS": "pixels that an image may declare",
     "CODER_MAX_JSON_BYTES": "a split file, or a class list in JSON",
     "CODER_MAX_MODEL_LAYERS": "layers of one tower that a checkpoint folder may declare",
     "CODER_MAX_MODEL_WIDTH": "numbers per position of one tower that a checkpoint folder may declare",
+    "CODER_MAX_NESTING": "levels of nesting in YAML and JSON; no more than 200, whatever is set",
     "CODER_MAX_TABLE_BYTES": "a table or database that the SQL of a class list reads",
     "CODER_MAX_TEXT_CHARACTERS": "one text of a config, a text bank or an edits file",
     "CODER_MAX_TEXT_FILE_BYTES": "a config, a text bank or an edits file",
@@ -22,6 +25,15 @@ LIMITS = {
     "CODER_MAX_YAML_VALUES": "values of a class list in YAML, aliases counted at every place",
 }
 """Variable of the environment -> what it limits (docs/security.md tells the defaults)."""
+
+
+MOST_NESTING = 200
+"""The readers call themselves once per level, and Python's stack is short."""
+
+
+def nesting_limit() -> int:
+    """The levels of nesting that a YAML or JSON file may have."""
+    return min(limit("CODER_MAX_NESTING", 32), MOST_NESTING)
 
 
 def limit(name: str, default: int) -> int:

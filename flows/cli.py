@@ -17,7 +17,14 @@ from coder_core.errors import raise_all
 from flows.cli_ablation import ablation
 from flows.cli_check import check, look, tell
 from flows.cli_classes import classes, compare, print_class_changes
-from flows.cli_common import engine_option, explain_errors, program_name, set_option, store_option
+from flows.cli_common import (
+    engine_option,
+    explain_errors,
+    explain_errors_of_service,
+    program_name,
+    set_option,
+    store_option,
+)
 from flows.cli_doctor import doctor, look_before_paying
 from flows.cli_explain import explain
 from flows.cli_export import export
@@ -30,6 +37,7 @@ from flows.cli_report import report as report_command
 from flows.cli_runs import runs, show
 from flows.cli_serve import deploy, serve
 from flows.cli_store import store as store_group
+from flows.cli_sweep import sweep
 from flows.cli_texts import texts
 from flows.cli_try import init, try_folder
 from service.loopback import bypass_proxies
@@ -42,6 +50,7 @@ if TYPE_CHECKING:
 
 @click.group()
 @click.version_option(package_name="coder-eval")
+@explain_errors_of_service
 def main() -> None:
     """Classify images by texts instead of labels, and measure it honestly."""
     bypass_proxies(os.environ)
@@ -59,6 +68,7 @@ main.add_command(doctor)
 main.add_command(texts)
 main.add_command(store_group)
 main.add_command(explain)
+main.add_command(sweep)
 main.add_command(ablation)
 main.add_command(classes)
 main.add_command(compare)
@@ -95,7 +105,7 @@ def run(
     looked = look(spec, runtime)  # what is wrong is told before anything is started
     tell(looked.warnings)
     raise_all(looked.problems)
-    tell(look_before_paying(spec, runtime))
+    tell(look_before_paying(spec, runtime, looked.to_ask))
     chosen = choose_engine(engine, runtime)
     if chosen.note:
         click.echo(note_line(chosen.note), err=True)

@@ -9,6 +9,7 @@ import click
 from flows.cli_common import explain_errors, set_option, store_option
 
 if TYPE_CHECKING:
+    from coder_core.atg.generator import CostEstimate
     from coder_core.recipes.examination import Examination
     from coder_core.review.finding import Finding
     from coder_core.specs import EvalSpec, Runtime
@@ -44,12 +45,17 @@ def doctor(config: str, overrides: tuple[str, ...], store: str, *, fix: bool, na
     sys.exit(FOUND_STATUS if left else 0)
 
 
-def look_before_paying(spec: "EvalSpec", runtime: "Runtime") -> list[str]:
+LITTLE = 10
+"""Fewer answers to buy than one for so many that are held are few."""
+
+
+def look_before_paying(spec: "EvalSpec", runtime: "Runtime", estimate: "CostEstimate | None") -> list[str]:
     """Before a language model is asked about names: a handful of images through the encoder, as warnings.
 
-    Without a language model a run costs no money, and is its own look.
+    Without a language model a run costs no money, and is its own look; so is one that buys little beside what was
+    bought before, as when a class joins a list.
     """
-    if spec.texts.generator is None:
+    if estimate is None or estimate.calls * LITTLE <= estimate.reused:
         return []
     from coder_core.pipeline.runner import inline_runner
     from coder_core.recipes.doctor import look_through_encoder

@@ -100,9 +100,17 @@ def _temporary_server() -> Iterator[None]:
     if not ephemeral.enabled:
         problem = "no Prefect server is named, and PREFECT_SERVER_EPHEMERAL_ENABLED forbids a temporary one."
         raise ServiceError(problem, "--engine prefect", "Set PREFECT_API_URL, or use --engine inline.")
-    server = start_temporary_server(ephemeral.startup_timeout_seconds)
+    server = start_temporary_server(ephemeral.startup_timeout_seconds, _load_what_runs_need)
     with temporary_settings({PREFECT_API_URL: server.api_url}):
         yield
+
+
+def _load_what_runs_need() -> None:
+    """Import flows and models while a server starts, on another core: seconds each."""
+    import flows.coder_eval  # noqa: F401
+    from coder_core.encoders.registry import load_library
+
+    load_library()
 
 
 def _check_server() -> None:

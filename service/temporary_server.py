@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from typing import IO
 from urllib.parse import urlsplit
 
@@ -96,13 +97,14 @@ class TemporaryServer:
 _running: list[TemporaryServer] = []
 
 
-def start_temporary_server(seconds: float) -> TemporaryServer:
+def start_temporary_server(seconds: float, meanwhile: Callable[[], object] | None = None) -> TemporaryServer:
     """The temporary server of this process: started now, unless it runs.
 
     It is stopped when the process ends, after Prefect's own farewells, which are registered later and called earlier.
 
     Args:
         seconds: For it to answer: a fresh database takes 9 s on two idle cores, more on busy ones.
+        meanwhile: What this process can do until then.
 
     Raises:
         ServiceError: It does not start.
@@ -110,6 +112,8 @@ def start_temporary_server(seconds: float) -> TemporaryServer:
     if not _running:
         server = TemporaryServer()
         atexit.register(server.stop)
+        if meanwhile is not None:
+            meanwhile()
         server.wait(seconds)
         _running.append(server)
     return _running[0]

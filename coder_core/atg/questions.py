@@ -7,7 +7,7 @@ pair of classes is one request for its two directions.
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple
 
 from coder_core.atg.answer_formats import answer_schema
@@ -99,7 +99,13 @@ class TextRequest(CompletionRequest):
 
     def read(self, answer: str, *, is_held: bool = False) -> Phrases | Problem:
         """Read the phrases of an answer; one that was accepted once may speak of other classes of this list."""
-        return parse_answer(answer, self.subject, others=NO_OTHERS if is_held else self.others)
+        return _read_held(answer, self.subject) if is_held else parse_answer(answer, self.subject, others=self.others)
+
+
+@lru_cache(maxsize=1 << 14)
+def _read_held(answer: str, subject: Subject) -> Phrases | Problem:
+    """A run looks at every held answer three times: for the price, for what is missing, and for the bank."""
+    return parse_answer(answer, subject)
 
 
 def ask_about(name: str, prompt: Prompt, *, model: str, sampling: Sampling, others: NameSet = NO_OTHERS) -> TextRequest:
@@ -186,8 +192,8 @@ def plan_questions(
     options["others"] = NameSet(classes.display_names)
     names = classes.names
     single = [
-        Question(kind, class_id, None, ask_about(names[class_id], prompts.prompt(kind, noun=noun), **options))
-        for kind in dict.fromkeys(spec.kinds)
+        Question(kind, class_id, None, ask_about(names[class_id], prompt, **options))
+        for kind, prompt in ((kind, prompts.prompt(kind, noun=noun)) for kind in dict.fromkeys(spec.kinds))
         if kind is not TextKind.ONE_TO_ONE
         for class_id in chosen
     ]

@@ -2,48 +2,40 @@
 
 The SQL comes from a config, that is from anybody who may write one, and stands behind the same walls as `warehouse`:
 the guard judges the syntax tree, files are read into memory first, a database is attached read-only, and the engine has
-no access to disk, network, extensions or Python when the statement runs.
+no access to disk, network, extensions or Python when the statement runs, in a process that is killed when its time is
+over (`handed_tables`).
 """
 
 import contextlib
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import duckdb
 import pyarrow as pa
 
-from coder_core.class_source.class_tables import class_entries, decode_finished_parquet, refuse_repeated_columns
+from coder_core.class_source.class_tables import decode_finished_parquet, refuse_repeated_columns, row_entries
 from coder_core.class_source.entries import ID_COLUMN, NAME_COLUMN, ClassEntry
 from coder_core.class_source.text_formats import parse_table
 from coder_core.errors import InputError, QueryError, UnfinishedInputError
 from coder_core.fingerprint import content_hash, key_of
 from coder_core.limits import limit
 from coder_core.locations import open_location
+from coder_core.results.handed_tables import DatabaseError, ask_tables
 from coder_core.results.query_limits import QueryLimits
 from coder_core.storage.addresses import parse_address, redact
 from coder_core.storage.input_files import read_input, read_input_state, special_file
-from coder_core.storage.sql_guard import check_read_only
 
 PLACE = "dataset.classes.sql"
 _REMEDY = (
     f"Write one SELECT of {NAME_COLUMN} and, optionally, {ID_COLUMN} over the named tables; columns of a CSV file are "
     "text: CAST(column AS INTEGER)."
 )
-_CONFIG: dict[str, Any] = {
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-    "python_enable_replacements": False,
-    "temp_directory": "",
-    "memory_limit": f"{max(1, QueryLimits().memory_bytes // 2**20)}MiB",
-}
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 MAX_TABLE_BYTES = limit("CODER_MAX_TABLE_BYTES", 512 * 2**20)
 """Named tables and databases are held in memory while the query runs."""
 MAX_SECONDS = limit("CODER_MAX_CLASS_QUERY_SECONDS", 120)
-_LOCK_DOWN = ("SET enable_external_access = false", "SET lock_configuration = true")
+MAX_CLASSES = 2_000_000
 
 
 class QueriedClasses(NamedTuple):
@@ -66,60 +58,33 @@ def query_classes(sql: str, *, tables: Mapping[str, str], database: str | None) 
         UnfinishedInputError: A file is half written, or the database is being written.
         InputError: A file cannot be read, or the result has not the columns.
     """
-    with contextlib.ExitStack() as stack:
-        connection = stack.enter_context(duckdb.connect(config=_CONFIG))
-        states = []
-        for name, url in tables.items():
-            content = read_input(open_location(url), max_bytes=MAX_TABLE_BYTES)
-            connection.register(name, _decode_table(content, url))
-            states.append(content_hash(content))
-        if database is not None:
-            states.append(read_input_state(open_location(database)))
-            _attach(connection, stack.enter_context(_on_disk(open_location(database))), database)
-        for statement in _LOCK_DOWN:
-            connection.execute(statement)
-        found = _run(connection, sql)
-    return QueriedClasses(class_entries(found, PLACE), key_of(states))
+    given, states = {}, []
+    for name, url in tables.items():
+        content = read_input(open_location(url), max_bytes=MAX_TABLE_BYTES)
+        given[name] = _decode_table(content, url)
+        states.append(content_hash(content))
+    if database is None:
+        return QueriedClasses(_ask(sql, given, None), key_of(states))
+    states.append(read_input_state(open_location(database)))
+    with _on_disk(open_location(database)) as path:
+        return QueriedClasses(_ask(sql, given, path, database), key_of(states))
 
 
-def _run(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
+def _ask(sql: str, tables: Mapping[str, pa.Table], path: str | None, database: str = "") -> list[ClassEntry]:
+    limits = QueryLimits(seconds=MAX_SECONDS, rows=MAX_CLASSES)
     try:
-        check_read_only(connection, sql)
-        with _time_limit(connection):
-            return connection.sql(sql).to_arrow_table()
+        answer = ask_tables(sql, tables, path, limits)
+    except DatabaseError as error:
+        if error.is_busy:
+            problem = f"the database cannot be opened ({error.problem})."
+            raise UnfinishedInputError(problem, redact(database), "Wait for its writer.") from error
+        problem = f"this is no DuckDB database ({error.problem})."
+        raise InputError(problem, redact(database), "Name a database file.") from error
     except QueryError as error:
-        raise QueryError(error.problem, PLACE, _REMEDY) from error
-    except duckdb.InterruptException as error:
-        problem = f"the query takes longer than {MAX_SECONDS} s (CODER_MAX_CLASS_QUERY_SECONDS)."
+        is_late = error.problem.startswith("the query takes longer")
+        problem = f"{error.problem[:-1]} (CODER_MAX_CLASS_QUERY_SECONDS)." if is_late else error.problem
         raise QueryError(problem, PLACE, _REMEDY) from error
-    except duckdb.Error as error:
-        words = [word for word in str(error).split() if word.strip("^")]  # DuckDB points at a place in its own line
-        raise QueryError(f"{' '.join(words)}.", PLACE, _REMEDY) from error
-
-
-@contextlib.contextmanager
-def _time_limit(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Interrupt what the connection does after some time."""
-    timer = threading.Timer(MAX_SECONDS, connection.interrupt)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
-def _attach(connection: duckdb.DuckDBPyConnection, path: str, place: str) -> None:
-    quoted = path.replace("'", "''")
-    try:
-        connection.execute(f"ATTACH '{quoted}' AS classes_database (READ_ONLY)")
-        connection.execute("USE classes_database")
-    except duckdb.IOException as error:
-        raise UnfinishedInputError(
-            f"the database cannot be opened ({' '.join(str(error).split())}).", redact(place), "Wait for its writer."
-        ) from error
-    except duckdb.Error as error:
-        raise InputError(f"this is no DuckDB database ({error}).", redact(place), "Name a database file.") from error
+    return row_entries(answer.columns, answer.rows, PLACE)
 
 
 @contextlib.contextmanager
@@ -143,7 +108,7 @@ def _decode_table(content: bytes, url: str) -> pa.Table:
     suffix = PurePosixPath(url.partition("?")[0] if "://" in url else url).suffix.lower()
     if suffix == ".parquet":
         table = decode_finished_parquet(content, place)
-        refuse_repeated_columns(table, place)
+        refuse_repeated_columns(table.column_names, place)
         return table
     if suffix not in _SEPARATORS:
         known = ", ".join((*_SEPARATORS, ".parquet"))

@@ -1,6 +1,7 @@
 """Class lists in tables: the columns `class_name` and `class_id` of a Parquet file, or of what a query returned."""
 
 import io
+from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 
@@ -57,23 +58,34 @@ def class_entries(table: pa.Table, place: str) -> list[ClassEntry]:
     Raises:
         InputError: There is no column `class_name`, or a name or an id is no text.
     """
-    refuse_repeated_columns(table, place)
-    if NAME_COLUMN not in table.column_names:
-        held = ", ".join(map(repr, table.column_names))
+    refuse_repeated_columns(table.column_names, place)
+    kept = [name for name in (NAME_COLUMN, ID_COLUMN) if name in table.column_names]
+    columns = [table.column(name).to_pylist() for name in kept]
+    return row_entries(table.column_names if NAME_COLUMN not in kept else kept, zip(*columns, strict=True), place)
+
+
+def row_entries(columns: Sequence[str], rows: Iterable[Sequence[object]], place: str) -> list[ClassEntry]:
+    """Read rows, in order.
+
+    Raises:
+        InputError: There is no column `class_name`, one is there twice, or a name or an id is no text.
+    """
+    refuse_repeated_columns(columns, place)
+    if NAME_COLUMN not in columns:
+        held = ", ".join(map(repr, columns))
         raise InputError(f"there is no column {NAME_COLUMN!r}, but {held}.", place, "Name the column.")
-    names = table.column(NAME_COLUMN).to_pylist()
-    has_ids = ID_COLUMN in table.column_names
-    ids = table.column(ID_COLUMN).to_pylist() if has_ids else [None] * len(names)
-    return [_entry(name, found, row, place) for row, (name, found) in enumerate(zip(names, ids, strict=True))]
+    name_at, id_at = columns.index(NAME_COLUMN), columns.index(ID_COLUMN) if ID_COLUMN in columns else None
+    return [
+        _entry(row[name_at], None if id_at is None else row[id_at], number, place) for number, row in enumerate(rows)
+    ]
 
 
-def refuse_repeated_columns(table: pa.Table, place: str) -> None:
+def refuse_repeated_columns(names: Sequence[str], place: str) -> None:
     """Refuse a table that has a column twice: which one is meant cannot be known.
 
     Raises:
         InputError: Names the column.
     """
-    names = table.column_names
     if repeated := next((name for name in names if names.count(name) > 1), None):
         raise InputError(f"the column {repeated!r:.80} is there twice.", place, "Name each column once.")
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib import import_module
 
 from coder_core.encoders.base import Encoder, EncoderFamily, IdentifiedEncoder
@@ -104,3 +105,9 @@ def _load(family: EncoderFamily, encoder: IdentifiedEncoder, device: str) -> Enc
         found = family.load(encoder.spec, device=device)
     held[encoder.key] = found
     return found
+
+
+def load_library() -> None:
+    """Import the library that most models need, ahead of time: it takes seconds."""
+    with suppress(ImportError):  # which is told where a model is needed
+        import open_clip  # noqa: F401

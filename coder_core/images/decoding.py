@@ -22,15 +22,19 @@ from PIL import ExifTags, Image, UnidentifiedImageError, features
 
 from coder_core.images.formats import FORMATS, SNIFFED_BYTES, name_content
 from coder_core.images.pillow_warnings import without_pillow_warnings
+from coder_core.limits import limit
 
 __all__ = ["BrokenImageError", "decode_image", "decoder_identity"]
 
-MAX_BYTES = 600_000_000
+MAX_BYTES = limit("CODER_MAX_IMAGE_BYTES", 600_000_000)
 """Larger files are refused unread: an image of `MAX_PIXELS` has 534 million bytes where nothing is compressed (16 bits
 per colour)."""
 
-MAX_PIXELS = 89_000_000
-"""Larger images are refused as broken: a bomb must not take the machine. Pillow itself warns from 89.5 million."""
+MAX_PIXELS = limit("CODER_MAX_IMAGE_PIXELS", 89_000_000)
+"""Larger images are refused as broken: a bomb must not take the machine. Pillow itself warns from 89.5 million, and
+refuses twice as many."""
+if Image.MAX_IMAGE_PIXELS is not None and MAX_PIXELS > Image.MAX_IMAGE_PIXELS:
+    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
 MAX_ASPECT_RATIO = 100
 """Encoders scale the short side to their input, so 20,000 x 1 pixels would become 4,480,000 x 224: 4 GB. With this

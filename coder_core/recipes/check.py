@@ -11,6 +11,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from coder_core.classes import ClassList
 from coder_core.config import unknown_variables
@@ -32,6 +33,9 @@ from coder_core.texts.bank_checks import equal_classes_warning, undescribed_clas
 from coder_core.texts.edits import TextEdits, merge_banks
 from coder_core.texts.sentences import build_texts
 
+if TYPE_CHECKING:
+    from coder_core.atg.generator import CostEstimate
+
 NAMES_SHOWN = 5
 LISTED_AT_ONCE = 4096
 
@@ -48,12 +52,14 @@ class Checked:
         warnings: What would make its numbers worse than they need to be.
         facts: What there is, one line each.
         sources: The data sets as they were opened.
+        to_ask: What a language model would be asked, and the price; None where none is.
     """
 
     problems: list[CoderError] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     facts: list[str] = field(default_factory=list)
     sources: list[tuple[DatasetSpec, ImageSource]] = field(default_factory=list)
+    to_ask: "CostEstimate | None" = None
 
 
 def check_evaluation(spec: EvalSpec, runtime: Runtime, *, needs_labels: bool = True) -> Checked:
@@ -253,6 +259,7 @@ class _Check:
         from coder_core.steps.generate_texts import estimate_cost
 
         estimate = estimate_cost(Context.open(self.runtime), classes, self.spec.texts, self.runtime)
+        self.found.to_ask = estimate
         self.found.facts.append(f"to ask: {estimate}")
         url = server_url(self.runtime.llm)
         if estimate.calls and url == OPENAI_URL and not os.environ.get(KEY_VARIABLE, "").strip():

@@ -93,7 +93,7 @@ def write_first_config(wish: Wish, path: Path | None = None, *, is_forced: bool 
     base = path.parent
     settings: dict[str, Any] = {
         "name": name,
-        "dataset": _dataset(wish, base),
+        "dataset": dataset_settings(wish, base),
         "encoder": encoder_settings(wish.model),
         "methods": list(NAMES_ONLY),
     }
@@ -129,7 +129,16 @@ def _from(base: Path, location: str) -> str:
     return found.relative_to(root).as_posix() if found.is_relative_to(root) and found != root else str(found)
 
 
-def _dataset(wish: Wish, base: Path) -> dict[str, Any]:
+def dataset_settings(wish: Wish, base: Path) -> dict[str, Any]:
+    """The data set that a folder is: its class folders, or those of a `test` folder in it, or unsorted images.
+
+    Args:
+        wish: `images` and `classes` of it count.
+        base: The folder that relative paths start from.
+
+    Raises:
+        InputError: There is no such folder, or it holds no images.
+    """
     root = Path(wish.images).expanduser()
     if not root.is_dir():
         raise InputError("there is no such folder.", wish.images, "Name a folder of class folders or of images.")

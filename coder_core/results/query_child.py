@@ -20,7 +20,7 @@ from coder_core.errors import QueryError
 from coder_core.results.query_engine import QueryEngine
 from coder_core.results.query_errors import explain_sql_error
 from coder_core.results.query_limits import QueryLimits
-from coder_core.results.query_messages import GivenFile, decode_question, encode_answer
+from coder_core.results.query_messages import TABLES_QUESTION, GivenFile, decode_question, encode_answer
 
 OVERHEAD_BYTES = 2**30
 """What Python, the libraries and the stacks of threads take beside the memory of a question."""
@@ -43,6 +43,8 @@ def main(descriptor: int) -> None:
             return
         if kind == "question":
             _Answer(connection, *details).send()
+        elif kind == TABLES_QUESTION:
+            _TablesAnswer(connection, *details).send()
 
 
 class _Answer:
@@ -65,7 +67,6 @@ class _Answer:
         try:
             _limit_memory(self._limits.memory_bytes)
             self._answer()
-            self._say("done")
         except QueryError as error:
             self._say("refused", error.problem, error.place, error.remedy)
         except (MemoryError, duckdb.OutOfMemoryException):
@@ -92,6 +93,7 @@ class _Answer:
                 size += len(content)
                 self._check_size(rows, size)
                 self._connection.send_bytes(content)
+        self._say("done")
 
     def _check_size(self, rows: int, size: int) -> None:
         if rows > self._limits.rows:
@@ -120,6 +122,29 @@ class _Answer:
 
     def _say(self, *message: object) -> None:
         self._connection.send_bytes(encode_answer(*message))
+
+
+class _TablesAnswer(_Answer):
+    """One question about tables that were handed in.
+
+    Args:
+        connection: To the process that asks.
+        sql: The question.
+        tables: Name -> table, as it travels.
+        database: A DuckDB database file.
+        limits: What the question may take.
+    """
+
+    def __init__(
+        self, connection: Connection, sql: str, tables: dict[str, bytes], database: str | None, limits: QueryLimits
+    ) -> None:
+        super().__init__(connection, sql, limits)
+        self._given = (tables, database)
+
+    def _answer(self) -> None:
+        from coder_core.results.handed_tables import answer_tables  # Arrow is loaded where it is needed
+
+        answer_tables(self._say, self._sql, *self._given, self._limits)
 
 
 def _limit_memory(memory_bytes: int) -> None:

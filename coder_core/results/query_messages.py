@@ -15,6 +15,9 @@ from typing import Any, NamedTuple
 _PLAIN_TYPES = (date, datetime, time, timedelta, timezone, Decimal)
 _ANSWER_TYPES = {(kind.__module__, kind.__name__) for kind in (*_PLAIN_TYPES, uuid.UUID)}
 
+TABLES_QUESTION = "tables"
+"""The kind of a question about tables that are handed in (`handed_tables`)."""
+
 
 class GivenFile(NamedTuple):
     """A file that the engine may read.

@@ -24,7 +24,7 @@ _PASSED_ON = ("LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PATH", 
 """All that the process sees of the environment."""
 POLL_SECONDS = 0.5
 """How often it is looked whether the process is still alive."""
-ANSWERED = frozenset({"done", "refused"})
+ANSWERED = frozenset({"done", "no database", "refused"})
 """Messages after which the process is ready for the next question."""
 
 

@@ -10,13 +10,13 @@ from collections import Counter
 from typing import Any
 
 from coder_core.errors import InputError
-from coder_core.limits import limit
+from coder_core.limits import limit, nesting_limit
 from coder_core.storage.input_text import decode_text
 
 MAX_JSON_BYTES = limit("CODER_MAX_JSON_BYTES", 256 * 2**20)
 """A published split of ImageNet's 1.3 million images has 110 MB."""
 
-MAX_JSON_DEPTH = 32
+MAX_JSON_DEPTH = nesting_limit()
 """Far more levels than any of our formats has; the parser itself gives up at about 1,000."""
 
 MAX_DIGITS = 19

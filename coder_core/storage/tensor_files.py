@@ -56,9 +56,8 @@ def read_torch(url: str, names: Sequence[str]) -> dict[str, np.ndarray]:
             warnings.simplefilter("ignore")
             held = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:  # torch says in six lines how to run what it holds
-        raise FeatureFileError(
-            "This torch file cannot be read: it holds more than tensors, or is damaged.", place, _REMEDY
-        ) from error
+        problem = "This torch file cannot be read: it holds more than tensors, or is damaged."
+        raise FeatureFileError(problem, place, _REMEDY) from error
     except Exception as error:  # torch and pickle raise whatever a damaged or hostile file leads them to
         raise _damaged("torch", error, place) from error
     if isinstance(held, torch.Tensor):

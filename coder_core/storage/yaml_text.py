@@ -10,10 +10,10 @@ from typing import Any
 import yaml
 
 from coder_core.errors import InputError
-from coder_core.limits import limit
+from coder_core.limits import limit, nesting_limit
 
 MAX_YAML_BYTES = limit("CODER_MAX_YAML_BYTES", 64 * 2**20)
-MAX_DEPTH = 32
+MAX_DEPTH = nesting_limit()
 MAX_NODES = limit("CODER_MAX_YAML_VALUES", 1_000_000)
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

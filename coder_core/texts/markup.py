@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from coder_core.errors import TextBankError
-from coder_core.limits import limit
+from coder_core.limits import limit, nesting_limit
 
 __all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NUMBER", "MAX_TEXT", "MAX_VALUES", "read_markup"]
 
@@ -24,7 +24,7 @@ MAX_BYTES = limit("CODER_MAX_TEXT_FILE_BYTES", 10_000_000)
 """Ten times the largest published file of texts (16,000 phrases of pairs)."""
 MAX_VALUES = limit("CODER_MAX_TEXT_FILE_VALUES", 300_000)
 """Texts, numbers, lists and mappings; what an alias repeats counts at every place. 1,000 classes have some 20,000."""
-MAX_DEPTH = 32
+MAX_DEPTH = nesting_limit()
 """Far more levels of nesting than any of our formats has."""
 MAX_TEXT = limit("CODER_MAX_TEXT_CHARACTERS", 100_000)
 """Characters of one text."""

@@ -1,7 +1,10 @@
 """A wrong config is one error that names the place as its writer wrote it, the value, and the remedy."""
 
+import os
 import pickle
 import string
+import subprocess
+import sys
 from pathlib import Path
 
 import fsspec
@@ -368,3 +371,22 @@ def test_a_config_is_read_within_bounds(tmp_path: Path) -> None:
         assert len(str(error.value)) < 500
     with pytest.raises(CoderError, match="a device and not a file"):
         load_spec("/dev/zero")
+
+
+@pytest.mark.slow
+def test_pixels_and_nesting_are_settings() -> None:
+    program = """
+import io
+from PIL import Image
+from coder_core.images.decoding import decode_image
+from coder_core.storage.bounded_json import parse_json
+parse_json("[" * 40 + "]" * 40)
+content = io.BytesIO()
+Image.new("1", (14_000, 14_000)).save(content, "PNG")
+print(decode_image(content.getvalue()).size)
+"""
+    mine = {"CODER_MAX_IMAGE_PIXELS": "200000000", "CODER_MAX_NESTING": "50"}
+    command = [sys.executable, "-c", program]
+    moved = subprocess.run(command, env={**os.environ, **mine}, capture_output=True, text=True, check=False)
+    assert moved.stdout == "(14000, 14000)\n", moved.stderr
+    assert "nested deeper than 32" in subprocess.run(command, capture_output=True, text=True, check=False).stderr

@@ -1,6 +1,9 @@
 """The command line where something is wrong: what is told, once, and how it ends. Nothing is started for it."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -123,3 +126,14 @@ def test_names_that_no_system_takes_are_one_line(command: list[str], config: str
     assert isinstance(done.exception, SystemExit), repr(done.exception)
     assert done.exit_code in {2, 3, 4}
     assert len([line for line in done.stderr.splitlines() if line.startswith("error: ")]) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variable", ["CODER_MAX_NESTING", "CODER_MAX_TEXT_FILE_BYTES", "CODER_MAX_IMAGE_PIXELS"])
+def test_a_limit_that_is_none_is_one_line(variable: str, config: str) -> None:
+    command = [sys.executable, "-m", "flows.cli", "check", config]
+    done = subprocess.run(command, env={**os.environ, variable: "0"}, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.splitlines()) == (
+        2,
+        [f"error: {variable}: expected a positive integer. Correct it, or unset it."],
+    )

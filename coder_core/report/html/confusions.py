@@ -83,7 +83,13 @@ def confusion_chart() -> dict[str, Any]:
     y = {"type": "quantitative", "scale": {**_limits("below", "above"), "reverse": True}, "axis": {**plain, **down}}
     side = "max(2, min(width / (to - from), height / (above - below)) - 1)"
     shades = {"type": "sqrt", "range": ["#8db9e8", BLUE, "#c2411c"]}
-    legend = {"title": "images", "labelColor": {"expr": "ink"}, "titleColor": {"expr": "ink"}, "format": ".0f"}
+    legend = {
+        "title": "images",
+        "labelColor": {"expr": "ink"},
+        "titleColor": {"expr": "ink"},
+        "format": ".0f",
+        "tickMinStep": 1,
+    }
     tips = [{"field": name, "title": title} for name, title in (("true", "true class"), ("taken", "taken for"))]
     diagonal = {
         "data": {"values": [{"at": -1}, {"at": 100_000}]},

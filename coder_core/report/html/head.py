@@ -66,12 +66,12 @@ def answer(facts: RunFacts) -> str:
     if facts.best is None:
         return _few_shot_answer(facts)
     row, name = facts.top1[facts.best], shorten(facts.best)
-    said = f"{name} names {percent(row.value)} %{_between(row)} of {_count(row.n, 'image')} right"
+    said = f"{name} names {percent(row.value)}\u00a0%{_between(row)} of {_count(row.n, 'image')} right"
     compared = _against_baseline(facts)
     if compared is None:
         return f"{said}."
     points, word = abs(100 * compared.difference), "more" if compared.difference >= 0 else "fewer"
-    return f"{said}, {points:.1f} points{_between(compared)} {word} than {shorten(compared.baseline)}."
+    return f"{said}, {points:.1f}\u00a0points{_between(compared)} {word} than {shorten(compared.baseline)}."
 
 
 def answer_note(facts: RunFacts) -> str:
@@ -82,7 +82,7 @@ def answer_note(facts: RunFacts) -> str:
     p = p_text(compared.p_holm) if compared else ""
     tested = f" McNemar's p {p if p.startswith('<') else f'= {p}'} (Holm)." if p else ""
     few_shot = f" {_few_shot_answer(facts)}" if facts.of(FewShotSummaryRow) else ""
-    return f"In brackets: 95 % intervals.{tested}{_told_peers(facts)}{few_shot}"
+    return f"In brackets: 95 % intervals.{tested}{_told_peers(facts)}{_told_reading(facts)}{few_shot}"
 
 
 def method_lines(facts: RunFacts) -> list[MethodLine]:
@@ -236,6 +236,25 @@ def _told_peers(facts: RunFacts) -> str:
         return ""
     told = ", ".join(peers[:3]) + (f" and {len(peers) - 3} more" if len(peers) > 3 else "")
     return f" These images cannot tell it apart from {told}."
+
+
+def _told_reading(facts: RunFacts) -> str:
+    """What the best has read beyond texts and the image itself, and the best of those that have not."""
+    read = _read_beyond(facts.top1[str(facts.best)])
+    if not read:
+        return ""
+    plain = [row for name, row in facts.top1.items() if not is_control(name) and not _read_beyond(row)]
+    told = f" {shorten(str(facts.best))} {' and '.join(read)}"
+    if not plain:
+        return f"{told}."
+    other = max(plain, key=lambda row: row.value)
+    return f"{told}; the best that does not, {shorten(other.method)}, names {percent(other.value)} % right."
+
+
+def _read_beyond(row: MetricRow) -> list[str]:
+    found = [] if row.reads_labels in (None, "none") else [f"reads labels ({row.reads_labels})"]
+    found += ["reads the other images of the batch"] if row.reads_unlabelled_images else []
+    return [*found, *(["assumes balanced classes"] if row.assumes_balance else [])]
 
 
 def _interval(row: MetricRow) -> Interval:

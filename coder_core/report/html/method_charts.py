@@ -5,7 +5,17 @@ from typing import Any
 
 import altair as alt
 
-from coder_core.report.html.chart_theme import BLUE, GREEN, GREY, ORANGE, ROW_PIXELS, finish, inline
+from coder_core.report.html.chart_theme import (
+    BLUE,
+    GREEN,
+    GREY,
+    IS_CHOSEN,
+    ORANGE,
+    ROW_PIXELS,
+    finish,
+    inline,
+    single_out,
+)
 from coder_core.report.html.run_facts import RunFacts, is_control
 from coder_core.report.html.shown_text import shorten
 from coder_core.results.schema import ReliabilityRow, TimingRow, TransductionRow
@@ -38,14 +48,14 @@ def accuracy_chart(facts: RunFacts) -> dict[str, Any] | None:
     rules = base.mark_rule(strokeWidth=3).encode(x="low:Q", x2="high:Q", tooltip=tips)
     points = base.mark_point(filled=True, size=70, opacity=1).encode(x="value:Q", tooltip=tips)
     said = "Top-1 accuracy of every method with its 95 percent interval; the table above has the same numbers."
-    return finish(alt.layer(bars, rules, points), description=said, height=ROW_PIXELS * len(rows))
+    return finish(alt.layer(bars, rules, points), description=said, height=ROW_PIXELS * len(rows), names=facts.top1)
 
 
 def calibration_chart(facts: RunFacts) -> dict[str, Any] | None:
     """Accuracy against confidence, bin by bin; on the diagonal what is said with 80 % is right in 80 %."""
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
-            "method": shorten(row.method),
+            "series": shorten(row.method),
             "confidence": 100 * row.confidence,
             "accuracy": 100 * row.accuracy,
             "low": 100 * row.ci_low,
@@ -58,20 +68,19 @@ def calibration_chart(facts: RunFacts) -> dict[str, Any] | None:
     if not rows:
         return None
     diagonal = alt.Chart(inline([{"at": 0}, {"at": 100}])).mark_line(color=GREY, strokeDash=[4, 4], size=1.5)
-    first = [{"method": shorten(facts.best)}] if facts.best else []
-    chosen = alt.selection_point(fields=["method"], bind="legend", value=first)
-    shade = alt.condition(chosen, alt.value(1), alt.value(0.22))
+    best = shorten(facts.best or "")
+    shade = alt.condition(IS_CHOSEN, alt.value(1), alt.value(0.22))
     base = alt.Chart(inline(rows)).encode(
         x=alt.X("confidence:Q", title="confidence, percent", scale=alt.Scale(domain=[0, 100])),
-        color=alt.Color("method:N", sort=None, title=None),
+        color=alt.Color("series:N", sort=None, title=None),
         opacity=shade,
     )
-    tips = [_tip("method", "N"), _tip("confidence"), _tip("accuracy"), _tip("images")]
+    tips = [_tip("series", "N", title="method"), _tip("confidence"), _tip("accuracy"), _tip("images")]
     accuracy = alt.Y("accuracy:Q", title="right, percent", scale=alt.Scale(domain=[0, 100]))
     layers = alt.layer(
         diagonal.encode(x="at:Q", y="at:Q"),
         base.mark_rule(strokeWidth=2).encode(
-            y=alt.Y("low:Q"), y2="high:Q", opacity=alt.condition(chosen, alt.value(0.45), alt.value(0))
+            y=alt.Y("low:Q"), y2="high:Q", opacity=alt.condition(IS_CHOSEN, alt.value(0.45), alt.value(0))
         ),
         base.mark_line(size=2).encode(y=accuracy),
         base.mark_point(filled=True).encode(
@@ -79,9 +88,10 @@ def calibration_chart(facts: RunFacts) -> dict[str, Any] | None:
             size=alt.Size("images:Q", legend=None, scale=alt.Scale(type="sqrt", range=[12, 260])),
             tooltip=tips,
         ),
-    ).add_params(chosen)
+    ).add_params(alt.param(name="chosen", value=best))
     said = "Share of right answers against confidence in 15 bins, a line per method; on the diagonal both agree."
-    return finish(layers, description=said, height=340)
+    series = [row["series"] for row in rows]
+    return single_out(finish(layers, description=said, height=340, names=series), series, best)
 
 
 def timing_chart(facts: RunFacts) -> dict[str, Any] | None:
@@ -118,7 +128,7 @@ def timing_chart(facts: RunFacts) -> dict[str, Any] | None:
 
 def transduction_chart(facts: RunFacts) -> dict[str, Any] | None:
     """What reading the whole batch added to the method below, by what the batch was taken for."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for row in facts.of(TransductionRow):
         before, after = facts.top1.get(row.stage1), facts.top1.get(row.method)
         if before is not None and after is not None:
@@ -137,7 +147,7 @@ def transduction_chart(facts: RunFacts) -> dict[str, Any] | None:
         base.mark_point(filled=True, size=80, color=GREEN, opacity=1).encode(x="after:Q", tooltip=tips),
     )
     said = "Top-1 accuracy before (orange) and after (green) the whole batch of images was read, by regime."
-    return finish(layers, description=said, height=(ROW_PIXELS + 6) * len(rows))
+    return finish(layers, description=said, height=(ROW_PIXELS + 6) * len(rows), names=[row["method"] for row in rows])
 
 
 def runs_chart(runs: Mapping[str, RunFacts]) -> dict[str, Any] | None:
@@ -165,8 +175,7 @@ def runs_chart(runs: Mapping[str, RunFacts]) -> dict[str, Any] | None:
         base.mark_point(filled=True, size=70, opacity=1).encode(x="value:Q"),
     )
     said = "Top-1 accuracy with its 95 percent interval, of every method in every run."
-    found = finish(layers, description=said, height=14 * len(rows) + ROW_PIXELS)
-    return {**found, "usermeta": {"names": "long"}}
+    return finish(layers, description=said, height=14 * len(rows) + ROW_PIXELS, names=runs)
 
 
 def _tip(field: str, kind: str = "Q", *, title: str | None = None, form: str = ".1f") -> alt.Tooltip:

@@ -4,6 +4,7 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const byId = (id) => document.getElementById(id);
   const views = {};
+  const isNarrow = window.matchMedia("(max-width: 640px)").matches;
 
   // ---- small parts ------------------------------------------------------------------------------------------------
   function el(tag, attributes, ...children) {
@@ -40,10 +41,10 @@
   };
   // Legends and names beside axes have as much room as the place has: a phone's are narrow.
   function fitted(spec, width) {
-    const isLong = spec.usermeta && spec.usermeta.names === "long";
-    const columns = Math.max(1, Math.floor(width / (isLong ? 420 : 150)));
-    const legend = { ...spec.config.legend, columns, labelLimit: width / columns - 30 };
-    const axis = { ...spec.config.axis, labelLimit: Math.min(isLong ? 340 : 220, 0.4 * width) };
+    const longest = 7 * (spec.usermeta ? spec.usermeta.characters : 14);
+    const columns = Math.max(1, Math.floor(0.85 * width / (longest + 30)));
+    const legend = { ...spec.config.legend, columns, labelLimit: Math.max(0.85 * width / columns - 25, 60) };
+    const axis = { ...spec.config.axis, labelLimit: Math.min(Math.max(longest, 220), 0.4 * width) };
     return { ...spec, config: { ...spec.config, legend, axis } };
   }
   async function draw(key, changes) {
@@ -52,6 +53,14 @@
     const { view } = await vegaEmbed(place, fitted(data.charts[key], place.clientWidth), { ...options, ...changes });
     views[key] = view;
     return view;
+  }
+  // A list above a chart of many lines: one of them stands out, by mouse, finger or keyboard.
+  function offerLines(key) {
+    const { series, chosen } = data.charts[key].usermeta;
+    if (!series || series.length < 2) return;
+    const select = el("select", {}, el("option", { value: "" }, "all lines"));
+    choices(select, series, chosen, (line) => { if (views[key]) views[key].signal("chosen", line).runAsync(); });
+    byId("chart-" + key).before(el("div", { class: "tools" }, el("label", {}, "Single out ", select)));
   }
   // Those in sight first; the others when the page has time, so that all are there when it is printed.
   function drawAll(keys) {
@@ -267,8 +276,10 @@
     let one = own || conf.about[t] || [], two = other || conf.about[p] || [];
     [one, two] = [one.filter((text) => !two.includes(text)), two.filter((text) => !one.includes(text))];
     if (!one.length && !two.length) return el("span", { class: "small" }, "none");
-    return el("div", { class: "apart" }, el("div", {}, name(t), list(one)), el("div", {}, name(p), list(two)));
+    const both = el("div", { class: "apart" }, el("div", {}, name(t), list(one)), el("div", {}, name(p), list(two)));
+    return isNarrow ? el("details", {}, el("summary", {}, `${one.length + two.length} texts`), both) : both;
   }
+  const isEmpty = (shown) => shown === "" || (shown.className === "small" && shown.textContent === "none");
   function showPairs(method) {
     const rows = conf.pairs[method];
     const share = (row) => (conf.sizes[row[0]] ? row[2] / conf.sizes[row[0]] : null);
@@ -285,7 +296,7 @@
           show: (row) => (row[3] === null ? "" : `${row[3]}, ${row[4]}`) },
         { title: "p (Holm)", number: true, value: (row) => row[5], show: (row) => pText(row[5]) },
         { title: "Texts that tell them apart", wide: true, value: (row) => nameOf(row[0]), show: textsApart },
-      ],
+      ].filter((column) => rows.some((row) => !isEmpty(column.show(row)))),
     });
   }
   function startConfusions() {
@@ -322,6 +333,7 @@
 
   // ---- gallery ----------------------------------------------------------------------------------------------------------
   const gallery = data.gallery;
+  const hasPictures = Object.keys(data.pictures).length > 0;
   let groupKey = null;
   const said = (image, method) => image.said[gallery.methods.indexOf(method)];
   const confidence = (p) => (p === null ? "" : ` (${number(100 * p, 0)} %)`);
@@ -348,7 +360,7 @@
   }
   function card({ image, why, group }) {
     const top = why ? why.shares.slice(0, 2).map(([share, , about, text]) => el("li", {}, el("b", { class: share < 0 ? "bad" : "good" }, signed(share, 2)), " ", bdi(text))) : [];
-    return el("li", { class: "card" }, el("div", { class: "picture" }, picture(image)), el("div", { class: "text" },
+    return el("li", { class: "card" }, hasPictures ? el("div", { class: "picture" }, picture(image)) : null, el("div", { class: "text" },
       verdict(image, group.method), el("p", { class: "id" }, bdi(image.id), why ? ` · gap ${signed(why.gap, 2)}` : ""),
       top.length ? el("ol", {}, top) : null,
       why ? el("button", { type: "button", "aria-label": `Why: image ${image.id}`, onclick: () => openWhy(image, why, group) }, "Why") : null));
@@ -434,6 +446,7 @@
   startGallery();
   startQuality();
   const plain = ["accuracy", "few-shot", "ablation", "calibration", "batch", "runs", "timings"].filter((key) => data.charts[key]);
+  plain.forEach(offerLines);
   const jobs = [...plain.map((key) => ({ id: "chart-" + key, draw: () => draw(key) })), ...startGains(), ...startConfusions()];
   const inOrder = [...document.querySelectorAll(".chart")].map((place) => jobs.find((job) => job.id === place.id)).filter(Boolean);
   drawAll(inOrder);

@@ -5,7 +5,7 @@ from typing import Any
 import altair as alt
 
 from coder_core.evaluation.ablation_rows import summarise_draws
-from coder_core.report.html.chart_theme import finish, inline
+from coder_core.report.html.chart_theme import IS_CHOSEN, finish, inline, single_out
 from coder_core.report.html.run_facts import RunFacts
 from coder_core.report.html.shown_text import shorten
 from coder_core.results.schema import AblationRow, FewShotSummaryRow
@@ -38,7 +38,8 @@ def few_shot_chart(facts: RunFacts) -> dict[str, Any] | None:
 
 def _spread(mean: float, deviation: float | None) -> dict[str, Any]:
     spread = deviation or 0.0
-    return {"mean": 100 * mean, "low": 100 * (mean - spread), "high": 100 * (mean + spread), "deviation": 100 * spread}
+    low, high = max(mean - spread, 0.0), min(mean + spread, 1.0)
+    return {"mean": 100 * mean, "low": 100 * low, "high": 100 * high, "deviation": 100 * spread}
 
 
 def _curves(
@@ -48,11 +49,10 @@ def _curves(
     if not rows:
         return None
     axis = alt.Axis(format="~s", values=ticks) if ticks else alt.Axis(format="~s")
-    chosen = alt.selection_point(fields=["series"], bind="legend")
     base = alt.Chart(inline(rows)).encode(
         x=alt.X("at:Q", title=across, scale=alt.Scale(type="log", base=2), axis=axis),
         color=alt.Color("series:N", sort=None, title=None),
-        opacity=alt.condition(chosen, alt.value(1), alt.value(0.12)),
+        opacity=alt.condition(IS_CHOSEN, alt.value(1), alt.value(0.12)),
     )
     tips = [alt.Tooltip("series:N"), alt.Tooltip("at:Q", title="at"), alt.Tooltip("mean:Q", format=".1f")]
     tips += [alt.Tooltip("deviation:Q", format=".1f"), alt.Tooltip("draws:Q")]
@@ -61,5 +61,6 @@ def _curves(
         base.mark_rule(strokeWidth=6, strokeOpacity=0.3).encode(y=alt.Y("low:Q"), y2="high:Q"),
         base.mark_line(size=2).encode(y=mean),
         base.mark_point(filled=True, size=50).encode(y=mean, tooltip=tips),
-    ).add_params(chosen)
-    return {**finish(layers, description=description, height=360), "usermeta": {"names": "long"}}
+    ).add_params(alt.param(name="chosen", value=""))
+    series = [row["series"] for row in rows]
+    return single_out(finish(layers, description=description, height=360, names=series), series)

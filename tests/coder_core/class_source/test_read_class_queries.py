@@ -2,6 +2,7 @@
 
 import os
 import random
+import time
 from pathlib import Path
 
 import duckdb
@@ -10,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from coder_core.class_source import class_tables
+from coder_core.class_source import class_query, class_tables
+from coder_core.class_source.class_query import query_classes
 from coder_core.class_source.class_tables import parse_parquet_classes
 from coder_core.class_source.entries import build_class_list
 from coder_core.errors import InputError, QueryError, UnfinishedInputError
@@ -185,10 +187,19 @@ def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_query_without_an_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    from coder_core.class_source import class_query
-
-    monkeypatch.setattr(class_query, "MAX_SECONDS", 0.5)
-    sql = "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT n::VARCHAR AS class_name FROM t"
-    with pytest.raises(QueryError, match=r"takes longer than 0\.5 s|memory"):
-        class_query.query_classes(sql, tables={}, database=None)
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT n::VARCHAR AS class_name FROM t",
+        "SELECT levenshtein(repeat('ab', 400000), repeat('ba', 400000))::VARCHAR AS class_name",  # heeds no interrupt
+    ],
+)
+def test_a_query_without_an_end_is_ended(sql: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    query_classes("SELECT 'a' AS class_name", tables={}, database=None)  # the process is there
+    monkeypatch.setattr(class_query, "MAX_SECONDS", 1.0)
+    start = time.monotonic()
+    with pytest.raises(QueryError, match=r"takes longer than 1 s \(CODER_MAX_CLASS_QUERY_SECONDS\)|memory"):
+        query_classes(sql, tables={}, database=None)
+    assert time.monotonic() - start < 60  # on a busy machine; the second would take minutes
+    monkeypatch.undo()
+    assert [row.name for row in query_classes("SELECT 'a' AS class_name", tables={}, database=None).rows] == ["a"]

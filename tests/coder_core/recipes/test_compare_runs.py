@@ -11,7 +11,7 @@ from coder_core.pipeline.context import Context
 from coder_core.recipes.compare_runs import compare_runs
 from coder_core.recipes.published_runs import find_run
 from coder_core.specs import Runtime
-from tests.fixtures_inputs import write_world
+from tests.fixtures_inputs import NAMES, write_world
 
 from .runs import paired_world, rows, run_spec
 
@@ -42,6 +42,25 @@ def test_any_two_runs_are_compared_method_by_method(tmp_path: Path, runtime: Run
         assert row.p_holm >= row.p_value
     assert min(row.p_holm for row in found.methods) == pytest.approx(min(1.0, min(p_values.values()) * len(p_values)))
     assert found.methods[0].ci_low is None, "clip reads the names, which are the same"
+
+
+@pytest.mark.slow
+def test_the_view_of_added_classes_says_what_the_comparison_says(tmp_path: Path, runtime: Runtime) -> None:
+    """Two ways from the same runs: one over artifacts and class lists, one in SQL over the result tables."""
+    for number, names in enumerate((NAMES[:3], NAMES)):
+        world = write_world(tmp_path / "world", names)
+        run_spec(world.spec(methods=["clip", "coder"]), runtime, f"birds-{number}")
+    taken = 0
+    for method in ("clip", "coder"):
+        found = compare_runs(Context.open(runtime), "birds-0", "birds-1", method=method)
+        sql = f"SELECT class_name, n, recall, taken FROM added_classes WHERE method = '{method}'"
+        assert set(rows(runtime, sql)) == {tuple(added) for added in found.added}
+        lost = [(shift.class_name, images) for shift in found.shifts for _, images in shift.takers]
+        sql = sql.replace("class_name, n, recall, taken", "taken_from, taken_from_counts")
+        ((names_of, counts),) = rows(runtime, sql)
+        assert sorted(zip(names_of, counts, strict=True)) == sorted(lost)
+        taken += sum(counts)
+    assert taken > 0
 
 
 def test_a_run_is_found_by_its_evaluation_and_near_names_are_offered(tmp_path: Path, runtime: Runtime) -> None:

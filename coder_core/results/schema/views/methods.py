@@ -108,7 +108,8 @@ _CHANGED = ", ".join(
 RUN_DRIFT = View(
     "run_drift",
     "One row per run, method and metric where an earlier run had the same specification: how far the value has moved "
-    "since the last of them, and what else has changed.",
+    "since the last of them, and what else has changed. A version of this package that adds a setting begins a new "
+    "specification.",
     "SELECT named.*, moved.* EXCLUDE (run_id)\n"
     "FROM (\n"
     "  SELECT run_id, runs.spec_key, metrics.method, metrics.metric, lag(run_id) OVER past AS previous_run_id,\n"

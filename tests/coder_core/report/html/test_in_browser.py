@@ -2,7 +2,7 @@
 
 Without Chromium (Debian: `apt-get install chromium`) these tests are left out. axe-core, which looks for what keeps
 people out (contrast, names, roles), is installed by npm into a folder of the tests' own; without npm or its registry
-that test is left out. Screenshots go to the folder that CODER_SCREENSHOTS names, for a person to look at.
+that test is left out. Screenshots go to the folder that REPORT_SCREENSHOTS names, for a person to look at.
 """
 
 import base64
@@ -176,6 +176,33 @@ def test_the_gallery_is_filtered_and_says_why_by_keyboard(tab: Page, report: Pat
     assert tab.evaluate("document.getElementById('why').open") is False
 
 
+def test_a_line_is_singled_out_by_keyboard(tab: Page, report: Path) -> None:
+    opened(tab, report)
+    faint = "document.querySelectorAll('#chart-calibration .mark-line path[opacity=\"0.22\"]').length"
+    assert tab.evaluate(faint) == 3, "of four methods, the best stands out"
+    focus(tab, "#calibration select")
+    tab.press("a")  # the first that begins so: all lines
+    wait_until(lambda: tab.evaluate(f"{faint} === 0") or None)
+
+
+def test_the_policy_keeps_markup_from_running_and_the_page_from_asking(tab: Page, report: Path) -> None:
+    opened(tab, report)
+    tried = """(async () => {
+        const script = document.createElement('script'), image = new Image();
+        script.textContent = 'window.ran = true';
+        document.body.append(script);
+        document.body.insertAdjacentHTML('beforeend', '<a id=own onclick="window.ran = true">x</a>');
+        document.getElementById('own').click();
+        const asked = await fetch('data:text/plain,x').then(() => 'asked', () => 'refused');
+        const shown = await new Promise((done) => {
+            [image.onload, image.onerror] = [() => done('shown'), () => done('refused')];
+            image.src = 'file:///usr/share/pixmaps/debian-logo.png';
+        });
+        return [window.ran === undefined, asked, shown];
+    })()"""
+    assert tab.evaluate(tried) == [True, "refused", "refused"]
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 def test_nothing_is_wider_than_the_screen(tab: Page, report: Path, width: int) -> None:
     opened(tab, report, width=width)
@@ -203,9 +230,9 @@ def test_nobody_is_kept_out(tab: Page, report: Path, axe: str, scheme: str) -> N
     assert tab.evaluate(run) == []
 
 
-@pytest.mark.skipif("CODER_SCREENSHOTS" not in os.environ, reason="CODER_SCREENSHOTS names no folder")
+@pytest.mark.skipif("REPORT_SCREENSHOTS" not in os.environ, reason="REPORT_SCREENSHOTS names no folder")
 def test_screenshots_for_people(tab: Page, report: Path) -> None:
-    folder = Path(os.environ["CODER_SCREENSHOTS"])
+    folder = Path(os.environ["REPORT_SCREENSHOTS"])
     folder.mkdir(exist_ok=True)
     for name, width, media in (
         ("light", 1280, {}),

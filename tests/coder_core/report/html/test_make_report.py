@@ -178,6 +178,13 @@ def test_a_run_whose_vectors_are_gone_has_a_report_without_them(tmp_path: Path) 
     assert page.data["gallery"]["groups"]
 
 
+def test_of_very_many_images_some_are_compared_and_the_page_says_how_many(
+    finished: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coder_core.report.html.quality.MOST_COMPARED", 10)
+    assert "among 10 of 120 images, evenly spaced" in report_of(finished).words
+
+
 def test_one_image_of_one_class_beside_another(tmp_path: Path) -> None:
     world = write_world(tmp_path / "world", NAMES[:2], images_per_class=1)
     with np.load(world.folder / "images.npz") as found:
