@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError
 
 from coder_core.config_errors import explain_invalid
@@ -33,6 +33,7 @@ OTHER_VARIABLES = (
     *LIMITS,
     "CODER_ALLOWED_ROOTS",
     "CODER_ALLOWED_HOSTS",
+    "CODER_DATA_ROOT",
     "CODER_LOG_FORMAT",
     "CODER_NAMED_RUN",
     "CODER_QUERY_MEMORY",
@@ -56,7 +57,7 @@ def load_spec(config: str | Mapping[str, Any] = DEMO_CONFIG, overrides: Sequence
     """
     if isinstance(config, str):
         config = unseal(config)
-        place, base, settings = redact(config), folder_of(config), _read_settings(config)
+        place, base, settings = redact(config), folder_of(config), read_settings(config)
     else:
         place, base, settings = "config", str(Path.cwd()), dict(config)
     for override in overrides:
@@ -133,7 +134,17 @@ def _with_value(node: Any, keys: Sequence[str], value: Any, place: str) -> Any:
     return branch
 
 
-def _read_settings(config: str) -> dict[str, Any]:
+def read_settings(config: str, kind: type[BaseModel] = EvalSpec) -> dict[str, Any]:
+    """Read the settings that a file holds, unchecked but for its being a file of that kind at all.
+
+    Args:
+        config: A path, a URL, or `demo:flags`.
+        kind: What it is a file of.
+
+    Raises:
+        ConfigError: Not YAML, or another kind of file.
+        InputError: The file cannot be read.
+    """
     content = read_input(open_location(config), max_bytes=MAX_BYTES)
     try:
         settings = read_markup(content.decode("utf-8"), config)
@@ -148,9 +159,9 @@ def _read_settings(config: str) -> dict[str, Any]:
     if not isinstance(settings, dict):
         problem = f"expected settings by key, found {_KINDS.get(type(settings), 'one value')}."
         raise ConfigError(problem, redact(config), "See configs/flags.yaml.")
-    if settings and not settings.keys() & EvalSpec.model_fields.keys():  # whoever named a wrong file, sees none of it
-        problem = f"none of its {len(settings)} keys is one of a config."
-        raise ConfigError(problem, redact(config), f"Keys are: {', '.join(sorted(EvalSpec.model_fields))}.")
+    if settings and not settings.keys() & kind.model_fields.keys():  # whoever named a wrong file, sees none of it
+        problem = f"none of its {len(settings)} keys is one of a {'config' if kind is EvalSpec else 'sweep'}."
+        raise ConfigError(problem, redact(config), f"Keys are: {', '.join(sorted(kind.model_fields))}.")
     return settings
 
 

@@ -37,6 +37,7 @@ from flows.cli_report import report as report_command
 from flows.cli_runs import runs, show
 from flows.cli_serve import deploy, serve
 from flows.cli_store import store as store_group
+from flows.cli_sweep import sweep
 from flows.cli_texts import texts
 from flows.cli_try import init, try_folder
 from service.loopback import bypass_proxies
@@ -67,6 +68,7 @@ main.add_command(doctor)
 main.add_command(texts)
 main.add_command(store_group)
 main.add_command(explain)
+main.add_command(sweep)
 main.add_command(ablation)
 main.add_command(classes)
 main.add_command(compare)

@@ -81,7 +81,7 @@ def program_name() -> str:
     return "coder-eval" if shutil.which("coder-eval") else os.path.relpath(sys.argv[0])
 
 
-GOES_ON = frozenset({"run", "predict", "generate", "watch"})
+GOES_ON = frozenset({"run", "predict", "generate", "watch", "sweep"})
 """Commands that go on from what is in the store when they are started again."""
 
 

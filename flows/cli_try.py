@@ -40,7 +40,7 @@ def wish_options(command: Command) -> Command:
 
 
 @contextmanager
-def _quiet_logs() -> Iterator[None]:
+def quiet_logs() -> Iterator[None]:
     """How far the work is, and warnings; not why each step is made, which a first run cannot use."""
     from flows.engines import logs_on_stderr
 
@@ -108,6 +108,8 @@ def _write(*, model: str | None, out: Path | None, force: bool, **wish: Any) -> 
     from coder_core.recipes.first_config import Wish, write_first_config
 
     first = write_first_config(Wish(model=model or DEFAULT_MODEL, **wish), out, is_forced=force)
+    for note in first.notes:
+        click.echo(note, err=True)
     for finding in first.mended:
         click.echo(f"{finding} So the config says (class_names).", err=True)
     if model is None:
@@ -128,7 +130,7 @@ def _look_first(spec: "EvalSpec", runtime: "Runtime") -> None:
     from coder_core.recipes.doctor import look_through_encoder
     from flows.cli_check import tell
 
-    with _quiet_logs(), inline_runner(runtime) as run:
+    with quiet_logs(), inline_runner(runtime) as run:
         tell([str(finding) for finding in look_through_encoder(spec, run)])
 
 
@@ -153,7 +155,7 @@ def _evaluate(spec: "EvalSpec", runtime: "Runtime") -> None:
     from coder_core.recipes.evaluate import evaluate
     from coder_core.report.summary import print_summary
 
-    with _quiet_logs(), inline_runner(runtime) as run:
+    with quiet_logs(), inline_runner(runtime) as run:
         result = evaluate(spec, run)
     print_summary(result, sys.stdout)
 
@@ -164,7 +166,7 @@ def _name(spec: "EvalSpec", runtime: "Runtime") -> None:
     from coder_core.recipes.name_images import name_images
     from coder_core.report.prediction_table import read_named, render_named
 
-    with _quiet_logs(), inline_runner(runtime) as run:
+    with quiet_logs(), inline_runner(runtime) as run:
         named = name_images(spec, run)
     rows = list(read_named(Context.open(runtime), named.table))
     click.echo(render_named(rows, "table").removesuffix("\n"))

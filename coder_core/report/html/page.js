@@ -279,6 +279,7 @@
     const both = el("div", { class: "apart" }, el("div", {}, name(t), list(one)), el("div", {}, name(p), list(two)));
     return isNarrow ? el("details", {}, el("summary", {}, `${one.length + two.length} texts`), both) : both;
   }
+  const isEmpty = (shown) => shown === "" || (shown.className === "small" && shown.textContent === "none");
   function showPairs(method) {
     const rows = conf.pairs[method];
     const share = (row) => (conf.sizes[row[0]] ? row[2] / conf.sizes[row[0]] : null);
@@ -295,7 +296,7 @@
           show: (row) => (row[3] === null ? "" : `${row[3]}, ${row[4]}`) },
         { title: "p (Holm)", number: true, value: (row) => row[5], show: (row) => pText(row[5]) },
         { title: "Texts that tell them apart", wide: true, value: (row) => nameOf(row[0]), show: textsApart },
-      ],
+      ].filter((column) => rows.some((row) => !isEmpty(column.show(row)))),
     });
   }
   function startConfusions() {
@@ -332,6 +333,7 @@
 
   // ---- gallery ----------------------------------------------------------------------------------------------------------
   const gallery = data.gallery;
+  const hasPictures = Object.keys(data.pictures).length > 0;
   let groupKey = null;
   const said = (image, method) => image.said[gallery.methods.indexOf(method)];
   const confidence = (p) => (p === null ? "" : ` (${number(100 * p, 0)} %)`);
@@ -358,7 +360,7 @@
   }
   function card({ image, why, group }) {
     const top = why ? why.shares.slice(0, 2).map(([share, , about, text]) => el("li", {}, el("b", { class: share < 0 ? "bad" : "good" }, signed(share, 2)), " ", bdi(text))) : [];
-    return el("li", { class: "card" }, el("div", { class: "picture" }, picture(image)), el("div", { class: "text" },
+    return el("li", { class: "card" }, hasPictures ? el("div", { class: "picture" }, picture(image)) : null, el("div", { class: "text" },
       verdict(image, group.method), el("p", { class: "id" }, bdi(image.id), why ? ` · gap ${signed(why.gap, 2)}` : ""),
       top.length ? el("ol", {}, top) : null,
       why ? el("button", { type: "button", "aria-label": `Why: image ${image.id}`, onclick: () => openWhy(image, why, group) }, "Why") : null));

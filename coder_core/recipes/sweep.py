@@ -1,0 +1,107 @@
+"""A sweep: cell after cell through the ordinary recipe; what is published is not run again, a failure stops no other.
+
+Nothing is kept about a sweep but its runs: where it was stopped is what the store has.
+"""
+
+import importlib.metadata
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from coder_core.errors import CoderError, StoreError
+from coder_core.fingerprint import key_of
+from coder_core.recipes.sweep_cells import Cell
+from coder_core.redaction import redact_error
+from coder_core.results.result_tables import ResultTables
+from coder_core.results.schema import RunRow
+from coder_core.specs import EvalSpec
+from coder_core.storage.store import Store
+
+logger = logging.getLogger(__name__)
+CellState = Literal["done", "ran", "failed", "wrong", "left"]
+"""`done`: published before; `ran`: now; `failed`: while it ran; `wrong`: by the check before anything ran; `left`: not
+run, because the sweep was only to be looked at, or another cell is wrong."""
+
+
+@dataclass(frozen=True)
+class CellOutcome:
+    """What became of a cell.
+
+    Attributes:
+        cell: The cell.
+        state: What became of it.
+        run_id: Its run, where one is published.
+        problem: Why not, in one line; empty where there is a run.
+        exit_code: Of the problem; 0 without one.
+        seconds: That it took now.
+    """
+
+    cell: Cell
+    state: CellState
+    run_id: str | None = None
+    problem: str = ""
+    exit_code: int = 0
+    seconds: float = 0.0
+
+
+class CellsFailedError(CoderError):
+    """Some cells of a sweep have no result.
+
+    Attributes:
+        outcomes: Of all its cells.
+    """
+
+    def __init__(self, outcomes: Sequence[CellOutcome]) -> None:
+        self.outcomes = tuple(outcomes)
+        missing = [outcome for outcome in outcomes if outcome.run_id is None]
+        codes = {outcome.exit_code for outcome in missing if outcome.exit_code}
+        self.exit_code = codes.pop() if len(codes) == 1 else CoderError.exit_code
+        remedy = "The same command runs only these again."
+        super().__init__(f"{len(missing)} of {len(outcomes)} cells have no result.", "sweep", remedy)
+
+
+def published_run(spec: EvalSpec, store: Store) -> str | None:
+    """The newest run of this very specification that this version of the package has published; None without one."""
+    tables, version, key = ResultTables(store), importlib.metadata.version("coder-eval"), key_of(spec)
+    for run_id in tables.newest(spec.name):
+        try:
+            (row,) = tables.read_rows(RunRow, run_id)
+        except StoreError:  # damaged: it is run again
+            continue
+        if (row.spec_key, row.code_version) == (key, version):
+            return run_id
+    return None
+
+
+def run_cells(
+    cells: Sequence[Cell], evaluate_cell: Callable[[Cell], str], tell: Callable[[str], None]
+) -> list[CellOutcome]:
+    """Evaluate cells in their order; one that fails is told, and the next one is run.
+
+    Args:
+        cells: Sound ones.
+        evaluate_cell: Gives the id of the published run.
+        tell: Is given one line when a cell begins and when it ends.
+    """
+    outcomes = []
+    for number, cell in enumerate(cells, start=1):
+        tell(f"cell {number} of {len(cells)}: {cell.name}")
+        outcome = _attempt(cell, evaluate_cell)
+        tell(f"{cell.name}: {outcome.problem or f'run {outcome.run_id} in {outcome.seconds:.1f} s'}")
+        outcomes.append(outcome)
+    return outcomes
+
+
+def _attempt(cell: Cell, evaluate_cell: Callable[[Cell], str]) -> CellOutcome:
+    started = time.monotonic()
+    try:
+        run_id = evaluate_cell(cell)
+    except CoderError as error:
+        return CellOutcome(cell, "failed", problem=str(error), exit_code=error.exit_code)
+    except Exception as error:  # a night of other cells must not be lost to a mistake in one
+        redact_error(error)
+        logger.exception("cell %s", cell.name)
+        return CellOutcome(cell, "failed", problem=str(CoderError(f"{type(error).__name__}: {error}")), exit_code=1)
+    return CellOutcome(cell, "ran", run_id, seconds=time.monotonic() - started)

@@ -1,0 +1,260 @@
+"""From a sweep to its cells: each is the config of one ordinary evaluation, under a name that says which cell it is."""
+
+import itertools
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from coder_core.config import apply_override, read_settings, validate_spec
+from coder_core.config_errors import explain_invalid
+from coder_core.encoders.model_names import encoder_settings
+from coder_core.errors import CoderError, ConfigError
+from coder_core.locations import DEMO_PREFIX, folder_of, is_url, resolve_location
+from coder_core.recipes.first_config import Wish, dataset_settings
+from coder_core.specs import EvalSpec
+from coder_core.specs.method_names import FewShotMethodName
+from coder_core.specs.sweep_spec import SweepSpec
+
+OWN = ""
+"""The name on an axis that a sweep does not have: every data set's own model or texts."""
+CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
+DATA_ROOT = "DATA_ROOT"
+DATA_ROOT_VARIABLE = "CODER_DATA_ROOT"
+_PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
+_FEW_SHOT = frozenset(get_args(FewShotMethodName))
+_STAND_IN = {"name": "stand-in", "encoder": {"kind": "open_clip", "checkpoint": "demo:micro-clip"}}
+"""What a config of a data set may leave to the sweep; only while its paths are resolved."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One evaluation of a sweep.
+
+    Attributes:
+        name: Of the evaluation.
+        dataset: Its name on the axis.
+        model: The same; `OWN` where the sweep has no models.
+        texts: The same; `OWN` where the sweep has no texts.
+        spec: What is evaluated; None where the config is wrong.
+        problem: What is wrong with it.
+    """
+
+    name: str
+    dataset: str
+    model: str
+    texts: str
+    spec: EvalSpec | None = None
+    problem: CoderError | None = None
+
+
+def load_sweep(location: str) -> SweepSpec:
+    """Read a sweep.
+
+    Args:
+        location: A YAML file; relative paths in it start from its folder.
+
+    Raises:
+        ConfigError: Unknown key, wrong type, or not YAML.
+        InputError: The file cannot be read.
+    """
+    return check_sweep(read_settings(location, SweepSpec), location)
+
+
+def check_sweep(settings: Mapping[str, Any], place: str) -> SweepSpec:
+    """Check the settings of a sweep.
+
+    Raises:
+        ConfigError: Unknown key, wrong type or impossible value.
+    """
+    try:
+        return SweepSpec.model_validate(settings)
+    except ValidationError as error:
+        raise explain_invalid(error, place, SweepSpec) from error
+
+
+def typed_sweep(
+    name: str, datasets: Sequence[str], models: Sequence[str], methods: Sequence[str], shots: Sequence[int]
+) -> SweepSpec:
+    """A sweep from words of a command line; data sets and models are named after what they are.
+
+    Raises:
+        ConfigError: Two of them have one name, or nothing is to be classified.
+    """
+    settings = {
+        "name": name,
+        "datasets": _named("--datasets", datasets, lambda word: Path(word).stem if _is_config(word) else _last(word)),
+        "models": _named("--models", models, lambda word: word if not Path(word).is_dir() else _last(word)),
+        "methods": tuple(methods),
+        "shots": tuple(shots),
+    }
+    return check_sweep(settings, "command line")
+
+
+def select(
+    sweep: SweepSpec, datasets: Sequence[str], models: Sequence[str], methods: Sequence[str], shots: Sequence[int]
+) -> SweepSpec:
+    """A part of a sweep: some of its data sets and models; other methods and shots.
+
+    Raises:
+        ConfigError: It has no such data set or model.
+    """
+    changes: dict[str, Any] = {}
+    for option, axis, names in (("--datasets", "datasets", datasets), ("--models", "models", models)):
+        known = getattr(sweep, axis)
+        for missing in [name for name in names if name not in known]:
+            there = ", ".join(known) or "it names none"
+            raise ConfigError(f"the sweep has no {missing!r:.80} among its {axis}.", option, f"There are: {there}.")
+        changes |= {axis: {name: known[name] for name in names}} if names else {}
+    changes |= {"methods": tuple(methods)} if methods else {}
+    changes |= {"shots": tuple(shots)} if shots else {}
+    return sweep.model_copy(update=changes)
+
+
+def cells_of(sweep: SweepSpec, base: str, *, overrides: Sequence[str] = (), data_root: str | None = None) -> list[Cell]:
+    """All cells of a sweep, data set by data set; one whose config is wrong says so, and the others are there.
+
+    Args:
+        sweep: The sweep.
+        base: Folder (path or URL) that its relative paths start from.
+        overrides: `key.path=value` settings that win in every cell.
+        data_root: What `${DATA_ROOT}` stands for; default: CODER_DATA_ROOT in the environment.
+
+    Raises:
+        ConfigError: Shots are asked for, and no data set has images to learn from; or two cells have one name.
+    """
+    root = data_root or os.environ.get(DATA_ROOT_VARIABLE)
+    makers = _CellMaker(sweep, base, tuple(overrides), str(Path(root).expanduser().absolute()) if root else None)
+    axes = itertools.product(sweep.datasets, sweep.models or [OWN], sweep.texts or [OWN])
+    cells = [makers.cell(*names) for names in axes]
+    names = [cell.name for cell in cells]
+    for name in {name for name in names if names.count(name) > 1}:
+        raise ConfigError(f"two cells are called {name!r}.", sweep.name, "Rename a data set, a model or texts.")
+    if sweep.shots and not any(cell.problem or (cell.spec and cell.spec.few_shot) for cell in cells):
+        raise ConfigError("no data set has images to learn from.", "shots", "Name a few_shot.pool of each.")
+    return cells
+
+
+@dataclass(frozen=True)
+class _CellMaker:
+    sweep: SweepSpec
+    base: str
+    overrides: tuple[str, ...]
+    data_root: str | None
+
+    def cell(self, dataset: str, model: str, texts: str) -> Cell:
+        """One cell, sound or not."""
+        name = ".".join(part for part in (self.sweep.name, dataset, model, texts) if part)
+        words = {"dataset": dataset, "model": model, "texts": texts, DATA_ROOT: self.data_root}
+        try:
+            spec = validate_spec(
+                {**self._settings(dataset, model, texts, words), "name": name}, place=name, base=self.base
+            )
+        except CoderError as error:
+            return Cell(name, dataset, model, texts, problem=error)
+        return Cell(name, dataset, model, texts, spec=spec)
+
+    def _settings(self, dataset: str, model: str, texts: str, words: Mapping[str, str | None]) -> dict[str, Any]:
+        sweep = self.sweep
+        found = merge(fill(sweep.settings, words), self._of_dataset(fill(sweep.datasets[dataset], words)))
+        if model:
+            found["encoder"] = self._of_model(fill(sweep.models[model], words))
+        if texts:
+            found["texts"] = merge(found.get("texts", {}), fill(sweep.texts[texts], words))
+        self._choose_methods(found)
+        for override in self.overrides:
+            found = apply_override(found, override)
+        return found
+
+    def _of_dataset(self, given: str | dict[str, Any]) -> dict[str, Any]:
+        if isinstance(given, Mapping):
+            return {"dataset": given} if "kind" in given else given
+        if not is_url(given):
+            given = resolve_location(given, self.base)
+        if given.startswith(DEMO_PREFIX) or _is_config(given):
+            return self._of_config(given)
+        return {"dataset": dataset_settings(Wish(images=given, model=""), Path(self.base))}
+
+    def _of_config(self, location: str) -> dict[str, Any]:
+        """What a config says, its paths made independent of its folder."""
+        own = read_settings(location)
+        spec = validate_spec({**_STAND_IN, **own}, place=location, base=folder_of(location))
+        said = spec.model_dump(mode="json", exclude_unset=True)
+        return {key: value for key, value in said.items() if key in {*own, "methods"}}
+
+    def _of_model(self, given: str | dict[str, Any]) -> dict[str, Any]:
+        if isinstance(given, Mapping):
+            return given
+        place = given if is_url(given) else resolve_location(given, self.base)
+        return encoder_settings(place if Path(place).is_dir() else given)
+
+    def _choose_methods(self, settings: dict[str, Any]) -> None:
+        """Methods and shots of the sweep; those of few shots only where there is something to learn from."""
+        few_shot = [name for name in self.sweep.methods if name in _FEW_SHOT]
+        zero_shot = [name for name in self.sweep.methods if name not in _FEW_SHOT]
+        if zero_shot:
+            settings["methods"] = zero_shot
+        own = settings.get("few_shot")
+        if isinstance(own, Mapping) and "pool" in own:
+            chosen = {"shots": list(self.sweep.shots)} if self.sweep.shots else {}
+            settings["few_shot"] = {**own, **chosen, **({"methods": few_shot} if few_shot else {})}
+        elif isinstance(own, Mapping):  # how to learn, which `settings` says for all, and nothing to learn from
+            del settings["few_shot"]
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings over settings: groups are merged key by key, what has a `kind` is replaced whole."""
+    found = dict(base)
+    for key, value in over.items():
+        below = found.get(key)
+        if isinstance(value, Mapping) and isinstance(below, Mapping) and "kind" not in value:
+            found[key] = merge(below, value)
+        else:
+            found[key] = value
+    return found
+
+
+def fill(settings: Any, words: Mapping[str, str | None]) -> Any:
+    """Settings with every `${word}` replaced.
+
+    Raises:
+        ConfigError: Nothing is known for a word.
+    """
+    if isinstance(settings, Mapping):
+        return {key: fill(value, words) for key, value in settings.items()}
+    if isinstance(settings, list | tuple):
+        return [fill(value, words) for value in settings]
+    return _PLACEHOLDER.sub(lambda found: _word(found[1], words), settings) if isinstance(settings, str) else settings
+
+
+def _word(name: str, words: Mapping[str, str | None]) -> str:
+    found = words.get(name)
+    if found is None:
+        remedy = f"Give --data-root FOLDER, or set {DATA_ROOT_VARIABLE}." if name == DATA_ROOT else ""
+        known = ", ".join(words)
+        raise ConfigError(f"nothing is known for ${{{name}}}.", "sweep", remedy or f"There are: {known}.")
+    return found
+
+
+def _is_config(word: str) -> bool:
+    return word.startswith(DEMO_PREFIX) or word.endswith(CONFIG_SUFFIXES)
+
+
+def _last(word: str) -> str:
+    return Path(word).resolve().name if not is_url(word) else word
+
+
+def _named(option: str, words: Sequence[str], call: Callable[[str], str]) -> dict[str, str]:
+    """Words of a command line by a name that tables can show."""
+    found: dict[str, str] = {}
+    for word in words:
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", call(word).removeprefix(DEMO_PREFIX)).strip("-._")[:60]
+        if name in found:
+            remedy = "Write a sweep.yaml, which names them."
+            raise ConfigError(f"two of them would be called {name!r}: {found[name]}, {word}.", option, remedy)
+        found[name] = word
+    return found

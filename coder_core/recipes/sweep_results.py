@@ -1,0 +1,216 @@
+"""What a sweep found: accuracy per data set and its mean, tiers over the mean, and what CODER gains over CLIP."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import fmean
+from typing import NamedTuple
+
+from coder_core.evaluation.intervals import Interval
+from coder_core.evaluation.predictions import HONEST
+from coder_core.evaluation.tiers import tiers_of
+from coder_core.recipes.sweep import CellOutcome
+from coder_core.results.result_tables import ResultTables
+from coder_core.results.schema import ComparisonRow, FewShotRow, MetricRow
+from coder_core.steps.write_texts import CONTROL_PREFIX
+from coder_core.storage.store import Store
+
+TOP1 = "top1"
+GAIN_OF, GAIN_OVER = "coder", "clip"
+
+
+class Score(NamedTuple):
+    """A number with its 95 % interval.
+
+    Attributes:
+        value: Top-1 accuracy, 0..1, or a difference of two, -1..1.
+        low: Lower end; None where nothing can be said.
+        high: Upper end.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class SweepRow:
+    """A method with a model and texts, over data sets.
+
+    Attributes:
+        model: On the sweep's axis; empty where it has none.
+        texts: The same.
+        method: What classified.
+        shots: Images per class that were learnt from; None for zero-shot.
+        by_dataset: Top-1 accuracy.
+        mean: Over all data sets of the group; None where this row lacks one, for a mean over other data sets compares
+            with nothing.
+        tier: Rank by the mean from 1, one for rows whose means the images cannot tell apart; None without a mean.
+    """
+
+    model: str
+    texts: str
+    method: str
+    shots: int | None
+    by_dataset: Mapping[str, Score]
+    mean: Score | None = None
+    tier: int | None = None
+
+
+@dataclass(frozen=True)
+class SweepGroup:
+    """Rows that may be compared: all zero-shot, or all of one number of shots.
+
+    Attributes:
+        shots: None for zero-shot.
+        datasets: That any row has.
+        rows: Best mean first; those without one after them, as they came.
+    """
+
+    shots: int | None
+    datasets: tuple[str, ...]
+    rows: tuple[SweepRow, ...]
+
+
+@dataclass(frozen=True)
+class GainRow:
+    """What CODER gains over CLIP by name with a model and texts.
+
+    Attributes:
+        model: On the sweep's axis; empty where it has none.
+        texts: The same.
+        by_dataset: Difference of top-1 accuracy, -1..1, with its paired interval.
+        mean: Over these data sets.
+        better: Data sets on which the interval lies above 0.
+        worse: Data sets on which it lies below.
+    """
+
+    model: str
+    texts: str
+    by_dataset: Mapping[str, Score]
+    mean: Score
+    better: int
+    worse: int
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """All that a sweep found.
+
+    Attributes:
+        name: The sweep.
+        outcomes: Of its cells.
+        groups: Zero-shot first, then by shots.
+        gains: Largest first.
+    """
+
+    name: str
+    outcomes: tuple[CellOutcome, ...]
+    groups: tuple[SweepGroup, ...]
+    gains: tuple[GainRow, ...] = field(default=())
+
+
+_Place = tuple[int | None, str, str, str]
+"""Shots, model, texts, method."""
+
+
+def read_sweep(name: str, outcomes: Sequence[CellOutcome], store: Store) -> SweepResult:
+    """Read what the runs of a sweep have published.
+
+    Raises:
+        StoreError: A table is not what was published.
+    """
+    tables = ResultTables(store)
+    scores: dict[_Place, dict[str, Score]] = {}
+    gains: dict[tuple[str, str], dict[str, Score]] = {}
+    for outcome in outcomes:
+        if outcome.run_id is None:
+            continue
+        cell = outcome.cell
+        for method, shots, score in _scores(tables, outcome.run_id):
+            scores.setdefault((shots, cell.model, cell.texts, method), {})[cell.dataset] = score
+        if (gain := _gain(tables, outcome.run_id)) is not None:
+            gains.setdefault((cell.model, cell.texts), {})[cell.dataset] = gain
+    found = sorted((_gain_row(*place, row) for place, row in gains.items()), key=lambda row: -row.mean.value)
+    order = list(dict.fromkeys(outcome.cell.dataset for outcome in outcomes))
+    return SweepResult(name, tuple(outcomes), tuple(_groups(scores, order)), tuple(found))
+
+
+def mean_of(scores: Sequence[Score]) -> Score:
+    """Mean over data sets, each counting the same, with an interval over the images of all of them.
+
+    The data sets share no image, so the squares of the distances to the ends add up, each side for itself
+    (MOVER: Zou and Donner, Statistics in Medicine 27, 2008).
+
+    Args:
+        scores: At least one; where one has no interval, the mean has none.
+    """
+    value = fmean(score.value for score in scores)
+    low, high = (_distance(scores, side) for side in ("low", "high"))
+    return Score(value, value - low if low is not None else None, value + high if high is not None else None)
+
+
+def _distance(scores: Sequence[Score], side: str) -> float | None:
+    ends = [(score.value, getattr(score, side)) for score in scores]
+    if any(end is None for _, end in ends):
+        return None
+    return math.sqrt(sum((value - end) ** 2 for value, end in ends)) / len(ends)
+
+
+def _scores(tables: ResultTables, run_id: str) -> Iterable[tuple[str, int | None, Score]]:
+    for row in tables.read_rows(MetricRow, run_id):
+        if row.metric == TOP1 and not row.method.startswith(CONTROL_PREFIX):
+            yield _marked(row), None, Score(row.value, row.ci_low, row.ci_high)
+    draws: dict[tuple[str, int], list[FewShotRow]] = {}
+    for row in tables.read_rows(FewShotRow, run_id):
+        draws.setdefault((row.method, row.shots), []).append(row)
+    for (method, shots), rows in draws.items():  # the same images in every draw: their intervals do not shrink
+        ends = (fmean(getattr(row, end) for row in rows) for end in ("top1", "ci_low", "ci_high"))
+        yield method, shots, Score(*ends)
+
+
+def _marked(row: MetricRow) -> str:
+    """The method, and what sets it apart from honest rows that read one image at a time."""
+    marks = [row.protocol] if row.protocol != HONEST else []
+    marks += ["all images at once"] if row.reads_unlabelled_images else []
+    return f"{row.method} ({', '.join(marks)})" if marks else row.method
+
+
+def _gain(tables: ResultTables, run_id: str) -> Score | None:
+    """The paired difference of CODER to CLIP; None where the run does not have it."""
+    for row in tables.read_rows(ComparisonRow, run_id):
+        if (row.method, row.baseline, row.metric) == (GAIN_OF, GAIN_OVER, TOP1):
+            return Score(row.difference, row.ci_low, row.ci_high)
+    return None
+
+
+def _gain_row(model: str, texts: str, by_dataset: Mapping[str, Score]) -> GainRow:
+    scores = list(by_dataset.values())
+    better = sum(score.low is not None and score.low > 0 for score in scores)
+    worse = sum(score.high is not None and score.high < 0 for score in scores)
+    return GainRow(model, texts, by_dataset, mean_of(scores), better, worse)
+
+
+def _groups(scores: Mapping[_Place, dict[str, Score]], order: Sequence[str]) -> Iterable[SweepGroup]:
+    for shots in sorted({place[0] for place in scores}, key=lambda shots: shots or 0):
+        own = {place[1:]: found for place, found in scores.items() if place[0] == shots}
+        datasets = tuple(dataset for dataset in order if any(dataset in found for found in own.values()))
+        rows = [
+            SweepRow(*place, shots, found, mean_of(list(found.values())) if len(found) == len(datasets) else None)
+            for place, found in own.items()
+        ]
+        yield SweepGroup(shots, datasets, tuple(_ranked(rows)))
+
+
+def _ranked(rows: Sequence[SweepRow]) -> list[SweepRow]:
+    means = {str(at): _place(row.mean) for at, row in enumerate(rows) if row.mean is not None}
+    tiers = tiers_of(means)
+    ranked = [replace(row, tier=tiers.get(str(at))) for at, row in enumerate(rows)]
+    return sorted(ranked, key=lambda row: -row.mean.value if row.mean else 1.0)
+
+
+def _place(mean: Score) -> tuple[float, Interval]:
+    """A mean as `tiers_of` takes it; without an interval it is a point."""
+    low = mean.value if mean.low is None else mean.low
+    high = mean.value if mean.high is None else mean.high
+    return mean.value, Interval(low, high)
