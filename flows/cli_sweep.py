@@ -139,7 +139,7 @@ def _end_unrun(
 
     if as_json:
         click.echo(json.dumps({"cells": [cell_record(cell.left()) for cell in planned]}))
-    if is_refused:
+    if is_refused and any(cell.is_to_run for cell in planned):
         click.echo(note_line("nothing was run; --keep-going runs the others"), err=True)
     codes = {problem.exit_code for problem in wrong}
     sys.exit(0 if not wrong else codes.pop() if len(codes) == 1 else ConfigError.exit_code)
@@ -147,24 +147,26 @@ def _end_unrun(
 
 def _run(planned: "Sequence[PlannedCell]", runtime: "Runtime", engine: "Engine") -> "list[CellOutcome]":
     """Run what is to run; outcomes of all cells, in their order."""
-    cells = [cell.cell for cell in planned if cell.is_to_run]
+    to_run = [cell for cell in planned if cell.is_to_run]
     run = _run_flow if engine.name == "prefect" else _run_inline
-    found = {outcome.cell.name: outcome for outcome in (run(cells, runtime, engine) if cells else ())}
+    found = {outcome.cell.name: outcome for outcome in (run(to_run, runtime, engine) if to_run else ())}
     return [
         replace(found[cell.cell.name], cell=cell.cell) if cell.cell.name in found else cell.left() for cell in planned
     ]
 
 
-def _run_inline(cells: "Sequence[Cell]", runtime: "Runtime", _: "Engine") -> "Sequence[CellOutcome]":
+def _run_inline(planned: "Sequence[PlannedCell]", runtime: "Runtime", _: "Engine") -> "Sequence[CellOutcome]":
     from coder_core.pipeline.runner import inline_runner
     from coder_core.recipes.check import Checked, checked
     from coder_core.recipes.evaluate import evaluate
     from coder_core.recipes.sweep import run_cells
     from tasks.json_logs import name_run_in_logs
 
+    to_ask = {cell.cell.name: cell.to_ask for cell in planned}
+
     def evaluate_cell(cell: "Cell") -> str:
         assert cell.spec is not None  # noqa: S101 - a cell to run has a spec
-        tell(look_before_paying(cell.spec, runtime))
+        tell(look_before_paying(cell.spec, runtime, to_ask[cell.name]))
         with checked(cell.spec, Checked()), inline_runner(runtime) as run:
             name_run_in_logs(None, run.name_run(cell.spec.name))
             run_id = evaluate(cell.spec, run).run_id
@@ -173,12 +175,15 @@ def _run_inline(cells: "Sequence[Cell]", runtime: "Runtime", _: "Engine") -> "Se
         return run_id
 
     with quiet_logs():
-        return run_cells(cells, evaluate_cell, lambda line: click.echo(note_line(line), err=True))
+        return run_cells(
+            [cell.cell for cell in planned], evaluate_cell, lambda line: click.echo(note_line(line), err=True)
+        )
 
 
-def _run_flow(cells: "Sequence[Cell]", runtime: "Runtime", engine: "Engine") -> "Sequence[CellOutcome]":
+def _run_flow(planned: "Sequence[PlannedCell]", runtime: "Runtime", engine: "Engine") -> "Sequence[CellOutcome]":
     from coder_core.recipes.sweep import CellOutcome, CellsFailedError
 
+    cells = [cell.cell for cell in planned]
     settings = {cell.name: cell.spec.model_dump(mode="json") for cell in cells if cell.spec is not None}
     with prefect_ready(engine.server):
         from flows.sweep import sweep as sweep_flow
