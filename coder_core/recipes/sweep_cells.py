@@ -218,8 +218,10 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(base)
     for key, value in over.items():
         below = found.get(key)
-        is_group = isinstance(value, Mapping) and isinstance(below, Mapping) and "kind" not in value
-        found[key] = merge(below, value) if is_group else value
+        if isinstance(value, Mapping) and isinstance(below, Mapping) and "kind" not in value:
+            found[key] = merge(below, value)
+        else:
+            found[key] = value
     return found
 
 

@@ -217,11 +217,11 @@ def test_the_mean_has_the_interval_of_independent_data_sets() -> None:
     assert math.isclose(0.5 - copies.low, 0.1 / 4)
 
 
-def test_a_sweep_of_the_shipped_paper_tables_has_its_cells() -> None:
-    root = Path(__file__).parents[3] / "configs" / "paper"
-    files = sorted(root.glob("*.yaml"))
-    assert files
+def test_every_shipped_sweep_has_cells_that_are_sound_configs() -> None:
+    configs = Path(__file__).parents[3] / "configs"
+    files = [*(configs / "paper").glob("*.yaml"), *(configs / "sweeps").glob("*.yaml")]
+    assert len(files) >= 5
     for file in files:
-        cells = cells_of(load_sweep(str(file)), str(root), data_root="/data")
+        cells = cells_of(load_sweep(str(file)), str(file.parent), data_root="/data")
         assert cells
         assert [str(cell.problem) for cell in cells if cell.problem] == [], file.name
