@@ -105,13 +105,11 @@ def sweep(
     _show(title, outcomes, opened, as_json=as_json, markdown=markdown)
 
 
-def _numbers(words: Sequence[str]) -> tuple[int, ...]:
+def _numbers(text: str) -> tuple[int, ...]:
     try:
-        return tuple(int(word) for word in words)
+        return tuple(int(word) for word in _words(text))
     except ValueError:
-        raise ConfigError(
-            f"expected whole numbers, found {','.join(words)!r:.80}.", "--shots", "As in 1,2,4."
-        ) from None
+        raise ConfigError(f"expected whole numbers, found {text!r:.80}.", "--shots", "As in 1,2,4.") from None
 
 
 def _cells(

@@ -172,6 +172,9 @@ class _CellMaker:
         self._choose_methods(found)
         for override in self.overrides:
             found = apply_override(found, override)
+        few_shot = found.get("few_shot")
+        if isinstance(few_shot, Mapping) and "pool" not in few_shot:  # how all learn, and nothing to learn from here
+            del found["few_shot"]
         return found
 
     def _of_dataset(self, given: str | dict[str, Any], words: Mapping[str, str | None]) -> dict[str, Any]:
@@ -200,7 +203,7 @@ class _CellMaker:
         return encoder_settings(place if Path(place).is_dir() else given)
 
     def _choose_methods(self, settings: dict[str, Any]) -> None:
-        """Methods and shots of the sweep; those of few shots only where there is something to learn from."""
+        """Methods and shots of the sweep, the latter where there is something to learn from."""
         few_shot = [name for name in self.sweep.methods if name in _FEW_SHOT]
         zero_shot = [name for name in self.sweep.methods if name not in _FEW_SHOT]
         if zero_shot:
@@ -209,8 +212,6 @@ class _CellMaker:
         if isinstance(own, Mapping) and "pool" in own:
             chosen = {"shots": list(self.sweep.shots)} if self.sweep.shots else {}
             settings["few_shot"] = {**own, **chosen, **({"methods": few_shot} if few_shot else {})}
-        elif isinstance(own, Mapping):  # how to learn, which `settings` says for all, and nothing to learn from
-            del settings["few_shot"]
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -73,14 +73,16 @@ def test_every_cell_is_an_ordinary_config_and_the_nearer_setting_wins(tmp_path: 
         },
         "test",
     )
-    cells = cells_of(sweep, str(tmp_path), overrides=["logit_scale=50"], data_root=str(tmp_path / "root"))
+    cells = cells_of(
+        sweep, str(tmp_path), overrides=["logit_scale=50", "few_shot.seed=8"], data_root=str(tmp_path / "root")
+    )
     specs = {cell.name: cell.spec for cell in cells}
     assert list(specs)[:3] == ["s.own.a.names", "s.own.a.bank", "s.own.b.names"]
     assert len(specs) == 8
     own, bare = specs["s.own.b.bank"], specs["s.bare.a.names"]
     assert own is not None
     assert own.few_shot is not None
-    assert (own.few_shot.shots, own.few_shot.draws, own.few_shot.seed) == ((3,), 2, 4)
+    assert (own.few_shot.shots, own.few_shot.draws, own.few_shot.seed) == ((3,), 2, 8)
     assert own.few_shot.methods == ("lda",)
     assert isinstance(own.few_shot.pool, SplitDataset)
     assert own.few_shot.pool.path == str(tmp_path / "own" / "images"), "a config's paths start from its own folder"
