@@ -105,13 +105,11 @@ def sweep(
     _show(title, outcomes, opened, as_json=as_json, markdown=markdown)
 
 
-def _numbers(words: Sequence[str]) -> tuple[int, ...]:
+def _numbers(text: str) -> tuple[int, ...]:
     try:
-        return tuple(int(word) for word in words)
+        return tuple(int(word) for word in _words(text))
     except ValueError:
-        raise ConfigError(
-            f"expected whole numbers, found {','.join(words)!r:.80}.", "--shots", "As in 1,2,4."
-        ) from None
+        raise ConfigError(f"expected whole numbers, found {text!r:.80}.", "--shots", "As in 1,2,4.") from None
 
 
 def _cells(
@@ -139,7 +137,7 @@ def _end_unrun(
 
     if as_json:
         click.echo(json.dumps({"cells": [cell_record(cell.left()) for cell in planned]}))
-    if is_refused:
+    if is_refused and any(cell.is_to_run for cell in planned):
         click.echo(note_line("nothing was run; --keep-going runs the others"), err=True)
     codes = {problem.exit_code for problem in wrong}
     sys.exit(0 if not wrong else codes.pop() if len(codes) == 1 else ConfigError.exit_code)
@@ -147,15 +145,15 @@ def _end_unrun(
 
 def _run(planned: "Sequence[PlannedCell]", runtime: "Runtime", engine: "Engine") -> "list[CellOutcome]":
     """Run what is to run; outcomes of all cells, in their order."""
-    cells = [cell.cell for cell in planned if cell.is_to_run]
+    to_run = [cell for cell in planned if cell.is_to_run]
     run = _run_flow if engine.name == "prefect" else _run_inline
-    found = {outcome.cell.name: outcome for outcome in (run(cells, runtime, engine) if cells else ())}
+    found = {outcome.cell.name: outcome for outcome in (run(to_run, runtime, engine) if to_run else ())}
     return [
         replace(found[cell.cell.name], cell=cell.cell) if cell.cell.name in found else cell.left() for cell in planned
     ]
 
 
-def _run_inline(cells: "Sequence[Cell]", runtime: "Runtime", _: "Engine") -> "Sequence[CellOutcome]":
+def _run_inline(planned: "Sequence[PlannedCell]", runtime: "Runtime", _: "Engine") -> "Sequence[CellOutcome]":
     from coder_core.pipeline.runner import inline_runner
     from coder_core.recipes.check import checked
     from coder_core.recipes.evaluate import evaluate
@@ -175,12 +173,15 @@ def _run_inline(cells: "Sequence[Cell]", runtime: "Runtime", _: "Engine") -> "Se
         return run_id
 
     with quiet_logs():
-        return run_cells(cells, evaluate_cell, lambda line: click.echo(note_line(line), err=True))
+        return run_cells(
+            [cell.cell for cell in planned], evaluate_cell, lambda line: click.echo(note_line(line), err=True)
+        )
 
 
-def _run_flow(cells: "Sequence[Cell]", runtime: "Runtime", engine: "Engine") -> "Sequence[CellOutcome]":
+def _run_flow(planned: "Sequence[PlannedCell]", runtime: "Runtime", engine: "Engine") -> "Sequence[CellOutcome]":
     from coder_core.recipes.sweep import CellOutcome, CellsFailedError
 
+    cells = [cell.cell for cell in planned]
     settings = {cell.name: cell.spec.model_dump(mode="json") for cell in cells if cell.spec is not None}
     with prefect_ready(engine.server):
         from flows.sweep import sweep as sweep_flow

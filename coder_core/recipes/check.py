@@ -249,7 +249,10 @@ class _Check:
         texts = self.spec.texts
         if find_family(self.spec.encoder.kind).needs_device or texts.generator is not None or texts.wordnet is not None:
             return
-        table = build_texts(classes, bank, domain_of(texts), kinds=kinds_needed(self.spec))
+        kinds = kinds_needed(self.spec)
+        if not kinds:  # few-shot alone, with the texts of a file or with none: no name is read
+            return
+        table = build_texts(classes, bank, domain_of(texts), kinds=kinds)
         load_encoder(identify_encoder(self.spec.encoder), device="cpu").tokenize(table.unique_texts())
 
     def _can_be_asked(self, classes: ClassList) -> None:

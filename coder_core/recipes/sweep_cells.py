@@ -22,6 +22,8 @@ from coder_core.specs.sweep_spec import SweepSpec
 
 OWN = ""
 """The name on an axis that a sweep does not have: every data set's own model or texts."""
+CONFIG = "config"
+"""The key of a data set's settings that names what they begin with."""
 CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
 DATA_ROOT = "DATA_ROOT"
 DATA_ROOT_VARIABLE = "CODER_DATA_ROOT"
@@ -160,28 +162,36 @@ class _CellMaker:
 
     def _settings(self, dataset: str, model: str, texts: str, words: Mapping[str, str | None]) -> dict[str, Any]:
         sweep = self.sweep
-        found = merge(fill(sweep.settings, words), self._of_dataset(fill(sweep.datasets[dataset], words)))
+        found: dict[str, Any] = merge(
+            fill(sweep.settings, words), self._of_dataset(fill(sweep.datasets[dataset], words), words)
+        )
         if model:
             found["encoder"] = self._of_model(fill(sweep.models[model], words))
         if texts:
-            found["texts"] = merge(found.get("texts", {}), fill(sweep.texts[texts], words))
+            found["texts"] = merge(found.get("texts") or {}, fill(sweep.texts[texts], words))
         self._choose_methods(found)
         for override in self.overrides:
             found = apply_override(found, override)
+        few_shot = found.get("few_shot")
+        if isinstance(few_shot, Mapping) and "pool" not in few_shot:  # how all learn, and nothing to learn from here
+            del found["few_shot"]
         return found
 
-    def _of_dataset(self, given: str | dict[str, Any]) -> dict[str, Any]:
+    def _of_dataset(self, given: str | dict[str, Any], words: Mapping[str, str | None]) -> dict[str, Any]:
+        if isinstance(given, Mapping) and CONFIG in given:
+            own = {key: value for key, value in given.items() if key != CONFIG}
+            return merge(self._of_dataset(given[CONFIG], words), own)
         if isinstance(given, Mapping):
             return {"dataset": given} if "kind" in given else given
         if not is_url(given):
             given = resolve_location(given, self.base)
         if given.startswith(DEMO_PREFIX) or _is_config(given):
-            return self._of_config(given)
+            return self._of_config(given, words)
         return {"dataset": dataset_settings(Wish(images=given, model=""), Path(self.base))}
 
-    def _of_config(self, location: str) -> dict[str, Any]:
+    def _of_config(self, location: str, words: Mapping[str, str | None]) -> dict[str, Any]:
         """What a config says, its paths made independent of its folder."""
-        own = read_settings(location)
+        own = fill(read_settings(location), words)
         spec = validate_spec({**_STAND_IN, **own}, place=location, base=folder_of(location))
         said = spec.model_dump(mode="json", exclude_unset=True)
         return {key: value for key, value in said.items() if key in {*own, "methods"}}
@@ -193,7 +203,7 @@ class _CellMaker:
         return encoder_settings(place if Path(place).is_dir() else given)
 
     def _choose_methods(self, settings: dict[str, Any]) -> None:
-        """Methods and shots of the sweep; those of few shots only where there is something to learn from."""
+        """Methods and shots of the sweep, the latter where there is something to learn from."""
         few_shot = [name for name in self.sweep.methods if name in _FEW_SHOT]
         zero_shot = [name for name in self.sweep.methods if name not in _FEW_SHOT]
         if zero_shot:
@@ -202,8 +212,6 @@ class _CellMaker:
         if isinstance(own, Mapping) and "pool" in own:
             chosen = {"shots": list(self.sweep.shots)} if self.sweep.shots else {}
             settings["few_shot"] = {**own, **chosen, **({"methods": few_shot} if few_shot else {})}
-        elif isinstance(own, Mapping):  # how to learn, which `settings` says for all, and nothing to learn from
-            del settings["few_shot"]
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,15 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from coder_core.atg.generator import CostEstimate
 from coder_core.errors import CoderError, SeveralProblemsError
 from coder_core.recipes.check import Checked
 from coder_core.recipes.sweep import CellOutcome, published_run
 from coder_core.recipes.sweep_cells import Cell
 from coder_core.specs import EvalSpec
 from coder_core.storage.store import Store
-
-ASKED = "to ask: "
-"""How the check's fact about a language model begins."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class PlannedCell:
         problem: Why it cannot work.
         warnings: What would make its numbers worse than they need to be.
         images: Images by data set, as its settings name it: under test, to learn from, to choose on.
-        asked: What would be asked of a language model, and for how much; empty where none is.
+        to_ask: What a language model would be asked, and the price; None where none is.
     """
 
     cell: Cell
@@ -32,7 +30,7 @@ class PlannedCell:
     problem: CoderError | None = None
     warnings: tuple[str, ...] = ()
     images: tuple[tuple[str, int], ...] = ()
-    asked: str = ""
+    to_ask: CostEstimate | None = None
 
     @property
     def is_to_run(self) -> bool:
@@ -77,7 +75,7 @@ def _plan(cell: Cell, store: Store, look: Callable[[EvalSpec], Checked], *, is_a
         problem=problem,
         warnings=tuple(found.warnings),
         images=tuple((spec.model_dump_json(), source.image_count) for spec, source in found.sources),
-        asked=next((fact.removeprefix(ASKED) for fact in found.facts if fact.startswith(ASKED)), ""),
+        to_ask=found.to_ask,
     )
 
 
@@ -118,7 +116,12 @@ def _images(to_run: Sequence[PlannedCell]) -> str:
 
 
 def _money(to_run: Sequence[PlannedCell]) -> str:
-    asked = {(p.cell.dataset, p.cell.texts): p.asked for p in to_run if p.asked}
+    """Questions about a data set with the same texts are asked once, for all models."""
+    asked = {(planned.cell.dataset, planned.cell.texts): planned.to_ask for planned in to_run if planned.to_ask}
     if not asked:
         return "no language model is asked, nothing is paid"
-    return "a language model is asked: " + "; ".join(f"{dataset}: {told}" for (dataset, _), told in asked.items())
+    estimates = [estimate for estimate in asked.values() if estimate is not None]
+    calls, cost = sum(estimate.calls for estimate in estimates), sum(estimate.cost_usd for estimate in estimates)
+    unpriced = sum(estimate.calls for estimate in estimates if not estimate.is_priced)
+    beside = f", and {unpriced} at an unknown price" if unpriced else ""
+    return f"{calls} questions to a language model, about ${cost:.2f}{beside}"

@@ -17,7 +17,7 @@ class SweepSpec(Spec):
     datasets: dict[AxisName, str | dict[str, Any]] = Field(
         min_length=1,
         description="By name: the path of a config, a folder of class folders, `demo:flags`, the settings of a data "
-        "set (with `kind`), or a part of a config (`dataset`, `few_shot`, `texts`, ...).",
+        "set (with `kind`), or a part of a config (`dataset`, `few_shot`, ...; `config`: a path to begin with).",
     )
     models: dict[AxisName, str | dict[str, Any]] = Field(
         default_factory=dict,
