@@ -1,5 +1,6 @@
 """From a sweep to its cells: each is the config of one ordinary evaluation, under a name that says which cell it is."""
 
+import functools
 import itertools
 import os
 import re
@@ -169,9 +170,9 @@ class _CellMaker:
             found["encoder"] = self._of_model(fill(sweep.models[model], words))
         if texts:
             found["texts"] = merge(found.get("texts") or {}, fill(sweep.texts[texts], words))
+        found = self._overridden(found)  # before, because it may name a pool, and after, because it wins
         self._choose_methods(found)
-        for override in self.overrides:
-            found = apply_override(found, override)
+        found = self._overridden(found)
         few_shot = found.get("few_shot")
         if isinstance(few_shot, Mapping) and "pool" not in few_shot:  # how all learn, and nothing to learn from here
             del found["few_shot"]
@@ -201,6 +202,9 @@ class _CellMaker:
             return given
         place = given if is_url(given) else resolve_location(given, self.base)
         return encoder_settings(place if Path(place).is_dir() else given)
+
+    def _overridden(self, settings: dict[str, Any]) -> dict[str, Any]:
+        return functools.reduce(apply_override, self.overrides, settings)
 
     def _choose_methods(self, settings: dict[str, Any]) -> None:
         """Methods and shots of the sweep, the latter where there is something to learn from."""
