@@ -47,14 +47,17 @@ NOT_COMPARED: Mapping[str, tuple[str, ...]] = {
 """All columns that are left out, beside `run_id`, which `ResultTables.read` leaves out."""
 
 OF_OTHER_RECIPES = {
+    "CalibrateExport",
     "CheckExport",
     "ClaimAnnouncement",
     "CompactStore",
+    "CompareNames",
     "ExportTable",
     "ListNewImages",
     "LookAtClasses",
     "NamePredictions",
     "PredictAsReleased",  # instead of `Predict`, under the reference protocol
+    "SampleDataset",
 }
 """Steps that an honest evaluation does not take."""
 

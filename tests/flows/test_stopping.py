@@ -7,6 +7,7 @@ import os
 import pty
 import select
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -182,3 +183,10 @@ def test_generation_keeps_every_answer_that_has_arrived(
         terminal._read()
     check_stopped(terminal.stop(CTRL_C if number == signal.SIGINT else number), number)
     assert stored_answers(store) == BOUGHT
+
+
+@pytest.mark.parametrize("moment", ["import flows.program", "from flows.program import program; program()"])
+def test_before_and_after_a_command_a_signal_is_no_traceback(moment: str) -> None:
+    code = f"import atexit, os, signal; atexit.register(os.kill, os.getpid(), signal.SIGINT); {moment}"
+    ended = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")
