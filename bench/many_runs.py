@@ -141,6 +141,8 @@ def run_row(number: int) -> RunRow:
         device="cpu",
         code_version="0.2.0",
         engine="inline",
+        best_method=METHODS[3],
+        best_top1=0.5,
         **{**counts, **keys},
     )
 

@@ -53,8 +53,8 @@ CLASS_NAMES = (
     ("-rf", "null", "true", "1e3"),
 )
 FAIL_SHARE = 0.05
-FAILED = frozenset({0, 3, 4})
-"""Ended well, or: an input, or the store, could not be read or written."""
+FAILED = frozenset({0, 2, 3, 4})
+"""Ended well, or: the config, an input, or the store could not be read or written."""
 
 
 class Evaluation(NamedTuple):

@@ -42,27 +42,33 @@ def query(
 
         click.echo("\n".join(list_examples()))
         return
-    if (sql is None) == (example is None):
-        raise click.UsageError("Ask one question: some SQL, or --example NAME (--examples lists them).")
-    if run is not None and example is None:
-        raise click.UsageError("--run goes with --example; in SQL, say WHERE run_id = '...'.")
-    if form == "parquet" and options["output"] is None and sys.stdout.isatty():
-        raise click.UsageError("Parquet is no text: name a file with --output.")
+    _check_usage(sql, example, run, is_shown=form != "parquet" or options["output"] is not None)
     from coder_core.results.query_process import SPARE
 
     SPARE.prepare()
     asked = sql if sql is not None else _example_sql(str(example), run, store)
-    result = _ask(asked, store, _limits(**options))
+    answer = partial(_ask, asked, store, _limits(**options))
     if options["output"] is not None:
-        _write(result, form, options["output"], is_forced=options["force"])
-        return
-    content = _renderers(is_terminal=sys.stdout.isatty())[form](result)
-    if isinstance(content, bytes):
-        sys.stdout.buffer.write(content)
+        _write(answer, form, options["output"], is_forced=options["force"])
     else:
-        from flows.pager import show
+        _print(answer(), form, is_paged=options["pager"])
 
-        show(content.removesuffix("\n"), is_paged=options["pager"])
+
+def _check_usage(sql: str | None, example: str | None, run: str | None, *, is_shown: bool) -> None:
+    """Refuse options that do not go together.
+
+    Args:
+        sql: The question, in SQL.
+        example: The name of a shipped question.
+        run: The run that it is about.
+        is_shown: Whether the answer may go to a terminal.
+    """
+    if (sql is None) == (example is None):
+        raise click.UsageError("Ask one question: some SQL, or --example NAME (--examples lists them).")
+    if run is not None and example is None:
+        raise click.UsageError("--run goes with --example; in SQL, say WHERE run_id = '...'.")
+    if not is_shown and sys.stdout.isatty():
+        raise click.UsageError("Parquet is no text: name a file with --output.")
 
 
 def _example_sql(name: str, run: str | None, store: str) -> str:
@@ -128,13 +134,25 @@ def _renderers(*, is_terminal: bool = False) -> "dict[str, Callable[[QueryResult
     }
 
 
-def _write(result: "QueryResult", form: str, path: Path, *, is_forced: bool) -> None:
+def _print(result: "QueryResult", form: str, *, is_paged: bool) -> None:
+    content = _renderers(is_terminal=sys.stdout.isatty())[form](result)
+    if isinstance(content, bytes):
+        sys.stdout.buffer.write(content)
+        return
+    from flows.pager import show
+
+    show(content.removesuffix("\n"), is_paged=is_paged)
+
+
+def _write(answer: "Callable[[], QueryResult]", form: str, path: Path, *, is_forced: bool) -> None:
+    """Ask, and write a file; a place that cannot be written is told before the question is asked."""
     from coder_core.storage.output_file import built_file
 
-    content = _renderers()[form](result)
-    if isinstance(content, str):
-        content = f"{content.removesuffix(chr(10))}\n".encode("utf-8", "backslashreplace")
     with built_file(path, is_forced=is_forced) as built:
+        result = answer()
+        content = _renderers()[form](result)
+        if isinstance(content, str):
+            content = f"{content.removesuffix(chr(10))}\n".encode("utf-8", "backslashreplace")
         built.write_bytes(content)
     click.echo(f"{click.format_filename(path)}: {len(result.rows)} rows", err=True)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from coder_core.errors import CoderError, ConfigError
+from coder_core.errors import CoderError, ConfigError, raise_all
 from flows.cli_check import look, tell
 from flows.cli_common import engine_option, explain_errors, set_option, store_option
 from flows.cli_doctor import look_before_paying
@@ -155,17 +155,17 @@ def _run(planned: "Sequence[PlannedCell]", runtime: "Runtime", engine: "Engine")
 
 def _run_inline(planned: "Sequence[PlannedCell]", runtime: "Runtime", _: "Engine") -> "Sequence[CellOutcome]":
     from coder_core.pipeline.runner import inline_runner
-    from coder_core.recipes.check import Checked, checked
+    from coder_core.recipes.check import checked
     from coder_core.recipes.evaluate import evaluate
     from coder_core.recipes.sweep import run_cells
     from tasks.json_logs import name_run_in_logs
 
-    to_ask = {cell.cell.name: cell.to_ask for cell in planned}
-
     def evaluate_cell(cell: "Cell") -> str:
         assert cell.spec is not None  # noqa: S101 - a cell to run has a spec
-        tell(look_before_paying(cell.spec, runtime, to_ask[cell.name]))
-        with checked(cell.spec, Checked()), inline_runner(runtime) as run:
+        looked = look(cell.spec, runtime)  # once more: the cells before it may have answered its questions
+        raise_all(looked.problems)
+        tell(look_before_paying(cell.spec, runtime, looked.to_ask))
+        with checked(cell.spec, looked), inline_runner(runtime) as run:
             name_run_in_logs(None, run.name_run(cell.spec.name))
             run_id = evaluate(cell.spec, run).run_id
         if runtime.report:

@@ -108,6 +108,8 @@ def _write(*, model: str | None, out: Path | None, force: bool, **wish: Any) -> 
     from coder_core.recipes.first_config import Wish, write_first_config
 
     first = write_first_config(Wish(model=model or DEFAULT_MODEL, **wish), out, is_forced=force)
+    for note in first.notes:
+        click.echo(note, err=True)
     for finding in first.mended:
         click.echo(f"{finding} So the config says (class_names).", err=True)
     if model is None:

@@ -42,6 +42,9 @@ RUN_GRACE_SECONDS = 2.0
 PART_GRACE_SECONDS = 1.0
 """For worker and server after that. All together, one Ctrl-C ends everything within five seconds."""
 
+STOP_SECONDS = 4.0
+"""For all of that: on a busy machine the server answers late, and what waits after it waits less."""
+
 LOOK_SECONDS = 1.0
 
 ANSWER_SECONDS = 10.0
@@ -127,6 +130,7 @@ class Service:
         self._is_patient = True
         self._runs = RunLines()
         self._is_stopping = False
+        self._stop_by = float("inf")
 
     def run(self) -> int:
         """Start everything, watch it, and stop everything, whatever happens; gives the signal that ended it.
@@ -205,6 +209,7 @@ class Service:
     def _stop(self) -> None:
         """Runs, worker, server; a second Ctrl-C takes the patience away."""
         self._is_stopping = True
+        self._stop_by = time.monotonic() + STOP_SECONDS
         remove_standing(self.settings.home, self.settings.api_url)
         is_told = self.server.status is None and self._answers()
         cancelled = self._cancel_runs() if is_told and self.worker.status is None else frozenset()
@@ -231,7 +236,7 @@ class Service:
         return frozenset(run.id for run in runs)
 
     def _patience(self, seconds: float) -> float:
-        return seconds if self._is_patient else 0.0
+        return max(0.0, min(seconds, self._stop_by - time.monotonic())) if self._is_patient else 0.0
 
     def _request_stop(self, number: int) -> None:
         """Called by signals: the first one stops in order, the second one at once."""

@@ -68,7 +68,9 @@ def test_every_dependency_has_its_reason() -> None:
 
 
 def test_every_config_is_valid() -> None:
-    names = {load_spec(str(path)).name for path in sorted((ROOT / "configs").glob("*.yaml"))}
+    names = {
+        load_spec(str(path)).name for path in sorted((ROOT / "configs").glob("*.yaml")) if "-sweep" not in path.name
+    }
     assert {"flags", "dtd-features", "my-images"} <= names
 
 

@@ -37,7 +37,8 @@ OPTIONS_OF_OTHERS = {"--stop-timeout"}
 
 
 def read(page: Path) -> str:
-    return page.read_text("utf-8")
+    """A page without the changes that it proposes: they name what is not there yet."""
+    return re.sub(r"^```diff\n.*?^```", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
 
 
 def spans(page: Path) -> list[str]:

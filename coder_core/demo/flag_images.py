@@ -52,12 +52,19 @@ def render_flags(images_per_class: int, seed: int) -> Iterator[RenderedImage]:
 
     Each image has a generator of its own, from (seed, flag, number): a longer table leaves earlier images as they are.
     """
-    for label_id, (name, pattern) in enumerate(flag_designs().items()):
+    patterns = list(flag_designs().values())
+    for image_id, label_id, number in list_flags(images_per_class):
+        rng = np.random.default_rng([seed, label_id, number])
+        buffer = io.BytesIO()
+        Image.fromarray(render_pattern(patterns[label_id], rng)).save(buffer, format="PNG")
+        yield RenderedImage(image_id, label_id, buffer.getvalue())
+
+
+def list_flags(images_per_class: int) -> Iterator[tuple[str, int, int]]:
+    """Name the photographs without rendering them: id, label id and number within the flag, in order."""
+    for label_id, name in enumerate(flag_designs()):
         for number in range(images_per_class):
-            rng = np.random.default_rng([seed, label_id, number])
-            buffer = io.BytesIO()
-            Image.fromarray(render_pattern(pattern, rng)).save(buffer, format="PNG")
-            yield RenderedImage(f"{name}/{number:04d}.png", label_id, buffer.getvalue())
+            yield f"{name}/{number:04d}.png", label_id, number
 
 
 @dataclass(frozen=True)

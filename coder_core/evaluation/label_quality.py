@@ -115,16 +115,15 @@ def find_near_duplicates(
     """
     right = vectors if others is None else others
     sketch, other_sketch = _sketches(vectors, right)
-    reach = np.float32(SKETCH_SLACK * 2 * (1 - least_cosine))
-    own_lengths, lengths = (sketch**2).sum(1), (other_sketch**2).sum(1)
+    # |a - b|^2 <= reach is 2ab - |b|^2 >= |a|^2 - reach, and the left side is one product of matrices
+    floors = (sketch**2).sum(1) - np.float32(SKETCH_SLACK * 2 * (1 - least_cosine))
+    own_side = np.column_stack([2 * sketch, np.ones(len(sketch), np.float32)])
+    other_side = np.column_stack([other_sketch, -((other_sketch**2).sum(1))]).T.copy()
     found: list[ImagePair] = []
     for start in each(range(0, len(vectors), BLOCK)):
-        end = start + BLOCK
         after = start if others is None else 0  # a pair of one set is looked for once
-        products = sketch[start:end] @ other_sketch[after:].T
-        products *= 2
-        products -= lengths[after:]
-        rows, columns = np.nonzero(products >= own_lengths[start:end, None] - reach)
+        near = own_side[start : start + BLOCK] @ other_side[:, after:] >= floors[start : start + BLOCK, None]
+        rows, columns = np.divmod(np.flatnonzero(near), max(near.shape[1], 1))
         rows, columns = rows + start, columns + after
         if others is None:
             rows, columns = rows[rows < columns], columns[rows < columns]

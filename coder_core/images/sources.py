@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 
 from coder_core.class_source.read_class_source import SETTLE_SECONDS, read_class_source
 from coder_core.classes import ClassList
-from coder_core.demo.flag_images import RENDERER_VERSION, flag_designs_hash, flag_names, render_flags
+from coder_core.demo.flag_images import RENDERER_VERSION, flag_designs_hash, flag_names, list_flags, render_flags
 from coder_core.fingerprint import key_of
 from coder_core.images.features_file import load_features
 from coder_core.images.labelled_rows import LabelledRows, label_rows
@@ -199,6 +199,13 @@ class FlagsSource:
     def labels_identity(self) -> str:
         """The images say what they show."""
         return self.identity
+
+    def labels(self, rows: int) -> Iterator[ImageBatch]:
+        """Name the photographs and their flags; none is rendered for it."""
+        listed = list_flags(self._dataset.images_per_class)
+        while batch := list(islice(listed, rows)):
+            labels = np.array([label_id for _, label_id, _ in batch], dtype=np.int64)
+            yield ImageBatch([image_id for image_id, _, _ in batch], labels, "", [])
 
     def batches(self, rows: int) -> Iterator[ImageBatch]:
         """Render the flags."""

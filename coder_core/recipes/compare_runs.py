@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from coder_core.class_source.changes import compare_classes
 from coder_core.errors import ConfigError
 from coder_core.evaluation.class_shifts import MethodPredictions, find_class_shifts, score_added
-from coder_core.evaluation.run_differences import compare_methods
+from coder_core.evaluation.run_differences import MethodDifference, compare_methods
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.run_manifest import RunManifest
 from coder_core.recipes.published_runs import open_run
@@ -17,7 +17,12 @@ from coder_core.recipes.run_comparison import RunComparison, SettingChange
 from coder_core.results.result_tables import ResultTables
 from coder_core.steps.load_dataset import read_classes
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 PREFERRED = "coder"
+_TRIAL = ("method", "shots", "seed")
+_NAMED = ("image_id", "label_name", "predicted_name")
 DIGITS = 12
 """Of a key, for people."""
 
@@ -46,7 +51,7 @@ def compare_runs(context: Context, before: str, after: str, *, method: str | Non
         before=one.run_id,
         after=other.run_id,
         settings=tuple(compare_settings(one, other)),
-        methods=tuple(compare_methods(old, new)),
+        methods=(*compare_methods(old, new), *_few_shot_differences(context, one, other)),
         method=chosen,
         change=change,
         images=sum(shift.n for shift in shifts),
@@ -108,6 +113,40 @@ def _common_methods(before: RunManifest, after: RunManifest) -> list[str]:
     return [record.method for record in before.methods if record.method in known]
 
 
+def _few_shot_differences(context: Context, before: RunManifest, after: RunManifest) -> list[MethodDifference]:
+    """Compare few-shot methods with as many shots, by the first draw that both runs have; a family of their own."""
+    if before.few_shot is None or after.few_shot is None:
+        return []
+    tables = [ResultTables(context.artifacts.store).read("few_shot_predictions", run.run_id) for run in (before, after)]
+    held = [{tuple(row[name] for name in _TRIAL) for row in _trials(table)} for table in tables]
+    first = {trial[:2]: trial for trial in sorted(held[0] & held[1], reverse=True)}
+    trials = [first[key] for key in sorted(first)]
+    found: list[dict[str, MethodPredictions]] = [{}, {}]
+    for trial in context.each(trials, "reading few-shot predictions", total=len(trials), unit="methods"):
+        for predictions, table in zip(found, tables, strict=True):
+            predictions[f"{trial[0]}, {trial[1]} shots"] = _few_shot_predictions(table, trial)
+    return compare_methods(*found)
+
+
+def _trials(table: "pa.Table") -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = table.group_by(list(_TRIAL)).aggregate([]).to_pylist()
+    return found
+
+
+def _few_shot_predictions(table: "pa.Table", trial: tuple[Any, ...]) -> MethodPredictions:
+    """What a method said in one draw; images without a label are left out."""
+    import pyarrow.compute as pc
+
+    wanted = pc.is_valid(table.column("is_correct"))
+    for name, value in zip(_TRIAL, trial, strict=True):
+        wanted = pc.and_(wanted, pc.equal(table.column(name), value))
+    own = table.filter(wanted)
+    image_ids, labels, predicted = (own.column(name).to_pylist() for name in _NAMED)
+    return MethodPredictions(
+        image_ids, labels, predicted, np.array(own.column("is_correct").to_pylist(), dtype=np.bool_)
+    )
+
+
 def _read_predictions(context: Context, run_id: str, methods: list[str]) -> dict[str, MethodPredictions]:
     import pyarrow.compute as pc
 
@@ -117,9 +156,7 @@ def _read_predictions(context: Context, run_id: str, methods: list[str]) -> dict
     found = {}
     for method in context.each(methods, "reading predictions", total=len(methods), unit="methods"):
         table = whole.filter(pc.equal(whole.column("method"), method))
-        image_ids, labels, predicted = (
-            table.column(name).to_pylist() for name in ("image_id", "label_name", "predicted_name")
-        )
+        image_ids, labels, predicted = (table.column(name).to_pylist() for name in _NAMED)
         is_correct = np.array(table.column("is_correct").to_pylist(), dtype=np.bool_)
         found[method] = MethodPredictions(image_ids, labels, predicted, is_correct)
     return found

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from coder_core.classes import ClassList
+from coder_core.classes import ClassList, rename_classes
 from coder_core.config import validate_spec
 from coder_core.encoders.model_names import encoder_settings
 from coder_core.errors import ConfigError, InputError
@@ -66,12 +66,14 @@ class FirstConfig:
         spec: What it says.
         mended: Faults of names that `class_names` in it mends.
         files: What was written beside it.
+        notes: What to know of published texts, one line each.
     """
 
     path: Path
     spec: EvalSpec
     mended: tuple[Finding, ...] = ()
-    files: tuple[Path, ...] = field(default=())
+    files: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def write_first_config(wish: Wish, path: Path | None = None, *, is_forced: bool = False) -> FirstConfig:
@@ -100,15 +102,16 @@ def write_first_config(wish: Wish, path: Path | None = None, *, is_forced: bool 
     for file, content in files.items():  # a split is read when the data set is opened
         write_file(file, content, replaces_other=is_forced)
     own = open_source(_spec(settings, path).dataset).classes
-    texts = _texts(wish, own, base, name)
+    mended = _mend_names(settings, own, path)
+    called = rename_classes(own, settings.get("class_names", {}), str(path))  # published texts speak of `annual crop`
+    texts = _texts(wish, called, base, name)
     settings["texts"] = texts.settings
     if texts.describes:
         settings["methods"] = list(WITH_TEXTS)
     for file, content in texts.files.items():
         write_file(file, content, replaces_other=is_forced)
-    mended = _mend_names(settings, own, path)
     write_file(path, _render(settings, path), replaces_other=is_forced)
-    return FirstConfig(path, _spec(settings, path), mended, (*files, *texts.files))
+    return FirstConfig(path, _spec(settings, path), mended, (*files, *texts.files), texts.notes)
 
 
 def _name_of(images: str) -> str:
@@ -214,6 +217,7 @@ class _Texts:
     settings: dict[str, Any]
     describes: bool = False
     files: dict[Path, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def _texts(wish: Wish, classes: ClassList, base: Path, name: str) -> _Texts:
@@ -234,7 +238,13 @@ def _texts(wish: Wish, classes: ClassList, base: Path, name: str) -> _Texts:
         raise InputError(f"it cannot be read ({type(error).__name__}).", wish.texts, "Check the path.") from error
     published = read_published_texts(content, place=wish.texts, classes=classes)
     bank = base / f"{name}-texts.yaml"
-    return _Texts({"bank": bank.name, **domain}, True, {bank: write_text_bank(published.bank, classes)})
+    report = published.report
+    kept, described = sum(count.kept for count in report.counts), len(classes) - len(report.without_texts)
+    note = (
+        f"{wish.texts}: {kept} phrases for {described} of {len(classes)} classes; {len(report.unmatched)} entries "
+        f"about no class (coder-eval texts import names them)"
+    )
+    return _Texts({"bank": bank.name, **domain}, True, {bank: write_text_bank(published.bank, classes)}, (note,))
 
 
 def _mend_names(settings: dict[str, Any], own: ClassList, path: Path) -> tuple[Finding, ...]:

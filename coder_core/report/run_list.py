@@ -11,6 +11,13 @@ from coder_core.results.render import to_table
 from coder_core.results.result_tables import ResultTables
 from coder_core.results.warehouse import Warehouse
 
+_SQL = """\
+SELECT run_id, runs.name, runs.started_at, runs.dataset, runs.encoder, runs.best_method, runs.best_top1, costs.seconds,
+  CASE WHEN any_value(runs.engine) IS NULL OR bool_or(costs.calls > 0 AND costs.cost_usd IS NULL) THEN NULL
+    ELSE coalesce(sum(costs.cost_usd), 0) END AS cost_usd
+FROM costs JOIN runs USING (run_id) WHERE {among} GROUP BY ALL ORDER BY runs.started_at DESC, run_id DESC"""
+"""What `run_costs` says, from the files of the listed runs alone: the view must know which runs are the latest."""
+
 
 class ListedRun(NamedTuple):
     """A run.
@@ -55,9 +62,7 @@ def list_runs(warehouse: Warehouse, *, name: str | None = None, limit: int) -> l
         if name is not None:
             raise _unknown(warehouse, name)
         return []
-    columns = ", ".join(ListedRun._fields)
-    sql = f"SELECT {columns} FROM run_costs WHERE {_among(run_ids)} ORDER BY started_at DESC, run_id DESC"  # noqa: S608
-    runs = [ListedRun(*row) for row in warehouse.query(sql).rows]
+    runs = [ListedRun(*row) for row in warehouse.query(_SQL.format(among=_among(run_ids))).rows]
     unknown = [run.run_id for run in runs if run.best_method is None]
     best = _find_best(warehouse, unknown) if unknown else {}
     return [run if run.run_id not in best else run._replace(**best[run.run_id]._asdict()) for run in runs]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.errors import DatasetError
 from coder_core.evaluation.predictions import Predictions
+from coder_core.fingerprint import key_of
 from coder_core.pipeline.artifact_types import (
     FewShotChoice,
     FewShotFitsArtifact,
@@ -34,6 +35,7 @@ from coder_core.steps.embed_texts import read_text_embeddings
 from coder_core.steps.load_dataset import read_labels
 from coder_core.steps.predict_images import read_vectors, usable_images
 from coder_core.steps.write_texts import read_text_table
+from coder_core.storage.leases import leased
 from coder_core.texts.kinds import TextKind
 
 if TYPE_CHECKING:
@@ -288,20 +290,29 @@ def _with_views(context: Context, step: FitFewShot, read: _ReadPool, draw: "Draw
 
 def _embed_views(context: Context, step: FitFewShot, keys: dict[str, str]) -> "Float[np.ndarray, 'images views dim']":
     """Vectors of augmented views of some images, in the order of `keys` (image id -> content key)."""
-    from coder_core.embedding.image_stream import ImageItem, embed_images, view_key
+    from coder_core.embedding.image_stream import view_key
     from coder_core.embedding.ledgers import open_ledger
 
     ledger = open_ledger(context, "image_embeddings", step.encoder)
     wanted = [view_key(key, view) for key in keys.values() for view in range(step.views)]
-    missing = set(ledger.missing(wanted))
-    lacking = [name for name, key in keys.items() if missing & {view_key(key, view) for view in range(step.views)}]
+    if ledger.missing(wanted):
+        lease = ["embed_views", step.encoder.key, key_of(sorted(wanted))]
+        with leased(context.artifacts.store, [lease], f"embedding views of {len(keys)} images"):
+            missing = set(ledger.missing(wanted))  # another run may just have embedded them
+            own = {name: {view_key(key, view) for view in range(step.views)} for name, key in keys.items()}
+            _embed_lacking(context, step, [name for name, views in own.items() if missing & views])
+    return ledger.read(wanted).reshape(len(keys), step.views, -1)
+
+
+def _embed_lacking(context: Context, step: FitFewShot, lacking: Sequence[str]) -> None:
+    from coder_core.embedding.image_stream import ImageItem, embed_images
+
     items = (ImageItem(name, source, step.views) for name, source in _sources(context, step.pool_images, lacking))
     embedded = embed_images(context, step.encoder, items)
     for image in context.each(embedded, "embedding views", total=len(lacking), unit="images"):
         if image.problem is not None:
             remedy = "Give the file back, or run again: the images of the pool are looked at anew."
             raise DatasetError(f"its views have no vector: {image.problem}.", str(image.item.place), remedy)
-    return ledger.read(wanted).reshape(len(keys), step.views, -1)
 
 
 def _sources(context: Context, images: ImagesArtifact, wanted: Sequence[str]) -> list[tuple[str, str | bytes]]:

@@ -123,7 +123,7 @@ class ListLabels(ArtifactStep[LabelsArtifact]):
         """Write ids and labels."""
         import pyarrow as pa
 
-        for number, batch in _batches(self.source, context):
+        for number, batch in _batches(self.source, context, only_labels=True):
             unknown = pa.nulls(len(batch.image_ids), pa.int32())
             labels = unknown if batch.label_ids is None else pa.array(batch.label_ids, type=pa.int32())
             output.write_part(part_name(number), pa.table({"image_id": list(batch.image_ids), "label_id": labels}))
@@ -211,8 +211,10 @@ def read_labels(context: Context, labels: LabelsArtifact, split: str) -> "LabelT
     return LabelTable(tuple(table.column("image_id").to_pylist()), label_ids, split)
 
 
-def _batches(source: ImageSource, context: Context) -> Iterator[tuple[int, "ImageBatch"]]:
-    batches = source.batches(LISTING_ROWS)
+def _batches(source: ImageSource, context: Context, *, only_labels: bool = False) -> Iterator[tuple[int, "ImageBatch"]]:
+    """The parts of a listing; a source whose images are made when they are read may tell their labels without them."""
+    read = getattr(source, "labels", source.batches) if only_labels else source.batches
+    batches = read(LISTING_ROWS)
     size: Callable[[ImageBatch], int] = lambda batch: len(batch.image_ids)  # noqa: E731
     yield from enumerate(
         context.each(batches, "reading the data set", total=source.image_count, unit="images", size=size)

@@ -37,7 +37,6 @@ from coder_core.results.schema import (
 )
 from coder_core.specs import RERANK, EvalSpec
 from coder_core.steps.assemble_bank import read_bank
-from coder_core.steps.label_order_note import label_order_note
 from coder_core.steps.load_dataset import read_classes, read_labels
 from coder_core.steps.measure_method import read_rows
 from coder_core.steps.run_tables import (
@@ -225,9 +224,7 @@ def notes_on_run(context: Context, manifest: RunManifest, metrics: Sequence[Metr
     classes = read_classes(context, manifest.dataset.classes)
     alike = equal_classes_warning(classes, read_bank(context, manifest.bank, classes))
     notes = notes_on_texts(metrics, manifest.dataset.classes.class_count)
-    order = label_order_note(context, manifest, classes)
-    ties = [f"{alike} Where they tie, the first of them counts."] if alike else []
-    return (*notes, *ties, *([order] if order else []))
+    return (*notes, *([f"{alike} Where they tie, the first of them counts."] if alike else []))
 
 
 def notes_on_texts(metrics: Sequence[MetricRow], class_count: int) -> list[str]:

@@ -70,7 +70,7 @@ def test_a_run_writes_to_the_store_of_its_worker_and_shows_its_metrics(deployed:
     assert [(row["name"], row["image_count"]) for row in rows] == [("deployed", 120)]
     with deployed.client() as client:
         artifacts = {found.key: found for found in client.read_artifacts() if found.flow_run_id == run.id}
-    parts = ("summary", "metrics", "timings", "plots")
+    parts = ("summary", "metrics", "timings", "history", "plots")
     assert artifacts.keys() == {f"deployed-{part}" for part in parts}
     shown = {row["method"]: row["top-1 %"].split()[0] for row in json.loads(artifacts["deployed-metrics"].data)}
     stored = query(deployed.store, "SELECT method, value FROM metrics WHERE metric = 'top1'")

@@ -171,6 +171,39 @@ def test_a_long_answer_on_a_terminal_is_paged_by_the_pager_that_is_named(store: 
         assert told.endswith("row)\n" if "1 AS a" in arguments[0] else "(200 rows)\n")
 
 
+WAITS = """
+import signal, sys
+def heard(*_):
+    print("HEARD", flush=True)
+    sys.exit(0)
+signal.signal(signal.SIGINT, heard)
+sys.stdin.buffer.read()
+print("READY", flush=True)
+signal.pause()
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_belongs_to_the_pager(store: str, tmp_path: Path) -> None:
+    program = tmp_path / "pager.py"
+    program.write_text(WAITS)
+    main_end, terminal = pty.openpty()
+    command = ["setsid", "--ctty", "--wait", sys.executable, "-m", "flows.cli", "query", LONG, "--store", store]
+    environment = os.environ | {"PAGER": shlex.join([sys.executable, str(program)]), "COLUMNS": "80", "LINES": "24"}
+    streams = {"stdin": terminal, "stdout": terminal, "stderr": terminal}
+    with subprocess.Popen(command, **streams, env=environment) as process:
+        os.close(terminal)
+        told = b""
+        while b"READY" not in told:
+            told += os.read(main_end, 65_536)
+        os.write(main_end, b"\x03")
+        told += read_until_the_end(main_end, process)
+        assert process.wait(60) == 0
+    os.close(main_end)
+    assert b"HEARD" in told
+    assert b"Stopped" not in told
+
+
 @pytest.mark.slow
 def test_without_a_named_pager_less_shows_the_first_page(store: str) -> None:
     told, status = on_terminal("query", LONG, "--store", store)

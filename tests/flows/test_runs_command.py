@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from click.testing import CliRunner, Result
 
+from coder_core import open_warehouse
 from coder_core.recipes.evaluate import evaluate
 from coder_core.report.summary import print_summary
 from coder_core.results.schema import FewShotSummaryRow, GenerationRow
@@ -62,6 +63,21 @@ def test_runs_as_json_hold_the_exact_numbers(store: str) -> None:
     assert (priced["seconds"], priced["cost_usd"], priced["best_top1"]) == (90.04, 1.25, 0.9036)
     assert (old["encoder"], old["seconds"], old["cost_usd"], old["best_method"]) == (None, None, None, "clip")
     assert newest["started_at"] == "2026-01-04T03:04:05"
+
+
+def test_the_view_of_costs_says_the_same(store: str, disk_store: Store) -> None:
+    with RunWriter(disk_store, "unknown-1") as writer:
+        priced = {"asked": 1, "generated": 1, "reused": 0, "failed": 0}
+        writer.append(
+            GenerationRow, [GenerationRow(kind=k, cost_usd=c, **priced) for k, c in (("a", 1.0), ("b", None))]
+        )
+        writer.publish(run_row(name="old", best_method="clip", best_top1=0.25, started_at=START), b"{}")
+    columns = ["run_id", "name", "dataset", "encoder", "seconds", "cost_usd"]
+    sql = f"SELECT {', '.join(columns)} FROM run_costs ORDER BY started_at DESC, run_id DESC"
+    listed = json.loads(typed(store, "runs", "--json").stdout)
+    viewed = [list(row) for row in open_warehouse(store).query(sql).rows]
+    assert [[run[column] for column in columns] for run in listed] == viewed
+    assert [row[-1] for row in viewed] == [0.0, 1.25, None, None]
 
 
 def test_runs_of_one_evaluation_and_a_few_of_many(store: str) -> None:

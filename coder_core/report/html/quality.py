@@ -98,5 +98,6 @@ def _read_set(context: Context, manifest: RunManifest, images: ImageEmbeddingsAr
     if len(table) > MOST_COMPARED:
         table = table.take(np.linspace(0, len(table) - 1, MOST_COMPARED).round().astype(np.int64))
     keys = table.column("key").to_pylist()
-    vectors = open_ledger(context, "image_embeddings", manifest.encoder).read(keys)
-    return _Set(table.column("image_id").to_pylist(), keys, np.asarray(vectors, np.float32))
+    vectors = np.asarray(open_ledger(context, "image_embeddings", manifest.encoder).read(keys), np.float32)
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)  # of 16 bits they are about unit long
+    return _Set(table.column("image_id").to_pylist(), keys, vectors)

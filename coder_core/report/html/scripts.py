@@ -21,7 +21,8 @@ def vega_script() -> str:
 
 def page_script() -> str:
     """What the page does itself: tables, filters, and putting data into charts."""
-    return _inside_html(read_asset("page.js"))
+    parts = "\n".join(map(read_asset, ("page_base.js", "page.js")))
+    return _inside_html(f'"use strict";\n(() => {{\n{parts}\n}})();')
 
 
 def read_asset(name: str) -> str:

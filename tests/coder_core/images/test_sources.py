@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import get_args
 
@@ -13,7 +14,15 @@ from PIL import Image
 from coder_core.demo.flag_images import flag_names
 from coder_core.errors import DatasetError
 from coder_core.images import sources
-from coder_core.images.sources import SOURCES, FeaturesSource, FilesSource, FlagsSource, open_source, register_source
+from coder_core.images.sources import (
+    SOURCES,
+    FeaturesSource,
+    FilesSource,
+    FlagsSource,
+    ImageBatch,
+    open_source,
+    register_source,
+)
 from coder_core.specs import DatasetSpec, FeaturesDataset, FlagsDataset, FolderDataset, SplitDataset
 
 
@@ -252,3 +261,16 @@ def test_features_of_other_classes_are_an_error_or_ignored(features, tmp_path):
     assert source.ignored[0] == (f"{features}: 000000000", "its class 'owl' is not in dataset.classes")
     with pytest.raises(DatasetError, match="no image is of a listed class"):
         listed_vectors(features, tmp_path, "eagle\n", ignore_other_folders=True)
+
+
+def test_the_labels_of_flags_are_told_without_rendering_them() -> None:
+    source = FlagsSource(FlagsDataset(kind="flags", images_per_class=2, seed=3))
+    rendered = [(image_id, label) for batch in source.batches(7) for image_id, label in pairs_of(batch)]
+    listed = [(image_id, label) for batch in source.labels(50) for image_id, label in pairs_of(batch)]
+    assert listed == rendered
+    assert len(listed) == source.image_count
+
+
+def pairs_of(batch: ImageBatch) -> Iterable[tuple[str, int]]:
+    assert batch.label_ids is not None
+    return zip(batch.image_ids, batch.label_ids.tolist(), strict=True)

@@ -1,6 +1,7 @@
 """Any two runs: settings, methods and classes that differ, and how a run is found."""
 
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -10,7 +11,7 @@ from coder_core.errors import QueryError
 from coder_core.pipeline.context import Context
 from coder_core.recipes.compare_runs import compare_runs
 from coder_core.recipes.published_runs import find_run
-from coder_core.specs import Runtime
+from coder_core.specs import FewShotMethodName, Runtime
 from tests.fixtures_inputs import NAMES, write_world
 
 from .runs import paired_world, rows, run_spec
@@ -70,3 +71,26 @@ def test_a_run_is_found_by_its_evaluation_and_near_names_are_offered(tmp_path: P
     assert find_run(store, world.settings["name"]) == find_run(store, "latest")
     with pytest.raises(QueryError, match=f"Did you mean '{world.settings['name']}'"):
         find_run(store, world.settings["name"] + "x")
+
+
+@pytest.mark.slow
+def test_few_shot_methods_are_compared_by_their_first_common_draw(tmp_path: Path, runtime: Runtime) -> None:
+    world, pool = write_world(tmp_path / "world"), write_world(tmp_path / "pool", first_image=100, images_per_class=8)
+    few_shot: dict[str, Any] = {"pool": pool.settings["dataset"], "shots": [1, 2], "draws": 2}
+    few_shot["methods"] = list(get_args(FewShotMethodName))[:2]
+    for number, scale in enumerate((100.0, 20.0)):
+        run_spec(
+            world.spec(few_shot=few_shot, methods=["clip", "coder"], logit_scale=scale), runtime, f"birds-{number}"
+        )
+    found = {row.method: row for row in compare_runs(Context.open(runtime), "birds-0", "birds-1").methods}
+    expected = [f"{method}, {shots} shots" for method in sorted(few_shot["methods"]) for shots in (1, 2)]
+    assert list(found) == ["clip", "coder", *expected]
+    sql = """SELECT method || ', ' || shots || ' shots', count(*), count(*) FILTER (a.is_correct AND NOT b.is_correct),
+        count(*) FILTER (b.is_correct AND NOT a.is_correct)
+        FROM few_shot_predictions b JOIN few_shot_predictions a USING (image_id, method, shots, seed)
+        WHERE b.run_id = 'birds-0' AND a.run_id = 'birds-1'
+        AND seed = (SELECT min(seed) FROM few_shot_predictions) GROUP BY 1"""
+    own = [found[name] for name in expected]
+    assert {(row.method, row.n, row.gained, row.lost) for row in own} == set(rows(runtime, sql))
+    alone = {row.method: row.p_holm for row in found.values() if row.method in ("clip", "coder")}
+    assert all(p >= found[method].p_value for method, p in alone.items())

@@ -83,9 +83,6 @@ def test_names_in_another_order_than_the_labels(flags: Path, tmp_path: Path, run
     shuffled = dict(zip(names, [LOOKS[name] for name in (*names[1:], names[0])], strict=True))
     config = write_config(tmp_path, flags, class_names=shuffled)
     assert faults(config, runtime) == [Fault.LABEL_ORDER]
-    with inline_runner(runtime) as run:
-        (note,) = evaluate(load_spec(config), run).notes
-    assert note.startswith("labels and names may not belong together: ")
     assert faults(config, runtime, with_encoder=False) == []
 
 

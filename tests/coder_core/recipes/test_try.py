@@ -78,7 +78,9 @@ def test_texts_come_from_a_bank_a_published_file_or_a_language_model(here: Path,
     bank = first(tiny_clip, texts="bank.yaml", name="a").spec
     assert (bank.texts.bank, bank.methods) == (str(here / "bank.yaml"), ("clip", "clip_ensemble", "vcd", "coder"))
     (here / "published.json").write_text(json.dumps({"wren": ["a cocked tail"], "red_kite": ["a forked tail"]}))
-    published = first(tiny_clip, texts="published.json", name="b", domain="bird").spec
+    converted = first(tiny_clip, texts="published.json", name="b", domain="bird")
+    published = converted.spec
+    assert converted.notes[0].startswith("published.json: 2 phrases for 2 of 2 classes; 0 entries")
     assert Path(str(published.texts.bank)).name == "b-texts.yaml"
     assert "cocked tail" in Path("b-texts.yaml").read_text()
     generator = first(tiny_clip, texts="llm:gpt-4o-mini", name="c").spec.texts.generator
