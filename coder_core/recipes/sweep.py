@@ -5,10 +5,13 @@ Nothing is kept about a sweep but its runs: where it was stopped is what the sto
 
 import importlib.metadata
 import logging
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
 
 from coder_core.errors import CoderError, StoreError
 from coder_core.fingerprint import key_of
@@ -63,7 +66,10 @@ class CellsFailedError(CoderError):
 
 
 def published_run(spec: EvalSpec, store: Store) -> str | None:
-    """The newest run of this very specification that this version of the package has published; None without one."""
+    """The newest run of this very specification that this version of the package has published; None without one.
+
+    A run that began before a file or folder of its inputs was written to does not count: it has read something else.
+    """
     tables, version, key = ResultTables(store), importlib.metadata.version("coder-eval"), key_of(spec)
     for run_id in tables.newest(spec.name):
         try:
@@ -71,8 +77,39 @@ def published_run(spec: EvalSpec, store: Store) -> str | None:
         except StoreError:  # damaged: it is run again
             continue
         if (row.spec_key, row.code_version) == (key, version):
-            return run_id
+            return None if inputs_changed_since(spec, row.started_at) else run_id
     return None
+
+
+def inputs_changed_since(spec: EvalSpec, moment: datetime) -> bool:
+    """Whether a local file that a specification names was written later; of a folder, what lies directly in it.
+
+    Images are added to and removed from class folders, which shows in the times of these. Nothing is opened: a file
+    that keeps an older time, or one on a server, is not noticed.
+
+    Args:
+        spec: The specification.
+        moment: UTC.
+    """
+    return any(_written(Path(place)) > moment.timestamp() for place in _places(spec.model_dump(mode="json")))
+
+
+def _places(value: Any) -> Iterator[str]:
+    """Every absolute path in settings."""
+    if isinstance(value, str):
+        yield from [value] if value.startswith("/") else []
+    elif isinstance(value, Mapping | list):
+        for below in value.values() if isinstance(value, Mapping) else value:
+            yield from _places(below)
+
+
+def _written(place: Path) -> float:
+    """When a file was last written to, or a folder or what lies directly in it; 0 where nothing is there."""
+    try:
+        below = [entry.stat().st_mtime for entry in os.scandir(place)] if place.is_dir() else []
+        return max([place.stat().st_mtime, *below])
+    except OSError:
+        return 0.0
 
 
 def run_cells(

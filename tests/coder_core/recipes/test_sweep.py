@@ -1,6 +1,9 @@
 """Sweeps: cells from settings, what is done is not run again, what cells share is computed once, and one table."""
 
 import math
+import os
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ from coder_core.errors import ConfigError, DatasetError
 from coder_core.pipeline.runner import inline_runner
 from coder_core.recipes.check import Checked, check_evaluation
 from coder_core.recipes.evaluate import evaluate
-from coder_core.recipes.sweep import CellOutcome, published_run, run_cells
+from coder_core.recipes.sweep import CellOutcome, inputs_changed_since, published_run, run_cells
 from coder_core.recipes.sweep_cells import Cell, cells_of, check_sweep, load_sweep, merge, select, typed_sweep
 from coder_core.recipes.sweep_plan import plan_lines, plan_sweep
 from coder_core.recipes.sweep_results import Score, mean_of, read_sweep
@@ -20,7 +23,7 @@ from coder_core.results.result_tables import ResultTables
 from coder_core.results.schema import RunRow
 from coder_core.specs import OpenClipEncoder, Runtime, SplitDataset
 from coder_core.storage.store import Store
-from tests.fixtures_inputs import NAMES, World, write_world
+from tests.fixtures_inputs import NAMES, World, write_image_class, write_world
 
 
 @pytest.fixture
@@ -138,6 +141,21 @@ def test_a_published_cell_is_done_until_its_specification_changes(tmp_path: Path
     assert changed is not None
     assert published_run(changed, store) is None
     assert not any(cell.run_id for cell in plan_sweep(cells, store, lambda _: Checked(), is_again=True))
+    later = time.time() + 60
+    os.utime(tmp_path / "four" / "bank.yaml", (later, later))
+    assert cells[0].spec is not None
+    assert published_run(cells[0].spec, store) is None, "its texts were edited"
+
+
+def test_an_image_that_joins_a_class_folder_is_noticed(photos: World) -> None:
+    moment = datetime.now(UTC) - timedelta(seconds=1)
+    for path in photos.folder.rglob("*"):
+        os.utime(path, (0, 0))
+    os.utime(photos.folder / "images", (0, 0))
+    spec = photos.spec(encoder={"kind": "open_clip", "checkpoint": "demo:micro-clip"})
+    assert not inputs_changed_since(spec, moment)
+    write_image_class(photos.folder / "images", "wren", 1, first_image=100)
+    assert inputs_changed_since(spec, moment)
 
 
 def test_what_cells_share_is_computed_once(photos: World, tmp_path: Path, runtime: Runtime) -> None:
