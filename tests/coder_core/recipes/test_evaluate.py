@@ -144,6 +144,7 @@ def test_no_runtime_setting_changes_a_key(world: World, runtime: Runtime, monkey
         "settle_seconds": 1,
         "task_runner": "dask",
         "task_runner_address": "tcp://there:8786",
+        "report": True,
     }
     llm = LlmRuntime(concurrency=3)
     other = Runtime(store=f"{runtime.store}-other", device="cpu", llm=llm, **settings)
