@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import httpx
+import psutil
 import pytest
 
 from .fixtures_prefect import QUIET
@@ -21,6 +22,8 @@ from .fixtures_prefect import QUIET
 PROJECT = Path(__file__).parents[1]
 PATIENCE_SECONDS = 240.0
 """For a server's first start, or a run, on a machine that is busy with other things."""
+END_SECONDS = 10.0
+"""For a process whose parent has ended, to see that."""
 
 
 class Deployed(NamedTuple):
@@ -89,10 +92,18 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     finally:
         for process in reversed(processes):
             stop_process(process)
-        left = processes_of(home)
+        left = left_behind(home)
         for pid in left:
             os.kill(pid, signal.SIGKILL)
-    assert not left, f"processes {left} were left behind"
+    assert not left, f"left behind: {left}"
+
+
+def left_behind(home: Path) -> dict[int, list[str]]:
+    """Command lines of the processes that do not end within seconds, though what started them has."""
+    deadline = time.monotonic() + END_SECONDS
+    while (found := processes_of(home)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return {process.pid: process.cmdline() for process in psutil.process_iter() if process.pid in found}
 
 
 def free_port() -> str:
