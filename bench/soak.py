@@ -54,7 +54,7 @@ CLASS_NAMES = (
 )
 FAIL_SHARE = 0.05
 FAILED = frozenset({0, 2, 3, 4})
-"""Ended well, or: the config, an input, or the store could not be read or written."""
+"""Ended well, or: the config, its encoder, an input or the store could not be read, or the store not written."""
 
 
 class Evaluation(NamedTuple):
