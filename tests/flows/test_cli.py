@@ -246,8 +246,8 @@ def test_prefect_starts_a_temporary_server_where_it_is_asked_for(config: str, tm
     ("settings", "told"),
     [
         (
-            {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "1"},
-            "--engine prefect: Prefect's temporary server does not start: it does not answer after 1 s",
+            {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "0"},
+            "--engine prefect: Prefect's temporary server does not start: it does not answer after 0 s",
         ),
         (
             {"PREFECT_SERVER_EPHEMERAL_ENABLED": "false"},
