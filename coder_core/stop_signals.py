@@ -20,6 +20,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Listener = Callable[[int], None]
 
 _listeners: list[Listener] = []
+_is_raised = threading.Event()
 
 
 class StopSignal(KeyboardInterrupt):
@@ -36,12 +37,15 @@ class StopSignal(KeyboardInterrupt):
 
 @contextmanager
 def stop_signals_raise(listener: Listener) -> Iterator[None]:
-    """Let the signals raise `StopSignal` in the main thread within a block, which is the main thread's.
+    """Let the first of the signals raise `StopSignal` in the main thread within a block, which is the main thread's.
+
+    A second one would meet what cleans up after the first, and be told as an error of that: it is the listener's alone.
 
     Args:
         listener: Called with the number of every such signal as soon as it comes, by a thread of its own; the last one
             may call it after the block.
     """
+    _is_raised.clear()
     heard, wakes = socket.socketpair()
     wakes.setblocking(False)
     threading.Thread(target=_listen, args=(heard, listener), daemon=True, name="stop signals").start()
@@ -98,7 +102,9 @@ def cancelled_by_signals(cancel: Callable[[], object]) -> Iterator[list[int]]:
 
 
 def _raise(number: int, _frame: FrameType | None) -> None:
-    raise StopSignal(number)
+    if not _is_raised.is_set():
+        _is_raised.set()
+        raise StopSignal(number)
 
 
 def _would_raise(number: int, handler: object) -> bool:
