@@ -243,11 +243,21 @@ def _find_files(filesystem: Any, place: Address) -> list[str]:
     if place.is_local:
         return local_files.list_files(place.path)
     try:
-        return cast(list[str], filesystem.find(place.path))
+        return cast(list[str], _listed(filesystem, place.path))
     except FileNotFoundError:
         if place.protocol == "s3":  # S3 has no folders: here it is the bucket that is missing
             raise
         return []
+
+
+def _listed(filesystem: Any, path: str, **options: Any) -> Any:
+    """Find files; the file system in memory gives up where another thread writes meanwhile, and is asked again."""
+    while True:
+        try:
+            return filesystem.find(path, **options)
+        except RuntimeError as error:
+            if "changed size during iteration" not in str(error):
+                raise
 
 
 def _find_beginning(filesystem: Any, place: Address, beginning: str) -> list[str]:
@@ -256,7 +266,7 @@ def _find_beginning(filesystem: Any, place: Address, beginning: str) -> list[str
         return local_files.list_beginning(place.path, beginning)
     options = {"prefix": beginning} if place.protocol == "s3" else {}
     try:
-        found = filesystem.find(place.path, maxdepth=None if options else 1, **options)
+        found = _listed(filesystem, place.path, maxdepth=None if options else 1, **options)
     except FileNotFoundError:
         return []
     folder = filesystem._strip_protocol(place.path).rstrip("/") + "/"
