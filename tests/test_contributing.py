@@ -40,6 +40,7 @@ def test_a_change_is_small(patch: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_the_changes_fit_and_work(tmp_path: Path) -> None:
     assert len(PATCHES) == 3
     shutil.copytree(ROOT / "coder_core", tmp_path / "coder_core", ignore=shutil.ignore_patterns("__pycache__"))

@@ -231,6 +231,7 @@ def test_an_unwritable_store_ends_with_4(config: str, tmp_path: Path, prefect_se
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_prefect_starts_a_temporary_server_where_it_is_asked_for(config: str, tmp_path: Path) -> None:
     """On a fresh database, which takes up to half a minute on a slow machine."""
     home = str(tmp_path / "prefect")
@@ -267,6 +268,7 @@ def test_a_temporary_server_that_does_not_start_is_told_in_one_line(
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_an_error_that_only_a_step_can_find_is_told_once_under_prefect(
     photos: World, tmp_path: Path, prefect_server: str
 ) -> None:

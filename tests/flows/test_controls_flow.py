@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 CONTROLS = ["waffle", "shuffled", "repeated_names", "nameless"]
 
 
+@pytest.mark.thorough
 def test_controls_and_ablation_run_beside_the_methods(photos: World, runtime: Runtime, query: Query) -> None:
     asked = {"methods": ["clip", "coder"], "controls": CONTROLS, "ablation": {"draws": 2}}
     result = coder_eval({**photos.settings, **asked}, [], runtime)

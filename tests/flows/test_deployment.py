@@ -119,6 +119,7 @@ def test_a_run_reads_no_file_of_the_machine(deployed: Deployed) -> None:
     assert "config: /etc/passwd: a server's run reads it only below allowed places." in run.state.message
 
 
+@pytest.mark.thorough
 def test_a_run_of_a_worker_logs_json_lines_with_its_run_id(deployed: Deployed, config: str) -> None:
     variables = json.dumps({"PREFECT_LOGGING_SETTINGS_PATH": str(JSON_SETTINGS)})
     told = deployed.prefect(
@@ -134,6 +135,7 @@ def test_a_run_of_a_worker_logs_json_lines_with_its_run_id(deployed: Deployed, c
     assert own[-1]["message"].startswith("Finished in state Completed('coder ")
 
 
+@pytest.mark.thorough
 def test_a_server_that_stands_elsewhere_is_made_ready_again_without_a_change(deployed: Deployed) -> None:
     command = [sys.executable, "-m", "flows.cli", "deploy"]
     environment = deployed.environment
@@ -151,6 +153,7 @@ def test_a_server_that_stands_elsewhere_is_made_ready_again_without_a_change(dep
     assert watches == [WATCH_NAME]
 
 
+@pytest.mark.thorough
 def test_an_impossible_runtime_is_refused_before_there_is_a_run(deployed: Deployed, config: str) -> None:
     told = deployed.prefect(
         "deployment", "run", NAME, "--param", f"config={config}", "--param", 'runtime={"workers": 0}', check=False

@@ -136,6 +136,7 @@ def writes_of(disk: Disk, settings: dict[str, Any]) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_disk_that_fills_up_at_a_write_is_one_line_and_a_rerun_is_like_any_other(
     photos: World, disk: Disk, expected: Any
 ) -> None:

@@ -45,6 +45,7 @@ def kill_in_cell(number: int) -> None:
     assert sweep.returncode == -signal.SIGKILL
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("here")
 def test_a_killed_sweep_goes_on_where_it_was_and_then_prints_its_table_only() -> None:
     kill_in_cell(2)
@@ -92,6 +93,7 @@ def test_without_a_file_a_dry_run_says_the_cost_and_leaves_nothing(here: Path) -
     assert "to run, clip, coder, 1, 2 shots x 3 draws" in learnt.stderr
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("here")
 def test_under_prefect_every_cell_is_a_run_of_the_ordinary_flow(prefect_server: str) -> None:
     done = coder_eval(

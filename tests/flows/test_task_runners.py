@@ -88,6 +88,7 @@ def dask_address(photos: World) -> Iterator[str]:
         yield cluster.scheduler_address
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(600)
 def test_new_images_are_answered_alike_on_a_cluster_that_is_there(
     photos: World, on_threads: Runtime, dask_address: str

@@ -24,6 +24,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.thorough
 def test_from_a_folder_to_a_table_and_on_to_an_application(here: Path, tiny_clip: Path) -> None:
     tried = coder_eval("try", "photos", "--model", str(tiny_clip), "--store", "store")
     assert tried.returncode == 0, tried.stderr
@@ -49,6 +50,7 @@ def test_from_a_folder_to_a_table_and_on_to_an_application(here: Path, tiny_clip
     assert {text["class_name"] for text in objects[0]["texts"]} == {"wren", "red kite"}
 
 
+@pytest.mark.thorough
 def test_nobody_pays_unasked_and_the_doctor_ends_with_three(here: Path, tiny_clip: Path) -> None:
     wish = ("photos", "--model", str(tiny_clip), "--texts", "llm:gpt-4o-mini")
     asked = coder_eval(

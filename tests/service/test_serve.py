@@ -50,6 +50,7 @@ def commands(served: Served) -> list[list[str]]:
     return [shlex.split(line) for line in served.told.splitlines() if line.startswith("  ")]
 
 
+@pytest.mark.thorough
 def test_the_three_commands_work_as_they_are_printed(served: Served, scene: HeldScene) -> None:
     run, page, query = commands(served)
     assert run == ["prefect", "deployment", "run", "coder-eval"]

@@ -185,6 +185,7 @@ EXPENSIVE = {
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="the peak of memory is read from Linux's /proc")
 def test_no_file_takes_more_than_a_hundred_megabytes():
     given = b"".join(b"%8d" % len(content) + content for content in map(str.encode, EXPENSIVE.values()))

@@ -221,6 +221,7 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nobody_is_kept_out(tab: Page, report: Path, axe: str, scheme: str) -> None:
     opened(tab, report, features=[{"name": "prefers-color-scheme", "value": scheme}])
