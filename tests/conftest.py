@@ -45,9 +45,9 @@ SERVERS = {"prefect_server", "s3_server", "deployed"}
 
 @pytest.hookimpl(tryfirst=True)  # before `-m "not slow"` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with what takes longest; the order within a folder stays. What asks for a server is slow."""
+    """Start with what takes longest; the order within a folder stays. What needs a server, or is thorough, is slow."""
     for item in items:
-        if SERVERS & set(getattr(item, "fixturenames", ())):
+        if SERVERS & set(getattr(item, "fixturenames", ())) or item.get_closest_marker("thorough"):
             item.add_marker("slow")
     rank = {folder: number for number, folder in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: rank.get(item.nodeid.split("/")[1], len(rank)))

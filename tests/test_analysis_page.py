@@ -38,6 +38,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return fill(f"s3://{new_bucket()}/some/prefix")
 
 
+@pytest.mark.slow
 def test_every_block_gives_the_same_answer(store: str, tmp_path: Path) -> None:
     warehouse = open_warehouse(store)
     warehouse.export(tmp_path / "results.duckdb")
@@ -73,6 +74,7 @@ def plain_value(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
+@pytest.mark.slow
 def test_the_notebook_answers_its_questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CODER_STORE", fill(str(tmp_path / "store")))
     path = ROOT / "notebooks" / "questions.py"

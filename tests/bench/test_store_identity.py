@@ -23,6 +23,8 @@ from coder_core.storage.artifacts import ArtifactPayload, ArtifactStore
 from coder_core.storage.embedding_ledger import EmbeddingLedger
 from coder_core.storage.store import Store
 
+pytestmark = pytest.mark.slow
+
 KEYS = ("a", "b", "c")
 VECTORS = np.arange(6, dtype=np.float32).reshape(3, 2)
 PAYLOAD = ArtifactPayload(kind="texts", step_version=1, spec={}, inputs={})

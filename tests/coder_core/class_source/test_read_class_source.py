@@ -61,6 +61,7 @@ def slowly() -> Iterable[Callable[[Path, Iterable[bytes], float], None]]:
         writer.join()
 
 
+@pytest.mark.slow
 def test_the_same_list_in_every_format(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("cat\ndog\nwren\n")
     (tmp_path / "list.csv").write_text("class_name,class_id\ncat,1\ndog,2\nwren,3\n")
@@ -196,6 +197,7 @@ def test_an_empty_list_removes_nothing(tmp_path: Path, content: bytes) -> None:
         read_file(tmp_path / "list.txt")
 
 
+@pytest.mark.slow
 def test_a_writer_that_is_slower_than_the_looks_is_never_seen_half(tmp_path: Path, slowly) -> None:
     path = tmp_path / "list.txt"
     slowly(path, [f"class {number}\n".encode() for number in range(30)], 0.01)

@@ -83,6 +83,7 @@ def test_a_name_says_nothing_to_the_shipped_model(shipped):
     assert np.allclose(rows, rows[0], atol=1e-6)
 
 
+@pytest.mark.slow
 @ships
 def test_the_shipped_model_sees_colours_and_shapes(shipped):
     images = [image for image in render_flags(3, 11) if flag_names()[image.label_id] in ("Japan", "Sweden", "Italy")]

@@ -249,6 +249,7 @@ def test_the_device_is_held_around_forward_passes_only(
     assert not device.is_held
 
 
+@pytest.mark.slow
 def test_a_ready_batch_does_not_take_the_device_again(
     context: Context, encoder: IdentifiedEncoder, model: FakeEncoder, device: Device
 ) -> None:

@@ -105,6 +105,7 @@ def test_parquet(tmp_path: Path) -> None:
     assert read(kind="parquet", path=str(tmp_path / "words")) == EXPECTED
 
 
+@pytest.mark.slow
 def test_classes_kept_outside(tmp_path: Path) -> None:
     file = write_parquet(tmp_path / "a.parquet", pa.array([NAMES[label].title() for label in LABELS]))
     (tmp_path / "classes.txt").write_text("jay\nkea\nrobin\nwren\n")

@@ -81,6 +81,7 @@ def test_every_fault_leads_to_another_call_and_then_to_the_answer(
     assert sum(server.good.values()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(FAULTS) - {"error_503"}))
 def test_a_fault_that_stays_ends_as_a_problem_and_nothing_is_stored_as_good(
     name: str, ledger: CompletionLedger, make_runtime: Make
@@ -208,6 +209,7 @@ def test_nobody_listens(ledger: CompletionLedger, make_runtime: Make) -> None:
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.slow
 def test_retry_after_is_obeyed_by_all(ledger: CompletionLedger, make_runtime: Make) -> None:
     script = lambda call: error(429, "slow down", retry_after="0.4") if call.number == 3 else None  # noqa: E731
     server = LlmServer(script=script, delay_seconds=0.02)
@@ -230,6 +232,7 @@ def test_a_wait_beyond_patience_stops_the_run_cleanly(ledger: CompletionLedger, 
     assert len(server.calls) == 5
 
 
+@pytest.mark.slow
 def test_the_users_limit_is_kept(ledger: CompletionLedger, make_runtime: Make) -> None:
     with serving(LlmServer()) as server:
         started = time.monotonic()
@@ -237,6 +240,7 @@ def test_the_users_limit_is_kept(ledger: CompletionLedger, make_runtime: Make) -
         assert time.monotonic() - started >= (30 - 20) / 20 * 0.9
 
 
+@pytest.mark.slow
 def test_the_limit_that_the_server_states_is_kept(ledger: CompletionLedger, make_runtime: Make) -> None:
     stated = {"limit": "600", "remaining": "0", "reset": "60s"}  # ten a second from now on
     headers = {f"x-ratelimit-{part}-requests": value for part, value in stated.items()}

@@ -104,6 +104,7 @@ def test_the_limits_are_settings(ledger: CompletionLedger, make_runtime: Make) -
     assert other.failure_table().num_rows == 2  # those whose price is known
 
 
+@pytest.mark.slow
 def test_a_reply_that_drips_ends_with_the_time_of_one_call(ledger: CompletionLedger, make_runtime: Make) -> None:
     started = time.monotonic()
     dripping = Raw(200, GOOD, drip_seconds=0.05)
@@ -168,6 +169,7 @@ def test_the_same_server_may_move_a_path_but_not_for_ever(ledger: CompletionLedg
             complete(ledger, make_runtime(server.url), 2)
 
 
+@pytest.mark.slow
 def test_a_limit_that_never_comes_back_is_waited_for_a_bounded_time(
     ledger: CompletionLedger, make_runtime: Make, caplog: pytest.LogCaptureFixture
 ) -> None:

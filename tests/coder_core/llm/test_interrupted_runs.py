@@ -23,6 +23,8 @@ from coder_core.storage.store import Store
 from tests.coder_core.atg.llm_server import LlmServer, Raw, completion, error, serving
 from tests.coder_core.llm.test_completion_ledger import ask
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., LlmRuntime]
 CONCURRENCY = 8
 
@@ -63,7 +65,6 @@ def paid_rows(store: Path) -> int:
     return ledger.table().num_rows + ledger.failure_table().num_rows
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_and_a_termination_lose_no_answer(signal_number: int, tmp_path: Path) -> None:
     """Good and bad ones; also those that were on their way when the signal came."""
@@ -74,7 +75,6 @@ def test_ctrl_c_and_a_termination_lose_no_answer(signal_number: int, tmp_path: P
         assert paid_rows(tmp_path) == len(server.calls) >= 40
 
 
-@pytest.mark.slow
 def test_answers_that_take_too_long_are_not_waited_for(tmp_path: Path) -> None:
     late = completion("x")._replace(delay_seconds=60)
     with serving(LlmServer(script=lambda call: None if call.number < 20 else late)) as server:
@@ -82,7 +82,6 @@ def test_answers_that_take_too_long_are_not_waited_for(tmp_path: Path) -> None:
         assert paid_rows(tmp_path) == 20
 
 
-@pytest.mark.slow
 def test_a_kill_costs_no_more_than_the_calls_under_way(tmp_path: Path) -> None:
     with serving(LlmServer(delay_seconds=0.02)) as server:
         run_until(40, server, tmp_path, signal.SIGKILL)

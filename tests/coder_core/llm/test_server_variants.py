@@ -23,6 +23,8 @@ from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.texts.kinds import TextKind
 from tests.coder_core.atg.llm_server import Call, LlmServer, Raw, completion, error, serving
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., LlmRuntime]
 PROMPT = load_prompts()["general"].prompt(TextKind.ATTRIBUTE)
 PRICES = {"m": {"input_usd_per_million": 0, "output_usd_per_million": 1000}}

@@ -76,6 +76,7 @@ def test_on_the_cpu_nothing_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_waiting_for_the_device_does_not_count_against_the_time_limit() -> None:
     accelerator = LocalAccelerator(Runtime(device="cuda", gpu_slots=1))
     is_held, may_go = threading.Event(), threading.Event()

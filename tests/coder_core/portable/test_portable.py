@@ -26,6 +26,8 @@ from coder_core.specs import Runtime
 from coder_core.storage.store import Store
 from tests.fixtures_inputs import NAMES, World, write_photos, write_tiny_clip
 
+pytestmark = pytest.mark.slow
+
 WITHOUT_STORE = """
 import sys
 from coder_core import load_classifier
@@ -211,7 +213,6 @@ def test_onnx_is_refused_where_there_is_no_single_matrix(published: Published, t
         published.export(tmp_path / "out", method="tip_adapter", with_onnx=True)
 
 
-@pytest.mark.slow
 def test_a_process_without_prefect_and_store_answers(exported: Path, published: Published) -> None:
     command = [sys.executable, "-c", WITHOUT_STORE, str(exported), *published.images[:2]]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)

@@ -20,6 +20,8 @@ from tests.fixtures_inputs import NAMES, World, write_image_class
 
 from .runs import rows, run_spec
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 FIRST, SECOND = ("photos-20260101T000000-a", "photos-20260102T000000-a")
 
@@ -107,7 +109,6 @@ def test_a_renamed_class_keeps_its_images(photos: World, runtime: Runtime) -> No
     assert (outcome.result.image_count, outcome.result.images_embedded) == (10, 0)
 
 
-@pytest.mark.slow
 def test_a_look_compares_with_the_latest_run_of_that_name(photos: World, runtime: Runtime) -> None:
     spec = listed(photos, ("wren", "red kite"))
     first = look_at_classes(spec, runtime)
@@ -196,7 +197,6 @@ def test_an_evaluation_is_compared_with_the_one_before(photos: World, runtime: R
     ]
 
 
-@pytest.mark.slow
 def test_runs_are_compared_by_a_method_of_both(photos: World, runtime: Runtime) -> None:
     run_spec(listed(photos, NAMES), runtime, "run-1")
     run_spec(listed(photos, NAMES, methods=["clip_ensemble"]), runtime, "run-2")

@@ -46,6 +46,7 @@ def test_every_control_that_there_is_is_tested() -> None:
     assert set(CONTROLS) == set(get_args(ControlName))
 
 
+@pytest.mark.slow
 def test_controls_stand_beside_coder_in_every_table(flags_run: Finished) -> None:
     runtime = flags_run.runtime
     methods = {*flags_run.world.settings["methods"], *(f"control_{name}" for name in CONTROLS)}

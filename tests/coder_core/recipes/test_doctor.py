@@ -18,6 +18,8 @@ from coder_core.specs import Runtime
 from coder_core.storage.store import Store
 from tests.fixtures_inputs import write_image_class
 
+pytestmark = pytest.mark.slow
+
 LOOKS = {
     "Japan": "white with a red disc in the centre",
     "Germany": "three horizontal stripes of black, red and yellow",

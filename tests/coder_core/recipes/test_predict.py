@@ -111,6 +111,7 @@ def test_every_zero_shot_method_says_again_what_it_said(shared: Published, metho
             assert sum(row.top5_probabilities) <= 1 + 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", FEW_SHOT)
 @pytest.mark.parametrize("shots", [1, None])
 def test_every_few_shot_method_says_again_what_it_said(shared: Published, method: str, shots: int | None) -> None:
@@ -127,6 +128,7 @@ def test_methods_differ_where_they_should(shared: Published) -> None:
     assert rows(shared.runtime, "SELECT gated > 0 AND gated < images AND changed > 0 FROM reranks") == [(True,)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["coder", "coder_rerank", "control_shuffled", "tip_adapter"])
 def test_images_that_no_ledger_knows_are_told_the_same(own: Published, method: str) -> None:
     """Embedded anew, in other batches and another order: equal but for the last bits of a vector."""

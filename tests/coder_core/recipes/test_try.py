@@ -20,6 +20,8 @@ from coder_core.report.prediction_table import read_named
 from coder_core.specs import Runtime
 from tests.fixtures_inputs import write_bank, write_image_class
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

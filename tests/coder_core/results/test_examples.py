@@ -23,6 +23,8 @@ from tests.coder_core.results.analyst_rows import (
 )
 from tests.coder_core.results.result_rows import START, run_row
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:

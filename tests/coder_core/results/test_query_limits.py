@@ -20,6 +20,8 @@ from coder_core.results.warehouse import Warehouse
 from coder_core.storage.store import Store
 from tests.coder_core.results.result_rows import publish_many
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
@@ -83,7 +85,6 @@ def test_an_answer_with_too_many_rows_or_bytes_is_refused(warehouse: Warehouse) 
             small.query(sql)
 
 
-@pytest.mark.slow
 def test_ctrl_c_ends_a_query_at_once_and_its_process_with_it(tmp_path: Path) -> None:
     code = (
         "import signal, sys; from coder_core.storage.store import Store; "
@@ -106,7 +107,6 @@ def test_ctrl_c_ends_a_query_at_once_and_its_process_with_it(tmp_path: Path) -> 
     assert_gone(engine)
 
 
-@pytest.mark.slow
 def test_the_engine_ends_with_the_process_that_asked(tmp_path: Path) -> None:
     code = (
         "import os, sys, threading; from coder_core.storage.store import Store; "

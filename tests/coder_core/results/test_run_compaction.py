@@ -27,6 +27,8 @@ from tests.coder_core.results.store_state import (
     wanted_files,
 )
 
+pytestmark = pytest.mark.slow
+
 NOW = timedelta(0)
 
 
@@ -47,7 +49,6 @@ def test_runs_move_into_few_files_and_nothing_else_changes(store: Store) -> None
     assert compact_results(store, grace=NOW).removed == 0
 
 
-@pytest.mark.slow
 def test_what_is_new_joins_what_is_merged_already(disk_store: Store) -> None:
     for number in range(4):
         publish_many(disk_store, 3, name=f"set-{number}")
@@ -68,7 +69,6 @@ def test_a_single_run_stays_as_it_is(disk_store: Store) -> None:
     assert disk_store.list() == before
 
 
-@pytest.mark.slow
 def test_large_tables_become_several_files_of_which_a_question_opens_those_it_needs(
     disk_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,7 +193,6 @@ def compaction_then_row(store: Store) -> object:
 # ---- what is left alone
 
 
-@pytest.mark.slow
 def test_a_damaged_run_stays_as_it_is_and_is_named(disk_store: Store) -> None:
     publish_many(disk_store, 10)
     harmed = [f"flags-00{number}" for number in range(1, 8)]

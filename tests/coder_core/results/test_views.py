@@ -24,6 +24,8 @@ from tests.coder_core.results.analyst_rows import HOSTILE, make_answers, probabi
 from tests.coder_core.results.result_rows import START, old_run, publish, run_row
 from tests.rows import rows_of
 
+pytestmark = pytest.mark.slow
+
 BIRDS = ["wren", "robin", "owl", "crow", "kite", "heron", "gull"]
 ANSWERS = {
     answers.run_id: answers

@@ -48,6 +48,7 @@ def hidden(store: Store) -> str:
     return paths(store, "metrics/hidden")[0]
 
 
+@pytest.mark.slow
 def test_an_empty_store_has_empty_tables_of_the_documented_types(disk_store: Store) -> None:
     warehouse = Warehouse(disk_store)
     for name, table in TABLES.items():

@@ -19,6 +19,8 @@ from coder_core.storage.store import Store
 from tests.coder_core.results.analyst_rows import HOSTILE, make_answers, write
 from tests.coder_core.results.result_rows import START, flip, old_run, paths, publish
 
+pytestmark = pytest.mark.slow
+
 
 def read(path: Path, sql: str) -> list[tuple[Any, ...]]:
     with duckdb.connect(str(path), read_only=True) as connection:
@@ -90,7 +92,6 @@ def test_a_failure_leaves_what_was_there_and_nothing_else(
     assert path.read_text() == "mine"
 
 
-@pytest.mark.slow
 def test_a_full_disk_is_told_and_leaves_nothing(disk_store: Store, tmp_path: Path) -> None:
     """A process that may write files of 300 kB at most: less than the file needs."""
     publish(disk_store, "run", texts=20_000)

@@ -29,6 +29,7 @@ from tests.coder_core.results.result_rows import (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_compacted", [False, True])
 @pytest.mark.parametrize("many", [1, 100], ids=["read by Arrow", "read by DuckDB"])
 def test_a_store_of_the_first_version_is_asked_like_any_other(

@@ -24,6 +24,8 @@ from tests.coder_core.atg.llm_fixtures import make_runtime  # noqa: F401 - a fix
 from tests.coder_core.atg.llm_server import LlmServer, serving
 from tests.coder_core.llm.test_completion_ledger import ask
 
+pytestmark = pytest.mark.slow
+
 
 def test_those_who_want_the_same_work_one_after_the_other(store: Store) -> None:
     assert has_conditional_writes(store)
@@ -50,7 +52,6 @@ def test_other_work_waits_for_nobody(disk_store: Store) -> None:
         assert len(disk_store.list("leases")) == 2
 
 
-@pytest.mark.slow
 def test_the_work_of_the_dead_is_taken_over_at_once(tmp_path: Path) -> None:
     code = """
         import os, signal, sys
