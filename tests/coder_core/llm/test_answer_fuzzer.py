@@ -27,6 +27,8 @@ from coder_core.llm.rate_limits import read_limit, read_retry_after
 from coder_core.texts.kinds import TextKind
 from tests.coder_core.atg.llm_server import LlmServer, Raw, serving
 
+pytestmark = pytest.mark.slow
+
 SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 5))]
 CASES = 250
 PRICE = Price(input_usd_per_million=1, output_usd_per_million=1)

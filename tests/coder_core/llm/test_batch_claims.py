@@ -22,6 +22,8 @@ from coder_core.storage.store import Store
 from tests.coder_core.atg.llm_server import LlmServer, serving
 from tests.coder_core.llm.test_completion_ledger import ask
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., LlmRuntime]
 
 
@@ -63,7 +65,6 @@ def test_a_holder_that_was_not_heard_of_is_taken_over_and_notices(
     assert not Claim(store, "x").acquire()
 
 
-@pytest.mark.slow
 def test_a_process_of_this_machine_that_died_is_taken_over_at_once(store: Store) -> None:
     program = """
         import os, sys

@@ -17,6 +17,8 @@ from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.texts.kinds import TextKind
 from tests.coder_core.atg.llm_server import LlmServer, error, serving
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., LlmRuntime]
 SPEC = GeneratorSpec(
     model="gpt-4o-mini", kinds=(TextKind.ATTRIBUTE, TextKind.SYNONYM, TextKind.ANALOGOUS_CLASS, TextKind.ONE_TO_ONE)

@@ -21,6 +21,8 @@ from tests.coder_core.results.killing_filesystem import Death, dying, restore, s
 from tests.coder_core.results.result_rows import old_run, publish, publish_many
 from tests.coder_core.results.store_state import ROWS, counts_of, plain_rows, wanted_files
 
+pytestmark = pytest.mark.slow
+
 NOW = timedelta(0)
 
 
@@ -75,7 +77,6 @@ while True:
 """
 
 
-@pytest.mark.slow
 def test_kill_9_while_runs_are_published_loses_no_run(disk_store: Store) -> None:
     expected: list[str] = []
     for number in range(4):
@@ -97,7 +98,6 @@ def test_kill_9_while_runs_are_published_loses_no_run(disk_store: Store) -> None
     assert set(disk_store.list()) == wanted_files(disk_store)
 
 
-@pytest.mark.slow
 def test_readers_writers_and_compactions_do_not_disturb_each_other(disk_store: Store) -> None:
     first = publish_many(disk_store, 6)
     is_over = time.monotonic() + 2
