@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from coder_core.storage import tables
@@ -33,6 +33,7 @@ def only_part(store: Store) -> str:
 
 
 @pytest.mark.slow
+@example(place=0.00559, bit=1)  # the header of the first page: Arrow reads no row, and says nothing
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 @settings(max_examples=80)
 def test_whatever_bit_is_flipped_no_wrong_vector_is_read_and_a_rerun_mends_it(place: float, bit: int) -> None:
