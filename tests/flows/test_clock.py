@@ -29,6 +29,7 @@ class BackwardsClock(datetime):
         return datetime.now(tz) - timedelta(hours=cls.looks)
 
 
+@pytest.mark.thorough
 def test_runs_while_the_clock_goes_backwards_end_well(
     world: World, runtime: Runtime, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:

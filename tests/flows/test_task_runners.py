@@ -103,6 +103,7 @@ def test_new_images_are_answered_alike_on_a_cluster_that_is_there(
     assert worker_processes() == before, "the cluster is not ours to end"
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("task_runner", CLUSTERS)
 def test_a_failing_shard_is_told_as_on_threads(

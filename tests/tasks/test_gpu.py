@@ -73,6 +73,7 @@ def count_overlaps(held: list[tuple[float, float]]) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.timeout(600)
 @pytest.mark.usefixtures("prefect_server")
 def test_two_runs_never_hold_one_slot_together(tmp_path: Path) -> None:

@@ -98,6 +98,7 @@ def test_the_temperature_is_that_of_the_greatest_likelihood() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_every_interval_holds_the_truth_as_often_as_it_says() -> None:
     """600 simulated data sets: two standard errors are 1.8 %. `bench/interval_coverage.py` tells 94 from 96 %."""
     found = simulate(600)

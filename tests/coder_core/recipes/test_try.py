@@ -92,6 +92,7 @@ def test_texts_come_from_a_bank_a_published_file_or_a_language_model(here: Path,
         first(tiny_clip, texts="llm")
 
 
+@pytest.mark.thorough
 def test_unsorted_images_get_names_and_nothing_is_measured(here: Path, tiny_clip: Path, runtime: Runtime) -> None:
     write_image_class(here, "new", 3)
     (here / "new" / "broken.jpg").write_text("no image")

@@ -41,7 +41,7 @@ def killing_store(*, generations: int) -> Iterator[tuple[Store, dict[str, bytes]
 
 
 @pytest.mark.parametrize("is_after", [pytest.param(False, marks=pytest.mark.slow), True], ids=["before", "after"])
-@pytest.mark.parametrize("generations", [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("generations", [0, pytest.param(2, marks=pytest.mark.thorough)])
 def test_killed_at_any_operation_nothing_is_lost_and_nothing_is_seen_twice(generations: int, is_after: bool) -> None:
     with killing_store(generations=generations) as (store, files):
         runs = ResultTables(store).published()

@@ -227,6 +227,7 @@ def test_markers_of_folders_are_entries_and_objects_of_any_name_are_read(bucket:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_bucket_is_listed_in_pages_and_no_object_is_asked_about(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     client, name = bucket
     for number in range(1_050):
