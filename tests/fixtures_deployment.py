@@ -22,6 +22,8 @@ from .fixtures_prefect import QUIET
 PROJECT = Path(__file__).parents[1]
 PATIENCE_SECONDS = 240.0
 """For a server's first start, or a run, on a machine that is busy with other things."""
+RUN_END_SECONDS = 60.0
+"""For the process of a run, from its end in the server to its own."""
 END_SECONDS = 10.0
 """For a process whose parent has ended, to see that."""
 
@@ -90,12 +92,30 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
         processes.append(start_prefect(place, home, "worker", "start", "--pool", "coder"))
         yield place
     finally:
+        let_runs_end(home)
         for process in reversed(processes):
             stop_process(process)
         left = left_behind(home)
         for pid in left:
             os.kill(pid, signal.SIGKILL)
     assert not left, f"left behind: {left}"
+
+
+def let_runs_end(home: Path) -> None:
+    """Wait for the processes of runs that have told the server their end: their last words need it, too."""
+    deadline = time.monotonic() + RUN_END_SECONDS
+    while time.monotonic() < deadline:
+        running = [process for process in psutil.process_iter() if process.pid in processes_of(home)]
+        if not any(is_run(process) for process in running):
+            return
+        time.sleep(0.2)
+
+
+def is_run(process: psutil.Process) -> bool:
+    try:
+        return "prefect.engine" in process.cmdline()
+    except psutil.Error:  # it has ended meanwhile
+        return False
 
 
 def left_behind(home: Path) -> dict[int, list[str]]:

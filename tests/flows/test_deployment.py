@@ -23,6 +23,7 @@ from tests.fixtures_deployment import (
     PROJECT,
     Deployed,
     answers,
+    let_runs_end,
     processes_of,
     start_prefect,
     stop_process,
@@ -186,5 +187,6 @@ def test_a_run_outlives_its_server(deployed: Deployed, tiny_clip: Path, tmp_path
             run = wait_for_end(deployed, run_id)
             assert run.state.is_completed(), run.state
             scene.resume(deployed, tmp_path / "store")
+            let_runs_end(home)
         finally:
             stop_process(server)
