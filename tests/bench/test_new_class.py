@@ -14,7 +14,8 @@ from tests.fixtures_inputs import TINY_CLIP
 def test_one_class_more_costs_one_class(tmp_path: Path, prefect_server: str) -> None:
     prepare_processes(prefect_server, tmp_path / "prefect")
     full, same, more = measure(tmp_path, 8, 2, latency_ms=0.0, model=TINY_CLIP)
-    assert (full.calls, full.images) == (8 * 2, 8 * 2)
+    # so few images are all in the sample that is looked at before the model is paid: no run embeds them again
+    assert (full.calls, full.images) == (8 * 2, 0)
     assert (same.calls, same.texts, same.images) == (0, 0, 0)
-    assert (more.calls, more.images) == (2, 2)
+    assert (more.calls, more.images) == (2, 0)
     assert more.texts * 8 == full.texts
