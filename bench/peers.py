@@ -4,9 +4,9 @@
         [--only clip_benchmark clip_retrieval daft ray mteb]
 
 ENVIRONMENTS is a folder; each peer is installed into an environment of its own in it, once
-(`bench/peer_environments.py` says what, and what `--shared` is). One that cannot be installed is named with pip's words,
-and the others go on. Weights are random, and photographs rendered unless `--photos` names a folder of class folders, so
-nothing but packages is downloaded. Commands are those that a user types, from the start of the process to its end;
+(`bench/peer_environments.py` says what, and what `--shared` is). One that cannot be installed is named with pip's
+words, and the others go on. Weights are random, and photographs rendered unless `--photos` names a folder of class
+folders, so nothing but packages is downloaded. Commands are those that a user types, from the start of the process to its end;
 sides take turns.
 
 * CLIP_benchmark reads the photographs as tar shards (its `wds/` data sets), and so does this project; what both say of
@@ -36,6 +36,7 @@ from bench.random_clip import write_clip, write_photographs
 
 ROOT = Path(__file__).parents[1]
 SIZE = (500, 375)
+SHARDS = 4
 CLASSES = (
     "banded",
     "blotchy",
@@ -312,20 +313,30 @@ def lay_out_photographs(folder: Path, given: Path | None, count: int) -> list[Pa
 
 
 def write_shards(root: Path, images: Sequence[Path], names: Sequence[str], templates: Sequence[str]) -> list[str]:
-    """One tar shard and the files beside it, as CLIP_benchmark's data sets are laid out; gives the keys in order."""
+    """Tar shards and the files beside them, as CLIP_benchmark's data sets are laid out; gives the keys in order.
+
+    There is a shard for each of its loader's four processes: one that has none is an error of webdataset.
+    """
     (root / "test").mkdir(parents=True)
-    with tarfile.open(root / "test" / "0.tar", "w") as shard:
-        for image in images:
-            label = str(names.index(image.parent.name)).encode()
-            for name, content in ((f"{image.stem}.cls", label), (f"{image.stem}.jpg", image.read_bytes())):
-                entry = tarfile.TarInfo(name)
-                entry.size = len(content)
-                shard.addfile(entry, io.BytesIO(content))
-    (root / "test" / "nshards.txt").write_text("1")
+    size = -(-len(images) // SHARDS)
+    for number in range(SHARDS):
+        with tarfile.open(root / "test" / f"{number}.tar", "w") as shard:
+            for image in images[number * size : (number + 1) * size]:
+                label = str(names.index(image.parent.name)).encode()
+                add_file(shard, f"{image.stem}.cls", label)
+                add_file(shard, f"{image.stem}.jpg", image.read_bytes())
+    (root / "test" / "nshards.txt").write_text(str(SHARDS))
     (root / "classnames.txt").write_text("\n".join(names) + "\n")
     lines = [template.replace("{class}", "{c}") for template in templates]
     (root / "zeroshot_classification_templates.txt").write_text("\n".join(lines) + "\n")
     return [image.stem for image in images]
+
+
+def add_file(shard: tarfile.TarFile, name: str, content: bytes) -> None:
+    """Put a file into a shard."""
+    entry = tarfile.TarInfo(name)
+    entry.size = len(content)
+    shard.addfile(entry, io.BytesIO(content))
 
 
 def version(peer: Environment) -> str:
