@@ -6,8 +6,8 @@
 ENVIRONMENTS is a folder; each peer is installed into an environment of its own in it, once
 (`bench/peer_environments.py` says what, and what `--shared` is). One that cannot be installed is named with pip's
 words, and the others go on. Weights are random, and photographs rendered unless `--photos` names a folder of class
-folders, so nothing but packages is downloaded. Commands are those that a user types, from the start of the process to its end;
-sides take turns.
+folders, so nothing but packages is downloaded. Commands are those that a user types, from the start of the process to
+its end; sides take turns.
 
 * CLIP_benchmark reads the photographs as tar shards (its `wds/` data sets), and so does this project; what both say of
   every image, by one template and by several, is compared, and so are the metrics that both write.
