@@ -45,7 +45,7 @@ from coder_core.steps.run_tables import (
     ablation_tables,
     account_tables,
     few_shot_prediction_tables,
-    generation_rows,
+    questions_by_kind,
     generation_tables,
     ignored_tables,
     prediction_tables,
@@ -218,7 +218,7 @@ class PublishRun(Step[EvalResult]):
             has_ablation=self.manifest.ablation is not None,
             seconds=(row.finished_at - row.started_at).total_seconds(),
             records=self.accounts,
-            notes=notes_on_run(context, self.manifest, metrics, generation_rows(self.generation)),
+            notes=notes_on_run(context, self.manifest, metrics, questions_by_kind(self.generation)),
         )
 
 

@@ -65,10 +65,10 @@ def _timing_row(record: StepRecord) -> TimingRow:
 def generation_tables(reports: Sequence[GenerationReport]) -> Tables:
     """What a language model was asked for, kind by kind."""
     if reports:
-        yield GenerationRow, generation_rows(reports)
+        yield GenerationRow, questions_by_kind(reports)
 
 
-def generation_rows(reports: Sequence[GenerationReport]) -> list[GenerationRow]:
+def questions_by_kind(reports: Sequence[GenerationReport]) -> list[GenerationRow]:
     """Add up what the chunks of a class list were asked for."""
     report = merge_reports(reports)
     return [
