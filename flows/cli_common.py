@@ -14,7 +14,7 @@ from coder_core import DEFAULT_STORE
 from coder_core.errors import CoderError, SeveralProblemsError, StoreError
 from coder_core.printable_text import GuardedStream
 from coder_core.redaction import redact_error
-from flows.cli_logging import error_line, warning_line
+from flows.cli_logging import error_line, progress_on_stderr, warning_line
 from flows.stopping import describe_stop, stoppable
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def explain_errors(command: Callable[..., None]) -> Callable[..., None]:
     def wrapper(*args: Any, **kwargs: Any) -> None:
         goes_on = command.__name__ in GOES_ON and not is_export(str(kwargs.get("run", "")))
         store = kwargs.get("store") if goes_on else None
-        with stoppable(lambda name: describe_stop(name, store)):
+        with stoppable(lambda name: describe_stop(name, store)), progress_on_stderr():
             explain_errors_of_service(command)(*args, **kwargs)
 
     return wrapper
