@@ -36,7 +36,7 @@ _LEAD = (
     r"|part|section|assistant's?|model's?|ai|extended) )*"
 )
 _NOUN = (
-    r"(?:think(?:ing)?|thoughts?|reasoning|analysis|analy[sz]ing|chain(?: |-)of(?: |-)thoughts?|cot|scratch ?pad"
+    r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|analysis|drafts?|analy[sz]ing|chain(?: |-)of(?: |-)thoughts?|cot|scratch ?pad"
     r"|monologue|rationale|deliberations?|brainstorm(?:ing)?|pondering|musings?|self(?: |-)(?:critique|correction)"
     r"|gedanken(?:gang)?|überlegung(?:en)?|denkprozess|raisonnement|réflexions?|razonamiento|pensamientos?"
     r"|ragionamento|raciocínio|рассуждени[ея]|размышлени[ея]|思考(?:过程|過程|プロセス)?|推理(?:过程)?|考え|추론|생각)"
@@ -44,10 +44,15 @@ _NOUN = (
 _TAIL = (
     r"(?: (?:process|steps?|section|phase|mode|block|trace|notes?|out loud|aloud|silently|quietly|carefully|deeply"
     r"|hard|it through|this through|first|starts?|begins?|about (?:it|this|that|the \w+)|for a (?:moment|while|second)"
-    r"|to (?:my|him|her|it)self|on this))*"
+    r"|to (?:my|him|her|it)self|on this|step(?: |-)by(?: |-)step|(?:is |are )?as follows|is|are))*"
 )
 _ENDS = r"(?:ends?|ended|ending|stop(?:s|ped)?|done|finish(?:es|ed)?|closes?|exits?|complete[d]?|conclude[sd]?)"
-_THOUGHTS = re.compile(rf"{_LEAD}{_NOUN}{_TAIL}")
+_RESOLVE = (
+    r"(?:let me|let us|let's|i'll|i will|i need to|i should|i must|we need to|we should) (?:first |now |just |quickly )?"
+    r"(?:think|reason|analy[sz]e|consider|work|break|reflect|plan|brainstorm)"
+    r"(?: (?:it|this|that|things|the (?:question|request|task|problem)|down|out|through|about|on|ahead|first|carefully))*"
+)
+_THOUGHTS = re.compile(rf"{_LEAD}{_NOUN}{_TAIL}|{_RESOLVE}{_TAIL}")
 _ACT = re.compile(
     r"(?:(?:\w+ ){1,4}(?:to|and) )?"
     rf"(?:thinks?|ponders?|muses?|reasons|reflects?|contemplates?|deliberates?|considers?){_TAIL}"
@@ -84,7 +89,9 @@ _LONGEST_LABEL = 60
 
 _NAME = re.compile(
     r"^_*(?:think(?:ing)?|thoughts?|reason(?:ing|s)?|reflections?|analysis|scratch_?pad|(?:inner|internal)_\w{1,20}"
-    r"|chain_of_thoughts?|cot|thought_process|rationale|plan(?:ning)?|(?:self_)?critique)(?:_content|_process|_steps)?_*$",
+    r"|chain_of_thoughts?|cot|thought_process|rationale|plan(?:ning)?|(?:self_)?(?:critique|check|reflection)|steps?"
+    r"|drafts?|notes?|considerations?|explanations?|justifications?|deliberations?|brainstorm(?:ing)?|monologue|comments?"
+    r"|commentary)(?:_content|_process|_steps|_text)?_*$",
     re.IGNORECASE,
 )
 _SOLILOQUY = re.compile(
