@@ -86,7 +86,7 @@ GOES_ON = frozenset({"run", "predict", "generate", "watch", "sweep", "try_folder
 
 
 def is_export(run: str) -> bool:
-    """Whether what `predict` was given is the folder of an exported classifier, which needs no store and keeps nothing."""
+    """Whether `predict` was given the folder of an exported classifier, which needs no store and keeps nothing."""
     return os.path.isfile(os.path.join(run, "classifier.json"))  # noqa: PTH113, PTH118 (a name may be too long for Path)
 
 

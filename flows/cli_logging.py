@@ -64,7 +64,8 @@ class _ProgressLines(logging.Handler):
             return
         line = note_line(record.getMessage())
         clock = "" if _is_json() else f"{datetime.now().astimezone():%H:%M:%S} | "
-        print(f"{clock}{line}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"{clock}{line}\n")
+        sys.stderr.flush()
 
 
 def _is_json() -> bool:

@@ -81,7 +81,6 @@ class FaultyFileSystem(MemoryFileSystem):
         super().pipe_file(path, value, mode=mode, **options)
         self.faults.after(len(value))
 
-
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **options: Any) -> Any:
         self.faults.before_read()
         return super().cat_file(path, start=start, end=end, **options)

@@ -37,7 +37,7 @@ _MAY_BE_MARKED = re.compile(
     re.IGNORECASE,
 )
 _WITHIN_LINE = re.compile(
-    r"(?<=[.!?:;,)\]\"'*]) +(?=here(?:'s| is| are) my (?:final |own )?(?:response|answer|output|thought process|reasoning)\s?:"
+    r"(?<=[.!?:;,)\]\"'*]) +(?=here(?:'s| is| are) my (?:final )?(?:response|answer|thought process|reasoning)\s?:"
     r"|\**final (?:answer|response|output)\**\s?:|\*{1,3}(?:answers|responds|replies|speaks)\*{1,3})",
     re.IGNORECASE,
 )

@@ -1,8 +1,8 @@
 """Marks around thoughts and around answers: paired signs in a text, whatever brackets and words they are made of. Pure.
 
 `<think>` (DeepSeek, Qwen), `<seed:think>`, `[THINK]` (Mistral), `◁think▷` (Kimi), `<|START_THINKING|>` (Cohere),
-`<?thinking?>`, `[end of thoughts]`, `<unused94>` (Gemma): known by their shape, a word for thinking between brackets. Of
-an opening mark that chat templates put into the prompt only the closing one arrives: then all before it was thought.
+`<?thinking?>`, `[end of thoughts]`, `<unused94>` (Gemma): known by their shape, a word for thinking in brackets. Of an
+opening mark that chat templates put into the prompt only the closing one arrives: then all before it was thought.
 Models also have marks of their own making, in any language (`<strategy>...</strategy>`): what such a pair encloses is
 no answer when a list stands outside of it; where nothing else is there, it encloses the answer. Marks of HTML and of
 Markdown only dress it.
@@ -37,7 +37,8 @@ _THOUGHT_MARK = re.compile(
     re.IGNORECASE,
 )
 _CLOSING = re.compile(
-    r"^(?:&lt;|\W){0,7}(?:[/\\](?!begin)|end|stop|done|finish|close)|[_ -](?:end(?:s|ed)?|over|done|complete|finished)\W*$"
+    r"^(?:&lt;|\W){0,7}(?:[/\\](?!begin)|end|stop|done|finish|close)"
+    r"|[_ -](?:end(?:s|ed)?|over|done|complete|finished)\W*$"
     r"|suffix|unused95|^<channel\|>",
     re.IGNORECASE,
 )

@@ -1,7 +1,7 @@
-"""The words by which a model announces its thoughts and its answer, whatever signs dress them. Pure.
+r"""The words by which a model announces its thoughts and its answer, whatever signs dress them. Pure.
 
 There is no common form: `## Thinking`, `**Reasoning:**`, `*thinks*`, `(end of thoughts)`, `=== ANSWER ===`,
-`\\begin{reasoning}`, `Here is my thought process: ...`. So a line is reduced to its words and these are compared; the
+`\begin{reasoning}`, `Here is my thought process: ...`. So a line is reduced to its words and these are compared; the
 signs around them only say whether it stands there as a headline or as an item of a list.
 """
 
@@ -36,9 +36,9 @@ _LEAD = (
     r"|part|section|assistant's?|model's?|ai|extended) )*"
 )
 _NOUN = (
-    r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|analysis|drafts?|analy[sz]ing|chain(?: |-)of(?: |-)thoughts?|cot|scratch ?pad"
-    r"|monologue|rationale|deliberations?|brainstorm(?:ing)?|pondering|musings?|self(?: |-)(?:critique|correction)"
-    r"|gedanken(?:gang)?|überlegung(?:en)?|denkprozess|raisonnement|réflexions?|razonamiento|pensamientos?"
+    r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|analysis|drafts?|analy[sz]ing|chain(?: |-)of(?: |-)thoughts?|cot"
+    r"|scratch ?pad|monologue|rationale|deliberations?|brainstorm(?:ing)?|pondering|musings?"
+    r"|self(?: |-)(?:critique|correction)|gedanken(?:gang)?|überlegung(?:en)?|denkprozess|raisonnement|réflexions?|razonamiento|pensamientos?"
     r"|ragionamento|raciocínio|рассуждени[ея]|размышлени[ея]|思考(?:过程|過程|プロセス)?|推理(?:过程)?|考え|추론|생각)"
 )
 _TAIL = (
@@ -48,9 +48,9 @@ _TAIL = (
 )
 _ENDS = r"(?:ends?|ended|ending|stop(?:s|ped)?|done|finish(?:es|ed)?|closes?|exits?|complete[d]?|conclude[sd]?)"
 _RESOLVE = (
-    r"(?:let me|let us|let's|i'll|i will|i need to|i should|i must|we need to|we should) (?:first |now |just |quickly )?"
+    r"(?:let me|let us|let's|i'll|i will|i need to|i should|i must|we need to|we should) (?:first |now |just )?"
     r"(?:think|reason|analy[sz]e|consider|work|break|reflect|plan|brainstorm)"
-    r"(?: (?:it|this|that|things|the (?:question|request|task|problem)|down|out|through|about|on|ahead|first|carefully))*"
+    r"(?: (?:it|this|that|the (?:question|request|task|problem)|down|out|through|about|on|ahead|first|carefully))*"
 )
 _THOUGHTS = re.compile(rf"{_LEAD}{_NOUN}{_TAIL}|{_RESOLVE}{_TAIL}")
 _ACT = re.compile(
@@ -147,7 +147,7 @@ def announcement(line: str, *, is_alone: bool = False) -> Announcement | None:
 
     Args:
         line: As written.
-        is_alone: Whether it stands apart from other lines: then a bare word counts, too, which may be an item elsewhere.
+        is_alone: Whether it stands apart from other lines: then a bare word counts, which may be an item elsewhere.
     """
     stripped = _TAGS.sub(" ", line.strip().lstrip(">")).strip()
     bullet = _BULLET.match(stripped)

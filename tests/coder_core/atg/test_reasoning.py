@@ -282,7 +282,9 @@ def test_a_line_of_thoughts_is_no_name() -> None:
 
 
 def test_words_about_thinking_are_texts_where_they_are_no_marks() -> None:
-    answer = "- a thinking face\n- reflection of the sky in its glass\n- legs < 3 cm\n- [worn] handle\n- *Thinking* pose"
+    answer = (
+        "- a thinking face\n- reflection of the sky in its glass\n- legs < 3 cm\n- [worn] handle\n- *Thinking* pose"
+    )
     phrases = ("a thinking face", "reflection of the sky in its glass", "legs < 3 cm", "[worn] handle", "Thinking pose")
     assert parse_answer(answer, Subject(TextKind.ATTRIBUTE, ("mirror",))) == (phrases,)
     unmarked = parse_answer("pondering\nthinking\nthought", Subject(TextKind.SYNONYM, ("reasoning",)))
