@@ -38,8 +38,8 @@ _LEAD = (
 _NOUN = (
     r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|analysis|drafts?|analy[sz]ing|chain(?: |-)of(?: |-)thoughts?|cot"
     r"|scratch ?pad|monologue|rationale|deliberations?|brainstorm(?:ing)?|pondering|musings?"
-    r"|self(?: |-)(?:critique|correction)|gedanken(?:gang)?|überlegung(?:en)?|denkprozess|raisonnement|réflexions?|razonamiento|pensamientos?"
-    r"|ragionamento|raciocínio|рассуждени[ея]|размышлени[ея]|思考(?:过程|過程|プロセス)?|推理(?:过程)?|考え|추론|생각)"
+    r"|self(?: |-)(?:critique|correction)|gedanken(?:gang)?|überlegung(?:en)?|denkprozess"
+    r"|raisonnement|réflexions?|razonamiento|pensamientos?|ragionamento|raciocínio|рассуждени[ея]|размышлени[ея]|思考(?:过程|過程|プロセス)?|推理(?:过程)?|考え|추론|생각)"
 )
 _TAIL = (
     r"(?: (?:process|steps?|section|phase|mode|block|trace|notes?|out loud|aloud|silently|quietly|carefully|deeply"
@@ -83,6 +83,7 @@ _WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
 _TAGS = re.compile(r"</?(?:b|strong|em|i|u|h[1-6]|p|span|div|summary|font)(?:\s[^<>]{0,200})?>", re.IGNORECASE)
 _BULLET = re.compile(r"(?:[-*+\u2022\u2013]\s|\(?\d{1,3}[.)]\s|[a-z][.)]\s)\s*", re.IGNORECASE)
 _ITEM = re.compile(r"\s{0,8}(?:[-*+\u2022\u2013]\s|\(?\d{1,3}[.)]\s|[{\[]\s{0,8}(?:[\"{\[]|$))")
+_JSON = re.compile(r"[{\[]{0,3}\s{0,3}\"")
 _SLASHED = re.compile(r"\W{0,7}[/\\]\W{0,3}(?!begin|start)\w", re.IGNORECASE)
 _ON_STAGE = re.compile(r"(?P<sign>[*_~]{1,3}|[(\[<])\s?(?P<act>[^*_~()\[\]<>]{3,60}?)\s?(?:[*_~]{1,3}|[)\]>])")
 _LONGEST_LABEL = 60
@@ -150,6 +151,8 @@ def announcement(line: str, *, is_alone: bool = False) -> Announcement | None:
         is_alone: Whether it stands apart from other lines: then a bare word counts, which may be an item elsewhere.
     """
     stripped = _TAGS.sub(" ", line.strip().lstrip(">")).strip()
+    if _JSON.match(stripped):  # (keys have their own judge: `is_reasoning_name`)
+        return None
     bullet = _BULLET.match(stripped)
     body = stripped[bullet.end() :] if bullet else stripped
     role = _role(body) if len(body) <= _LONGEST_LABEL else None

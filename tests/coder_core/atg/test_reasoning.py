@@ -2,6 +2,7 @@
 
 import json
 import string
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,8 @@ from coder_core.atg.parsing import Subject, parse_answer
 from coder_core.atg.reasoning import without_reasoning
 from coder_core.llm.faults import Fault, Problem
 from coder_core.texts.kinds import TextKind
+
+SHARED_TEXTS = Path(__file__).parents[4] / "shared" / "data" / "texts"
 
 ANSWERS = {
     TextKind.ATTRIBUTE: (("frog",), "- long green legs\n- large eyes", (("long green legs", "large eyes"),)),
@@ -319,3 +322,17 @@ def test_what_stands_outside_of_marks_stays(thoughts: list[tuple[str, tuple[str,
     found = without_reasoning(text)
     assert isinstance(found, str)
     assert found.split() == answer.split()
+
+
+@pytest.mark.parametrize("path", sorted(SHARED_TEXTS.glob("*.json")), ids=lambda path: path.stem)
+def test_no_honest_list_is_taken_for_thoughts(path: Path) -> None:
+    """Texts of real models about real classes, in the forms in which lists come."""
+    published = json.loads(path.read_text("utf-8"))
+    leads = ["", "{}:\n", "## {}\n", "**{}**\n\n", "After thinking about it, here are features of a {}:\n"]
+    for kind in (TextKind.ATTRIBUTE, TextKind.ANALOGOUS_CLASS, TextKind.SYNONYM):
+        for number, (name, items) in enumerate(zip(published["class_names"], published.get(kind) or (), strict=False)):
+            for mark in ("- ", "1. "):
+                lead = leads[number % len(leads)].format(name)
+                text = without_reasoning(lead + "\n".join(f"{mark}{item}" for item in items), (name,))
+                assert not isinstance(text, Problem), (name, items)
+                assert all(str(item).strip() in text for item in items), (name, items)
