@@ -52,9 +52,10 @@ def test_a_class_without_texts_is_told_in_the_row_and_in_the_summary(server, set
 def test_a_kind_of_text_that_failed_is_told_though_another_kind_came(server, settings, tmp_path) -> None:
     runtime = llm_runtime(server, tmp_path, max_bad_answers=1)
     server.script = lambda call: "other_class" if call.kind == "synonym" else None
-    run = run_spec(spec_of(settings), runtime)
+    generator = {**settings["texts"]["generator"], "kinds": ["attribute", "synonym"]}
+    run = run_spec(spec_of(settings, texts={"generator": generator}), runtime)
     assert rows(runtime, "SELECT DISTINCT classes_without_texts FROM metrics WHERE method = 'coder'") == [(0,)]
-    assert rows(runtime, "SELECT failed, asked FROM generations WHERE kind = 'synonym'") == [(3, 3)]
+    assert rows(runtime, "SELECT failed, asked FROM generation WHERE kind = 'synonym'") == [(3, 3)]
     note = "3 of 3 questions for texts of the kind synonym have no usable answer: coder did without these"
     assert [line for line in run.result.notes if "questions" in line] == [note]
     printed = io.StringIO()
