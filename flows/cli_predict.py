@@ -1,13 +1,12 @@
 """`coder-eval predict RUN IMAGES...`: what do these images show, by the classes and texts of a published run?"""
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from coder_core.errors import ConfigError
-from flows.cli_common import engine_option, explain_errors, store_option
+from flows.cli_common import engine_option, explain_errors, is_export, store_option
 from flows.cli_prefect import prefect_ready
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def predict(
     """
     from coder_core.config import load_runtime
 
-    if (Path(run) / "classifier.json").is_file():
+    if is_export(run):
         from flows.cli_predict_folder import predict_with_folder
 
         runtime = load_runtime()

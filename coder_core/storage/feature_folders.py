@@ -126,7 +126,7 @@ def _read_arrow(files: Sequence[InputFile], columns: Sequence[str], place: str) 
     for file in files:
         try:
             with open_input(file.url) as source:
-                table = pa.ipc.open_stream(source).read_all()
+                table = pa.ipc.open_stream(source, options=pa.ipc.IpcReadOptions(use_threads=False)).read_all()
             table.validate(full=True)
         except pa.ArrowException as error:
             reason = " ".join(str(error).split())[:200]
