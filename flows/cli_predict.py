@@ -8,6 +8,7 @@ import click
 
 from coder_core.errors import ConfigError
 from flows.cli_common import engine_option, explain_errors, store_option
+from flows.cli_logging import note_line
 from flows.cli_prefect import prefect_ready
 
 if TYPE_CHECKING:
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
 BROKEN_STATUS = 3
 """As for every input that cannot be used; what could be classified is printed and written all the same."""
 
+_FOLDER_REMEDY = "An exported classifier is one method already: leave the option out, or name the run."
+
 
 class Asked(NamedTuple):
     """What was typed beside RUN and where to look for it; see the options of the command."""
 
     images: tuple[str, ...]
-    method: str
+    method: str | None
     shots: int | None
     form: str
     out: str | None
@@ -36,7 +39,7 @@ class Asked(NamedTuple):
 @click.command()
 @click.argument("run")
 @click.argument("images", metavar="IMAGES...", nargs=-1, required=True)
-@click.option("--method", default="coder", show_default=True, help="A method of the run.")
+@click.option("--method", help="A method of the run; default: coder, or the first that the run has for new images.")
 @click.option("--shots", type=click.IntRange(min=1), help="Of a few-shot method; default: the most that RUN has.")
 @click.option(
     "--format", "form", type=click.Choice(["table", "csv", "csv-excel", "json"]), default="table", show_default=True
@@ -67,6 +70,9 @@ def _ask_folder(folder: str, asked: Asked) -> int:
     from coder_core.config import load_runtime
     from flows.cli_predict_folder import predict_with_folder
 
+    given = {"--method": asked.method, "--shots": asked.shots, "--out": asked.out}
+    if of_a_run := [option for option, value in given.items() if value is not None]:
+        raise ConfigError(f"{' and '.join(of_a_run)}: of a published run alone.", folder, _FOLDER_REMEDY)
     runtime = load_runtime()
     return predict_with_folder(
         folder,
@@ -83,20 +89,38 @@ def _ask_folder(folder: str, asked: Asked) -> int:
 def _ask_run(run: str, asked: Asked, store: str, engine: "EngineName") -> int:
     """Print the answers of a published run; gives the number of images that could not be read."""
     from coder_core.config import load_runtime
-    from coder_core.recipes.predict import choose_classifier
     from coder_core.recipes.published_runs import open_run
     from coder_core.storage.store import Store
     from tasks.task_runner_choice import check_task_runner
 
     if asked.model is not None or asked.is_explained:
-        remedy = f"Export it first: coder-eval export {run} FOLDER --method {asked.method}."
+        remedy = f"Export it first: coder-eval export {run} FOLDER."
         raise ConfigError("--model and --explain are of an exported classifier.", f"run {run}", remedy)
     runtime = load_runtime(store=store)
     check_task_runner(runtime)
     asked = _sealed(asked)
     manifest = open_run(Store(store), run)
-    choose_classifier(manifest, asked.method, shots=asked.shots)  # a wrong one is refused before the start
+    asked = _with_method(asked, manifest)
+    if runtime.device not in {"auto", "cpu"}:
+        from coder_core.encoders.device import check_device  # torch
+
+        check_device(runtime.device)
     return _print_answers(_classify(manifest, asked, runtime, engine), asked, runtime)
+
+
+def _with_method(asked: Asked, manifest: "RunManifest") -> Asked:
+    """The same, with a method of the run; a wrong one is refused before anything is started.
+
+    Raises:
+        ConfigError: The run has no such method for new images.
+    """
+    from coder_core.recipes.predict import choose_classifier, choose_method, describe_choice
+
+    method = choose_method(manifest, asked.method, shots=asked.shots)
+    choose_classifier(manifest, method, shots=asked.shots)
+    if asked.method is None and (note := describe_choice(manifest, method, shots=asked.shots)):
+        click.echo(note_line(note), err=True)
+    return asked._replace(method=method)
 
 
 def _sealed(asked: Asked) -> Asked:
