@@ -50,7 +50,7 @@ def read_image_rows(file: InputFile, image: str, label: str) -> ImageRows:
             held = pq.ParquetFile(source)
             schema, groups = held.schema_arrow, _group_sizes(held)
             _check_columns(schema, image, label, place)
-            labels = held.read(columns=[label]).column(label).to_pylist()
+            labels = held.read(columns=[label], use_threads=False).column(label).to_pylist()
         except (pa.ArrowException, OSError) as error:
             reason = " ".join(str(error).split())[:200]
             raise DatasetError(f"this Parquet file is damaged ({reason}).", place, "Write it again.") from error

@@ -71,7 +71,7 @@ def read_columns(url: str, columns: Sequence[str]) -> dict[str, np.ndarray]:
             _check_size(footer, columns, place)
             # A text that stands in a million rows is read as one text and a million numbers.
             texts = [name for name in columns if _is_text(file.schema_arrow.field(name).type)]
-            table = _open_parquet(source, read_dictionary=texts).read(columns=list(columns))
+            table = _open_parquet(source, read_dictionary=texts).read(columns=list(columns), use_threads=False)
             table.validate(full=True)  # Arrow itself would read past the end of a damaged dictionary
         except FeatureFileError:
             raise

@@ -105,7 +105,9 @@ def _read_group(group: _Group) -> Any:
 
     try:
         with open_input(group.url) as source:
-            column = pq.ParquetFile(source).read_row_group(group.number, columns=[group.column]).column(0)
+            column = (
+                pq.ParquetFile(source).read_row_group(group.number, columns=[group.column], use_threads=False).column(0)
+            )
     except (pa.ArrowException, IndexError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
