@@ -2,14 +2,17 @@
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from coder_core.errors import CoderError, ConfigError, SeveralProblemsError
+from coder_core.spec_base import NAME_PATTERN
 from coder_core.specs import Runtime
+from coder_core.specs.eval_spec import CLASS_NAME_PATTERN
+from coder_core.specs.runtime import DEVICE_PATTERN
 
 Location = tuple[int | str, ...]
 
@@ -24,7 +27,7 @@ _EXPECTED = {
     "string_unicode": "this text cannot be written as UTF-8",
     "string_too_short": "this text is empty",
     "string_too_long": "this text has more than {max_length} characters",
-    "string_pattern_mismatch": "this text has another form than the key takes",
+    "string_pattern_mismatch": "expected {form}",
     "dict_type": "expected settings by key",
     "model_type": "expected settings by key",
     "model_attributes_type": "expected settings by key",
@@ -50,14 +53,28 @@ _EXPECTED = {
 
 _OTHERWISE = "this is no value that the key takes"
 
+FORMS = {
+    DEVICE_PATTERN: "auto, cpu, cuda, cuda:<number> or mps",
+    NAME_PATTERN: "letters, digits, '.', '_' and '-', and a letter or digit first",
+    CLASS_NAME_PATTERN: "a name: this text is blank",
+}
+"""What a text must look like, by its pattern."""
 
-def explain_invalid(error: ValidationError, place: str, model: type[BaseModel]) -> CoderError:
+
+def explain_invalid(
+    error: ValidationError,
+    place: str,
+    model: type[BaseModel],
+    *,
+    name: Callable[[Sequence[int | str]], str] | None = None,
+) -> CoderError:
     """Say all that is wrong; a key that does not exist comes before one that is absent, it is often the same.
 
     Args:
         error: What pydantic found.
         place: The file, or what else was checked.
         model: What it was checked against.
+        name: Gives the whole place of a key; default: the key after `place`.
 
     Returns:
         A ConfigError, or a SeveralProblemsError of them.
@@ -69,7 +86,8 @@ def explain_invalid(error: ValidationError, place: str, model: type[BaseModel]) 
         problem, remedy = _explain(each, keys, model)
         where = ".".join(map(str, [*keys, "kind"] if each["type"].startswith("union_tag") else keys))
         # of a value that fits none of several types pydantic says so for each of them
-        told.setdefault(where, ConfigError(f"{problem}.", f"{place}: {where}" if where else place, remedy))
+        whole = name(keys) if name and where else f"{place}: {where}" if where else place
+        told.setdefault(where, ConfigError(f"{problem}.", whole, remedy))
     problems = list(told.values())
     return problems[0] if len(problems) == 1 else SeveralProblemsError(problems, place)
 
@@ -113,7 +131,9 @@ def _explain(first: Mapping[str, Any], keys: Sequence[int | str], model: type[Ba
         return f"there is no {first['input']!r:.80}", _nearest(
             str(first["input"]), _quoted(first["ctx"]["expected"]), "Known"
         )
-    told = _EXPECTED.get(kind, _OTHERWISE).format_map(first.get("ctx", {}))
+    context = dict(first.get("ctx", {}))
+    context["form"] = FORMS.get(context.get("pattern", ""), "another form of this text")
+    told = _EXPECTED.get(kind, _OTHERWISE).format_map(context)
     return f"{told}{shown}", "See docs/settings.md."
 
 

@@ -8,6 +8,7 @@ from prefect import flow
 from coder_core.care.store_compaction import Compaction
 from coder_core.specs import Runtime
 from coder_core.steps.compact_store import CompactStore
+from tasks.ended_runs import ended_with
 from tasks.prefect_runner import prefect_runner
 
 
@@ -20,4 +21,5 @@ def compact(runtime: Runtime | None = None, is_dry_run: bool = False) -> Compact
         is_dry_run: Only say what would be merged.
     """
     with prefect_runner(runtime) as run:
-        return run(CompactStore(is_dry_run=is_dry_run))
+        found = run(CompactStore(is_dry_run=is_dry_run))
+    return ended_with(found, Compaction.describe)

@@ -10,6 +10,7 @@ from coder_core.config import DEMO_CONFIG
 from coder_core.specs import Runtime
 from coder_core.steps.look_at_classes import LookAtClasses
 from tasks.class_events import announce_change
+from tasks.ended_runs import ended_with
 from tasks.prefect_runner import prefect_runner
 from tasks.served_runs import load_flow_spec
 
@@ -34,4 +35,4 @@ def watch_classes(
         look = run(LookAtClasses(spec=spec))
         if not is_dry_run:
             announce_change(look, config, overrides or [], run)
-    return look
+    return ended_with(look, ClassLook.describe)

@@ -5,8 +5,8 @@ from importlib.util import find_spec
 from coder_core.errors import ConfigError
 from coder_core.specs import Runtime
 
-PLACE = "runtime.task_runner"
-ADDRESS_PLACE = "runtime.task_runner_address"
+PLACE = "CODER_TASK_RUNNER (runtime.task_runner)"
+ADDRESS_PLACE = "CODER_TASK_RUNNER_ADDRESS (runtime.task_runner_address)"
 PACKAGES = {"dask": "prefect_dask", "ray": "prefect_ray"}
 """By task runner, which is also the name of the extra that brings the package."""
 

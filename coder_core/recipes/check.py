@@ -73,6 +73,7 @@ def check_evaluation(spec: EvalSpec, runtime: Runtime, *, needs_labels: bool = T
     check = _Check(spec, runtime)
     for look in (
         *((check.labels,) if needs_labels else ()),
+        check.device,
         check.store,
         check.datasets,
         check.encoder,
@@ -144,6 +145,13 @@ class _Check:
         except CoderError as error:
             if str(error) not in map(str, self.found.problems):
                 self.found.problems.append(error)
+
+    def device(self) -> None:
+        """It is there, where the encoder runs on one and a person has named it."""
+        if self.runtime.device not in {"auto", "cpu"} and find_family(self.spec.encoder.kind).needs_device:
+            from coder_core.encoders.device import check_device  # torch
+
+            check_device(self.runtime.device)
 
     def store(self) -> None:
         """It can be written; where it is not there yet, it is not there afterwards."""

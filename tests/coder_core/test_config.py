@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import string
 import subprocess
 import sys
@@ -13,9 +14,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coder_core.config import apply_override, load_runtime, load_spec, validate_spec
+from coder_core.config import SETTING_VARIABLES, apply_override, check_variables, load_runtime, load_spec, validate_spec
+from coder_core.config_errors import FORMS
 from coder_core.errors import CoderError, ConfigError, InputError
+from coder_core.limits import LIMITS
 from coder_core.specs import EvalSpec, Runtime
+from coder_core.specs.sweep_spec import SweepSpec
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 FLAGS = {"kind": "flags"}
@@ -300,7 +304,7 @@ def test_any_settings_are_accepted_or_refused_with_a_place(key, value):
 
 
 def test_runtime_refusals_name_the_field():
-    with pytest.raises(ConfigError, match=r"CODER_\* in the environment\): batch_size: .*found 0"):
+    with pytest.raises(ConfigError, match=r"^runtime: batch_size: .*found 0"):
         load_runtime(batch_size=0)
     with pytest.raises(ConfigError, match="Did you mean 'batch_size'"):
         load_runtime(batchsize=1)
@@ -308,22 +312,79 @@ def test_runtime_refusals_name_the_field():
 
 def test_runtime_refusals_know_the_environment(monkeypatch):
     monkeypatch.setenv("CODER_WORKERS", "many")
-    with pytest.raises(ConfigError, match=r"workers: .*found 'many'"):
+    with pytest.raises(ConfigError, match=r"^CODER_WORKERS: .*found 'many'"):
         load_runtime()
     assert load_runtime(workers=1) == Runtime(workers=1)
+    monkeypatch.setenv("CODER_WORKERS", "")
+    assert load_runtime().workers == Runtime(workers=2).workers, "an empty variable is none"
+
+
+FREE_TEXT = {"CODER_STORE", "CODER_TASK_RUNNER_ADDRESS", "CODER_LLM_BASE_URL"}
+
+
+@pytest.mark.parametrize("name", sorted({*SETTING_VARIABLES, *LIMITS} - FREE_TEXT))
+@pytest.mark.parametrize("value", ["nonsense", "{", "-1", "cud"])
+def test_a_variable_with_a_nonsense_value_is_named_with_it_and_what_it_may_be(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError) as caught:
+        check_variables(os.environ)
+    error = caught.value
+    assert error.place.split(":")[0] == name
+    assert (
+        f"found {value!r}" in error.problem or f"there is no {value!r}" in error.problem or "found -1" in error.problem
+    )
+    assert re.search("expected|JSON|Known are|Did you mean", str(error))
+    assert "\n" not in str(error)
+
+
+def test_all_nonsense_is_told_at_once(monkeypatch):
+    for name in ("CODER_DEVICE", "CODER_LLM_CONCURRENCY", "CODER_MAX_NESTING"):
+        monkeypatch.setenv(name, "cud")
+    with pytest.raises(ConfigError) as caught:
+        check_variables(os.environ)
+    told = [str(problem) for problem in caught.value.problems]
+    assert [line.partition(":")[0] for line in told] == ["CODER_LLM_CONCURRENCY", "CODER_MAX_NESTING"] or len(told) == 3
+    monkeypatch.delenv("CODER_LLM_CONCURRENCY")
+    with pytest.raises(ConfigError, match=r"CODER_DEVICE: expected auto, cpu, cuda, cuda:<number> or mps, found 'cud'"):
+        check_variables(os.environ)
+
+
+@pytest.mark.parametrize("device", ["cuda:", "cuda:1000", "cuda:\N{ARABIC-INDIC DIGIT THREE}", "CUDA", "gpu", "cpu "])
+def test_a_device_that_cannot_be_is_refused_when_it_is_read(device):
+    with pytest.raises(ConfigError, match="expected auto, cpu, cuda, cuda:<number> or mps, found"):
+        load_runtime(device=device)
+
+
+def test_every_form_of_a_text_has_words():
+    def patterns(node):
+        if isinstance(node, dict):
+            yield from ([node["pattern"]] if isinstance(node.get("pattern"), str) else [])
+            for below in node.values():
+                yield from patterns(below)
+        elif isinstance(node, list):
+            for below in node:
+                yield from patterns(below)
+
+    found = {form for model in (EvalSpec, SweepSpec, Runtime) for form in patterns(model.model_json_schema())}
+    assert found <= FORMS.keys()
+    assert len(found) == len(FORMS)
 
 
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("CODER_LLM_TIMEOUT_SECONDS", "soon", r"CODER_LLM_\* in the environment\): timeout_seconds: .*found 'soon'"),
-        ("CODER_LLM", "{", 'field "llm".*as JSON'),
+        ("CODER_LLM_TIMEOUT_SECONDS", "soon", r"^CODER_LLM_TIMEOUT_SECONDS: expected a number, found 'soon'"),
+        ("CODER_LLM", "{", r"^CODER_LLM: this is no JSON, found '\{'"),
+        ("CODER_LLM", '{"concurrency": 0}', r"^CODER_LLM: concurrency: .*at least 1, found 0"),
+        ("CODER_LLM_PRICES", '{"gpt": {"input": "dear"}}', r"^CODER_LLM_PRICES: gpt\.input"),
     ],
 )
 def test_refusals_of_the_language_models_settings_name_them(monkeypatch, name, value, message):
     monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError) as caught:
         load_runtime()
+    problems = getattr(caught.value, "problems", (caught.value,))
+    assert any(re.search(message, str(problem)) for problem in problems), caught.value
 
 
 @pytest.mark.parametrize(
