@@ -22,7 +22,7 @@ VARIABLES = ("PREFECT_SERVER_DATABASE_CONNECTION_URL", "PREFECT_API_DATABASE_CON
 CONNECT_SECONDS = 5.0
 """For a database to answer: Prefect's own patience (PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT)."""
 
-_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+_BACKENDS = frozenset({"sqlite", "postgresql"})
 _REMEDY = (
     "Set sqlite+aiosqlite:////folder/prefect.db or postgresql+asyncpg://user:password@host:5432/name, or unset it."
 )
@@ -73,18 +73,19 @@ def _parse(database: NamedDatabase) -> "URL":
 
     try:
         url = make_url(database.url)
-        dialect = url.get_dialect()
-        dialect.import_dbapi()
     except (ArgumentError, ValueError) as error:  # ValueError: a port that is no number
         raise ConfigError("this is no database URL.", database.place, _REMEDY) from error
-    except NoSuchModuleError as error:
-        raise ConfigError(f"there is no driver {url.drivername!r:.80}.", database.place, _REMEDY) from error
+    try:
+        is_usable = url.get_backend_name() in _BACKENDS and url.get_dialect().is_async
+        if is_usable:
+            url.get_dialect().import_dbapi()
+    except NoSuchModuleError:
+        is_usable = False
     except ImportError as error:
         problem = f"the driver {url.drivername!r:.80} is not installed ({error})."
         raise ConfigError(problem, database.place, _REMEDY) from error
-    if url.get_backend_name() not in _DRIVERS or not dialect.is_async:
-        problem = f"Prefect cannot use the driver {url.drivername!r:.80}."
-        raise ConfigError(problem, database.place, _REMEDY)
+    if not is_usable:
+        raise ConfigError(f"Prefect has no driver {url.drivername!r:.80}.", database.place, _REMEDY)
     return url
 
 

@@ -1,7 +1,13 @@
 """A run that waits for its slot is told of once, whatever else the worker logs."""
 
+import inspect
 import logging
+import subprocess
+import sys
 
+import pytest
+
+from service.serve import Service
 from service.waiting_runs import ABORTED, LOGGER, WaitsOnce, quieten_waiting_runs
 
 
@@ -32,9 +38,24 @@ def test_workers_are_quietened_once() -> None:
         logger.filters = kept
 
 
-def test_prefect_speaks_there_in_these_words() -> None:
-    import inspect
+@pytest.mark.slow
+def test_the_worker_of_serve_is_quiet() -> None:
+    """After Prefect has set up its logs, too; `serve` starts this very module."""
+    program = f"""
+import contextlib, logging, runpy, sys
+from service.waiting_runs import WaitsOnce
+sys.argv = ["worker", "start", "--help"]
+with contextlib.suppress(SystemExit):
+    runpy.run_module("service.worker", run_name="__main__")
+print([type(found) is WaitsOnce for found in logging.getLogger({LOGGER!r}).filters])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    assert "--pool" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[True]"
+    assert '"service.worker", "start"' in inspect.getsource(Service._start_worker)
 
+
+def test_prefect_speaks_there_in_these_words() -> None:
     from prefect.workers import base
 
     assert ABORTED in inspect.getsource(base)
