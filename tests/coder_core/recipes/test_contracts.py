@@ -83,7 +83,7 @@ def test_a_device_that_is_not_there_is_named_before_anything_is_embedded(
     without = runtime.model_copy(update={"device": "cuda:99"})
     with (
         counted_passes() as passes,
-        pytest.raises(ConfigError, match="CODER_DEVICE .*: there is no 'cuda:99' on this machine"),
+        pytest.raises(ConfigError, match=r"CODER_DEVICE .*: there is no 'cuda:99'"),
     ):
         run_spec(photos.spec(), without)
     assert (passes.texts, passes.images, waits) == ([], [], [])
