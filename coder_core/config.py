@@ -4,7 +4,7 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -124,8 +124,9 @@ def check_variables(environment: Mapping[str, str]) -> None:
         ConfigError: Naming variable, value, and what it may be; a SeveralProblemsError of them, where there are many.
     """
     problems: list[CoderError] = []
-    checks = [partial(limit, name, 1) for name in LIMITS if environment.get(name)]
-    for check in (load_runtime, *checks):
+    limits = [partial(limit, name, 1) for name in LIMITS if environment.get(name)]
+    checks: list[Callable[[], object]] = [load_runtime, *limits]
+    for check in checks:
         try:
             check()
         except SeveralProblemsError as error:

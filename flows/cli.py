@@ -60,8 +60,9 @@ def main() -> None:
 
         for line in unknown_variables(os.environ):
             click.echo(warning_line(line), err=True)
-        log_environment(os.environ)
-        check_variables(os.environ)
+        if "--help" not in sys.argv:
+            log_environment(os.environ)
+            check_variables(os.environ)
 
 
 main.add_command(try_folder)
