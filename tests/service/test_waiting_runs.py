@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from service.serve import Service
-from service.waiting_runs import ABORTED, LOGGER, WaitsOnce, quieten_waiting_runs
+from service.waiting_runs import ABORTED, LOGGER, SUBMITTING, WaitsOnce, quieten_waiting_runs
 
 
 def record(message: str, run: str) -> logging.LogRecord:
@@ -24,7 +24,9 @@ def test_the_same_run_waits_once() -> None:
     assert first.getMessage().startswith("The run waits, and is asked for again until it may start.")
     assert not waits.filter(record(f"{ABORTED} 'a'. Server sent an abort signal: no slot", "a"))
     assert waits.filter(record(f"{ABORTED} 'b'. Server sent an abort signal: no slot", "b"))
-    assert waits.filter(record("Worker submitting flow run", "a"))
+    assert not waits.filter(record("Worker 'w' submitting flow run 'a'", "a")), "another try is no news"
+    assert waits.filter(record("Worker 'w' submitting flow run 'c'", "c"))
+    assert waits.filter(record("Flow run 'x' submitted to infrastructure", "a"))
 
 
 def test_workers_are_quietened_once() -> None:
@@ -59,4 +61,5 @@ def test_prefect_speaks_there_in_these_words() -> None:
     from prefect.workers import base
 
     assert ABORTED in inspect.getsource(base)
+    assert f"Worker '{{self.name}}'{SUBMITTING}" in inspect.getsource(base)
     assert 'getChild(\n            "worker"' in inspect.getsource(base.BaseWorker.get_flow_run_logger)
