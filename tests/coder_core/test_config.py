@@ -24,6 +24,8 @@ from coder_core.specs.sweep_spec import SweepSpec
 CONFIGS = Path(__file__).parents[2] / "configs"
 FLAGS = {"kind": "flags"}
 CLIP = {"kind": "open_clip", "checkpoint": "openai", "architecture": "ViT-B-32"}
+FOLDER = {"kind": "folder", "path": "x"}
+RECIPE = {"mean": [0, 0, 0], "std": [1, 1, 1], "interpolation": "bicubic", "resize_mode": "shortest"}
 SMALLEST = {"name": "a", "dataset": FLAGS, "encoder": CLIP, "methods": ["clip"]}
 
 
@@ -98,7 +100,20 @@ def test_the_demonstration_is_the_default():
         ({"methods": "clip"}, "methods", "expected a list, found 'clip'", ""),
         ({"methods": ["clip", "codr"]}, "methods.1", "no 'codr'", "Did you mean 'coder'?"),
         ({"texts": {"domains": {"x": {"y": 3}}}}, "texts.domains.x.y", "expected text", ""),
+        ({"texts": {"domains": {"x": {"y": [3]}}}}, "texts.domains.x.y.0", "expected text", ""),
         ({"texts": None}, "texts", "expected settings by key, found None", ""),
+        ({"class_names": {3: "a"}}, "class_names.3", "keys are text", ""),
+        ({"dataset": {**FOLDER, "classes": {"kind": "file"}}}, "dataset.classes.path", "required and absent", "Add it"),
+        ({"dataset": {**FOLDER, "classes": {"kind": "fil"}}}, "dataset.classes.kind", "no kind 'fil'", "mean 'file'?"),
+        ({"dataset": {**FOLDER, "classes": {}}}, "dataset.classes.kind", "absent", "Kinds are: file, folder, query"),
+        ({"few_shot": {"pool": {"kind": "folder"}}}, "few_shot.pool.path", "required and absent", "Add it"),
+        ({"encoder": {**CLIP, "preprocess": "x"}}, "encoder.preprocess", "there is no 'x'", "Known are: openai"),
+        (
+            {"encoder": {**CLIP, "preprocess": {**RECIPE, "sdt": 1}}},
+            "encoder.preprocess.sdt",
+            "unknown",
+            "Did you mean",
+        ),
         ({"logit_scale": float("inf")}, "logit_scale", "found inf", ""),
     ],
 )
@@ -117,6 +132,52 @@ def test_what_is_wrong_is_named(config, changes, place, problem, remedy):
 def test_a_field_named_like_its_kind_is_still_found(config, field, value):
     path = config(dataset={"kind": "features", "path": "x.npz", **{field: value}})
     assert refusal(path).place == f"{path}: dataset.{field}"
+
+
+WHOLE = {
+    **SMALLEST,
+    "dataset": {"kind": "folder", "path": "x", "classes": {"kind": "file", "path": "x.txt"}},
+    "encoder": {**CLIP, "preprocess": RECIPE},
+    "texts": {"domains": {"x": {"class_name": ["{class}"]}}, "generator": {"model": "m", "sampling": {"seed": 1}}},
+    "few_shot": {"pool": {"kind": "split", "path": "x", "split_file": "y", "split": "train"}},
+    "validation": {"kind": "features", "path": "x.npz", "class_names": ["a"]},
+    "ablation": {"texts_per_class": [1]},
+    "class_names": {"a": "b"},
+}
+
+
+def places_in(node, path=()):
+    below = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    return [*([path] if path else []), *(place for key, child in below for place in places_in(child, (*path, key)))]
+
+
+def with_value(node, path, value):
+    if not path:
+        return value
+    changed = dict(node) if isinstance(node, dict) else list(node)
+    changed[path[0]] = with_value(node[path[0]], path[1:], value)
+    return changed
+
+
+def names_in(schema):
+    """Every key that a config may have."""
+    own = set(schema.get("properties", {})) if isinstance(schema, dict) else set()
+    below = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
+    return own.union(*map(names_in, below))
+
+
+@pytest.mark.parametrize("value", [None, 3, -1, "zz", [], [[1]], {}, {"zz": 1}, {3: 4}], ids=repr)
+def test_a_place_is_the_path_that_its_writer_wrote(value):
+    """Variants and types that a validator tried are no keys: nobody has written them."""
+    known = names_in(EvalSpec.model_json_schema()) | {"zz", "x", "a", "3", "class_name"}
+    for path in places_in(WHOLE):
+        outcome = attempt(lambda path=path: load_spec(with_value(WHOLE, path, value)))
+        for problem in getattr(outcome, "problems", [outcome] if isinstance(outcome, ConfigError) else []):
+            steps = problem.place.removeprefix("config").removeprefix(": ").split(".")
+            assert [step for step in steps if step and not step.isdecimal() and step not in known] == [], (
+                path,
+                problem,
+            )
 
 
 @pytest.mark.parametrize("key", ["name", "dataset", "encoder"])
