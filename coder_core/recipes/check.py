@@ -231,11 +231,19 @@ class _Check:
         generator = self.spec.texts.generator
         if generator is None:
             return
+        self._has_address()
         find_prompts(generator.prompts, load_prompts(generator.prompt_sets))
         price = find_checked_price(generator.model, self.runtime.llm)
         self.found.facts.append(f"language model: {generator.model}, {'price known' if price else 'price unknown'}")
         if self.classes is not None:
             self._can_be_asked(self.classes)
+
+    def _has_address(self) -> None:
+        """What names the server is an address, whether it is here or in the environment."""
+        from coder_core.llm.endpoint import server_url
+        from coder_core.llm.http_transport import parse_server_address
+
+        parse_server_address(server_url(self.runtime.llm))
 
     def lexicon(self) -> None:
         """It is installed."""

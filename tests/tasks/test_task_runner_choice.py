@@ -47,6 +47,16 @@ def test_an_address_without_a_cluster_is_refused() -> None:
 
 @pytest.mark.usefixtures("installed")
 @pytest.mark.parametrize("name", ["dask", "ray"])
+@pytest.mark.parametrize("address", ["foo", "tcp://foo", "host:", "host:port", "a b:1", "auto"])
+def test_an_address_that_cannot_be_is_refused_before_anything_starts(name: str, address: str) -> None:
+    with pytest.raises(ConfigError, match=r"^CODER_TASK_RUNNER_ADDRESS .*which ends in :<port>\. Write it like"):
+        check_task_runner(Runtime(task_runner=name, task_runner_address=address))
+    for good in ("tcp://host:8786", "host:6379", "ray://[::1]:10001"):
+        check_task_runner(Runtime(task_runner=name, task_runner_address=good))
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("name", ["dask", "ray"])
 def test_a_store_in_memory_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=r"'memory://x' is in the memory of this one\. Use a folder"):
         check_task_runner(Runtime(task_runner=name, store="memory://x"))
