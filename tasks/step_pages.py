@@ -127,8 +127,8 @@ def summary_page(result: EvalResult) -> str:
     lines = [f"**{escape_markdown(headline(result))}**"]
     if rows := wide_metric_rows(result):
         lines += [named_table(rows), "Percent, with 95 % intervals; differences are top-1, in points."]
-    if rows := few_shot_rows(result):
-        lines += [named_table(rows), "Few-shot: top-1 percent, mean ± standard deviation over draws."]
+    if by_shots := few_shot_rows(result):
+        lines += [named_table(by_shots), "Few-shot: top-1 percent, mean ± standard deviation over draws."]
     lines += [escape_markdown(line) for line in cost_lines(result)]
     return "\n\n".join(lines)
 
