@@ -10,7 +10,7 @@ from coder_core.sealing import seal
 from coder_core.specs import Runtime
 from coder_core.storage.store import Store
 from tasks.ended_runs import ended_with
-from tasks.prefect_runner import prefect_runner
+from tasks.prefect_runner import call_flow_run, prefect_runner
 from tasks.served_runs import check_fetched, check_written
 
 
@@ -38,6 +38,7 @@ def predict(
     check_written(out, "out")
     images, out = [seal(image) for image in images], out and seal(out)
     manifest = open_run(Store(runtime.store), run)
+    call_flow_run(f"predict-{manifest.run_id}")
     with prefect_runner(runtime, run_id=manifest.run_id) as runner:
         predicted = predict_images(manifest, images, runner, method=method, shots=shots, output=out)
     return ended_with(predicted, Predicted.describe)

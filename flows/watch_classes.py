@@ -11,7 +11,7 @@ from coder_core.specs import Runtime
 from coder_core.steps.look_at_classes import LookAtClasses
 from tasks.class_events import announce_change
 from tasks.ended_runs import ended_with
-from tasks.prefect_runner import prefect_runner
+from tasks.prefect_runner import call_flow_run, prefect_runner
 from tasks.served_runs import load_flow_spec
 
 
@@ -31,6 +31,7 @@ def watch_classes(
         is_dry_run: Only say what changed.
     """
     spec = load_flow_spec(config, overrides or ())
+    call_flow_run(f"watch-classes-{spec.name}")
     with prefect_runner(runtime) as run:
         look = run(LookAtClasses(spec=spec))
         if not is_dry_run:
