@@ -24,7 +24,8 @@ CONNECT_SECONDS = 5.0
 
 _BACKENDS = frozenset({"sqlite", "postgresql"})
 _REMEDY = (
-    "Set sqlite+aiosqlite:////folder/prefect.db or postgresql+asyncpg://user:password@host:5432/name, or unset it."
+    "Set sqlite+aiosqlite:////folder/prefect.db, or postgresql+asyncpg://host:5432/name with user and password before "
+    "the host, or unset it."
 )
 
 
