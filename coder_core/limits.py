@@ -53,5 +53,5 @@ def limit(name: str, default: int) -> int:
     if not given:
         return default
     if not given.isascii() or not given.isdecimal() or not 0 < len(given) < 19 or not int(given):
-        raise ConfigError("expected a positive integer.", name, "Correct it, or unset it.")
+        raise ConfigError(f"expected a positive integer, found {given!r:.80}.", name, "Correct it, or unset it.")
     return int(given)

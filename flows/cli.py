@@ -41,6 +41,7 @@ from flows.cli_sweep import sweep
 from flows.cli_texts import texts
 from flows.cli_try import init, try_folder
 from service.loopback import bypass_proxies
+from tasks.json_logs import log_environment
 
 if TYPE_CHECKING:
     from coder_core.pipeline.eval_result import EvalResult
@@ -55,10 +56,13 @@ def main() -> None:
     """Classify images by texts instead of labels, and measure it honestly."""
     bypass_proxies(os.environ)
     if any(name.upper().startswith("CODER_") for name in os.environ):
-        from coder_core.config import unknown_variables
+        from coder_core.config import check_variables, unknown_variables
 
         for line in unknown_variables(os.environ):
             click.echo(warning_line(line), err=True)
+        if "--help" not in sys.argv:
+            log_environment(os.environ)
+            check_variables(os.environ)
 
 
 main.add_command(try_folder)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from coder_core.spec_base import Spec
+from coder_core.spec_base import NAME_PATTERN, Spec
 from coder_core.specs.dataset_specs import DatasetSpec, unnamed
 from coder_core.specs.encoder_specs import EncoderSpec
 from coder_core.specs.few_shot_spec import FewShotSpec
@@ -14,7 +14,8 @@ from coder_core.specs.method_names import IMAGES_ALONE, NEEDS_BANK, RERANK, Cont
 from coder_core.specs.texts_spec import TextsSpec
 from coder_core.specs.transduction_spec import TransductionSpec
 
-ClassName = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"[^\s_]")]
+CLASS_NAME_PATTERN = r"[^\s_]"
+ClassName = Annotated[str, Field(min_length=1, max_length=1000, pattern=CLASS_NAME_PATTERN)]
 """Not blank: white space and underscores alone name nothing."""
 
 
@@ -68,7 +69,7 @@ class EvalSpec(Spec):
     name: str = Field(
         min_length=1,
         max_length=100,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        pattern=NAME_PATTERN,
         description="Names the evaluation in tables and run ids: letters, digits, '.', '_', '-'.",
     )
     dataset: DatasetSpec = Field(description="What to classify.")
