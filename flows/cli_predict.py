@@ -8,6 +8,7 @@ import click
 
 from coder_core.errors import ConfigError
 from flows.cli_common import engine_option, explain_errors, store_option
+from flows.cli_logging import note_line
 from flows.cli_prefect import prefect_ready
 
 if TYPE_CHECKING:
@@ -100,15 +101,14 @@ def predict(
             predicted = predict_images(manifest, images, runner, method=method, shots=shots, output=out)
     from coder_core.pipeline.context import Context
     from coder_core.report.prediction_table import read_named, render_named
-    from coder_core.results.render import printable
 
     rows = list(read_named(Context.open(runtime), predicted.table))
     click.echo(render_named(rows, form, none_below=none_below or 0.0).removesuffix("\n"))
     broken = [row for row in rows if row.problem is not None]
     for row in broken:
-        click.echo(f"left out: {printable(row.image)}: {printable(str(row.problem))}", err=True)
+        click.echo(note_line(f"left out: {row.image}: {row.problem}"), err=True)
     what = f"run {predicted.run_id}, method {predicted.method}: {predicted.images} images"
-    click.echo(f"{what}; {predicted.location}", err=True)
+    click.echo(note_line(f"{what}; {predicted.location}"), err=True)
     if broken:
         sys.exit(BROKEN_STATUS)
 

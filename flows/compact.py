@@ -9,6 +9,7 @@ from coder_core.care.store_compaction import Compaction
 from coder_core.specs import Runtime
 from coder_core.steps.compact_store import CompactStore
 from tasks.prefect_runner import prefect_runner
+from tasks.served_runs import served_runtime
 
 
 @flow(name="compact")
@@ -19,5 +20,5 @@ def compact(runtime: Runtime | None = None, is_dry_run: bool = False) -> Compact
         runtime: Which store; what is not given comes from CODER_* in the environment of the worker.
         is_dry_run: Only say what would be merged.
     """
-    with prefect_runner(runtime) as run:
+    with prefect_runner(served_runtime(runtime)) as run:
         return run(CompactStore(is_dry_run=is_dry_run))
