@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from coder_core.errors import FeatureFileError, InputError
 from coder_core.fingerprint import content_hash, key_of
+from coder_core.loops import each
 from coder_core.storage.addresses import parse_address, redact
 from coder_core.storage.bounded_json import parse_json
 from coder_core.storage.input_files import InputFile, open_input, read_input
@@ -122,18 +123,7 @@ def _read_matrix(file: InputFile) -> np.ndarray:
 def _read_arrow(files: Sequence[InputFile], columns: Sequence[str], place: str) -> dict[str, np.ndarray]:
     from coder_core.storage.input_tables import table_arrays
 
-    tables = []
-    for file in files:
-        try:
-            with open_input(file.url) as source:
-                table = pa.ipc.open_stream(source).read_all()
-            table.validate(full=True)
-        except pa.ArrowException as error:
-            reason = " ".join(str(error).split())[:200]
-            raise FeatureFileError(
-                f"This Arrow file is damaged ({reason}).", redact(file.url), "Write it again."
-            ) from error
-        tables.append(table)
+    tables = [_read_stream(file) for file in files]
     held = tables[0].column_names
     if missing := [name for name in columns if name not in held]:
         raise FeatureFileError(f"There is no column {missing[0]!r}.", place, f"It holds: {', '.join(held[:20])}.")
@@ -142,6 +132,26 @@ def _read_arrow(files: Sequence[InputFile], columns: Sequence[str], place: str) 
     except (pa.ArrowException, KeyError) as error:
         raise _unlike(error, place) from error
     return table_arrays(joined, columns, place)
+
+
+def _read_stream(file: InputFile) -> pa.Table:
+    """The table of an Arrow stream, record batch by record batch: a file may say that it is larger than it is."""
+    place = redact(file.url)
+    content = read_input(file.url, max_bytes=MAX_ARRAY_BYTES)
+    batches, total = [], 0
+    try:
+        stream = pa.ipc.open_stream(pa.BufferReader(content))
+        for batch in each(stream):
+            total += batch.nbytes
+            if total > MAX_ARRAY_BYTES:
+                raise ValueError(f"it unpacks to more than {MAX_ARRAY_BYTES} bytes, MAX_ARRAY_BYTES")
+            batches.append(batch)
+        table = pa.Table.from_batches(batches, stream.schema)
+        table.validate(full=True)
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise FeatureFileError(f"This Arrow file is damaged ({reason}).", place, "Write it again.") from error
+    return table
 
 
 def _class_names(files: Sequence[InputFile], place: str) -> np.ndarray:
