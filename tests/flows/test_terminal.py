@@ -69,6 +69,8 @@ def test_whatever_commands_say_beside_their_results_is_made_printable() -> None:
                 assert name in said | {"printable"}, f"{path.name}:{call.lineno}"
 
 
+@pytest.mark.thorough
+@pytest.mark.timeout(900)
 def test_what_a_folder_of_images_is_called_is_shown(tmp_path: Path, tiny_clip: Path) -> None:
     images = tmp_path / "images"
     for name in (f"wren{HOSTILE}", "kite"):
