@@ -87,8 +87,8 @@ def test_what_a_folder_of_images_is_called_is_shown(tmp_path: Path, tiny_clip: P
         ("show", "latest", *common),
         ("report", "--output", str(tmp_path / f"{HOSTILE.replace('/', '')}.html"), *common),
         ("predict", "latest", str(images / "kite"), *common),
-        ("explain", "latest", str(images / "kite"), *common),
-        ("export", "latest", str(tmp_path / "exported"), *common),
+        ("explain", "latest", f"wren{HOSTILE}/000.png", *common),
+        ("export", "latest", str(tmp_path / "exported"), "--method", "clip", *common),
         ("predict", str(tmp_path / "exported"), str(images / "kite")),
         ("sweep", "--datasets", str(images), "--models", str(tiny_clip), *common),
         ("warehouse", "--output", str(tmp_path / f"{HOSTILE}.duckdb"), *common),
@@ -97,4 +97,5 @@ def test_what_a_folder_of_images_is_called_is_shown(tmp_path: Path, tiny_clip: P
         assert "Traceback" not in told, arguments
         assert not set(told) & set("\x07\u202e\u2066"), arguments
         assert "\x1b]0" not in told, arguments
+        assert "\\x1b[1m" not in told, "what this program itself would have a terminal do is not shown either"
         assert told, arguments
