@@ -157,13 +157,12 @@ def _print_answers(predicted: "Predicted", asked: Asked, runtime: "Runtime") -> 
     """Print what came out; gives the number of images that could not be read."""
     from coder_core.pipeline.context import Context
     from coder_core.report.prediction_table import read_named, render_named
-    from coder_core.results.render import printable
 
     rows = list(read_named(Context.open(runtime), predicted.table))
     click.echo(render_named(rows, asked.form, none_below=asked.none_below or 0.0).removesuffix("\n"))
     broken = [row for row in rows if row.problem is not None]
     for row in broken:
-        click.echo(f"left out: {printable(row.image)}: {printable(str(row.problem))}", err=True)
+        click.echo(note_line(f"left out: {row.image}: {row.problem}"), err=True)
     what = f"run {predicted.run_id}, method {predicted.method}: {predicted.images} images"
-    click.echo(f"{what}; {predicted.location}", err=True)
+    click.echo(note_line(f"{what}; {predicted.location}"), err=True)
     return len(broken)
