@@ -76,7 +76,9 @@ def _locations(model: BaseModel, name: str) -> Iterator[tuple[str, str, bool]]:
         for item in value if isinstance(value, tuple) else (value,):
             if isinstance(item, BaseModel):
                 yield from _locations(item, place)
-        if field in {"path", "root", "split_file", "bank", "edits", "database", "checkpoint"} and isinstance(value, str):
+        if field in {"path", "root", "split_file", "bank", "edits", "database", "checkpoint"} and isinstance(
+            value, str
+        ):
             yield place, value, shows_words
         elif field == "tables" and isinstance(value, dict):
             yield from ((f"{place}.{table}", location, True) for table, location in value.items())

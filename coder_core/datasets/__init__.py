@@ -1,1 +1,1 @@
-"""Published data sets by name: what each is (`catalogue`), how its files lie (`layouts`), how it is got and looked at."""
+"""Published data sets by name: what each is (`catalogue`), how its lists and folders are read, how it is got."""

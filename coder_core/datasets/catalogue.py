@@ -313,8 +313,8 @@ CATALOGUE: Mapping[PublishedName, DatasetEntry] = {
         classes=196,
         read=listed_images.read_stanford_cars,
         few_shot=FewShotLists("split_zhou_StanfordCars.json", ""),
-        by_hand="its publisher's address is dead: from a mirror unpack cars_train.tgz, cars_test.tgz and car_devkit.tgz "
-        "to stanford_cars/, and put cars_test_annos_withlabels.mat there",
+        by_hand="its publisher's address is dead: from a mirror unpack cars_train.tgz, cars_test.tgz and "
+        "car_devkit.tgz to stanford_cars/, and put cars_test_annos_withlabels.mat there",
         terms="for non-commercial research",
         page="https://ai.stanford.edu/~jkrause/papers/fgvc13.pdf",
     ),

@@ -1,6 +1,6 @@
 """CIFAR-10 and CIFAR-100 in the form that is published for Python: pickles, of which nothing is ever executed.
 
-A pickle can name any function to be called. These name numpy's three for an array; each is given a stand-in of ours that
+A pickle can name any function to be called. These name numpy's three for an array; each has a stand-in of ours that
 takes shape and bytes and calls nothing, and every other name is refused.
 """
 

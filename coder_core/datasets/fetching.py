@@ -38,7 +38,8 @@ class FetchLimits(NamedTuple):
         max_bytes: Where nobody says how large it is; else a tenth more than is said.
         max_seconds: In all.
         silent_seconds: Without a byte; then it is asked for again.
-        attempts: In a row that bring nothing.
+        attempts: In a row that bring nothing; a server that has never answered is asked once.
+        pause_seconds: After the first of them; more after each further one.
     """
 
     max_bytes: int = 64 * GIB
@@ -91,6 +92,8 @@ class _Fetch:
         self._url = redact(file.url)
         self._most = int(1.1 * file.size) + CHUNK_BYTES if file.size else limits.max_bytes
         self._end = time.monotonic() + limits.max_seconds
+        self._is_reached = False
+        """Whether the server has ever answered: without a network nobody should wait."""
 
     def complete(self, held: BinaryIO) -> None:
         """Ask until all is there; an attempt that brings something has the others forgiven."""
@@ -103,7 +106,7 @@ class _Fetch:
                 return
             except httpx2.TransportError as error:
                 failures = 1 if held.tell() > before else failures + 1
-                if failures >= self._limits.attempts:
+                if failures >= self._limits.attempts or not self._is_reached:
                     raise InputError(_explain(error, held.tell()), self._url, _advice(error)) from error
             time.sleep(min(self._limits.pause_seconds * failures, max(0.0, self._end - time.monotonic())))
 
@@ -111,7 +114,10 @@ class _Fetch:
         """One request; returns where the file is complete."""
         start = held.tell()
         limits = httpx2.Timeout(self._limits.silent_seconds)
-        with httpx2.stream("GET", self._file.url, headers=self._headers(start), timeout=limits, follow_redirects=True) as reply:
+        with httpx2.stream(
+            "GET", self._file.url, headers=self._headers(start), timeout=limits, follow_redirects=True
+        ) as reply:
+            self._is_reached = True
             if reply.status_code == _NOT_SATISFIABLE and start:  # all of it is here, or it is another file
                 if _total_of(reply) == start:
                     return

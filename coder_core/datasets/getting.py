@@ -94,7 +94,8 @@ def _place(file: PublishedFile, archive: Path, built: Path) -> None:
     if not file.name.endswith(_SUFFIXES):
         shutil.copyfile(archive, folder / file.name)
         return
-    with track("unpacking", total=0, unit="bytes") as progress:
+    # photographs hardly shrink: an archive's size is about that of what is in it
+    with track("unpacking", total=archive.stat().st_size, unit="bytes") as progress:
         unpack(archive, folder, progress.advance)
         for inner in file.inner:
             unpack(folder / inner, (folder / inner).parent, progress.advance)
@@ -116,4 +117,6 @@ def _publish(built: Path, target: Path) -> None:
     try:
         built.rename(target)
     except OSError as error:
-        raise InputError(f"the folder cannot be named ({error.strerror}).", str(target), "Look what is there.") from error
+        raise InputError(
+            f"the folder cannot be named ({error.strerror}).", str(target), "Look what is there."
+        ) from error

@@ -95,9 +95,7 @@ def _few_shot_lists(entry: DatasetEntry, tree: Tree) -> ListedImages:
     return ListedImages(tree.at(entry.few_shot.images), parse_published_split(tree.read(file), place=redact(place)))
 
 
-def _require_whole(
-    entry: DatasetEntry, source: ImageSource, tree: Tree, parts: Sequence[str], lists: str
-) -> None:
+def _require_whole(entry: DatasetEntry, source: ImageSource, tree: Tree, parts: Sequence[str], lists: str) -> None:
     """Refuse fewer images or other classes than its publisher states: a half-extracted archive, or edited lists."""
     remedy = "Unpack the archive again; or take what is there: dataset.partial: true."
     stated = sum(entry.images[part] for part in parts) if lists == "published" else 0

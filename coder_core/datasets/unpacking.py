@@ -1,7 +1,7 @@
 """Unpack an archive that somebody else made: nothing leaves the folder, and no more is written than may be.
 
-Names that lead out, devices, and links are refused before anything of them is written (no archive of the catalogue holds
-links); what the members declare is added up first, so that a small file cannot fill the disk.
+Names that lead out, devices, and links are refused before anything of them is written (no archive of the catalogue
+holds links); what the members declare is added up first, so that a small file cannot fill the disk.
 """
 
 import shutil

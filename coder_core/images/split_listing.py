@@ -110,7 +110,9 @@ def _distinct_items(
     items: list[SplitItem] = []
     for item in sorted(item for part in parts for item in published.items[part]):
         if items and items[-1] == item:
-            ignored.add("repeated", f"{place}: {'+'.join(parts)}", f"the image {item.path!r} stands there more than once")
+            ignored.add(
+                "repeated", f"{place}: {'+'.join(parts)}", f"the image {item.path!r} stands there more than once"
+            )
         else:
             items.append(item)
     return items

@@ -196,7 +196,7 @@ class ManifestDataset(LabelledDataset):
         default=None,
         min_length=1,
         max_length=200,
-        description="Which images: those with this word in the column `split`; may be left out where all have the same.",
+        description="Which images: those with this word in the column `split`; needed where there are several.",
     )
 
 
@@ -232,5 +232,5 @@ DatasetSpec = Annotated[
 
 
 def unnamed(dataset: DatasetSpec) -> DatasetSpec:
-    """The data set under no name: what it is called makes no other images of it. A published one is what it is called."""
+    """The data set under no name: what it is called makes no other images of it, unless it is published."""
     return dataset if isinstance(dataset, NamedDataset) else dataset.model_copy(update={"name": None})

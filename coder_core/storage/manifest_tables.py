@@ -107,7 +107,9 @@ def _check_header(held: Sequence[str], needed: Sequence[str], place: str) -> Non
         if name not in held:
             shown = ", ".join(f"{other:.40}" for other in held[:20])
             problem = f"there is no column {name!r}."
-            raise DatasetError(problem, where, f"The header has: {shown}; name columns in dataset.image, dataset.label.")
+            raise DatasetError(
+                problem, where, f"The header has: {shown}; name columns in dataset.image, dataset.label."
+            )
 
 
 def _json_rows(text: str, place: str, needed: Sequence[str]) -> Iterator[ManifestRow]:
