@@ -154,7 +154,7 @@ class _Fetch:
         if left > free - SPARE_BYTES:
             problem = f"there are {free / GIB:.1f} GiB left on the disk, and {left / GIB:.1f} GiB to come."
             raise InputError(problem, str(self._part.parent), "Name another folder: --root.")
-        for chunk in reply.iter_raw(CHUNK_BYTES):
+        for chunk in reply.iter_raw():  # as it comes: what a larger chunk waits for is lost when the connection is
             check_interruption()
             self._check_size(held.tell() + len(chunk))
             if time.monotonic() > self._end:

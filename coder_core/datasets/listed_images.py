@@ -120,9 +120,9 @@ def read_ucf101(tree: Tree, _split: str) -> ListedImages:
     Frames lie as CoOp has them: UCF-101-midframes/Apply_Eye_Makeup/v_ApplyEyeMakeup_g01_c01.jpg.
     """
     actions = [fields_of(line, 2, place)[1] for line, place in tree.lines("ucfTrainTestlist/classInd.txt")]
-    labels, items = _labels(actions), {}
-    for part in ("train", "test"):
-        items[part] = []
+    labels = _labels(actions)
+    items: dict[str, list[SplitItem]] = {"train": [], "test": []}
+    for part in items:
         for line, place in tree.lines(f"ucfTrainTestlist/{part}list01.txt"):
             action, _, film = line.split()[0].partition("/")
             frame = f"{_apart(action, '_')}/{film.removesuffix('.avi')}.jpg"
@@ -134,8 +134,8 @@ def read_cub200(tree: Tree, _split: str) -> ListedImages:
     """images.txt, image_class_labels.txt and train_test_split.txt share the number of an image; 1 is training."""
     numbered = [fields_of(line, 2, place)[1] for line, place in tree.lines("classes.txt")]
     names = [display_name(name.partition(".")[2] or name) for name in numbered]
-    path_of = dict(fields_of(line, 2, place) for line, place in tree.lines("images.txt"))
-    is_train = dict(fields_of(line, 2, place) for line, place in tree.lines("train_test_split.txt"))
+    path_of = _by_image(tree, "images.txt")
+    is_train = _by_image(tree, "train_test_split.txt")
     items: dict[str, list[SplitItem]] = {"train": [], "test": []}
     for line, place in tree.lines("image_class_labels.txt"):
         image, number = fields_of(line, 2, place)
@@ -172,6 +172,15 @@ def read_resisc45_lists(tree: Tree, _split: str) -> ListedImages:
         for part, lines in lists.items()
     }
     return _listed(tree.at("NWPU-RESISC45"), [display_name(folder) for folder in folders], items)
+
+
+def _by_image(tree: Tree, name: str) -> dict[str, str]:
+    """What a list of CUB says of every image, by its number."""
+    found = {}
+    for line, place in tree.lines(name):
+        image, word = fields_of(line, 2, place)
+        found[image] = word
+    return found
 
 
 def _labels(words: Iterable[str]) -> Mapping[str, int]:

@@ -61,7 +61,7 @@ def _look_at(name: PublishedName, entry: DatasetEntry, tree: Tree | None) -> Dat
     images: dict[str, int] = {} if tree else dict(entry.images)
     problems: dict[str, str] = {}
     for part, settings in _parts(entry, tree) if tree else ():
-        dataset = NamedDataset(kind="named", name=name, root=tree.root if tree else None, **settings)
+        dataset = NamedDataset.model_validate({"kind": "named", "name": name, "root": tree and tree.root, **settings})
         try:
             images[part] = open_named(dataset).image_count
         except CoderError as error:

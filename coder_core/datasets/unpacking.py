@@ -10,6 +10,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from coder_core.errors import InputError
 from coder_core.interruption import check_interruption
@@ -112,12 +113,12 @@ def _target(name: str, folder: Path, archive: Path) -> Path:
     return folder.joinpath(*parts)
 
 
-def _write(source: object, target: Path, archive: Path) -> None:
+def _write(source: IO[bytes], target: Path, archive: Path) -> None:
     """Write one file; one that is there already under this name would be another member's."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with target.open("xb") as file:
-            shutil.copyfileobj(source, file, COPY_BYTES)  # type: ignore[misc]
+            shutil.copyfileobj(source, file, COPY_BYTES)
     except FileExistsError as error:
         raise _refused(target.name, "a file under a name that was there", archive) from error
 
