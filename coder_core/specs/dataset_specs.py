@@ -160,7 +160,7 @@ class TableDataset(LabelledDataset):
 class NamedDataset(Spec):
     """A published data set by its name, with its standard splits and class names (`coder-eval data list`)."""
 
-    kind: Literal["named"] = Field(description="`named`; may be left out where there is nothing but a `name`.")
+    kind: Literal["named"] = Field(description="`named`; may be left out.")
     name: PublishedName = Field(description="Which; docs/datasets.md has a table.")
     root: InputPath | None = Field(
         default=None,

@@ -41,7 +41,10 @@ def whole_dtd(root: Path) -> None:
         images = [f"texture{n:02d}/t_{number:04d}.jpg" for n in range(47) for number in range(first, first + 40)]
         lines(folder / f"labels/{part}1.txt", *images)
         for image in images:
-            put(folder / "images" / image, b"x")
+            path = folder / "images" / image
+            if part == "train":
+                path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
 
 
 @pytest.mark.slow
