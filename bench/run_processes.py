@@ -22,7 +22,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-PRELOADED = ["flows.coder_eval", "flows.cli", "coder_core.encoders.open_clip_encoder", "coder_core.report.summary"]
+PRELOADED = [
+    "flows.coder_eval",
+    "flows.cli",
+    "coder_core.encoders.open_clip_encoder",
+    "coder_core.report.summary",
+    "open_clip",
+]
 _PROCESSES = multiprocessing.get_context("forkserver")
 _WRITING_FLAGS = os.O_WRONLY | os.O_RDWR
 _CHANGES = frozenset({"os.rename", "os.link", "os.remove"})

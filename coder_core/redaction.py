@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
@@ -73,7 +74,17 @@ class SplitUrl(NamedTuple):
 
 def redact(text: str) -> str:
     """Replace everything that authorises by stars."""
-    for secret in (*_known, *_environment_secrets()):
+    return _redact(text, (*_known, *_environment_secrets()))
+
+
+def redact_all(texts: Iterable[str]) -> list[str]:
+    """As `redact`, of many texts: the environment is read once."""
+    secrets = (*_known, *_environment_secrets())
+    return [_redact(text, secrets) for text in texts]
+
+
+def _redact(text: str, secrets: tuple[str, ...]) -> str:
+    for secret in secrets:
         if secret in text:
             text = text.replace(secret, STARS)
     if "://" in text:

@@ -75,8 +75,8 @@ def plain_value(value: Any) -> Any:
 
 
 @pytest.mark.slow
-def test_the_notebook_answers_its_questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CODER_STORE", fill(str(tmp_path / "store")))
+def test_the_notebook_answers_its_questions(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CODER_STORE", store)
     path = ROOT / "notebooks" / "questions.py"
     spec = importlib.util.spec_from_file_location("questions", path)
     assert spec is not None
@@ -84,7 +84,7 @@ def test_the_notebook_answers_its_questions(tmp_path: Path, monkeypatch: pytest.
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     _, found = module.app.run()
-    warehouse = open_warehouse(os.environ["CODER_STORE"])
+    warehouse = open_warehouse(store)
     classes = "SELECT count(*) FROM worst_classes WHERE is_latest AND rank <= 10 AND method <> 'control_waffle'"
     assert [(len(found["worst"]),)] == warehouse.query(classes).rows
     images = "SELECT image_id FROM images_wrong_everywhere WHERE is_latest"

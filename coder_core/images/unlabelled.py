@@ -9,7 +9,7 @@ from coder_core.classes import ClassList
 from coder_core.errors import InputError
 from coder_core.images.image_files import ImageFiles, no_image, select_images
 from coder_core.images.sources import IgnoredFile, ImageBatch, base_name, identify_files, register_source
-from coder_core.redaction import redact, unmarked
+from coder_core.redaction import redact, redact_all, unmarked
 from coder_core.specs import UnlabelledDataset
 from coder_core.storage.ignored_files import IgnoredFiles
 from coder_core.storage.input_files import InputFile
@@ -27,7 +27,7 @@ class UnlabelledImages:
         self.image_count = len(files)
         self.ignored: tuple[IgnoredFile, ...] = tuple(chain.from_iterable(found.entries for found in ignored))
         self.ignored_count = sum(found.count for found in ignored)
-        self.image_ids = tuple(_distinct([unmarked(redact(file.url)) for file in files]))
+        self.image_ids = tuple(_distinct([unmarked(url) for url in redact_all(file.url for file in files)]))
 
     @cached_property
     def identity(self) -> str:

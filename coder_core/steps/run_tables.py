@@ -11,6 +11,7 @@ from coder_core.pipeline.context import Context
 from coder_core.pipeline.pace import Pace
 from coder_core.pipeline.run_manifest import MethodRecord, RerankRecord, RunManifest
 from coder_core.pipeline.step import StepRecord
+from coder_core.redaction import redact_all
 from coder_core.results.schema import (
     AblationRow,
     ArtifactRow,
@@ -30,7 +31,6 @@ from coder_core.results.schema import (
 from coder_core.steps.count_confused_pairs import PAIRS, read_budget
 from coder_core.steps.predict_images import COLUMNS, predictions_from_arrow
 from coder_core.steps.write_texts import read_text_table, read_texts_and_pairs
-from coder_core.storage.addresses import redact
 from coder_core.texts.bank import ClassPair
 from coder_core.texts.kinds import TextKind
 
@@ -222,8 +222,8 @@ def _locations(context: Context, manifest: RunManifest, part: str) -> dict[str, 
     listing = context.read_part(manifest.dataset.images, part)
     if "location" not in listing.column_names:
         return {}
-    pairs = zip(listing.column("image_id").to_pylist(), listing.column("location").to_pylist(), strict=True)
-    return {image_id: redact(location) for image_id, location in pairs}
+    locations = redact_all(listing.column("location").to_pylist())
+    return dict(zip(listing.column("image_id").to_pylist(), locations, strict=True))
 
 
 def _lists(matrix: "np.ndarray") -> "pa.ListArray":
