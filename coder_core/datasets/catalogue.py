@@ -287,7 +287,7 @@ CATALOGUE: Mapping[PublishedName, DatasetEntry] = {
         gigabytes=0.59,
         by_hand="`data get` fetches the validation images; for training unpack train_256_places365standard.tar (26 GB) "
         "to places365/data_256",
-        terms=f"CC BY for the lists; images {RESEARCH}",
+        terms=RESEARCH,
         page="http://places2.csail.mit.edu/download.html",
     ),
     "resisc45": DatasetEntry(

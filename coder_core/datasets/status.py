@@ -65,7 +65,8 @@ def _look_at(name: PublishedName, entry: DatasetEntry, tree: Tree | None) -> Dat
         try:
             images[part] = open_named(dataset).image_count
         except CoderError as error:
-            problems[part] = f"{error.place}: {error.problem}"
+            is_elsewhere = tree is None or error.place != redact(tree.root)
+            problems[part] = f"{error.place}: {error.problem}" if is_elsewhere else error.problem
     state: State = "absent"
     if tree is not None:
         state = "present" if images and not _is_lacking(entry, problems) else "incomplete"

@@ -6,7 +6,7 @@ leaves the folder, an image under two labels, or in two splits, which would be t
 
 import posixpath
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
@@ -20,6 +20,8 @@ from coder_core.locations import open_location
 from coder_core.specs import ManifestDataset
 from coder_core.storage.addresses import parse_address, redact
 from coder_core.storage.ignored_files import IgnoredFiles
+from coder_core.storage.input_files import InputFile, input_exists
+from coder_core.storage.input_walk import walk_input
 from coder_core.storage.manifest_tables import ManifestRow, read_manifest_rows
 
 __all__ = ["SPLIT_COLUMN", "list_manifest", "manifest_groups", "manifest_root"]
@@ -46,7 +48,7 @@ def list_manifest(dataset: ManifestDataset, listed: ClassList | None) -> FolderL
     ignored = IgnoredFiles()
     rows = _distinct(_rows(dataset), ignored)
     named = frozenset(row.path for row in rows)
-    files = find_named_files(manifest_root(dataset), named, ignored, unlisted=_UNLISTED, skipped=dataset.path)
+    files = find_named_files(_beside(named, dataset), named, ignored, unlisted=_UNLISTED)
     chosen = _chosen(rows, dataset)
     absent = [row for row in chosen if row.path not in files]
     if absent:
@@ -98,6 +100,19 @@ def _rows(dataset: ManifestDataset) -> list[_Row]:
     if not found:
         raise DatasetError("it has no row.", redact(dataset.path), "Write one row per image.")
     return found
+
+
+def _beside(named: Iterable[str], dataset: ManifestDataset) -> Iterator[InputFile]:
+    """What lies in the folders that paths begin with; all of the root only where an image lies in it directly."""
+    root = manifest_root(dataset)
+    tops = sorted({path.partition("/")[0] if "/" in path else "" for path in named})
+    if "" in tops:
+        yield from (file for file in walk_input(root) if file.url != dataset.path)
+        return
+    for top in tops:
+        place = f"{root.rstrip('/')}/{top}"
+        if input_exists(place):
+            yield from (file._replace(name=f"{top}/{file.name}") for file in walk_input(place))
 
 
 def _path(row: ManifestRow, column: str, root: str) -> str:

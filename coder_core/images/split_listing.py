@@ -1,7 +1,7 @@
 """The images of one list of a published split, found in a folder."""
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from coder_core.errors import DatasetError
 from coder_core.images.decoding import MAX_BYTES, too_many_bytes
@@ -50,7 +50,7 @@ def list_parts(
     """
     ignored = IgnoredFiles()
     named = frozenset(item.path for items in published.items.values() for item in items)
-    files = find_named_files(folder, named, ignored)
+    files = find_named_files(walk_input(folder), named, ignored)
     items = _distinct_items(published, parts, place, ignored)
     absent = [item.path for item in items if item.path not in files]
     if not items or (absent and not (is_partial and len(absent) < len(items))):
@@ -70,27 +70,23 @@ def shown_folder(folder: str) -> str:
 
 
 def find_named_files(
-    folder: str,
+    walked: Iterable[InputFile],
     named: frozenset[str],
     ignored: IgnoredFiles,
     *,
     unlisted: str = "the split file names it in none of its lists",
-    skipped: str = "",
 ) -> Mapping[str, InputFile]:
     """Find the files that a list names; a path that a Mac has decomposed is the same path.
 
     Args:
-        folder: The folder that paths start from.
+        walked: What lies there, under its path below the folder that paths start from.
         named: The paths.
         ignored: Takes what else lies there.
         unlisted: Why a file is ignored that is not named.
-        skipped: A file that is no part of the data: the list itself.
     """
     composed = {unicodedata.normalize("NFC", path): path for path in named}
     found: dict[str, InputFile] = {}
-    for file in walk_input(folder):
-        if file.url == skipped:
-            continue
+    for file in walked:
         path = file.name if file.name in named else composed.get(unicodedata.normalize("NFC", file.name))
         if path is not None and (path == file.name or path not in found):
             problem = file.problem or (too_many_bytes(file.size) if file.size > MAX_BYTES else None)

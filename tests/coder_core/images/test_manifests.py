@@ -34,7 +34,9 @@ def folder(tmp_path: Path) -> Path:
         path = tmp_path / row["path"]
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(row["path"].encode())
-    (tmp_path / "beside.png").write_bytes(b"x")
+    (tmp_path / "wren" / "beside.png").write_bytes(b"x")
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "of-somebody-else").write_bytes(b"x")
     return tmp_path
 
 
@@ -69,13 +71,20 @@ def test_every_format_says_the_same(suffix: str, folder: Path) -> None:
     source = open_manifest(path, split="test")
     assert named(source) == {"odd, name/3.png": "red kite", "odd, name/4.dat": "red kite", "wren/1.png": "wren"}
     assert source.name == "birds-test"
-    assert [entry.location.rpartition("/")[2] for entry in source.ignored] == ["beside.png"]
+    assert [entry.location.rpartition("/")[2] for entry in source.ignored] == ["beside.png"], "folders of its images"
     assert named(open_manifest(path, split="train", class_names=["red kite", "wren"])) == {"wren/2.png": "wren"}
 
 
 def test_the_same_images_are_the_same_listing_however_they_are_written(folder: Path) -> None:
     sources = [open_manifest(write(folder / f"birds.{suffix}", ROWS), split="test") for suffix in ("csv", "parquet")]
     assert len({(source.identity, source.labels_identity) for source in sources}) == 1
+
+
+def test_an_image_beside_the_manifest_has_all_of_its_folder_looked_at(folder: Path) -> None:
+    (folder / "wren.png").write_bytes(b"y")
+    source = open_manifest(write(folder / "birds.csv", [*ROWS, {**ROWS[0], "path": "wren.png"}]), split="test")
+    assert source.image_count == 4
+    assert sorted(entry.location.rpartition("/")[2] for entry in source.ignored) == ["beside.png", "of-somebody-else"]
 
 
 def test_columns_root_and_numbers_are_settings(folder: Path) -> None:
