@@ -2,9 +2,14 @@
 
 import hashlib
 import io
+import os
+import signal
 import socket
+import subprocess
+import sys
 import tarfile
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +48,9 @@ class Server(ThreadingHTTPServer):
         self.content, self.tag, self.breaks, self.status = CONTENT, '"1"', 0, 0
         self.knows_ranges = True
         self.ranges: list[str | None] = []
+        self.is_sent = threading.Event()
+        self.is_held: threading.Event | None = None
+        """Where there is one, the first reply pauses half-way until it is set."""
 
     @property
     def url(self) -> str:
@@ -74,7 +82,13 @@ class Handler(BaseHTTPRequestHandler):
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(server.content) - 1}/{len(server.content)}")
         self.end_headers()
-        if server.breaks:
+        if server.is_held is not None and not server.is_sent.is_set():
+            self.wfile.write(body[: len(body) // 2])
+            self.wfile.flush()
+            server.is_sent.set()
+            server.is_held.wait(60)
+            self.close_connection = True
+        elif server.breaks:
             server.breaks -= 1
             self.wfile.write(body[: len(body) // 2])
             self.close_connection = True
@@ -265,3 +279,44 @@ def test_what_is_there_or_cannot_be_fetched_says_so(tmp_path: Path) -> None:
             get_dataset(name, str(tmp_path))  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="fetched to a disk"):
         get_dataset("eurosat", "s3://bucket/data")
+
+
+COMMAND = """
+import sys
+from coder_core.datasets import published_files
+from coder_core.datasets.published_files import Download, PublishedFile
+url, digest, size = sys.argv[1:4]
+file = PublishedFile(url, digest, int(size))
+published_files._DOWNLOADS["dtd"] = lambda: Download((file,), "dtd", "dtd")
+sys.argv = ["coder-eval", "data", "get", "dtd", "--root", sys.argv[4]]
+from flows.cli import main
+main()
+"""
+
+
+def test_ctrl_c_keeps_what_came_and_the_same_command_goes_on(server: Server, tmp_path: Path) -> None:
+    """As it is typed, in a process of its own; only the address is another one."""
+    server.content = packed_dtd(tmp_path) + bytes(2**20)  # what stands behind the end of an archive does not count
+    file = published(server.url.replace("data.bin", "dtd.tar.gz"), server.content)
+    root = tmp_path / "root"
+    words = [sys.executable, "-c", COMMAND, file.url, file.digest, str(file.size), str(root)]
+    part = root / "downloads/dtd/dtd.tar.gz.part"
+    server.is_held = threading.Event()
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env={**os.environ, "NO_PROXY": "*"}) as command:
+        assert server.is_sent.wait(60)
+        while not part.stat().st_size:  # what was sent is on its way
+            time.sleep(0.01)
+        command.send_signal(signal.SIGINT)
+        told = command.communicate(timeout=30)[1]
+    server.is_held.set()
+    assert command.returncode == 130, told
+    assert "Traceback" not in told
+    assert sorted(path.name for path in root.iterdir()) == ["downloads"]
+    come = part.stat().st_size
+    assert 0 < come < len(server.content)
+    again = subprocess.run(words, capture_output=True, text=True, check=False, env={**os.environ, "NO_PROXY": "*"})
+    assert again.returncode == 0, again.stderr
+    assert f"dtd: in {root}/dtd" in again.stderr
+    assert server.ranges == [None, f"bytes={come}-"]
+    assert not (root / "downloads/dtd").exists()
+    assert open_source(NamedDataset(kind="named", name="dtd", root=str(root), partial=True)).image_count == 2
