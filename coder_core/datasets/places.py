@@ -37,6 +37,18 @@ def locate(name: PublishedName, root: str | None = None) -> Tree | None:
     return next((tree for tree in _candidates(entry, data_root(root).rstrip("/")) if _is_there(entry, tree)), None)
 
 
+def meant_by(word: str, path: str | Path, root: str | None = None) -> PublishedName | None:
+    """The published data set that a word means where a path could stand; None where it means the path.
+
+    Args:
+        word: As it was typed; `./dtd` is a path in any case.
+        path: What it is as a path: where such a folder is here, and the data set is not, the folder is meant.
+        root: As for `data_root`.
+    """
+    name = next((name for name in CATALOGUE if name == word), None)
+    return name if name and (not Path(path).exists() or locate(name, root)) else None
+
+
 def require(dataset: NamedDataset) -> Tree:
     """The folder of a data set.
 

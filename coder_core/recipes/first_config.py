@@ -15,6 +15,7 @@ from coder_core.classes import ClassList, rename_classes
 from coder_core.config import validate_spec
 from coder_core.datasets.catalogue import CATALOGUE
 from coder_core.datasets.named_settings import named_settings
+from coder_core.datasets.places import meant_by
 from coder_core.encoders.model_names import encoder_settings
 from coder_core.errors import ConfigError, InputError
 from coder_core.fingerprint import content_hash
@@ -23,7 +24,7 @@ from coder_core.images.renamed_classes import open_renamed
 from coder_core.images.sources import open_source
 from coder_core.recipes.doctor import look_at_names, mapping_of
 from coder_core.review.finding import Finding
-from coder_core.specs import EvalSpec, FolderDataset, PublishedName
+from coder_core.specs import EvalSpec, FolderDataset
 from coder_core.storage.manifest_tables import is_manifest
 from coder_core.storage.output_file import write_file
 from coder_core.texts.bank_file import dump_yaml, write_text_bank
@@ -94,7 +95,7 @@ def write_first_config(wish: Wish, path: Path | None = None, *, is_forced: bool 
     name = wish.name or _name_of(wish.images)
     path = path or Path(f"{name}.yaml")
     base = path.parent
-    if wish.domain is None and (published := _published(wish.images)):
+    if wish.domain is None and (published := meant_by(wish.images, wish.images)):
         wish = replace(wish, domain=CATALOGUE[published].domain)
     settings: dict[str, Any] = {
         "name": name,
@@ -146,7 +147,7 @@ def dataset_settings(wish: Wish, base: Path) -> dict[str, Any]:
     """
     root = Path(wish.images).expanduser()
     listed = {"kind": "file", "path": _from(base, wish.classes)} if wish.classes else None
-    if published := _published(wish.images):
+    if published := meant_by(wish.images, wish.images):
         return {"kind": "named", "name": published}
     if is_manifest(wish.images) and root.is_file():
         found = {"kind": "manifest", "path": _from(base, wish.images)}
@@ -167,11 +168,6 @@ def dataset_settings(wish: Wish, base: Path) -> dict[str, Any]:
         return {"kind": "folder", "path": _from(base, str(root / test))}
     found = {"kind": "folder", "path": _from(base, wish.images)}
     return {**found, "classes": listed} if listed else found
-
-
-def _published(images: str) -> PublishedName | None:
-    """The published data set that is meant; where a folder of its name is here, that folder is."""
-    return next((name for name in CATALOGUE if name == images and not Path(images).exists()), None)
 
 
 def _look_at_top(root: Path) -> tuple[list[str], bool]:

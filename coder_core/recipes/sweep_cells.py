@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from coder_core.config import apply_override, read_settings, validate_spec
 from coder_core.config_errors import explain_invalid
 from coder_core.datasets.named_settings import named_settings
-from coder_core.datasets.places import DATA_ROOT_VARIABLE
+from coder_core.datasets.places import DATA_ROOT_VARIABLE, meant_by
 from coder_core.encoders.model_names import encoder_settings
 from coder_core.errors import CoderError, ConfigError
 from coder_core.locations import DEMO_PREFIX, folder_of, is_url, resolve_location
@@ -30,7 +30,7 @@ CONFIG = "config"
 CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
 DATA_ROOT = "DATA_ROOT"
 _NAMES = frozenset(get_args(PublishedName))
-"""Data sets that are known by name; a folder of that name in front of one is written `./dtd`."""
+"""Data sets that are known by name."""
 _PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
 _FEW_SHOT = frozenset(get_args(FewShotMethodName))
 _STAND_IN = {"name": "stand-in", "encoder": {"kind": "open_clip", "checkpoint": "demo:micro-clip"}}
@@ -190,7 +190,7 @@ class _CellMaker:
         if isinstance(given, Mapping):
             is_name = given.get("name") in _NAMES and "dataset" not in given
             return {"dataset": given} if "kind" in given or is_name else given
-        if given in _NAMES:
+        if not is_url(given) and meant_by(given, resolve_location(given, self.base), self.named_root):
             return self._of_name(given)
         if not is_url(given):
             given = resolve_location(given, self.base)

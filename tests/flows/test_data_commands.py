@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from coder_core.config import load_spec
 from coder_core.datasets import published_files
+from coder_core.datasets.places import meant_by
 from coder_core.datasets.published_files import Download, PublishedFile
 from coder_core.errors import ConfigError
 from coder_core.recipes.first_config import Wish, write_first_config
@@ -107,6 +108,15 @@ def test_a_config_needs_no_more_than_the_name() -> None:
         load_spec({**base, "dataset": {"name": "dtt"}})
     with pytest.raises(ConfigError, match=r"dataset.split: there is no 'tset'. Did you mean 'test'\?"):
         load_spec({**base, "dataset": {"name": "dtd", "split": "tset"}})
+
+
+def test_a_folder_here_is_meant_only_where_the_data_set_is_not(root: Path) -> None:
+    put(Path("food101/apple/1.jpg"))
+    assert meant_by("food101", "food101") is None
+    assert meant_by("dtd", "dtd") == "dtd"
+    TREES["food101"](root)
+    assert meant_by("food101", "food101") == "food101"
+    assert meant_by("./food101", "./food101") is None
 
 
 def test_a_sweep_takes_names(root: Path) -> None:
