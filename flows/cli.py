@@ -25,6 +25,7 @@ from flows.cli_common import (
     set_option,
     store_option,
 )
+from flows.cli_data import data
 from flows.cli_doctor import doctor, look_before_paying
 from flows.cli_explain import explain
 from flows.cli_export import export
@@ -69,6 +70,7 @@ main.add_command(try_folder)
 main.add_command(init)
 main.add_command(check)
 main.add_command(doctor)
+main.add_command(data)
 main.add_command(texts)
 main.add_command(store_group)
 main.add_command(explain)

@@ -56,10 +56,7 @@ def predict(run: str, store: str, engine: "EngineName", **options: Any) -> None:
     Ends with 3 when an image could not be read: it is named on standard error, all others are answered.
     """
     asked = Asked(**options)
-    if is_export(run):
-        broken = _ask_folder(run, asked)
-    else:
-        broken = _ask_run(run, asked, store, engine)
+    broken = _ask_folder(run, asked) if is_export(run) else _ask_run(run, asked, store, engine)
     if broken:
         sys.exit(BROKEN_STATUS)
 

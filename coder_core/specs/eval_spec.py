@@ -15,6 +15,10 @@ from coder_core.specs.texts_spec import TextsSpec
 from coder_core.specs.transduction_spec import TransductionSpec
 
 CLASS_NAME_PATTERN = r"[^\s_]"
+
+HAVE_COLUMNS = ("features", "manifest")
+"""Kinds of data sets whose file may say which images belong together."""
+
 ClassName = Annotated[str, Field(min_length=1, max_length=1000, pattern=CLASS_NAME_PATTERN)]
 """Not blank: white space and underscores alone name nothing."""
 
@@ -151,8 +155,8 @@ class EvalSpec(Spec):
 
     @model_validator(mode="after")
     def _groups_can_be_read(self) -> "EvalSpec":
-        if self.groups is not None and self.groups.column is not None and self.dataset.kind != "features":
-            raise ValueError("groups.column: only a features file has columns; name a groups.pattern")
+        if self.groups is not None and self.groups.column is not None and self.dataset.kind not in HAVE_COLUMNS:
+            raise ValueError("groups.column: only features files and manifests have columns; name a groups.pattern")
         return self
 
     @model_validator(mode="after")
