@@ -41,8 +41,8 @@ class GeneratorSpec(Spec):
         le=MOST_IMAGES,
         strict=True,
         description="Show a model that reads images so many labelled images of each class, of `few_shot.pool`, with "
-        f"the questions of the kinds {' and '.join(PICTURED_KINDS)}. Methods that read such texts have read labels, and "
-        "say so.",
+        f"the questions of the kinds {' and '.join(PICTURED_KINDS)}. Methods that read such texts have read labels, "
+        "and say so.",
     )
     texts_per_class: int | None = Field(
         default=None,

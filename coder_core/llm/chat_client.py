@@ -269,6 +269,7 @@ class ChatClient:
             hide=self._endpoint.hide_key,
             tried=talk.refused,
             has_pictures=bool(talk.request.pictures) and not self._traits.takes_pictures,
+            is_understood=self._traits.has_answered,
         )
         if verdict.dialect is not None:
             talk.refused.add(dialect)

@@ -24,8 +24,8 @@ _REQUEST_VERSION = 1
 """Part of every key; raise it only when equal requests would no longer get equal answers."""
 
 RENDITION = "jpeg-512-1"
-"""How a picture is written before it is shown (`images.shown_images`): part of the version of every prompt with pictures,
-so another rendition is another question."""
+"""How a picture is written before it is shown (`images.shown_images`): part of the version of every prompt with
+pictures, so another rendition is another question."""
 
 Message = dict[str, Any]
 """`role`, and `content`: a text, or a list of parts where pictures follow the text."""

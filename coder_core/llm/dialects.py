@@ -24,11 +24,12 @@ _UNAVAILABLE = frozenset({502, 503})
 _MAY_TAKE_NO_PICTURES = _MALFORMED | {404, 500}
 """The same about pictures, in OpenAI's words (400), a gateway's that finds no such model (404), llama.cpp's (500)."""
 _ABOUT_PICTURES = re.compile(
-    r"images?\b|image_url|\bvision\b|multi-?modal|mmproj|TextContentPart|content\b.{0,80}\bstring|string\b.{0,80}\bcontent",
+    r"images?\b|image_url|\bvision\b|multi-?modal|mmproj|TextContentPart"
+    r"|content\b.{0,80}\bstring|string\b.{0,80}\bcontent",
     re.IGNORECASE | re.DOTALL,
 )
-"""What refusals of pictures were seen to say; there is no code for it that servers share. `content ... string`: the field
-that is a list of parts where pictures are shown."""
+"""What refusals of pictures were seen to say; servers share no code for it. `content ... string`: the field that is a
+list of parts where pictures are shown."""
 _DATA_URL = re.compile(r"data:image/[a-z]+;base64,[A-Za-z0-9+/=]*")
 _TOO_MANY = 429
 _SERVER_ERROR = 500
@@ -66,6 +67,7 @@ def judge_refusal(
     hide: Callable[[str], str] = str,
     tried: AbstractSet[Dialect] = frozenset(),
     has_pictures: bool = False,
+    is_understood: bool = False,
 ) -> Verdict:
     """Read a reply with an error status.
 
@@ -76,6 +78,7 @@ def judge_refusal(
         hide: Takes the API key out of a text.
         tried: How else it was spoken to before, in vain.
         has_pictures: Whether pictures were shown, to a server that has not answered a question with pictures yet.
+        is_understood: Whether it has answered others: then pictures are what it does not understand.
     """
     complaint = read_complaint(reply.content, hide=hide)
     words = _DATA_URL.sub("data:image/...", complaint.message)
@@ -92,15 +95,17 @@ def judge_refusal(
         return Verdict(Problem(Fault.SERVER_ERROR, detail))
     if reply.status < 400 or reply.status in {401, 403, 404, 405, 407}:
         return Verdict(Problem(Fault.FATAL, f"{detail} {_remedy(reply.status, has_key=has_key)}"))
-    other = _next_dialect(dialect, complaint, {dialect, *tried}) if reply.status in _MALFORMED else None
-    if has_pictures and other is None and reply.status in _MALFORMED:
+    is_malformed = reply.status in _MALFORMED
+    is_about_form = is_malformed and not (has_pictures and is_understood and not complaint.param)
+    other = _next_dialect(dialect, complaint, {dialect, *tried}) if is_about_form else None
+    if has_pictures and is_malformed and other is None:
         return Verdict(Problem(Fault.FATAL, f"{detail} {_NO_PICTURES}"))
     return Verdict(Problem(Fault.DIALECT if other else Fault.REJECTED, detail), other)
 
 
 _NO_PICTURES = (
-    "The question showed pictures, which this server or this model seems not to take: name a model that reads images, or "
-    "set texts.generator.images_per_class to 0."
+    "The question showed pictures, which this server or this model seems not to take: name a model that reads images, "
+    "or set texts.generator.images_per_class to 0."
 )
 
 

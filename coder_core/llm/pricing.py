@@ -47,8 +47,8 @@ SCHEMA_BYTES = 512
 """What it and the names of the roles have at most."""
 PICTURE_TOKENS = 1_601
 """A picture of at most 512 x 512 pixels, where a model's price says nothing else. An upper estimate: models that cut
-pictures into tiles of 512 pixels count 85 + 170, those with patches of 32 pixels 256 times 1 to 2.46 (both OpenAI), with
-patches of 28 pixels 361 (Qwen-VL), with one tile of 560 pixels 1,601 (Llama 3.2)."""
+pictures into tiles of 512 pixels count 85 + 170, those with patches of 32 pixels 256 times 1 to 2.46 (both OpenAI),
+with patches of 28 pixels 361 (Qwen-VL), with one tile of 560 pixels 1,601 (Llama 3.2)."""
 
 _DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 _MILLION = 1_000_000

@@ -1,4 +1,4 @@
-"""Labelled images for a language model that reads images: chosen of the training set, never of the images under test."""
+"""Labelled images for a language model that reads images: of the training set, never of the images under test."""
 
 from collections.abc import Mapping
 

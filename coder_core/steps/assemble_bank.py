@@ -119,7 +119,7 @@ class KeepBank(ArtifactStep[TextBankArtifact]):
 
 
 def pictured_kinds(bank: TextBank) -> tuple[TextKind, ...]:
-    """Kinds of text of which a bank has some that were written from labelled images, now or by whoever wrote its file."""
+    """Kinds of text of which a bank has some that were written from labelled images, now or when its file was made."""
     kinds = {slot.kind for slot, phrases in phrases_by_slot(bank).items() if any(map(is_pictured, phrases))}
     read_as = {TextKind.ATTRIBUTE if kind is PhraseKind.SENTENCE else TextKind(kind.value) for kind in kinds}
     return tuple(kind for kind in TextKind if kind in read_as)

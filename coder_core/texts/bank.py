@@ -27,8 +27,9 @@ ClassPair = tuple[int, int]
 
 
 class Phrase(str):
-    """A string with a source: `"file"`, `"human"`, `"wordnet:<lexicon>"`, `"published:<file>"`, `"llm:<model>"`,
-    `"llm:<model>+images"`."""
+    """A string with a source: `file`, `human`, `wordnet:<lexicon>`, `published:<file>`, `llm:<model>`, or
+    `llm:<model>+images` where the model was shown labelled images.
+    """
 
     source: str
 

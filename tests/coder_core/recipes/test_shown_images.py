@@ -1,4 +1,4 @@
-"""Texts from labelled images, through whole evaluations against a real HTTP server: which are shown, and who says so."""
+"""Texts from labelled images, in whole evaluations against a real HTTP server: which are shown, and who says so."""
 
 import io
 import shutil
@@ -218,9 +218,7 @@ def test_what_cannot_be_shown_is_one_error_before_anything_is_opened(name: str) 
 
 
 @pytest.mark.slow
-def test_two_generators_are_compared_under_one_budget(
-    server: LlmServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_generators_are_compared_under_one_budget(server: LlmServer, tmp_path: Path) -> None:
     server.script, runtime = seen, llm_runtime(server, tmp_path)
     few = ["dataset.images_per_class=2", "few_shot.pool.images_per_class=4", "few_shot.draws=1", "few_shot.shots=[1]"]
     path = Path(__file__).parents[3] / "configs" / "sweeps" / "generators.yaml"
