@@ -277,9 +277,9 @@ class _Asking:
         own, others = (tuple(self._pictures.get(class_id, ())) for class_id in (first, second))
         shown = (own, others) if own and others else ((), ())
         prompt = self._prompt(TextKind.ONE_TO_ONE, is_pictured=bool(own and others))
-        names = (self._classes.names[class_id] for class_id in (first, second))
+        name, rival = self._classes.names[first], self._classes.names[second]
         return Question(
-            TextKind.ONE_TO_ONE, first, second, ask_about_pair(*names, prompt, pictures=shown, **self._options)
+            TextKind.ONE_TO_ONE, first, second, ask_about_pair(name, rival, prompt, pictures=shown, **self._options)
         )
 
 

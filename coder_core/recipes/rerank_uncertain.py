@@ -4,6 +4,7 @@ Which pairs of classes do uncertain images stand between? What tells those apart
 uncertain image are compared pair by pair. Source: Yi et al., CVPR 2024, one-to-one rerank; pairs on demand are ours.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 from coder_core.atg.generation_report import GenerationReport
@@ -104,10 +105,11 @@ def gather_pair_texts(spec: EvalSpec, confused: ConfusedPairsArtifact, inputs: I
     """Have texts generated about the pairs that matter, and put the bank together with them."""
     classes, texts, encoder = inputs.dataset.classes, spec.texts, inputs.encoder
     pairs = run(SelectPairs(confused=confused, classes=classes, texts=texts, budget=spec.rerank.pair_budget))
-    common = {"classes": classes, "texts": texts, "encoder": encoder, "shown": inputs.shown}
-    asked = (GenerateTexts(**common, pairs=chunk) for chunk in chunk_pairs(pairs))
+    ask = partial(GenerateTexts, classes=classes, texts=texts, encoder=encoder, shown=inputs.shown)
+    asked = (ask(pairs=chunk) for chunk in chunk_pairs(pairs))
     reports = generate(spec, asked, run, before=inputs.generation)
-    bank = run(AssembleBank(**common, pairs=tuple(pairs), label="assemble_pair_bank"))
+    assemble = partial(AssembleBank, classes=classes, texts=texts, encoder=encoder, shown=inputs.shown)
+    bank = run(assemble(pairs=tuple(pairs), label="assemble_pair_bank"))
     return GatheredTexts(bank, reports)
 
 

@@ -8,7 +8,7 @@ an image's place depends on its id and the seed alone. What cannot be read is pa
 import heapq
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from pydantic import Field
 
@@ -146,13 +146,14 @@ def read_pictures(
     return {class_id: tuple(pictures) for class_id, pictures in found.items()}
 
 
-def _rows_of(table: "pa.Table", class_ids: set[int] | None) -> list[dict[str, object]]:
+def _rows_of(table: "pa.Table", class_ids: set[int] | None) -> list[dict[str, Any]]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if class_ids is not None:
         table = table.filter(pc.is_in(table.column("class_id"), pa.array(sorted(class_ids), pa.int32())))
-    return table.to_pylist()
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
 
 
 def _read_all(context: Context, images: ImagesArtifact, wanted: Sequence[tuple[int, str]]) -> Iterator[_Shown]:
@@ -160,7 +161,7 @@ def _read_all(context: Context, images: ImagesArtifact, wanted: Sequence[tuple[i
     sources = _sources(context, images, {image_id for _, image_id in wanted})
     with ThreadPoolExecutor(context.runtime.workers, "shown") as pool:
         try:
-            made = pool.map(lambda place: _show(*place, sources.get(place[1])), wanted)
+            made = pool.map(lambda place: _show(place[0], place[1], sources.get(place[1])), wanted)
             yield from context.each(made, "reading images to show", total=len(wanted), unit="images")
         finally:
             pool.shutdown(cancel_futures=True)
