@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from coder_core.classes import ClassList, display_name
-from coder_core.datasets.matlab_files import read_variable
+from coder_core.datasets.matlab_files import read_numbers, read_records, read_words
 from coder_core.datasets.tree import ListedImages, Tree, fields_of, label_of, number_of
 from coder_core.errors import DatasetError
 from coder_core.images.published_splits import PublishedSplit, SplitItem
@@ -42,10 +42,10 @@ def read_flowers102(tree: Tree, _split: str) -> ListedImages:
     from torchvision.datasets import Flowers102
 
     names = [name.rstrip("?") for name in Flowers102.classes]  # one of them asks whether it is right
-    labels = read_variable(tree, "imagelabels.mat", "labels").astype(int).tolist()
+    labels = read_numbers(tree, "imagelabels.mat", "labels")
     items = {}
     for part, variable in (("train", "trnid"), ("val", "valid"), ("test", "tstid")):
-        numbers = read_variable(tree, "setid.mat", variable).astype(int).tolist()
+        numbers = read_numbers(tree, "setid.mat", variable)
         place = f"{redact(tree.root)}/setid.mat, {variable}"
         items[part] = [
             SplitItem(f"image_{number:05d}.jpg", _label_at(labels, number, len(names), place)) for number in numbers
@@ -89,15 +89,13 @@ def read_oxford_pets(tree: Tree, _split: str) -> ListedImages:
 
 def read_stanford_cars(tree: Tree, _split: str) -> ListedImages:
     """devkit/cars_meta.mat has the names; labels of the test stand in a file of their own, added later."""
-    names = [str(name) for name in read_variable(tree, "devkit/cars_meta.mat", "class_names").tolist()]
+    names = read_words(tree, "devkit/cars_meta.mat", "class_names")
     items = {}
     for part, file in (("train", "devkit/cars_train_annos.mat"), ("test", "cars_test_annos_withlabels.mat")):
-        rows = read_variable(tree, file, "annotations")
         place = f"{redact(tree.root)}/{file}"
-        if rows.dtype.names is None or not {"fname", "class"} <= set(rows.dtype.names):
-            raise DatasetError("its annotations have no `fname` and `class`.", place, "Fetch the file with labels.")
         items[part] = [
-            SplitItem(f"cars_{part}/{row['fname']}", number_of(str(row["class"]), len(names), place)) for row in rows
+            _car(row, f"cars_{part}", len(names), f"{place}, record {number}")
+            for number, row in enumerate(read_records(tree, file, "annotations"), start=1)
         ]
     return _listed(tree.root, names, items)
 
@@ -172,6 +170,14 @@ def read_resisc45_lists(tree: Tree, _split: str) -> ListedImages:
         for part, lines in lists.items()
     }
     return _listed(tree.at("NWPU-RESISC45"), [display_name(folder) for folder in folders], items)
+
+
+def _car(record: Mapping[str, object], folder: str, count: int, place: str) -> SplitItem:
+    match record:
+        case {"fname": str(name), "class": [int() | float() as number]} if name:
+            return SplitItem(f"{folder}/{name}", number_of(f"{number:.0f}", count, place))
+        case _:
+            raise DatasetError("it has no `fname` and `class`.", place, "Fetch the file with labels.")
 
 
 def _by_image(tree: Tree, name: str) -> dict[str, str]:

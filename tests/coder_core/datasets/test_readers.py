@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 import torchvision.datasets as published
 from PIL import Image
+from scipy.io import loadmat, savemat
 
 from coder_core.datasets.catalogue import CATALOGUE
+from coder_core.datasets.matlab_files import read_numbers, read_records, read_words
 from coder_core.datasets.places import locate
+from coder_core.datasets.tree import Tree
 from coder_core.encoders.imagenet_names import names_by_wordnet_id
 from coder_core.errors import DatasetError
 from coder_core.images.decoding import decode_image
@@ -437,6 +440,36 @@ def test_lists_that_contradict_themselves_are_refused(
     edit(tmp_path)
     with pytest.raises(DatasetError, match=problem):
         open_named(name, tmp_path)
+
+
+def test_matlab_files_are_those_of_scipy(tmp_path: Path) -> None:
+    """Of both byte orders' kinds of numbers, compressed or not; and of texts and records as MATLAB nests them."""
+    rows = np.array([(7, "a.jpg"), (300, "b\u00e9.jpg")], dtype=[("class", "O"), ("fname", "O")])
+    variables = {
+        "bytes": np.arange(5, dtype=np.uint8),
+        "doubles": np.arange(300.0),
+        "small": np.array([[1, 2]], dtype=np.int16),
+        "words": np.array(["wren", "Ram C/V Cargo", "\u00e9"], dtype=object),
+        "rows": rows,
+    }
+    for is_packed in (False, True):
+        savemat(tmp_path / "lists.mat", variables, do_compression=is_packed)
+        tree, theirs = Tree(str(tmp_path)), loadmat(tmp_path / "lists.mat", squeeze_me=True)
+        for name in ("bytes", "doubles", "small"):
+            assert read_numbers(tree, "lists.mat", name) == theirs[name].tolist()
+        assert read_words(tree, "lists.mat", "words") == theirs["words"].tolist()
+        found = read_records(tree, "lists.mat", "rows")
+        assert [(row["class"], row["fname"]) for row in found] == [
+            ([row["class"]], row["fname"]) for row in theirs["rows"]
+        ]
+        for read, name in (
+            (read_numbers, "words"),
+            (read_words, "rows"),
+            (read_records, "bytes"),
+            (read_numbers, "no"),
+        ):
+            with pytest.raises(DatasetError, match="holds no"):
+                read(tree, "lists.mat", name)
 
 
 def test_lists_that_are_no_lists_are_refused(tmp_path: Path) -> None:
