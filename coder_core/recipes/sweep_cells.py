@@ -2,8 +2,10 @@
 
 import functools
 import itertools
+import math
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +19,15 @@ from coder_core.datasets.named_settings import named_settings
 from coder_core.datasets.places import DATA_ROOT_VARIABLE, meant_by
 from coder_core.encoders.model_names import encoder_settings
 from coder_core.errors import CoderError, ConfigError
+from coder_core.limits import limit
 from coder_core.locations import DEMO_PREFIX, folder_of, is_url, resolve_location
 from coder_core.recipes.first_config import Wish, dataset_settings
 from coder_core.specs import EvalSpec, PublishedName
 from coder_core.specs.method_names import FewShotMethodName
 from coder_core.specs.sweep_spec import SweepSpec
 
+MAX_CELLS = limit("CODER_MAX_SWEEP_CELLS", 10_000)
+"""Three lists of a thousand names each are a small file, and a thousand million evaluations."""
 OWN = ""
 """The name on an axis that a sweep does not have: every data set's own model or texts."""
 CONFIG = "config"
@@ -131,14 +136,19 @@ def cells_of(sweep: SweepSpec, base: str, *, overrides: Sequence[str] = (), data
         data_root: What `${DATA_ROOT}` stands for; default: CODER_DATA_ROOT in the environment.
 
     Raises:
-        ConfigError: Shots are asked for, and no data set has images to learn from; or two cells have one name.
+        ConfigError: Shots are asked for, and no data set has images to learn from; two cells have one name; or there
+            are more than `MAX_CELLS`.
     """
+    count = math.prod(max(1, len(axis)) for axis in (sweep.datasets, sweep.models, sweep.texts))
+    if count > MAX_CELLS:
+        problem = f"it has {count} cells, more than {MAX_CELLS} (CODER_MAX_SWEEP_CELLS)."
+        raise ConfigError(problem, sweep.name, "Cut it into several.")
     root = data_root or os.environ.get(DATA_ROOT_VARIABLE)
     makers = _CellMaker(sweep, base, tuple(overrides), _absolute(root), _absolute(data_root))
     axes = itertools.product(sweep.datasets, sweep.models or [OWN], sweep.texts or [OWN])
     cells = [makers.cell(*names) for names in axes]
-    names = [cell.name for cell in cells]
-    for name in {name for name in names if names.count(name) > 1}:
+    name, times = Counter(cell.name for cell in cells).most_common(1)[0]
+    if times > 1:
         raise ConfigError(f"two cells are called {name!r}.", sweep.name, "Rename a data set, a model or texts.")
     if sweep.shots and not any(cell.problem or (cell.spec and cell.spec.few_shot) for cell in cells):
         raise ConfigError("no data set has images to learn from.", "shots", "Name a few_shot.pool of each.")

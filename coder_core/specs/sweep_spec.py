@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from coder_core.spec_base import Spec
+from coder_core.spec_base import NAME_PATTERN, Spec
 
-AxisName = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+AxisName = Annotated[str, Field(min_length=1, max_length=60, pattern=NAME_PATTERN)]
 """Part of an evaluation's name."""
 
 

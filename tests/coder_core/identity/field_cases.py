@@ -244,6 +244,8 @@ CASES = (
     ),
     Case("GeneratorSpec.max_similarity", "generated", {"texts.generator.max_similarity": 0.5}, "AssembleBank"),
     Case("GeneratorSpec.analogue_rounds", "generated", {"texts.generator.analogue_rounds": 1}, "AssembleBank"),
+    Case("GeneratorSpec.images_per_class", "split", {"texts.generator.images_per_class": 2}, "ChooseShownImages"),
+    Case("GeneratorSpec.texts_per_class", "generated", {"texts.generator.texts_per_class": 2}, "AssembleBank"),
     Case("Sampling.temperature", "generated", {"texts.generator.sampling.temperature": 1.0}, "GenerateTexts"),
     Case("Sampling.top_p", "generated", {"texts.generator.sampling.top_p": 0.5}, "GenerateTexts"),
     Case("Sampling.seed", "generated", {"texts.generator.sampling.seed": 2}, "GenerateTexts"),
