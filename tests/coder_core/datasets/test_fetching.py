@@ -207,6 +207,8 @@ def test_without_a_network_one_line_says_so(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"there is no way to this server .*Check the network") as caught:
             fetch(file, tmp_path, limits=QUICK)
     assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith(f"put it into {tmp_path}.")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_two_at_once_do_not_write_into_one_file(server: Server, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
+import fsspec
 import numpy as np
 import pytest
 import torchvision.datasets as published
@@ -328,6 +329,10 @@ def test_parts_are_those_that_the_publisher_made(tmp_path: Path) -> None:
     assert set(labels_of(open_named("oxford_pets", tmp_path, split="train"))) == {
         "Abyssinian_100.jpg", "american_bulldog_100.jpg", "Bengal_100.jpg"
     }  # fmt: skip
+    for name in ("imagenet", "places365"):
+        TREES[name](tmp_path)
+        trainval, train = (labels_of(open_named(name, tmp_path, split=split)) for split in ("trainval", "train"))
+        assert trainval == train, "what is measured on is never learnt from"
     with pytest.raises(DatasetError, match=r"has no part 'val' .* There are: train, test"):
         open_named("oxford_pets", tmp_path, split="val")
 
@@ -505,6 +510,18 @@ def test_a_data_set_lies_where_the_environment_says(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with pytest.raises(DatasetError, match=r"cache/coder-eval/data"):
         open_source(dataset)
+
+
+@pytest.mark.parametrize("name", ["dtd", "imagenet_a", "cifar10"])
+def test_a_data_set_may_lie_in_a_bucket(name: str, tmp_path: Path) -> None:
+    TREES[name](tmp_path)
+    bucket = fsspec.filesystem("memory")
+    bucket.put(str(tmp_path), "/test-named/data", recursive=True)
+    try:
+        source = open_source(NamedDataset(kind="named", name=name, root="memory://test-named/data", partial=True))  # type: ignore[arg-type]
+        assert named_images(source) == EXPECTED[name][1]
+    finally:
+        bucket.rm("/test-named", recursive=True)
 
 
 REAL = Path(__file__).parents[4] / "shared/data/images/dtd10"
