@@ -8,10 +8,7 @@ answers of language models (tests/coder_core/llm/test_answer_fuzzer.py) and imag
 import io
 import json
 import random
-import shutil
 import tarfile
-import tempfile
-import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -22,14 +19,9 @@ import pyarrow as pa
 import pytest
 import yaml
 from safetensors.numpy import save
-from scipy.io import savemat
 
 from coder_core.class_source.read_class_source import PARSERS
 from coder_core.config import apply_override, load_spec
-from coder_core.datasets.cifar import _read_batch
-from coder_core.datasets.matlab_files import read_numbers, read_records, read_words
-from coder_core.datasets.tree import Tree
-from coder_core.datasets.unpacking import unpack
 from coder_core.encoders.open_clip_loading import find_checkpoint
 from coder_core.encoders.transformers_loading import read_json
 from coder_core.encoders.weights import weights_hash
@@ -37,14 +29,13 @@ from coder_core.errors import ClassifierStateError, CoderError
 from coder_core.fingerprint import canonical_json, content_hash
 from coder_core.images.listed_images import list_table
 from coder_core.images.published_splits import parse_published_split
-from coder_core.images.sources import open_source
 from coder_core.images.tar_shards import list_shards
 from coder_core.pipeline.run_manifest import decode_run_manifest
 from coder_core.portable.card import read_card
 from coder_core.printable_text import printable
 from coder_core.results.query_limits import QueryLimits
 from coder_core.results.warehouse import Warehouse
-from coder_core.specs import ManifestDataset, OpenClipEncoder, TableDataset, TarDataset
+from coder_core.specs import OpenClipEncoder, TableDataset, TarDataset
 from coder_core.storage.artifacts import ArtifactStore, ArtifactWriter
 from coder_core.storage.feature_folders import CLASS_NAMES
 from coder_core.storage.image_rows import read_image_rows
@@ -54,7 +45,7 @@ from coder_core.storage.manifest import Artifact, ArtifactPayload, manifest_path
 from coder_core.storage.packed_images import read_image
 from coder_core.storage.store import Store
 from coder_core.storage.tables import decode_parquet, encode_parquet
-from tests.coder_core.datasets.trees import batch_of_python_2
+from tests.coder_core.datasets.spoilt import LISTS_AND_ARCHIVES
 from tests.coder_core.results.sql_cases import hostile, sensible
 from tests.damage import damaged
 from tests.fixtures_inputs import TINY_CLIP
@@ -154,54 +145,6 @@ CLASS_LISTS = {
     ".yaml": yaml.safe_dump(dict(enumerate(NAMES))).encode(),
     ".parquet": encode_parquet(pa.table({"class_name": NAMES, "class_id": [str(number) for number in range(5)]})),
 }
-
-
-def read_manifest(path: str) -> Any:
-    for row in IMAGES:
-        Path(path).with_name(row["path"]).touch()
-    return open_source(ManifestDataset(kind="manifest", path=path))
-
-
-def read_batch(path: str) -> Any:
-    return _read_batch(Tree(str(Path(path).parent)), "batch", "labels")
-
-
-def read_matlab(path: str) -> Any:
-    tree = Tree(str(Path(path).parent))
-    readers = (read_numbers, "labels"), (read_words, "names"), (read_records, "rows")
-    return [read(tree, "lists.mat", variable) for read, variable in readers]
-
-
-def read_archive(content: bytes, folder: Path) -> None:
-    target = Path(tempfile.mkdtemp(dir=folder))
-    (folder / "archive").write_bytes(content)
-    try:
-        unpack(folder / "archive", target)
-    finally:
-        shutil.rmtree(target)
-
-
-def packed(suffix: str) -> bytes:
-    file = io.BytesIO()
-    if suffix == "zip":
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("a/b.txt", "text" * 100)
-        return file.getvalue()
-    with tarfile.open(fileobj=file, mode="w") as tar:
-        tar.addfile(tarfile.TarInfo("a/b.txt"))
-    return file.getvalue()
-
-
-def matlab() -> bytes:
-    file = io.BytesIO()
-    rows = np.array([(1, "a.jpg"), (2, "b.jpg")], dtype=[("class", "O"), ("fname", "O")])
-    names = np.array(["wren", "robin"], dtype=object)
-    savemat(file, {"rows": rows, "names": names, "labels": np.arange(9)})
-    return file.getvalue()
-
-
-IMAGES = [{"path": "1.png", "label": "wren"}, {"path": "2.png", "label": "robin"}]
-BATCH = batch_of_python_2(np.zeros((2, 3072), np.uint8), "labels", [0, 1])
 
 
 def tensors() -> bytes:
@@ -316,17 +259,7 @@ DATA_SETS = {
     ),
 }
 READERS = {
-    "manifest csv": Reader(
-        lines("path,label", *(f"{row['path']},{row['label']}" for row in IMAGES)), in_file("m.csv", read_manifest)
-    ),
-    "manifest jsonl": Reader(lines(*map(json.dumps, IMAGES)), in_file("m.jsonl", read_manifest)),
-    "manifest parquet": Reader(
-        encode_parquet(pa.Table.from_pylist(IMAGES)), in_file("m.parquet", read_manifest), is_text=False
-    ),
-    "batch of CIFAR": Reader(BATCH, in_file("batch", read_batch), is_text=False),
-    "lists of MATLAB": Reader(matlab(), in_file("lists.mat", read_matlab), is_text=False),
-    "archive tar": Reader(packed("tar"), read_archive, is_text=False),
-    "archive zip": Reader(packed("zip"), read_archive, is_text=False),
+    **{name: Reader(*how) for name, how in LISTS_AND_ARCHIVES.items()},
     "config": Reader(yaml.safe_dump(CONFIG).encode(), in_file("config.yaml", load_spec)),
     "config of json": Reader(json.dumps(CONFIG).encode(), in_file("config.json", load_spec)),
     "split": Reader(json.dumps(SPLIT).encode(), lambda content, _: parse_published_split(content, place="split")),
