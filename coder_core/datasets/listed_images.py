@@ -11,6 +11,8 @@ from coder_core.errors import DatasetError
 from coder_core.images.published_splits import PublishedSplit, SplitItem
 from coder_core.storage.addresses import redact
 
+DEVKIT_META = "ILSVRC2012_devkit_t12/data/meta.mat"
+DEVKIT_TRUTH = "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt"
 Items = Iterable[SplitItem]
 _CAMEL_WORD = re.compile(r"[A-Z][^A-Z]*")
 
@@ -158,6 +160,27 @@ def read_places365(tree: Tree, split: str) -> ListedImages:
         items.append(SplitItem(path.removeprefix("/"), _label_from_zero(number, len(names), place)))
     folder = next((folder for folder in folders if tree.has(folder)), folders[0])
     return _listed(tree.at(folder), names, {split: items})
+
+
+def read_unsorted_imagenet(tree: Tree, folder: str, classes: ClassList) -> ListedImages:
+    """The devkit numbers classes in an order of its own; its ground truth has a number for each image, in order.
+
+    Args:
+        tree: The data set's folder.
+        folder: Where the images are, ILSVRC2012_val_00000001.JPEG and so on.
+        classes: In label order, with WordNet ids.
+    """
+    labels = _labels(classes.stable_ids or ())
+    label_of_number: dict[str, int] = {}
+    for number, synset in enumerate(read_records(tree, DEVKIT_META, "synsets"), start=1):
+        match synset:
+            case {"ILSVRC2012_ID": [int() | float() as own], "WNID": str(word), "num_children": [0]}:
+                label_of_number[f"{own:.0f}"] = label_of(word, labels, f"{DEVKIT_META}, synset {number}")
+    truth = [
+        SplitItem(f"ILSVRC2012_val_{number:08d}.JPEG", label_of(line, label_of_number, place))
+        for number, (line, place) in enumerate(tree.lines(DEVKIT_TRUTH), start=1)
+    ]
+    return ListedImages(tree.at(folder), PublishedSplit(classes, {"val": tuple(truth)}))
 
 
 def read_resisc45_lists(tree: Tree, _split: str) -> ListedImages:

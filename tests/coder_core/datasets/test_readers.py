@@ -166,6 +166,16 @@ def test_images_that_lie_in_no_class_folder_say_how_to_sort_them(tmp_path: Path)
         open_named("imagenet", tmp_path)
 
 
+def test_validation_images_as_their_archive_unpacks_are_read_with_the_devkit(tmp_path: Path) -> None:
+    trees.unsorted_imagenet(tmp_path)
+    source = open_named("imagenet", tmp_path)
+    assert list(named_images(source).values()) == ["crane bird", "kit fox", "construction crane"]
+    assert len(source.classes) == 1000
+    lines(tmp_path / "imagenet/ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt", "3", "1001")
+    with pytest.raises(DatasetError, match=r"ground_truth.txt, line 2: '1001' is none of the 3 classes"):
+        open_named("imagenet", tmp_path)
+
+
 def test_parts_are_those_that_the_publisher_made(tmp_path: Path) -> None:
     for name in ("dtd", "oxford_pets"):
         TREES[name](tmp_path)
