@@ -127,7 +127,9 @@ def write_first_config(wish: Wish, path: Path | None = None, *, is_forced: bool 
 
 
 def _name_of(images: str) -> str:
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(images).resolve().name).strip("-._")
+    path = Path(images).resolve()
+    called = path.stem if is_manifest(images) else path.name
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", called).strip("-._")
     return name[:100] or "images"
 
 

@@ -172,6 +172,7 @@ def test_init_takes_a_name_or_a_manifest(root: Path, tiny_clip: Path) -> None:
     put(Path("wren/1.jpg"))
     put(Path("RedKite/2.jpg"))
     written = write_first_config(Wish("birds.csv", str(tiny_clip)))
+    assert written.path == Path("birds.yaml")
     settings = yaml.safe_load(written.path.read_text())
     assert settings["dataset"] == {"kind": "manifest", "path": "birds.csv"}
     assert settings["class_names"] == {"RedKite": "red kite"}
