@@ -111,6 +111,9 @@ class _Fetch:
                     raise InputError(
                         _explain(error, held.tell()), self._url, _advice(error, self._part.parent)
                     ) from error
+            except (httpx2.RequestError, httpx2.InvalidURL) as error:
+                problem = f"the server leads nowhere ({type(error).__name__})."
+                raise InputError(problem, self._url, "Look at the data set's page: the file may have moved.") from error
             time.sleep(min(self._limits.pause_seconds * failures, max(0.0, self._end - time.monotonic())))
 
     def _attempt(self, held: BinaryIO) -> None:
@@ -137,7 +140,7 @@ class _Fetch:
     def _headers(self, start: int) -> dict[str, str]:
         plain = {"Accept-Encoding": "identity"}  # the checksum is that of the file as it lies there
         tag = _tag_file(self._part)
-        known = {"If-Range": tag.read_text("ascii")} if start and tag.is_file() else {}
+        known = {"If-Range": tag.read_text("ascii", "ignore")} if start and tag.is_file() else {}
         return {**plain, "Range": f"bytes={start}-", **known} if start else plain
 
     def _begin_anew(self, held: BinaryIO) -> None:
