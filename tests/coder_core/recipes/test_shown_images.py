@@ -17,11 +17,14 @@ from coder_core.pipeline.context import Context
 from coder_core.pipeline.runner import InlineRunner
 from coder_core.recipes.check import check_evaluation
 from coder_core.recipes.compare_runs import compare_runs
+from coder_core.recipes.sweep import CellOutcome
 from coder_core.recipes.sweep_cells import cells_of, load_sweep
+from coder_core.recipes.sweep_results import read_sweep
 from coder_core.recipes.text_commands import TextBankCommands
 from coder_core.specs import EvalSpec, FolderDataset, Runtime
 from coder_core.steps.choose_shown_images import ChooseShownImages
 from coder_core.steps.load_dataset import LoadDataset
+from coder_core.storage.store import Store
 from flows.cli import main
 from tests.coder_core.atg.llm_server import Call, LlmServer
 from tests.fixtures_inputs import write_image_class
@@ -220,7 +223,7 @@ def test_what_cannot_be_shown_is_one_error_before_anything_is_opened(name: str) 
 @pytest.mark.slow
 def test_two_generators_are_compared_under_one_budget(server: LlmServer, tmp_path: Path) -> None:
     server.script, runtime = seen, llm_runtime(server, tmp_path)
-    few = ["dataset.images_per_class=2", "few_shot.pool.images_per_class=4", "few_shot.draws=1", "few_shot.shots=[1]"]
+    few = ["dataset.images_per_class=1", "few_shot.pool.images_per_class=2", "few_shot.draws=1", "few_shot.shots=[1]"]
     path = Path(__file__).parents[3] / "configs" / "sweeps" / "generators.yaml"
     cells = cells_of(load_sweep(str(path)), str(path.parent), overrides=few)
     assert [cell.name for cell in cells] == ["generators.flags.names", "generators.flags.pictures"]
@@ -228,14 +231,14 @@ def test_two_generators_are_compared_under_one_budget(server: LlmServer, tmp_pat
         assert cell.problem is None, cell.problem
         assert cell.spec is not None
         run_spec(cell.spec, runtime, f"run-{cell.texts}")
-    assert {len(call.pictures) for call in server.calls} == {0, 4}
+    assert {len(call.pictures) for call in server.calls} == {0, 2}  # of four, for each class has two
     found = compare_runs(Context.open(runtime), "run-names", "run-pictures", method="coder")
     attributes = next(text for text in found.texts if text.kind == "attribute")
     assert (attributes.before, attributes.unequal) == (5.0, 0)
     assert attributes.sources_before == ("llm:gpt-4.1-mini",)
     assert attributes.sources_after == ("llm:gpt-4.1-mini+images",)
     coder = next(row for row in found.methods if row.method == "coder")
-    assert coder.n == 130
+    assert coder.n == 65
     assert coder.ci_low is not None
     assert 0 < coder.ci_low < coder.difference
     assert coder.p_value < 0.01
@@ -243,3 +246,10 @@ def test_two_generators_are_compared_under_one_budget(server: LlmServer, tmp_pat
     assert told.exit_code == 0, told.output
     assert "as many in every class" in told.output
     assert "llm:gpt-4.1-mini+images" in told.output
+    assert "after: texts were written from labelled images" in told.output
+    outcomes = [CellOutcome(cell, "ran", f"run-{cell.texts}") for cell in cells]
+    groups = read_sweep("generators", outcomes, Store(runtime.store)).groups
+    named = {(row.texts, row.shots, row.method) for group in groups for row in group.rows}
+    mark = "(texts from labelled images)"
+    assert {("names", None, "coder"), ("pictures", None, f"coder {mark}"), ("pictures", None, "clip")} <= named
+    assert ("pictures", 1, f"nearest_mean {mark}") in named, "it is fused with VCD, which reads them"
