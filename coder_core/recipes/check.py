@@ -74,6 +74,7 @@ def check_evaluation(spec: EvalSpec, runtime: Runtime, *, needs_labels: bool = T
     check = _Check(spec, runtime)
     for look in (
         *((check.labels,) if needs_labels else ()),
+        check.device,
         check.store,
         check.datasets,
         check.encoder,
@@ -147,6 +148,13 @@ class _Check:
         except CoderError as error:
             if str(error) not in map(str, self.found.problems):
                 self.found.problems.append(error)
+
+    def device(self) -> None:
+        """It is there, where the encoder runs on one and a person has named it."""
+        if self.runtime.device not in {"auto", "cpu"} and find_family(self.spec.encoder.kind).needs_device:
+            from coder_core.encoders.device import check_device  # torch
+
+            check_device(self.runtime.device)
 
     def store(self) -> None:
         """It can be written; where it is not there yet, it is not there afterwards."""
@@ -227,11 +235,19 @@ class _Check:
         generator = self.spec.texts.generator
         if generator is None:
             return
+        self._has_address()
         find_prompts(generator.prompts, load_prompts(generator.prompt_sets))
         price = find_checked_price(generator.model, self.runtime.llm)
         self.found.facts.append(f"language model: {generator.model}, {'price known' if price else 'price unknown'}")
         if self.classes is not None:
             self._can_be_asked(self.classes)
+
+    def _has_address(self) -> None:
+        """What names the server is an address, whether it is here or in the environment."""
+        from coder_core.llm.endpoint import server_url
+        from coder_core.llm.http_transport import parse_server_address
+
+        parse_server_address(server_url(self.runtime.llm))
 
     def lexicon(self) -> None:
         """It is installed."""

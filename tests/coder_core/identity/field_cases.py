@@ -73,6 +73,14 @@ EXEMPT = {
         for name in ("kind", "path", "class_names", "classes", "name", "label")
     },
     **{
+        f"ManifestDataset.{name}": "the listing is that of files: images/test_manifests.py"
+        for name in ("kind", "path", "class_names", "classes", "name", "root", "image", "label", "split")
+    },
+    **{
+        f"NamedDataset.{name}": "the listing is that of files: datasets/test_readers.py"
+        for name in ("kind", "name", "root", "split", "lists", "partial")
+    },
+    **{
         f"UnlabelledDataset.{name}": "of no evaluation: recipes/test_try.py"
         for name in ("kind", "path", "classes", "name")
     },
