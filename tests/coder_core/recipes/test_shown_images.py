@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
+from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
 
 from coder_core.config import validate_spec
@@ -68,14 +69,16 @@ def shown(runtime: Runtime, manifest: Any) -> list[dict[str, Any]]:
 
 @pytest.mark.slow
 def test_an_evaluation_shows_training_images_says_so_and_asks_once(
-    flags: dict[str, Any], server: LlmServer, tmp_path: Path
+    flags: dict[str, Any], server: LlmServer, runtime: Runtime, tmp_path: Path
 ) -> None:
-    server.script, runtime, spec = seen, llm_runtime(server, tmp_path), spec_of(flags)
+    server.script, spec = seen, spec_of(flags)
+    runtime = runtime.model_copy(update={"llm": llm_runtime(server, tmp_path).llm})
     foreseen = check_evaluation(spec, runtime).to_ask
     assert foreseen is not None
     assert (foreseen.calls, foreseen.pictures) == (6, 12)
-    assert not (tmp_path / "store").exists() or not any((tmp_path / "store").iterdir()), "a check keeps nothing"
+    assert MemoryFileSystem().find(runtime.store) == [], "a check keeps nothing"
     first = run_spec(spec, runtime, "run-1")
+    assert MemoryFileSystem().find(runtime.store)
     assert sorted(call.names[0] for call in server.calls) == sorted(FLAGS)
     sent = {call.names[0]: call.pictures for call in server.calls}
     images = shown(runtime, first.manifest)
@@ -221,8 +224,9 @@ def test_what_cannot_be_shown_is_one_error_before_anything_is_opened(name: str) 
 
 
 @pytest.mark.slow
-def test_two_generators_are_compared_under_one_budget(server: LlmServer, tmp_path: Path) -> None:
-    server.script, runtime = seen, llm_runtime(server, tmp_path)
+def test_two_generators_are_compared_under_one_budget(server: LlmServer, runtime: Runtime, tmp_path: Path) -> None:
+    server.script, asked = seen, llm_runtime(server, tmp_path).llm
+    runtime = runtime.model_copy(update={"llm": asked})
     few = ["dataset.images_per_class=1", "few_shot.pool.images_per_class=2", "few_shot.draws=1", "few_shot.shots=[1]"]
     path = Path(__file__).parents[3] / "configs" / "sweeps" / "generators.yaml"
     cells = cells_of(load_sweep(str(path)), str(path.parent), overrides=few)
