@@ -72,6 +72,9 @@ def test_pictures_follow_the_text_of_the_kinds_that_they_help_with(world: World)
     }
     text = by_question["one_to_one", ("lion", "puma")].body["messages"][-1]["content"][0]["text"]
     assert "the first 2 show lion, all others show puma" in text
+    asked = plan_questions(CLASSES, SPEC, class_ids=[1], pictures={1: (PUMA,)}).requests[0]
+    text = asked.messages(is_structured=True)[-1]["content"][0]["text"]
+    assert text.count(hostile) == 2, "a name is put into each sentence as it is, and never read as a template"
     assert by_question["attribute", (hostile,)].body["messages"][-1]["content"].startswith("What are useful")
     sources = {name: source_of(texts.attributes[0]) for name, texts in zip(CLASSES.names, bank.classes, strict=True)}
     assert sources == {"lion": "llm:gpt-4o+images", CLASSES.names[1]: "llm:gpt-4o", "puma": "llm:gpt-4o+images"}

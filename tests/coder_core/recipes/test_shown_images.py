@@ -13,11 +13,14 @@ from PIL import Image
 
 from coder_core.config import validate_spec
 from coder_core.errors import CoderError, LabelLeakError
+from coder_core.input_contract import InputContract
 from coder_core.packaged import read_packaged
+from coder_core.pipeline.artifact_types import TextBankArtifact
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.runner import InlineRunner
 from coder_core.recipes.check import check_evaluation
 from coder_core.recipes.compare_runs import compare_runs
+from coder_core.recipes.rerank_uncertain import rerank_contract
 from coder_core.recipes.sweep import CellOutcome
 from coder_core.recipes.sweep_cells import cells_of, load_sweep
 from coder_core.recipes.sweep_results import read_sweep
@@ -26,6 +29,7 @@ from coder_core.specs import EvalSpec, FolderDataset, Runtime
 from coder_core.steps.choose_shown_images import ChooseShownImages
 from coder_core.steps.load_dataset import LoadDataset
 from coder_core.storage.store import Store
+from coder_core.texts.kinds import TextKind
 from flows.cli import main
 from tests.coder_core.atg.llm_server import Call, LlmServer
 from tests.fixtures_inputs import write_image_class
@@ -188,6 +192,18 @@ def test_no_image_under_test_is_shown(flags: dict[str, Any], server: LlmServer, 
     report = TextBankCommands(dropping, runtime).generate(is_batch=False)
     assert [len(call.pictures) for call in server.calls] == [0] * 6
     assert [few.pictures for few in report.few_pictures] == [0] * 6
+
+
+def test_the_rerank_has_read_what_the_writer_of_its_texts_saw(flags: dict[str, Any]) -> None:
+    spec, stage1 = spec_of(flags), InputContract(reads_texts=("class_name",))
+    banks = {
+        kinds: TextBankArtifact(key="a bank", pictured_kinds=kinds)
+        for kinds in ((), (TextKind.ATTRIBUTE,), (TextKind.ONE_TO_ONE,))
+    }
+    read = {kinds: rerank_contract(spec, stage1, bank).reads_labels for kinds, bank in banks.items()}
+    assert read == {(): "none", (TextKind.ATTRIBUTE,): "none", (TextKind.ONE_TO_ONE,): "support"}
+    choosing = spec.model_copy(update={"rerank": spec.rerank.model_copy(update={"choose_threshold": True})})
+    assert rerank_contract(choosing, stage1, banks[TextKind.ONE_TO_ONE,]).reads_labels == "support+validation"
 
 
 FEATURES = {"kind": "features", "path": "features.npz"}
