@@ -23,6 +23,7 @@ from coder_core.storage.addresses import parse_address, redact
 from coder_core.storage.input_files import InputFile, open_input, read_input
 from coder_core.storage.input_walk import walk_input
 from coder_core.storage.npz import MAX_ARRAY_BYTES, parse_header
+from coder_core.storage.read_rounds import may_pass
 from coder_core.storage.refusals import explained
 
 CLASS_NAMES = "class_names"
@@ -171,7 +172,9 @@ def _in_schema(file: InputFile) -> dict[str, Any]:
         try:
             metadata = pq.ParquetFile(source).schema_arrow.metadata or {}
             info = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {})
-        except (pa.ArrowException, OSError, ValueError, AttributeError):
+        except (pa.ArrowException, OSError, ValueError, AttributeError) as error:
+            if may_pass(error):
+                raise
             return {}
     return dict(info.get("features") or {})
 

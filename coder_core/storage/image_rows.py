@@ -14,6 +14,7 @@ from coder_core.loops import each
 from coder_core.storage.addresses import redact
 from coder_core.storage.input_files import InputFile, open_input
 from coder_core.storage.packed_images import row_location
+from coder_core.storage.read_rounds import may_pass
 
 __all__ = ["ImageRows", "read_image_rows"]
 
@@ -52,6 +53,8 @@ def read_image_rows(file: InputFile, image: str, label: str) -> ImageRows:
             _check_columns(schema, image, label, place)
             labels = held.read(columns=[label], use_threads=False).column(label).to_pylist()
         except (pa.ArrowException, OSError) as error:
+            if may_pass(error):  # the disk or the network speaks, and not the file
+                raise
             reason = " ".join(str(error).split())[:200]
             raise DatasetError(f"this Parquet file is damaged ({reason}).", place, "Write it again.") from error
     rows = ((group, row) for group, size in enumerate(groups) for row in range(size))
