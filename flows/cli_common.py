@@ -27,7 +27,7 @@ set_option = click.option(
 
 store_option = click.option(
     "--store",
-    default=lambda: os.environ.get("CODER_STORE", DEFAULT_STORE),
+    default=lambda: os.environ.get("CODER_STORE") or DEFAULT_STORE,
     show_default="CODER_STORE, or ./store",
     help="Root of the store: a folder or an fsspec URL such as s3://bucket/prefix.",
 )

@@ -11,6 +11,7 @@ import click
 from coder_core.errors import ConfigError
 from coder_core.progress import track
 from coder_core.report.prediction_table import COLUMNS, NONE_OF_THESE
+from flows.cli_logging import note_line
 
 if TYPE_CHECKING:
     from coder_core.portable.classifier import Answer
@@ -48,9 +49,9 @@ def predict_with_folder(
     broken: list[Answer] = []
     _PRINTERS[form](_good(answers, broken))
     for answer in broken:
-        click.echo(f"left out: {answer.image}: {answer.problem}", err=True)
+        click.echo(note_line(f"left out: {answer.image}: {answer.problem}"), err=True)
     what = f"{classifier.card.method} of {classifier.card.provenance.run_id}"
-    click.echo(f"{folder}: {what}: {len(files) - len(broken)} images", err=True)
+    click.echo(note_line(f"{folder}: {what}: {len(files) - len(broken)} images"), err=True)
     return len(broken)
 
 

@@ -67,6 +67,17 @@ def read_input(url: str, *, max_bytes: int | None = None) -> bytes:
     return content
 
 
+def input_exists(url: str) -> bool:
+    """Whether there is a file or folder.
+
+    Raises:
+        InputError: Whoever keeps it does not answer.
+    """
+    address = parse_address(url)
+    with explained(url, InputError):
+        return bool(address.open_filesystem().exists(address.path))
+
+
 def read_head(url: str, size: int) -> bytes | None:
     """Read the first bytes of a file on this machine's disk; None where it lies elsewhere or cannot be read."""
     address = parse_address(url)

@@ -10,6 +10,8 @@ import os
 import stat
 from collections import deque
 from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
 
 from coder_core.errors import InputError
 from coder_core.loops import each
@@ -45,6 +47,25 @@ def walk_input(url: str) -> Iterator[InputFile]:
             raise InputError("There is no such folder, or it is empty.", redact(url), "Check the path.")
         yield first
         yield from each(entries, every=100)
+
+
+def list_subfolders(url: str) -> list[str]:
+    """Name the folders directly in a folder, sorted; hidden ones do not count. Nothing deeper is looked at.
+
+    Raises:
+        InputError: There is no such folder, or it cannot be read.
+    """
+    address = parse_address(url)
+    with explained(url, InputError):
+        found = address.open_filesystem().ls(address.path, detail=True)
+    names = [str(entry["name"]).rstrip("/").rpartition("/")[2] for entry in found if _is_listed_folder(entry)]
+    return sorted(name for name in names if not name.startswith("."))
+
+
+def _is_listed_folder(entry: dict[str, Any]) -> bool:
+    if entry.get("islink"):  # fsspec says of a link what it is itself
+        return Path(str(entry["name"])).is_dir()
+    return entry.get("type") == "directory"
 
 
 def _walk_disk(root: str) -> Iterator[InputFile]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from coder_core.errors import InputError
 from coder_core.storage.addresses import parse_address, redact
 from coder_core.storage.input_files import open_input, read_input_state
+from coder_core.storage.npz import MAX_ARRAY_BYTES
 from coder_core.storage.read_rounds import is_lasting, read_in_rounds
 from coder_core.storage.refusals import explained
 
@@ -118,14 +119,31 @@ def _read_group(group: _Group) -> Any:
 
     try:
         with open_input(group.url) as source:
-            held = pq.ParquetFile(source)
-            column = held.read_row_group(group.number, columns=[group.column], use_threads=False).column(0)
-    except (pa.ArrowException, IndexError) as error:
+            held = _columns_of(pq.ParquetFile(source).metadata.row_group(group.number), group)
+            # As a dictionary: bytes that stand in a million rows are in memory once.
+            file = pq.ParquetFile(source, read_dictionary=held)
+            table = file.read_row_group(group.number, columns=[group.column], use_threads=False)
+            table.validate(full=True)  # Arrow itself would read past the end of a damaged dictionary
+            column = table.column(0)
+    except InputError:
+        raise
+    except (pa.ArrowException, IndexError, OSError, ValueError, MemoryError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
             f"this Parquet file cannot be read ({reason}).", redact(group.url), "Write it again."
         ) from error
     return column
+
+
+def _columns_of(row_group: Any, group: _Group) -> list[str]:
+    """The paths of a column's own columns: itself, or `bytes` and `path` of it; refused where they are too large."""
+    columns = [row_group.column(number) for number in range(row_group.num_columns)]
+    own = [held for held in columns if held.path_in_schema.partition(".")[0] == group.column]
+    unpacked = sum(held.total_uncompressed_size for held in own)
+    if unpacked > MAX_ARRAY_BYTES:
+        problem = f"a row group declares {unpacked} bytes of images, more than {MAX_ARRAY_BYTES} (MAX_ARRAY_BYTES)."
+        raise InputError(problem, redact(group.url), "Write it in smaller row groups.")
+    return [held.path_in_schema for held in own if held.physical_type == "BYTE_ARRAY"]
 
 
 def _bytes_of(values: Any, row: int, location: str) -> bytes:

@@ -3,9 +3,11 @@
 import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -319,3 +321,35 @@ def test_a_ledger_is_opened_once_per_process(context: Context, encoder: Identifi
     assert open_ledger(context, "image_embeddings", encoder) is open_ledger(
         Context.open(context.runtime), "image_embeddings", encoder
     )
+
+
+@pytest.mark.slow
+def test_texts_of_two_runs_at_once_make_one_pass_each(
+    tmp_path: Path, encoder: IdentifiedEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two runs with models of their own, half of whose texts are the same: each text is embedded by one of them."""
+    passes, start = Barrier(2), Barrier(2)
+    models: dict[int, FakeEncoder] = {}
+
+    def load(*_: object, **__: object) -> tuple[FakeEncoder]:
+        device = Device()
+        device.is_held = True
+        model = models[threading.get_ident()] = FakeEncoder(device)
+        model.on_pass = lambda: passes.wait(20) if not model.text_passes else None  # both are at work at once
+        return (model,)
+
+    monkeypatch.setattr("coder_core.embedding.pass_queue.load_on_devices", load)
+    spans = (range(40), range(20, 60))
+
+    def embed(span: range) -> tuple[int, list[str]]:
+        own = Context.open(Runtime(store=str(tmp_path / "store"), batch_size=8))
+        start.wait(20)
+        embedded = embed_texts(own, encoder, [f"text {number}" for number in span])
+        return embedded.computed, embedded.keys
+
+    with ThreadPoolExecutor(2) as threads:
+        (first, keys), (second, others) = threads.map(embed, spans)
+    embedded = [text for model in models.values() for batch in model.text_passes for text in batch]
+    assert sorted(embedded) == sorted(f"text {number}" for number in range(60))
+    assert sorted((first, second)) == [20, 40]
+    assert keys[20:] == others[:20]
