@@ -46,9 +46,7 @@ def _refusal(error: ValueError, environment: Mapping[str, str]) -> ConfigError:
     first = details[0] if details else {"loc": (), "msg": str(error)}
     ending = str(first["loc"][-1]).upper() if first["loc"] else ""
     names = sorted((name for name in environment if name.startswith(_PREFIX) and name.endswith(ending)), key=len)
-    if ending and names:
-        place = names[0]
-    else:  # of several settings together, or of a file
-        place = f"Prefect's settings ({ending.lower() or ', '.join(['profile', *names])})"
+    several = ending.lower() or ", ".join(["profile", *names])  # settings that do not go together, or those of a file
+    place = names[0] if ending and names else f"Prefect's settings ({several})"
     said = first["msg"].removeprefix("Value error, ")
     return ConfigError(f"Prefect refuses this value: {said}.", place, "Correct or unset it.")
