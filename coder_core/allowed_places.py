@@ -15,7 +15,7 @@ from coder_core.errors import ConfigError
 from coder_core.locations import is_url, open_location
 from coder_core.redaction import redact
 from coder_core.sealing import unseal
-from coder_core.specs import EvalSpec, TextsSpec
+from coder_core.specs import EvalSpec, ManifestDataset, Runtime, TextsSpec
 from coder_core.storage.addresses import parse_address
 
 VARIABLE = "CODER_ALLOWED_ROOTS"
@@ -68,15 +68,38 @@ def check_spec_places(spec: EvalSpec, roots: tuple[str, ...]) -> None:
             check_place(location, roots, what)
 
 
+def check_runtime_places(asked: Runtime, own: Runtime, roots: tuple[str, ...]) -> None:
+    """Refuse a runtime that leads a worker elsewhere: to another store, or with its keys to another server.
+
+    Args:
+        asked: What a run was given.
+        own: What the environment of the worker says.
+        roots: Where else a run may go.
+
+    Raises:
+        ConfigError: Naming the first such place.
+    """
+    addresses = (
+        ("runtime.store", asked.store, own.store),
+        ("runtime.llm.base_url", asked.llm.base_url, own.llm.base_url),
+        ("runtime.task_runner_address", asked.task_runner_address, own.task_runner_address),
+    )
+    for what, address, usual in addresses:
+        if address is not None and address != usual:
+            check_place(address, roots, what)
+
+
 def _locations(model: BaseModel, name: str) -> Iterator[tuple[str, str, bool]]:
     """Every location of a specification: where it stands, the location, and whether its words may be shown."""
-    shows_words = isinstance(model, TextsSpec | ClassFile | ClassFolder | ClassQuery)
+    shows_words = isinstance(model, TextsSpec | ClassFile | ClassFolder | ClassQuery | ManifestDataset)
     for field, value in model:
         place = f"{name}.{field}".removeprefix(".")
         for item in value if isinstance(value, tuple) else (value,):
             if isinstance(item, BaseModel):
                 yield from _locations(item, place)
-        if field in {"path", "split_file", "bank", "edits", "database", "checkpoint"} and isinstance(value, str):
+        if field in {"path", "root", "split_file", "bank", "edits", "database", "checkpoint"} and isinstance(
+            value, str
+        ):
             yield place, value, shows_words
         elif field == "tables" and isinstance(value, dict):
             yield from ((f"{place}.{table}", location, True) for table, location in value.items())

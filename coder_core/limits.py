@@ -17,6 +17,7 @@ LIMITS = {
     "CODER_MAX_MODEL_LAYERS": "layers of one tower that a checkpoint folder may declare",
     "CODER_MAX_MODEL_WIDTH": "numbers per position of one tower that a checkpoint folder may declare",
     "CODER_MAX_NESTING": "levels of nesting in YAML and JSON; no more than 200, whatever is set",
+    "CODER_MAX_SWEEP_CELLS": "evaluations of one sweep",
     "CODER_MAX_TABLE_BYTES": "a table or database that the SQL of a class list reads",
     "CODER_MAX_TEXT_CHARACTERS": "one text of a config, a text bank or an edits file",
     "CODER_MAX_TEXT_FILE_BYTES": "a config, a text bank or an edits file",

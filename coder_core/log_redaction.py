@@ -15,7 +15,8 @@ class HidesSecrets(logging.Filter):
         if (shown := printable(redact(message), keep="\n\t")) != message:
             record.msg, record.args = shown, ()
         if record.exc_info and record.exc_info[0] is not None:
-            record.exc_text = redact(record.exc_text or logging.Formatter().formatException(record.exc_info))
+            traceback = record.exc_text or logging.Formatter().formatException(record.exc_info)
+            record.exc_text = printable(redact(traceback), keep="\n\t")
         return True
 
 

@@ -25,10 +25,13 @@ from flows.cli_common import (
     set_option,
     store_option,
 )
+from flows.cli_data import data
 from flows.cli_doctor import doctor, look_before_paying
 from flows.cli_explain import explain
 from flows.cli_export import export
+from flows.cli_import import import_group
 from flows.cli_logging import note_line, warning_line
+from flows.cli_metrics import metrics as metrics_command
 from flows.cli_predict import predict
 from flows.cli_prefect import prefect_ready
 from flows.cli_query import query, tables, warehouse
@@ -69,6 +72,7 @@ main.add_command(try_folder)
 main.add_command(init)
 main.add_command(check)
 main.add_command(doctor)
+main.add_command(data)
 main.add_command(texts)
 main.add_command(store_group)
 main.add_command(explain)
@@ -78,6 +82,8 @@ main.add_command(classes)
 main.add_command(compare)
 main.add_command(predict)
 main.add_command(export)
+main.add_command(metrics_command)
+main.add_command(import_group)
 main.add_command(report_command)
 main.add_command(query)
 main.add_command(tables)

@@ -8,6 +8,7 @@ import click
 
 from coder_core.errors import CoderError
 from flows.cli_common import explain_errors, set_option, store_option
+from flows.cli_logging import note_line
 from flows.cli_prefect import prefect_ready, require_server
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def print_class_changes(name: str, run_id: str, store: str) -> None:
     try:
         comparison = compare_with_previous(Context.open(load_runtime(store=store)), name, run_id)
     except CoderError as error:  # the run itself is finished and published
-        click.echo(f"not compared with the run before: {error}", err=True)
+        click.echo(note_line(f"not compared with the run before: {error}"), err=True)
         return
     if comparison is not None:
         click.echo(f"\n{write_comparison(comparison)}")

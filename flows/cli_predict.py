@@ -1,13 +1,12 @@
 """`coder-eval predict RUN IMAGES...`: what do these images show, by the classes and texts of a published run?"""
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from coder_core.errors import ConfigError
-from flows.cli_common import engine_option, explain_errors, store_option
+from flows.cli_common import engine_option, explain_errors, is_export, store_option
 from flows.cli_logging import note_line
 from flows.cli_prefect import prefect_ready
 
@@ -57,10 +56,7 @@ def predict(run: str, store: str, engine: "EngineName", **options: Any) -> None:
     Ends with 3 when an image could not be read: it is named on standard error, all others are answered.
     """
     asked = Asked(**options)
-    if (Path(run) / "classifier.json").is_file():
-        broken = _ask_folder(run, asked)
-    else:
-        broken = _ask_run(run, asked, store, engine)
+    broken = _ask_folder(run, asked) if is_export(run) else _ask_run(run, asked, store, engine)
     if broken:
         sys.exit(BROKEN_STATUS)
 
@@ -158,13 +154,12 @@ def _print_answers(predicted: "Predicted", asked: Asked, runtime: "Runtime") -> 
     """Print what came out; gives the number of images that could not be read."""
     from coder_core.pipeline.context import Context
     from coder_core.report.prediction_table import read_named, render_named
-    from coder_core.results.render import printable
 
     rows = list(read_named(Context.open(runtime), predicted.table))
     click.echo(render_named(rows, asked.form, none_below=asked.none_below or 0.0).removesuffix("\n"))
     broken = [row for row in rows if row.problem is not None]
     for row in broken:
-        click.echo(f"left out: {printable(row.image)}: {printable(str(row.problem))}", err=True)
+        click.echo(note_line(f"left out: {row.image}: {row.problem}"), err=True)
     what = f"run {predicted.run_id}, method {predicted.method}: {predicted.images} images"
-    click.echo(f"{what}; {predicted.location}", err=True)
+    click.echo(note_line(f"{what}; {predicted.location}"), err=True)
     return len(broken)

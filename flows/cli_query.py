@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flows.cli_common import explain_errors, open_store, store_option
+from flows.cli_logging import note_line
 
 if TYPE_CHECKING:
     from coder_core.results.query_limits import QueryLimits
@@ -83,7 +84,8 @@ def _example_sql(name: str, run: str | None, store: str) -> str:
 
         run_id = find_run(open_store(store), run)
     sql = example.sql(run_id)
-    click.echo(f"{example.question}\n\n{sql}\n", err=True)
+    for line in (example.question, "", *sql.split("\n"), ""):
+        click.echo(note_line(line), err=True)
     return sql
 
 
@@ -106,7 +108,7 @@ def _ask(sql: str, store: str, limits: "QueryLimits") -> "QueryResult":
             from coder_core.results.query_errors import excerpt
 
             for line in excerpt(sql, error.place):
-                click.echo(f"  {line}", err=True)
+                click.echo(note_line(f"  {line}"), err=True)
         raise
 
 
@@ -154,7 +156,7 @@ def _write(answer: "Callable[[], QueryResult]", form: str, path: Path, *, is_for
         if isinstance(content, str):
             content = f"{content.removesuffix(chr(10))}\n".encode("utf-8", "backslashreplace")
         built.write_bytes(content)
-    click.echo(f"{click.format_filename(path)}: {len(result.rows)} rows", err=True)
+    click.echo(note_line(f"{click.format_filename(path)}: {len(result.rows)} rows"), err=True)
 
 
 @click.command()

@@ -13,7 +13,9 @@ from urllib.parse import urlsplit
 import click
 
 from coder_core.errors import ConfigError, raise_all
+from coder_core.printable_text import printable
 from flows.cli_common import explain_errors, store_option
+from flows.cli_logging import note_line
 
 if TYPE_CHECKING:
     from coder_core.recipes.first_config import FirstConfig
@@ -58,7 +60,7 @@ def quiet_logs() -> Iterator[None]:
 @wish_options
 @explain_errors
 def init(**wish: Any) -> None:
-    """Write the config that `try` would run for FOLDER, and run nothing."""
+    """Write the config that `try` would run for FOLDER (or a manifest, or a data set by name), and run nothing."""
     first = _write(**wish)
     click.echo(f"wrote {first.path}. Next: coder-eval doctor {first.path}; coder-eval run {first.path}")
 
@@ -69,7 +71,10 @@ def init(**wish: Any) -> None:
 @store_option
 @explain_errors
 def try_folder(*, yes: bool, store: str, **wish: Any) -> None:
-    """Classify the images of FOLDER: one folder per class, or unsorted images and --classes names.txt."""
+    """Classify the images of FOLDER: one folder per class, or unsorted images and --classes names.txt.
+
+    Instead of a folder: a manifest (.csv, .tsv, .jsonl, .parquet), or a published data set by its name (dtd).
+    """
     from coder_core.config import load_runtime
     from coder_core.recipes.check import check_evaluation, checked
     from flows.cli_check import tell
@@ -81,7 +86,7 @@ def try_folder(*, yes: bool, store: str, **wish: Any) -> None:
     is_sorted = spec.dataset.kind != "unlabelled"
     looked = check_evaluation(spec, runtime, needs_labels=is_sorted)
     for fact in (*looked.facts, f"methods: {', '.join(spec.methods)}", f"config: {first.path}", _cost(spec)):
-        click.echo(fact, err=True)
+        click.echo(note_line(fact), err=True)
     tell(looked.warnings)
     raise_all(looked.problems)
     _look_first(spec, runtime)
@@ -109,12 +114,12 @@ def _write(*, model: str | None, out: Path | None, force: bool, **wish: Any) -> 
 
     first = write_first_config(Wish(model=model or DEFAULT_MODEL, **wish), out, is_forced=force)
     for note in first.notes:
-        click.echo(note, err=True)
+        click.echo(note_line(note), err=True)
     for finding in first.mended:
-        click.echo(f"{finding} So the config says (class_names).", err=True)
+        click.echo(note_line(f"{finding} So the config says (class_names)."), err=True)
     if model is None:
         line = f"no --model: {DEFAULT_MODEL}, which open_clip fetches once (605 MB); a FOLDER needs no network"
-        click.echo(line, err=True)
+        click.echo(note_line(line), err=True)
     return first
 
 
@@ -145,8 +150,8 @@ def _ask(spec: "EvalSpec", config: Path, *, is_agreed: bool) -> None:
     later = f"Nothing was asked. Later: coder-eval run {config}."
     if not sys.stdin.isatty():
         raise ConfigError("a language model would be paid, and nobody can be asked.", "try", f"Add --yes. {later}")
-    if not click.confirm(f"Ask {spec.texts.generator.model}?", err=True):
-        click.echo(later, err=True)
+    if not click.confirm(printable(f"Ask {spec.texts.generator.model}?"), err=True):
+        click.echo(note_line(later), err=True)
         sys.exit(0)
 
 

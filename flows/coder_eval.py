@@ -4,7 +4,7 @@ from typing import Any
 
 from prefect import flow
 
-from coder_core.config import DEMO_CONFIG, load_runtime
+from coder_core.config import DEMO_CONFIG
 from coder_core.pipeline.eval_result import EvalResult
 from coder_core.recipes.check import checked, require_sound
 from coder_core.recipes.evaluate import evaluate
@@ -14,7 +14,7 @@ from tasks.ended_runs import ended_with
 from tasks.logs import prepare_logs
 from tasks.prefect_runner import call_flow_run, name_run, prefect_runner
 from tasks.report_page import show_report
-from tasks.served_runs import load_flow_spec
+from tasks.served_runs import load_flow_spec, served_runtime
 
 
 @flow(name="coder-eval")
@@ -29,7 +29,7 @@ def coder_eval(
         runtime: Where and how fast; what is not given comes from CODER_* in the environment of the worker.
     """
     prepare_logs()
-    spec, runtime = load_flow_spec(config, overrides or ()), runtime or load_runtime()
+    spec, runtime = load_flow_spec(config, overrides or ()), served_runtime(runtime)
     call_flow_run(name_run(spec.name))  # before the check, which may take a while
     with checked(spec, require_sound(spec, runtime)), prefect_runner(runtime, name=spec.name) as run:
         result = evaluate(spec, run)

@@ -10,6 +10,7 @@ from coder_core.specs import Runtime
 from coder_core.steps.compact_store import CompactStore
 from tasks.ended_runs import ended_with
 from tasks.prefect_runner import call_flow_run, prefect_runner
+from tasks.served_runs import served_runtime
 
 
 @flow(name="compact")
@@ -21,6 +22,6 @@ def compact(runtime: Runtime | None = None, is_dry_run: bool = False) -> Compact
         is_dry_run: Only say what would be merged.
     """
     call_flow_run("compact")
-    with prefect_runner(runtime) as run:
+    with prefect_runner(served_runtime(runtime)) as run:
         found = run(CompactStore(is_dry_run=is_dry_run))
     return ended_with(found, Compaction.describe)

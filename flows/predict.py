@@ -2,7 +2,6 @@
 
 from prefect import flow
 
-from coder_core.config import load_runtime
 from coder_core.recipes.predict import Predicted
 from coder_core.recipes.predict import predict as predict_images
 from coder_core.recipes.published_runs import open_run
@@ -11,7 +10,7 @@ from coder_core.specs import Runtime
 from coder_core.storage.store import Store
 from tasks.ended_runs import ended_with
 from tasks.prefect_runner import call_flow_run, prefect_runner
-from tasks.served_runs import check_fetched, check_written
+from tasks.served_runs import check_fetched, check_written, served_runtime
 
 
 @flow(name="predict")
@@ -33,7 +32,7 @@ def predict(
         out: A `.parquet` file to write beside the store's own table, path or fsspec URL.
         runtime: Where and how fast; what is not given comes from CODER_* in the environment of the worker.
     """
-    runtime = runtime or load_runtime()
+    runtime = served_runtime(runtime)
     check_fetched(images, "images")
     check_written(out, "out")
     images, out = [seal(image) for image in images], out and seal(out)

@@ -12,7 +12,7 @@ from coder_core.steps.look_at_classes import LookAtClasses
 from tasks.class_events import announce_change
 from tasks.ended_runs import ended_with
 from tasks.prefect_runner import call_flow_run, prefect_runner
-from tasks.served_runs import load_flow_spec
+from tasks.served_runs import load_flow_spec, served_runtime
 
 
 @flow(name="watch-classes")
@@ -32,7 +32,7 @@ def watch_classes(
     """
     spec = load_flow_spec(config, overrides or ())
     call_flow_run(f"watch-classes-{spec.name}")
-    with prefect_runner(runtime) as run:
+    with prefect_runner(served_runtime(runtime)) as run:
         look = run(LookAtClasses(spec=spec))
         if not is_dry_run:
             announce_change(look, config, overrides or [], run)

@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coder_core.errors import ConfigError, ServiceError
+from coder_core.errors import ServiceError
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -41,20 +41,19 @@ def prepare(client: "SyncPrefectClient", environment: Mapping[str, str], *, pool
         gpu_slots: Tasks on the accelerator at a time, where there is no limit yet.
 
     Raises:
-        ConfigError: There is no prefect.yaml here.
         ServiceError: A command failed.
     """
-    require_project()
     ensure_pool(client, environment, pool_type=pool_type)
-    run_prefect(environment, "--no-prompt", "deploy", "--all")
+    run_prefect(environment, "--no-prompt", "deploy", "--all", "--prefect-file", str(deployment_file()))
     ensure_gpu_limit(client, gpu_slots)
     ensure_watch(client, silence=SILENCE)
 
 
-def require_project() -> None:
-    """Refuse a folder that nothing can be deployed from."""
-    if not Path("prefect.yaml").is_file():
-        raise ConfigError("there is no prefect.yaml here.", str(Path.cwd()), "Start this in the project's folder.")
+def deployment_file() -> Path:
+    """What is deployed: the prefect.yaml of this folder, else the one that is installed with this package."""
+    here, package = Path("prefect.yaml").resolve(), Path(__file__).parent
+    places = (here, package / "prefect.yaml", package.parent / "prefect.yaml")
+    return next(place for place in places if place.is_file())
 
 
 def ensure_pool(client: "SyncPrefectClient", environment: Mapping[str, str], *, pool_type: str) -> None:

@@ -22,7 +22,7 @@ from uuid import UUID
 
 from coder_core.errors import ConfigError, ServiceError
 from service.dead_runs import process_of, report_dead_runs, runs_under_way
-from service.deployment_setup import POOL, prepare, require_project
+from service.deployment_setup import POOL, deployment_file, prepare
 from service.guarded_server import DEFAULT_PORT, HOST
 from service.guards import check_free, only_one, stop_signals
 from service.own_pages import own_pages_environment
@@ -143,7 +143,6 @@ class Service:
             ConfigError: Something here is not as it must be.
             ServiceError: A part does not start, or ended and cannot be started again.
         """
-        require_project()
         check_prefect_home(self.settings.home)
         self.settings.home.joinpath("logs").mkdir(exist_ok=True)
         with only_one(self.settings.home), stop_signals(self._request_stop):
@@ -164,7 +163,8 @@ class Service:
         settings = self.settings
         self._start_server()
         with self._client() as client:
-            self._say("Deploying what prefect.yaml names.")
+            file = deployment_file()
+            self._say(f"Deploying what {file.name if file.parent == Path.cwd() else file} names.")
             prepare(client, settings.environment, pool_type="process", gpu_slots=settings.gpu_slots)
             if self._is_own_server:
                 self._report(report_dead_runs(client))

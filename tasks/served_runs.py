@@ -6,9 +6,9 @@ from typing import Any
 
 from prefect.runtime import deployment
 
-from coder_core.allowed_places import allowed_roots, check_place, check_spec_places, is_fetched
+from coder_core.allowed_places import allowed_roots, check_place, check_runtime_places, check_spec_places, is_fetched
 from coder_core.config import load_runtime, load_spec
-from coder_core.specs import EvalSpec
+from coder_core.specs import EvalSpec, Runtime
 
 
 def load_flow_spec(config: str | dict[str, Any], overrides: Sequence[str] = ()) -> EvalSpec:
@@ -26,6 +26,18 @@ def load_flow_spec(config: str | dict[str, Any], overrides: Sequence[str] = ()) 
     spec = load_spec(config, overrides)
     check_spec_places(spec, roots)
     return spec
+
+
+def served_runtime(runtime: Runtime | None) -> Runtime:
+    """What a flow was given, or what the environment says; that of a deployment leads nowhere but to allowed places.
+
+    Raises:
+        ConfigError: It leads elsewhere.
+    """
+    own = load_runtime()
+    if runtime is not None and is_served():
+        check_runtime_places(runtime, own, _roots())
+    return runtime or own
 
 
 def check_fetched(locations: Sequence[str], what: str) -> None:

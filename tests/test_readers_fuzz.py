@@ -8,6 +8,7 @@ answers of language models (tests/coder_core/llm/test_answer_fuzzer.py) and imag
 import io
 import json
 import random
+import tarfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,20 +18,31 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import yaml
+from safetensors.numpy import save
 
 from coder_core.class_source.read_class_source import PARSERS
 from coder_core.config import apply_override, load_spec
 from coder_core.encoders.open_clip_loading import find_checkpoint
-from coder_core.errors import CoderError
+from coder_core.encoders.transformers_loading import read_json
+from coder_core.encoders.weights import weights_hash
+from coder_core.errors import ClassifierStateError, CoderError
+from coder_core.fingerprint import canonical_json, content_hash
+from coder_core.images.listed_images import list_table
 from coder_core.images.published_splits import parse_published_split
+from coder_core.images.tar_shards import list_shards
 from coder_core.pipeline.run_manifest import decode_run_manifest
+from coder_core.portable.card import read_card
 from coder_core.printable_text import printable
 from coder_core.results.query_limits import QueryLimits
 from coder_core.results.warehouse import Warehouse
-from coder_core.specs import OpenClipEncoder
+from coder_core.specs import OpenClipEncoder, TableDataset, TarDataset
 from coder_core.storage.artifacts import ArtifactStore, ArtifactWriter
+from coder_core.storage.feature_folders import CLASS_NAMES
+from coder_core.storage.image_rows import read_image_rows
+from coder_core.storage.input_files import InputFile
 from coder_core.storage.input_tables import read_feature_file
 from coder_core.storage.manifest import Artifact, ArtifactPayload, manifest_path
+from coder_core.storage.packed_images import read_image
 from coder_core.storage.store import Store
 from coder_core.storage.tables import decode_parquet, encode_parquet
 from tests.coder_core.results.sql_cases import hostile, sensible
@@ -132,6 +144,119 @@ CLASS_LISTS = {
     ".yaml": yaml.safe_dump(dict(enumerate(NAMES))).encode(),
     ".parquet": encode_parquet(pa.table({"class_name": NAMES, "class_id": [str(number) for number in range(5)]})),
 }
+
+
+def tensors() -> bytes:
+    texts = {"texts": json.dumps(NAMES[:4])}
+    return save({"features": np.ones((4, 3), np.float32), "labels": np.arange(4)}, metadata=texts)
+
+
+def torch_file() -> bytes:
+    import torch
+
+    file = io.BytesIO()
+    torch.save({"features": torch.ones(4, 3), "labels": [0, 1, 2, 3], "texts": NAMES[:4]}, file)
+    return file.getvalue()
+
+
+def shard() -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        for number, name in enumerate(NAMES):
+            for suffix, content in (("jpg", b"image"), ("json", json.dumps({"label": name}).encode())):
+                member = tarfile.TarInfo(f"{number:04}.{suffix}")
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+    return file.getvalue()
+
+
+def images_in_parquet() -> bytes:
+    info = {"info": {"features": {"label": {"names": NAMES}}}}
+    schema = pa.schema([("image", pa.struct([("bytes", pa.binary())])), ("label", pa.int64())])
+    rows = [{"image": {"bytes": bytes([number])}, "label": number} for number in range(5)]
+    return encode_parquet(pa.Table.from_pylist(rows, schema=schema.with_metadata({"huggingface": json.dumps(info)})))
+
+
+def read_rows(content: bytes, folder: Path) -> list[bytes]:
+    (folder / "rows.parquet").write_bytes(content)
+    url = str(folder / "rows.parquet")
+    rows = read_image_rows(InputFile(url, "rows.parquet", len(content), ""), "image", "label")
+    return [read_image(location) for location in rows.locations]
+
+
+def arrow_stream() -> bytes:
+    file = io.BytesIO()
+    with pa.ipc.new_stream(file, TABLE.schema) as writer:
+        writer.write_table(TABLE)
+    return file.getvalue()
+
+
+def in_folder(name: str, read: Callable[[str], Any], **beside: bytes) -> Callable[[bytes, Path], Any]:
+    def write_and_read(content: bytes, folder: Path) -> Any:
+        place = folder / "folder"
+        place.mkdir(exist_ok=True)
+        for other, held in {**beside, name: content}.items():
+            (place / other.replace("__", ".")).write_bytes(held)
+        return read(str(place))
+
+    return write_and_read
+
+
+def card() -> bytes:
+    document = {"format": "coder-classifier/1", "method": "coder", "classes": NAMES, "logit_scale": 100.0}
+    sealed = {**document, "seal": content_hash(canonical_json(document).encode())}
+    return json.dumps(sealed, indent=1).encode()
+
+
+def read_card_of(folder: str) -> Any:
+    try:
+        return read_card(Path(folder))
+    except ClassifierStateError as error:
+        if "Field required" in error.problem:  # the good one lacks fields: what is fuzzed is how it is read
+            return None
+        raise
+
+
+DESCRIBED = json.dumps({"features": {"labels": {"names": NAMES}}}).encode()
+ALL = ["features", "labels", "texts"]
+METADATA = lines(*(json.dumps({"file_name": f"{number}.jpg", "label": name}) for number, name in enumerate(NAMES)))
+FILES = {f"{number}__jpg": b"image" for number in range(5)}
+DATA_SETS = {
+    "safetensors": Reader(tensors(), in_file("f.safetensors", partial(read_feature_file, names=ALL)), is_text=False),
+    "torch file": Reader(torch_file(), in_file("f.pt", partial(read_feature_file, names=ALL)), is_text=False),
+    "weights": Reader(tensors(), in_file("w.safetensors", lambda path: weights_hash([Path(path)])), is_text=False),
+    "tar shard": Reader(
+        shard(),
+        in_file("s.tar", lambda path: list_shards(TarDataset(kind="webdataset", path=path, label="json.label"))),
+        is_text=False,
+    ),
+    "images in parquet": Reader(images_in_parquet(), read_rows, is_text=False),
+    "metadata.jsonl": Reader(
+        METADATA,
+        in_folder("metadata.jsonl", lambda path: list_table(TableDataset(kind="image_folder", path=path)), **FILES),
+    ),
+    "metadata.csv": Reader(
+        lines("file_name,label", *(f"{number}.jpg,{number}" for number in range(5))),
+        in_folder("metadata.csv", lambda path: list_table(TableDataset(kind="image_folder", path=path)), **FILES),
+    ),
+    "arrow": Reader(
+        arrow_stream(),
+        in_folder("data.arrow", partial(read_feature_file, names=["features", "labels"])),
+        is_text=False,
+    ),
+    "dataset_info.json": Reader(
+        DESCRIBED,
+        in_folder(
+            "dataset_info.json",
+            partial(read_feature_file, names=["features", "labels", CLASS_NAMES]),
+            data__arrow=arrow_stream(),
+        ),
+    ),
+    "classifier card": Reader(card(), in_folder("classifier.json", read_card_of)),
+    "model config": Reader(
+        b'{"model_type": "clip", "a": [1, 2.5]}', in_file("config.json", lambda p: read_json(Path(p)))
+    ),
+}
 READERS = {
     "config": Reader(yaml.safe_dump(CONFIG).encode(), in_file("config.yaml", load_spec)),
     "config of json": Reader(json.dumps(CONFIG).encode(), in_file("config.json", load_spec)),
@@ -156,6 +281,7 @@ READERS = {
         )
         for suffix, good in CLASS_LISTS.items()
     },
+    **DATA_SETS,
 }
 
 

@@ -11,11 +11,10 @@ from jaxtyping import Float, Int
 from coder_core.embedding.ledgers import VectorBuffer, open_ledger, text_key
 from coder_core.embedding.pass_queue import Done, PassQueue, start_texts
 from coder_core.encoders.base import Encoder, IdentifiedEncoder
-from coder_core.fingerprint import key_of
 from coder_core.pipeline.accelerator import HeldDevice
 from coder_core.pipeline.context import Context
 from coder_core.storage.embedding_ledger import EmbeddingLedger
-from coder_core.storage.leases import leased
+from coder_core.storage.shared_work import Work, share_work
 
 SORTED_PASSES = 16
 """Full passes whose texts are tokenised and sorted together: enough that lengths hardly differ within one, and few
@@ -39,20 +38,21 @@ def embed_texts(context: Context, encoder: IdentifiedEncoder, texts: Sequence[st
     ledger = open_ledger(context, "text_embeddings", encoder)
     keys = [text_key(text) for text in texts]
     text_of = dict(zip(keys, texts, strict=True))
-    missing = ledger.missing(keys)
-    if missing:
-        lease = ["embed_texts", encoder.key, key_of(sorted(text_of))]
-        with leased(context.artifacts.store, [lease], f"embedding {len(missing)} texts"):
-            missing = ledger.missing(keys)  # another run may just have embedded them
-            _embed_missing(context, encoder, ledger, {key: text_of[key] for key in missing})
-    return EmbeddedTexts(keys, len(missing))
+    computed = 0
+
+    def embed(missing: list[str]) -> None:
+        nonlocal computed
+        _embed_missing(context, encoder, ledger, {key: text_of[key] for key in missing})
+        computed += len(missing)
+
+    work = Work(f"embedding texts ({encoder.label})", {key: (key,) for key in text_of}, ledger.missing, embed)
+    share_work(context.artifacts.store, ["embed_texts", encoder.key], work)
+    return EmbeddedTexts(keys, computed)
 
 
 def _embed_missing(
     context: Context, encoder: IdentifiedEncoder, ledger: EmbeddingLedger, text_of: Mapping[str, str]
 ) -> None:
-    if not text_of:
-        return
     with VectorBuffer(ledger, context.pace) as buffer, HeldDevice(context.accelerator) as device:
         queue = PassQueue(context, encoder, "texts", device)
         with context.pace.working():

@@ -143,7 +143,7 @@ def read_json_list(path: Path) -> list[dict[str, Any]]:
 def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         problem = f"there is no {path.name} that can be read ({' '.join(str(error).split())[:200]})."
         remedy = "Give a folder that `save_pretrained` wrote."
         raise CheckpointError(problem, str(path.parent), remedy) from error

@@ -199,15 +199,22 @@ def _safe_header(path: Path) -> tuple[dict[str, Any], int]:
                 raise ValueError(f"a header of {size} bytes")
             header = json.loads(file.read(size))
         found = {name: info for name, info in header.items() if name != "__metadata__"}
-        ends = [info["data_offsets"][1] for info in found.values() if info["dtype"] in _SAFE_TYPES]
-        if len(ends) < len(found) or not found or max(ends) + 8 + size > path.stat().st_size:
+        most = path.stat().st_size - 8 - size
+        if not found or not all(_is_place(info, most) for info in found.values()):
             raise ValueError("its tensors are not those that it declares")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, struct.error) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
             f"these weights cannot be loaded (no safetensors file: {reason}).", str(path), REMEDY
         ) from error
     return found, 8 + size
+
+
+def _is_place(info: dict[str, Any], most: int) -> bool:
+    """Whether a tensor is of a known kind, and lies inside of the file."""
+    low, high = info["data_offsets"]
+    numbers = [low, high, *info["shape"]]
+    return info["dtype"] in _SAFE_TYPES and all(type(n) is int and n >= 0 for n in numbers) and low <= high <= most
 
 
 def _float32(content: np.ndarray, kind: str, path: Path) -> np.ndarray:

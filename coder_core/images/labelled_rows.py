@@ -13,6 +13,8 @@ from coder_core.storage.ignored_files import IgnoredFiles
 from coder_core.storage.input_files import InputFile
 
 Label = int | str
+LABEL_DIGITS = 18
+"""Every whole number of so many fits into 64 bits."""
 
 
 class LabelledRows(NamedTuple):
@@ -59,9 +61,9 @@ def label_rows(found: LabelledRows, dataset: LabelledDataset, listed: ClassList 
 
 
 def as_label(text: str) -> Label:
-    """A label as text: a whole number where it is one."""
+    """A label as text: a whole number where it is one that a column can hold."""
     word = text.strip()
-    return int(word) if word.isascii() and word.isdigit() else word
+    return int(word) if word.isascii() and word.isdigit() and len(word) <= LABEL_DIGITS else word
 
 
 def _words(found: LabelledRows, dataset: LabelledDataset) -> list[str]:

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import posixpath
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,6 +11,7 @@ from coder_core.images.image_files import ImageFiles, select_images, shown_locat
 from coder_core.images.labelled_rows import Label, LabelledRows, as_label
 from coder_core.loops import each
 from coder_core.specs import TableDataset
+from coder_core.storage.bounded_json import parse_json
 from coder_core.storage.input_files import InputFile, read_input
 from coder_core.storage.input_walk import walk_input
 
@@ -70,7 +70,7 @@ def _rows(table: InputFile) -> Iterator[Mapping[str, Any]]:
             return
         for line in text.splitlines():
             if line.strip():
-                yield json.loads(line)
+                yield parse_json(line)
     except (ValueError, csv.Error) as error:
         reason = " ".join(str(error).split())[:200]
         raise DatasetError(f"this table cannot be read ({reason}).", shown_location(table), "Mend it.") from error

@@ -4,7 +4,6 @@ Shards are looked at once per process and state; their images are read later by 
 layout of clip_benchmark is known: `classnames.txt` beside the shards names the classes.
 """
 
-import json
 from functools import lru_cache
 from pathlib import PurePosixPath
 
@@ -15,6 +14,7 @@ from coder_core.images.image_files import shown_location
 from coder_core.images.labelled_rows import Label, LabelledRows, as_label
 from coder_core.loops import each
 from coder_core.specs import TarDataset
+from coder_core.storage.bounded_json import parse_json
 from coder_core.storage.ignored_files import IgnoredFiles
 from coder_core.storage.input_files import InputFile, read_input
 from coder_core.storage.input_search import find_inputs
@@ -99,7 +99,8 @@ def _label(shard: InputFile, name: str, parts: dict[str, TarMember], label: str)
 
 def _read_label(content: bytes, key: str, place: str) -> Label:
     try:
-        found = json.loads(content)[key] if key else content.decode("utf-8")
+        text = content.decode("utf-8")
+        found = parse_json(text)[key] if key else text
     except (ValueError, KeyError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise DatasetError(f"its label cannot be read ({reason}).", place, "Check dataset.label.") from error

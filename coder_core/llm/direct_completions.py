@@ -12,16 +12,15 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 
-from coder_core.fingerprint import key_of
 from coder_core.llm.chat_client import ChatClient, ServerTraits
 from coder_core.llm.chat_requests import CompletionRequest
 from coder_core.llm.completion_ledger import Completion, CompletionLedger, FailedCompletion
-from coder_core.llm.completions import Completions, find_checked_price, run_here, split_held
+from coder_core.llm.completions import Completions, find_checked_price, run_here
 from coder_core.llm.faults import Fault, LlmError, Problem
 from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.llm.pricing import Budget, Price
 from coder_core.progress import Progress, track
-from coder_core.storage.leases import leased
+from coder_core.storage.shared_work import Work, share_work
 
 __all__ = ["CompletionWriter", "DirectCompletions"]
 
@@ -51,15 +50,23 @@ class DirectCompletions:
 
     def complete(self, requests: Sequence[CompletionRequest]) -> Completions:
         """Ask for the answers that the ledger lacks; see `CompletionSource`."""
-        missing, account = split_held(self.ledger, requests)
-        if not missing:
-            return account
-        lease = ["completions", key_of(sorted({request.key for request in requests}))]
-        with leased(self.ledger.store, [lease], f"asking {len(missing)} of these questions"):
-            missing, account = split_held(self.ledger, requests)  # another run may just have paid for them
-            return self._buy(missing, account) if missing else account
+        account, asked = Completions(), {request.key: request for request in requests}
 
-    def _buy(self, missing: list[CompletionRequest], account: Completions) -> Completions:
+        def lacking(keys: list[str]) -> set[str]:
+            left = {request.key for request in self.ledger.missing([asked[key] for key in keys])}
+            account.reused |= set(keys) - left - account.generated  # held, or another run has paid for them
+            return left
+
+        def buy(keys: list[str]) -> bool:
+            account.include(self._buy([asked[key] for key in keys]))
+            return account.stop is None
+
+        work = Work("asking questions", {key: (key,) for key in asked}, lacking, buy)
+        share_work(self.ledger.store, ["completions"], work)
+        return account
+
+    def _buy(self, missing: list[CompletionRequest]) -> Completions:
+        account = Completions()
         price = find_checked_price(missing[0].model, self.runtime)
         account.is_priced = price is not None
         try:

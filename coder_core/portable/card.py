@@ -149,10 +149,9 @@ def read_card(folder: Path) -> ClassifierCard:
     except OSError as error:
         problem = f"this is no exported classifier: {CARD} cannot be read ({error.strerror})."
         raise InputError(problem, str(folder), "Make one: coder-eval export RUN --method M FOLDER.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _edited(place, "it is no JSON") from error
-    seal = document.pop("seal", None) if isinstance(document, dict) else None
-    if not isinstance(document, dict) or seal != _seal(document):
+    if not isinstance(document, dict) or not _is_sealed(document.pop("seal", None), document):
         raise _edited(place, "its contents are not those that were written")
     try:
         return ClassifierCard.model_validate(document)
@@ -178,6 +177,13 @@ def read_sealed(folder: Path, name: str, expected: str | None) -> bytes:
 
 def _seal(document: dict[str, Any]) -> str:
     return content_hash(canonical_json(document).encode("utf-8"))
+
+
+def _is_sealed(seal: object, document: dict[str, Any]) -> bool:
+    try:
+        return seal == _seal(document)
+    except (TypeError, ValueError, RecursionError):  # it holds what no card does, such as NaN
+        return False
 
 
 def _edited(place: Path, reason: str) -> ClassifierStateError:

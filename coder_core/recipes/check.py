@@ -24,6 +24,7 @@ from coder_core.pipeline.context import Context
 from coder_core.recipes.doctor import look_at_names
 from coder_core.recipes.eval_inputs import require_labels
 from coder_core.recipes.gather_texts import kinds_needed
+from coder_core.recipes.show_images import foresee_pictures
 from coder_core.review.finding import Fault
 from coder_core.specs import NEEDS_BANK, DatasetSpec, EvalSpec, Runtime
 from coder_core.steps.assemble_bank import domain_of, read_bank_file, read_edits
@@ -136,6 +137,8 @@ class _Check:
         """`dataset`, opened; None where that cannot be, which has been noted."""
         self.classes: ClassList | None = None
         """Of `source`."""
+        self.pool: ImageSource | None = None
+        """`few_shot.pool`, opened."""
 
     @contextmanager
     def noting(self) -> Iterator[None]:
@@ -180,6 +183,7 @@ class _Check:
                         f"{place}: there is one class only: whatever the texts, every image is right."
                     )
                 if place == "few_shot.pool":
+                    self.pool = opened
                     self._enough_shots(opened)
                 if place == "dataset":
                     self.source, self.classes = opened, opened.classes
@@ -277,7 +281,9 @@ class _Check:
         from coder_core.llm.endpoint import OPENAI_URL, server_url
         from coder_core.steps.generate_texts import estimate_cost
 
-        estimate = estimate_cost(Context.open(self.runtime), classes, self.spec.texts, self.runtime)
+        context = Context.open(self.runtime)
+        pictures = foresee_pictures(self.spec, self.pool, context)
+        estimate = estimate_cost(context, classes, self.spec.texts, self.runtime, pictures=pictures)
         self.found.to_ask = estimate
         self.found.facts.append(f"to ask: {estimate}")
         url = server_url(self.runtime.llm)

@@ -89,7 +89,7 @@ def export_classifier(
         logit_scale=spec.logit_scale,
         calibration=_calibration(calibration, state.settings, state.kind),
         none_of_these=_cutoff(calibration),
-        contract=_contract(spec, record, method, has_validation=calibration is not None),
+        contract=_contract(spec, manifest, method, has_validation=calibration is not None),
         provenance=_provenance(manifest),
         texts=texts,
     )
@@ -139,8 +139,9 @@ def _cutoff(found: ExportCalibration | None) -> CutoffCard | None:
     return CutoffCard(threshold=found.threshold, precision=found.precision, kept=found.kept, images=found.images)
 
 
-def _contract(spec: EvalSpec, record: MethodRecord | None, method: str, *, has_validation: bool) -> InputContract:
-    few_shot = few_shot_contracts(spec.few_shot) if spec.few_shot else {}
+def _contract(spec: EvalSpec, manifest: RunManifest, method: str, *, has_validation: bool) -> InputContract:
+    record = next((record for record in manifest.methods if record.method == method), None)
+    few_shot = few_shot_contracts(spec.few_shot, manifest.bank) if spec.few_shot else {}
     own = record.contract if record else few_shot.get(method)
     contract = own or InputContract()
     return contract.also(labels="validation") if has_validation else contract

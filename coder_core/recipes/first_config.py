@@ -7,12 +7,15 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from coder_core.classes import ClassList, rename_classes
 from coder_core.config import validate_spec
+from coder_core.datasets.catalogue import CATALOGUE
+from coder_core.datasets.named_settings import named_settings
+from coder_core.datasets.places import meant_by
 from coder_core.encoders.model_names import encoder_settings
 from coder_core.errors import ConfigError, InputError
 from coder_core.fingerprint import content_hash
@@ -22,6 +25,7 @@ from coder_core.images.sources import open_source
 from coder_core.recipes.doctor import look_at_names, mapping_of
 from coder_core.review.finding import Finding
 from coder_core.specs import EvalSpec, FolderDataset
+from coder_core.storage.manifest_tables import is_manifest
 from coder_core.storage.output_file import write_file
 from coder_core.texts.bank_file import dump_yaml, write_text_bank
 from coder_core.texts.published.published_texts import read_published_texts
@@ -39,7 +43,7 @@ class Wish:
     """What a person asks for.
 
     Attributes:
-        images: A folder of class folders, or of unsorted images.
+        images: A folder of class folders, or of unsorted images; a manifest; or a published data set by its name.
         model: See `encoders.model_names`.
         classes: A file of class names: for unsorted images, or those of the folders that count.
         texts: A text bank (YAML), published texts (JSON), or `llm:MODEL`.
@@ -91,6 +95,8 @@ def write_first_config(wish: Wish, path: Path | None = None, *, is_forced: bool 
     name = wish.name or _name_of(wish.images)
     path = path or Path(f"{name}.yaml")
     base = path.parent
+    if wish.domain is None and (published := meant_by(wish.images, wish.images)):
+        wish = replace(wish, domain=CATALOGUE[published].domain)
     settings: dict[str, Any] = {
         "name": name,
         "dataset": dataset_settings(wish, base),
@@ -140,10 +146,16 @@ def dataset_settings(wish: Wish, base: Path) -> dict[str, Any]:
         InputError: There is no such folder, or it holds no images.
     """
     root = Path(wish.images).expanduser()
-    if not root.is_dir():
-        raise InputError("there is no such folder.", wish.images, "Name a folder of class folders or of images.")
-    folders, has_images = _look_at_top(root)
     listed = {"kind": "file", "path": _from(base, wish.classes)} if wish.classes else None
+    if published := meant_by(wish.images, wish.images):
+        return {"kind": "named", "name": published}
+    if is_manifest(wish.images) and root.is_file():
+        found = {"kind": "manifest", "path": _from(base, wish.images)}
+        return {**found, "classes": listed} if listed else found
+    if not root.is_dir():
+        remedy = "Name a folder of class folders or of images, a manifest (.csv), or a data set (coder-eval data list)."
+        raise InputError("there is no such folder.", wish.images, remedy)
+    folders, has_images = _look_at_top(root)
     if listed and (has_images or not folders):
         return {"kind": "unlabelled", "path": _from(base, wish.images), "classes": listed}
     if not folders:
@@ -174,6 +186,11 @@ def _add_shots(settings: dict[str, Any], wish: Wish, base: Path, files: dict[Pat
     if wish.shots is None:
         return
     dataset = settings["dataset"]
+    if dataset["kind"] == "named":
+        settings["few_shot"] = _few_shot(_published_pool(dataset), wish.shots)
+        return
+    if dataset["kind"] == "manifest":
+        raise ConfigError("which rows are to learn from?", "--shots", "Write few_shot.pool into the config.")
     if dataset["kind"] != "folder":
         raise ConfigError("unsorted images have no labels to learn from.", "--shots", "Sort some into class folders.")
     root = base / dataset["path"]
@@ -187,7 +204,19 @@ def _add_shots(settings: dict[str, Any], wish: Wish, base: Path, files: dict[Pat
         split = {"kind": "split", "path": dataset["path"], "split_file": file.name}
         called = {"name": settings["name"]}
         settings["dataset"], pool = {**split, "split": "test", **called}, {**split, "split": "train", **called}
-    settings["few_shot"] = {"pool": pool, "shots": [wish.shots], "draws": 1, "validation_per_class": 0}
+    settings["few_shot"] = _few_shot(pool, wish.shots)
+
+
+def _few_shot(pool: Mapping[str, Any], shots: int) -> dict[str, Any]:
+    return {"pool": pool, "shots": [shots], "draws": 1, "validation_per_class": 0}
+
+
+def _published_pool(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    found = named_settings(dataset["name"], {}).get("few_shot")
+    if found is None:
+        problem = f"{dataset['name']} has no images to learn from."
+        raise ConfigError(problem, "--shots", "Write few_shot.pool into the config.")
+    return dict(found["pool"])
 
 
 def _split(root: Path, dataset: Mapping[str, Any], shots: int) -> str:

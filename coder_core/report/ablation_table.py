@@ -29,7 +29,7 @@ def print_ablation(rows: Sequence[AblationRow], stream: IO[str]) -> None:
     for kinds in dict.fromkeys(row.kinds for row in summaries):
         cells = [_cell(by_place.get((kinds, number))) for number in numbers]
         table.add_row(Text(kinds.replace("+", " + ")), *cells)
-    Console(file=stream, highlight=False, width=None if stream.isatty() else FILE_WIDTH).print(table)
+    Console(file=stream, highlight=False, color_system=None, width=None if stream.isatty() else FILE_WIDTH).print(table)
 
 
 def _cell(row: AblationSummary | None) -> str:

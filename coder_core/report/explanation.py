@@ -19,7 +19,7 @@ def print_decision(decision: Decision, stream: IO[str], *, top: int) -> None:
         stream: Where to.
         top: Texts to show; the others are added up in one line, so that the column adds up to the margin.
     """
-    console = Console(file=stream, highlight=False, soft_wrap=True)
+    console = Console(file=stream, highlight=False, color_system=None, soft_wrap=True)
     ahead = f"{decision.margin:+.4f} ({decision.unit}), the sum of these shares:"
     truth = f"true class: {decision.truth}"
     lines = [f"{decision.image_id}: {decision.method} says {decision.winner}", truth, decision.note]

@@ -100,7 +100,8 @@ def print_summary(result: EvalResult, stream: IO[str], *, program: str = "coder-
         stream: Where to.
         program: How the reader calls the command line.
     """
-    console = Console(file=stream, highlight=False, width=None if stream.isatty() else FILE_WIDTH)
+    # No colours: a terminal is given printable text only (coder_core/printable_text.py), and would show their codes.
+    console = Console(file=stream, highlight=False, color_system=None, width=None if stream.isatty() else FILE_WIDTH)
     console.width = max(console.width, NARROW)
     is_narrow = console.width < ROOMY
     if result.metrics:

@@ -22,7 +22,7 @@ from coder_core.pipeline.output import Output
 from coder_core.pipeline.sharding import Shard, ShardedStep
 from coder_core.pipeline.traits import MODEL, Traits
 from coder_core.progress import track
-from coder_core.storage.leases import leased
+from coder_core.storage.shared_work import Work, share_work
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,9 +70,27 @@ class EmbedImages(ShardedStep[ImageEmbeddingsArtifact]):
         output.count(0)
         if not any(missing := step._lacking(shard.parts, context, output)):
             return
-        leases = [["embed_images", step.encoder.key, step.images.key, name] for name in missing]
-        with leased(context.artifacts.store, leases, f"embedding the images of {shard.name}"):
-            step._embed(step._lacking(missing, context, output), context, output)
+
+        def lacking(names: list[str]) -> list[str]:  # moves nothing aside: who made them may be at work on the others
+            return [name for name in names if not step._is_made(name, context, output)]
+
+        def embed(names: list[str]) -> None:
+            step._embed(names, context, output)
+
+        work = Work(f"embedding images ({step.encoder.label})", step._name_images(missing, context), lacking, embed)
+        share_work(context.artifacts.store, ["embed_images", step.encoder.key], work)
+
+    def _name_images(self, parts: Sequence[str], context: Context) -> dict[str, list[str]]:
+        """What tells the images of each part from others, before any is read: where they are, or in which part."""
+        if "location" not in context.artifacts.manifest(self.images.stored).columns:
+            return {name: [f"{self.images.key} {name}"] for name in parts}
+        listed = ((name, context.read_part(self.images, name, ["location"])) for name in parts)
+        return {name: listing.column("location").to_pylist() for name, listing in listed}
+
+    def _is_made(self, name: str, context: Context, output: Output) -> bool:
+        if output.found_part(name) is None:
+            return False
+        return self._holds(context, output.read_part(name, ["key", "problem"]))
 
     def _lacking(self, names: Sequence[str], context: Context, output: Output) -> list[str]:
         return [name for name in names if not self._has_part(name, context, output)]

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.errors import DatasetError
 from coder_core.evaluation.predictions import Predictions
-from coder_core.fingerprint import key_of
 from coder_core.pipeline.artifact_types import (
     FewShotChoice,
     FewShotFitsArtifact,
@@ -35,7 +34,7 @@ from coder_core.steps.embed_texts import read_text_embeddings
 from coder_core.steps.load_dataset import read_labels
 from coder_core.steps.predict_images import read_vectors, usable_images
 from coder_core.steps.write_texts import read_text_table
-from coder_core.storage.leases import leased
+from coder_core.storage.shared_work import Work, share_work
 from coder_core.texts.kinds import TextKind
 
 if TYPE_CHECKING:
@@ -294,13 +293,18 @@ def _embed_views(context: Context, step: FitFewShot, keys: dict[str, str]) -> "F
     from coder_core.embedding.ledgers import open_ledger
 
     ledger = open_ledger(context, "image_embeddings", step.encoder)
-    wanted = [view_key(key, view) for key in keys.values() for view in range(step.views)]
-    if ledger.missing(wanted):
-        lease = ["embed_views", step.encoder.key, key_of(sorted(wanted))]
-        with leased(context.artifacts.store, [lease], f"embedding views of {len(keys)} images"):
-            missing = set(ledger.missing(wanted))  # another run may just have embedded them
-            own = {name: {view_key(key, view) for view in range(step.views)} for name, key in keys.items()}
-            _embed_lacking(context, step, [name for name, views in own.items() if missing & views])
+    own = {name: [view_key(key, view) for view in range(step.views)] for name, key in keys.items()}
+
+    def lacking(names: list[str]) -> set[str]:
+        missing = set(ledger.missing([view for name in names for view in own[name]]))
+        return {name for name in names if not missing.isdisjoint(own[name])}
+
+    def embed(names: list[str]) -> None:
+        _embed_lacking(context, step, names)
+
+    work = Work(f"embedding views of images ({step.encoder.label})", own, lacking, embed)
+    share_work(context.artifacts.store, ["embed_views", step.encoder.key], work)
+    wanted = [view for views in own.values() for view in views]
     return ledger.read(wanted).reshape(len(keys), step.views, -1)
 
 

@@ -63,10 +63,21 @@ class Claim:
         self._seen: tuple[int, datetime] | None = None
         self._seen_since = 0.0
 
+    @property
+    def holder(self) -> str:
+        """The name under which this one holds it."""
+        return self._holder
+
+    def held_by(self) -> str | None:
+        """Who holds it now; None where nobody does who is alive."""
+        last = self._last_number()
+        found = self._find_holder(last) if last else None
+        return found.holder if found is not None else None
+
     def acquire(self) -> bool:
         """Take the claim; False while somebody else holds it."""
         last = self._last_number()
-        if last and self._is_held(last):
+        if last and self._find_holder(last) is not None:
             return False
         if not self._store.create_bytes(self._path(last + 1), self._content()):
             return False
@@ -98,14 +109,14 @@ class Claim:
         names = [path.rpartition("/")[2].partition(".")[0] for path in self._store.list(self._folder)]
         return max((int(name) for name in names if name.isdecimal()), default=0)
 
-    def _is_held(self, number: int) -> bool:
+    def _find_holder(self, number: int) -> _Holder | None:
         try:
             last = _Holder.model_validate_json(self._store.read_bytes(self._path(number)))
         except (ValidationError, NotInStoreError):
-            return False  # a damaged claim binds nobody, and one that is gone has just been given back
+            return None  # a damaged claim binds nobody, and one that is gone has just been given back
         age = max((now() - last.renewed_at).total_seconds(), self._unchanged_seconds(number, last.renewed_at))
         is_gone = last.machine == _machine() and not _is_running(last.process)
-        return not (last.is_released or is_gone or age > self._seconds)
+        return None if last.is_released or is_gone or age > self._seconds else last
 
     def _unchanged_seconds(self, number: int, renewed_at: datetime) -> float:
         """How long this very claim has been looked at without a change, by this process's own clock."""

@@ -8,18 +8,19 @@
 Files of one kind are put together in the order of the numbers in their names.
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from coder_core.errors import FeatureFileError, InputError
 from coder_core.fingerprint import content_hash, key_of
+from coder_core.loops import each
 from coder_core.storage.addresses import parse_address, redact
+from coder_core.storage.bounded_json import parse_json
 from coder_core.storage.input_files import InputFile, open_input, read_input
 from coder_core.storage.input_walk import walk_input
 from coder_core.storage.npz import MAX_ARRAY_BYTES, parse_header
@@ -39,6 +40,36 @@ def is_feature_folder(url: str) -> bool:
         return False
     with explained(url, InputError):
         return bool(address.open_filesystem().isdir(address.path))
+
+
+class RetrievalFolder(NamedTuple):
+    """What a folder of clip-retrieval holds.
+
+    Args:
+        matrices: `img_emb`, `text_emb`, or both.
+        columns: Of its metadata; none where it has no metadata.
+    """
+
+    matrices: tuple[str, ...]
+    columns: tuple[str, ...]
+
+
+def look_at_retrieval(url: str) -> RetrievalFolder:
+    """Look which matrices and columns a folder of clip-retrieval has; no row is read.
+
+    Raises:
+        FeatureFileError: It is no such folder.
+        InputError: It is missing.
+    """
+    if not is_feature_folder(url):
+        raise FeatureFileError("this is no folder.", redact(url), "Name the output folder of clip-retrieval.")
+    files = [file for file in walk_input(url) if not file.name.endswith("/")]
+    matrices = tuple(name for name in MATRIX_FOLDERS if _in_order(files, f"{name}/", ".npy"))
+    if not matrices:
+        problem = "it holds neither img_emb/*.npy nor text_emb/*.npy."
+        raise FeatureFileError(problem, redact(url), "Name the output folder of `clip-retrieval inference`.")
+    metadata = _in_order(files, f"{METADATA}/", ".parquet")
+    return RetrievalFolder(matrices, _column_names(metadata[0]) if metadata else ())
 
 
 def hash_input(url: str) -> str:
@@ -75,7 +106,7 @@ def read_feature_folder(url: str, names: Sequence[str], read_columns: ReadColumn
     if arrows := _in_order(files, "", ".arrow"):
         found = _read_arrow(arrows, columns, place)
     elif parquets := _in_order(files, "", ".parquet"):
-        found = _joined([read_columns(file.url, columns) for file in parquets], columns)
+        found = _joined([read_columns(file.url, columns) for file in parquets], columns, place)
     else:
         problem = "this folder holds no features (img_emb/*.npy, *.arrow, *.parquet)."
         raise FeatureFileError(problem, place, "Name a file, or a folder of clip-retrieval or of a data set.")
@@ -96,13 +127,13 @@ def _read_retrieval(
         if name in matrices:
             if not matrices[name]:
                 raise FeatureFileError(f"there is no {name}/*.npy.", place, "Let clip-retrieval write it.")
-            found[name] = np.concatenate([_read_matrix(file) for file in matrices[name]])
+            found[name] = _in_a_row([_read_matrix(file) for file in matrices[name]], place)
     columns = [name for name in names if name not in matrices]
     if columns:
         parts = [read_columns(file.url, columns) for file in _in_order(files, f"{METADATA}/", ".parquet")]
         if not parts:
             raise FeatureFileError(f"there is no {METADATA}/*.parquet.", place, f"It is to hold {columns[0]!r}.")
-        found |= _joined(parts, columns)
+        found |= _joined(parts, columns, place)
     return found
 
 
@@ -122,22 +153,35 @@ def _read_matrix(file: InputFile) -> np.ndarray:
 def _read_arrow(files: Sequence[InputFile], columns: Sequence[str], place: str) -> dict[str, np.ndarray]:
     from coder_core.storage.input_tables import table_arrays
 
-    tables = []
-    for file in files:
-        try:
-            with open_input(file.url) as source:
-                table = pa.ipc.open_stream(source).read_all()
-            table.validate(full=True)
-        except pa.ArrowException as error:
-            reason = " ".join(str(error).split())[:200]
-            raise FeatureFileError(
-                f"This Arrow file is damaged ({reason}).", redact(file.url), "Write it again."
-            ) from error
-        tables.append(table)
+    tables = [_read_stream(file) for file in files]
     held = tables[0].column_names
     if missing := [name for name in columns if name not in held]:
         raise FeatureFileError(f"There is no column {missing[0]!r}.", place, f"It holds: {', '.join(held[:20])}.")
-    return table_arrays(pa.concat_tables([table.select(list(columns)) for table in tables]), columns, place)
+    try:
+        joined = pa.concat_tables([table.select(list(columns)) for table in tables])
+    except (pa.ArrowException, KeyError) as error:
+        raise _unlike(error, place) from error
+    return table_arrays(joined, columns, place)
+
+
+def _read_stream(file: InputFile) -> pa.Table:
+    """The table of an Arrow stream, record batch by record batch: a file may say that it is larger than it is."""
+    place = redact(file.url)
+    content = read_input(file.url, max_bytes=MAX_ARRAY_BYTES)
+    batches, total = [], 0
+    try:
+        stream = pa.ipc.open_stream(pa.BufferReader(content), options=pa.ipc.IpcReadOptions(use_threads=False))
+        for batch in each(stream):
+            total += batch.nbytes
+            if total > MAX_ARRAY_BYTES:
+                raise ValueError(f"it unpacks to more than {MAX_ARRAY_BYTES} bytes, MAX_ARRAY_BYTES")
+            batches.append(batch)
+        table = pa.Table.from_batches(batches, stream.schema)
+        table.validate(full=True)
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise FeatureFileError(f"This Arrow file is damaged ({reason}).", place, "Write it again.") from error
+    return table
 
 
 def _class_names(files: Sequence[InputFile], place: str) -> np.ndarray:
@@ -148,7 +192,8 @@ def _class_names(files: Sequence[InputFile], place: str) -> np.ndarray:
             features = _described(read_input(file.url))
         elif file.name.endswith(".parquet") and not features:
             features = _in_schema(file)
-    names = [kind["names"] for kind in features.values() if isinstance(kind, dict) and "names" in kind]
+    named = (kind.get("names") for kind in features.values() if isinstance(kind, dict))
+    names = [found for found in named if isinstance(found, list) and all(isinstance(name, str) for name in found)]
     if len(names) != 1:
         problem = f"it describes {len(names)} columns of labels, and not one."
         raise FeatureFileError(problem, place, "Name the classes: class_names: [...].")
@@ -157,11 +202,9 @@ def _class_names(files: Sequence[InputFile], place: str) -> np.ndarray:
 
 def _described(content: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(content)
+        return _features_of(parse_json(content.decode("utf-8")))
     except ValueError:
         return {}
-    features = found.get("features") if isinstance(found, dict) else None
-    return dict(features) if isinstance(features, dict) else {}
 
 
 def _in_schema(file: InputFile) -> dict[str, Any]:
@@ -170,10 +213,28 @@ def _in_schema(file: InputFile) -> dict[str, Any]:
     with open_input(file.url) as source:
         try:
             metadata = pq.ParquetFile(source).schema_arrow.metadata or {}
-            info = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {})
-        except (pa.ArrowException, OSError, ValueError, AttributeError):
+            described = parse_json(metadata.get(b"huggingface", b"{}").decode("utf-8"))
+        except (pa.ArrowException, OSError, ValueError):
             return {}
-    return dict(info.get("features") or {})
+    return _features_of(described.get("info") if isinstance(described, dict) else None)
+
+
+def _features_of(info: object) -> dict[str, Any]:
+    features = info.get("features") if isinstance(info, dict) else None
+    return features if isinstance(features, dict) else {}
+
+
+def _column_names(file: InputFile) -> tuple[str, ...]:
+    import pyarrow.parquet as pq
+
+    with open_input(file.url) as source:
+        try:
+            names = pq.ParquetFile(source).schema_arrow.names
+        except (pa.ArrowException, OSError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            problem = f"This Parquet file is damaged ({reason})."
+            raise FeatureFileError(problem, redact(file.url), "Write it again.") from error
+    return tuple(name for name in names if not name.startswith("__index_"))  # pandas' own
 
 
 def _in_order(files: Sequence[InputFile], folder: str, suffix: str) -> list[InputFile]:
@@ -185,5 +246,17 @@ def _in_order(files: Sequence[InputFile], folder: str, suffix: str) -> list[Inpu
     return sorted((file for file in files if file.name.startswith(folder) and file.name.endswith(suffix)), key=order)
 
 
-def _joined(parts: Sequence[dict[str, np.ndarray]], names: Sequence[str]) -> dict[str, np.ndarray]:
-    return {name: np.concatenate([part[name] for part in parts]) for name in names}
+def _joined(parts: Sequence[dict[str, np.ndarray]], names: Sequence[str], place: str) -> dict[str, np.ndarray]:
+    return {name: _in_a_row([part[name] for part in parts], place) for name in names}
+
+
+def _in_a_row(parts: Sequence[np.ndarray], place: str) -> np.ndarray:
+    try:
+        return np.concatenate(parts)
+    except ValueError as error:
+        raise _unlike(error, place) from error
+
+
+def _unlike(error: Exception, place: str) -> FeatureFileError:
+    reason = " ".join(str(error).split())[:200]
+    return FeatureFileError(f"the files of this folder do not go together ({reason}).", place, "Write them alike.")

@@ -3,19 +3,24 @@
 Only the column of labels is read; images are read one row group at a time when their turn comes (`packed_images`).
 """
 
-import json
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from coder_core.errors import DatasetError
+from coder_core.errors import DatasetError, InputError
 from coder_core.loops import each
 from coder_core.storage.addresses import redact
+from coder_core.storage.bounded_json import parse_json
 from coder_core.storage.input_files import InputFile, open_input
+from coder_core.storage.input_tables import check_declared
 from coder_core.storage.packed_images import row_location
+from coder_core.storage.parquet_footer import read_footer
 
 __all__ = ["ImageRows", "read_image_rows"]
+
+MAX_LABEL_CHARACTERS = 10_000
+"""Of a word that names a class."""
 
 
 class ImageRows(NamedTuple):
@@ -47,16 +52,36 @@ def read_image_rows(file: InputFile, image: str, label: str) -> ImageRows:
     place = redact(file.url)
     with open_input(file.url) as source:
         try:
+            footer = read_footer(source)
             held = pq.ParquetFile(source)
             schema, groups = held.schema_arrow, _group_sizes(held)
             _check_columns(schema, image, label, place)
-            labels = held.read(columns=[label], use_threads=False).column(label).to_pylist()
-        except (pa.ArrowException, OSError) as error:
-            reason = " ".join(str(error).split())[:200]
+            check_declared(footer, [label], place)
+            if not pa.types.is_integer(schema.field(label).type):
+                held = pq.ParquetFile(source, read_dictionary=[label])
+            labels = _label_values(held.read(columns=[label], use_threads=False), label, place)
+            if len(labels) != sum(groups):
+                raise ValueError(f"{len(labels)} labels, and row groups of {sum(groups)} rows")
+        except InputError:
+            raise
+        except Exception as error:  # Arrow's parsers raise whatever damaged bytes lead them to
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise DatasetError(f"this Parquet file is damaged ({reason}).", place, "Write it again.") from error
     rows = ((group, row) for group, size in enumerate(groups) for row in range(size))
     locations = [row_location(file.url, image, group, row) for group, row in each(rows, every=1000)]
     return ImageRows(locations, labels, _label_names(schema, label))
+
+
+def _label_values(table: pa.Table, label: str, place: str) -> list[int | str | None]:
+    table.validate(full=True)  # Arrow itself would read past the end of a damaged dictionary
+    column = table.column(label)
+    if pa.types.is_dictionary(column.type):  # a text that stands in a million rows is in memory once
+        longest = max((len(text) for chunk in column.chunks for text in chunk.dictionary.to_pylist()), default=0)
+        if longest > MAX_LABEL_CHARACTERS:
+            problem = f"a label has {longest} characters, more than {MAX_LABEL_CHARACTERS}."
+            raise DatasetError(problem, place, "Name the column of labels in dataset.label.")
+    labels: list[int | str | None] = column.to_pylist()
+    return labels
 
 
 def _group_sizes(held: pq.ParquetFile) -> list[int]:
@@ -88,7 +113,8 @@ def _holds_bytes(kind: pa.DataType) -> bool:
 
 def _label_names(schema: pa.Schema, label: str) -> tuple[str, ...] | None:
     try:
-        features: Any = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
-        return tuple(str(name) for name in features[label]["names"])
+        described: Any = parse_json((schema.metadata or {}).get(b"huggingface", b"{}").decode("utf-8"))
+        names = described["info"]["features"][label]["names"]
     except (ValueError, KeyError, TypeError):
         return None
+    return tuple(map(str, names)) if isinstance(names, list) else None

@@ -68,7 +68,7 @@ def read_columns(url: str, columns: Sequence[str]) -> dict[str, np.ndarray]:
             footer = read_footer(source)
             file = _open_parquet(source)
             _check_columns(file, columns, place)
-            _check_size(footer, columns, place)
+            check_declared(footer, columns, place)
             # A text that stands in a million rows is read as one text and a million numbers.
             texts = [name for name in columns if _is_text(file.schema_arrow.field(name).type)]
             table = _open_parquet(source, read_dictionary=texts).read(columns=list(columns), use_threads=False)
@@ -138,8 +138,12 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(plain) or pa.types.is_large_string(plain))
 
 
-def _check_size(footer: ParquetFooter, columns: Sequence[str], place: str) -> None:
-    """Hold what the footer declares against the limits: a few bytes can stand for any number of equal values."""
+def check_declared(footer: ParquetFooter, columns: Sequence[str], place: str) -> None:
+    """Hold what the footer declares against the limits: a few bytes can stand for any number of equal values.
+
+    Raises:
+        FeatureFileError: It declares more.
+    """
     if not 0 <= footer.rows <= MAX_COLUMN_ROWS:
         raise FeatureFileError(
             f"It declares {footer.rows} rows, more than {MAX_COLUMN_ROWS} (MAX_COLUMN_ROWS).", place, "Split it."

@@ -1,4 +1,6 @@
-"""Leases: a second run over the same new images or texts waits for what the first one does, and then finds it done.
+"""Leases: of several runs that want to do one thing, one does it, and the others wait and find it done.
+
+Work that only overlaps is shared piece by piece (`shared_work`), on top of these.
 
 Nothing depends on them but effort: whatever is done twice is the same, and is stored once. So a lease that cannot be
 had (a store without conditional writes, one that refuses) is done without, and said once. A holder renews its lease
@@ -14,7 +16,7 @@ from uuid import uuid4
 
 from coder_core.errors import StoreError
 from coder_core.fingerprint import key_of
-from coder_core.interruption import check_interruption
+from coder_core.interruption import check_interruption, not_counted
 from coder_core.limits import limit
 from coder_core.storage.claims import Claim
 from coder_core.storage.store import PROBE_PREFIX, Store
@@ -70,8 +72,8 @@ def _hold(held: ExitStack, claim: Claim, what: str) -> None:
     except StoreError as error:
         logger.warning("no lease, so another run may be %s, too: %s", what, error)
         return
-    held.callback(_give_back, claim)
-    held.enter_context(_renewing(claim))
+    held.callback(give_back, claim)
+    held.enter_context(renewing(claim))
 
 
 def _wait_for(claim: Claim, what: str) -> None:
@@ -82,12 +84,14 @@ def _wait_for(claim: Claim, what: str) -> None:
             logger.info("another run is %s: waiting for it", what)
             is_told = True
         check_interruption()
-        sleeper.wait(pause)
+        with not_counted():
+            sleeper.wait(pause)
         pause = min(2 * pause, LONGEST_WAIT_SECONDS)
     check_interruption()
 
 
-def _give_back(claim: Claim) -> None:
+def give_back(claim: Claim) -> None:
+    """Let others have a lease; where the store refuses, it expires."""
     try:
         claim.remove()
     except StoreError as error:  # it expires
@@ -95,7 +99,7 @@ def _give_back(claim: Claim) -> None:
 
 
 @contextmanager
-def _renewing(claim: Claim) -> Iterator[None]:
+def renewing(claim: Claim) -> Iterator[None]:
     """Renew a lease from another thread while the block works."""
     ended = threading.Event()
 

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 from coder_core.errors import InputError
 from coder_core.storage.addresses import parse_address, redact
-from coder_core.storage.input_files import open_input, read_input, read_input_state
+from coder_core.storage.input_files import open_input, read_input_state
+from coder_core.storage.npz import MAX_ARRAY_BYTES
+from coder_core.storage.read_rounds import is_lasting, read_in_rounds
 from coder_core.storage.refusals import explained
 
 __all__ = ["range_location", "read_image", "row_location"]
@@ -35,17 +37,29 @@ def row_location(url: str, column: str, group: int, row: int) -> str:
 
 
 def read_image(location: str) -> bytes:
-    """Read the bytes of an image: of a file, or of what lies inside one.
+    """Read the bytes of an image: of a file, or of what lies inside one; in rounds, whatever may have been in the way.
 
     Raises:
         InputError: It is missing, or cannot be read.
     """
     if found := _RANGE.fullmatch(location):
-        return _read_range(found["url"], int(found["start"]), int(found["size"]))
+        url, start, size = found["url"], int(found["start"]), int(found["size"])
+        return read_in_rounds(lambda: _read_range(url, start, size), is_worth_it=_is_worth_it)
     if found := _ROW.fullmatch(location):
         group = _GROUPS.read(_Group(found["url"], found["column"], int(found["group"])))
         return _bytes_of(group, int(found["row"]), location)
-    return read_input(location)
+    return read_in_rounds(lambda: _read_file(location), is_worth_it=_is_worth_it)
+
+
+def _is_worth_it(error: BaseException) -> bool:
+    return isinstance(error, InputError) and not is_lasting(error)
+
+
+def _read_file(url: str) -> bytes:
+    address = parse_address(url)
+    with explained(url, InputError):
+        content: bytes = address.open_filesystem().cat_file(address.path)
+    return content
 
 
 def _read_range(url: str, start: int, size: int) -> bytes:
@@ -105,15 +119,31 @@ def _read_group(group: _Group) -> Any:
 
     try:
         with open_input(group.url) as source:
-            column = (
-                pq.ParquetFile(source).read_row_group(group.number, columns=[group.column], use_threads=False).column(0)
-            )
-    except (pa.ArrowException, IndexError) as error:
+            held = _columns_of(pq.ParquetFile(source).metadata.row_group(group.number), group)
+            # As a dictionary: bytes that stand in a million rows are in memory once.
+            file = pq.ParquetFile(source, read_dictionary=held)
+            table = file.read_row_group(group.number, columns=[group.column], use_threads=False)
+            table.validate(full=True)  # Arrow itself would read past the end of a damaged dictionary
+            column = table.column(0)
+    except InputError:
+        raise
+    except (pa.ArrowException, IndexError, OSError, ValueError, MemoryError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
             f"this Parquet file cannot be read ({reason}).", redact(group.url), "Write it again."
         ) from error
     return column
+
+
+def _columns_of(row_group: Any, group: _Group) -> list[str]:
+    """The paths of a column's own columns: itself, or `bytes` and `path` of it; refused where they are too large."""
+    columns = [row_group.column(number) for number in range(row_group.num_columns)]
+    own = [held for held in columns if held.path_in_schema.partition(".")[0] == group.column]
+    unpacked = sum(held.total_uncompressed_size for held in own)
+    if unpacked > MAX_ARRAY_BYTES:
+        problem = f"a row group declares {unpacked} bytes of images, more than {MAX_ARRAY_BYTES} (MAX_ARRAY_BYTES)."
+        raise InputError(problem, redact(group.url), "Write it in smaller row groups.")
+    return [held.path_in_schema for held in own if held.physical_type == "BYTE_ARRAY"]
 
 
 def _bytes_of(values: Any, row: int, location: str) -> bytes:

@@ -15,6 +15,7 @@ import numpy as np
 
 from coder_core.errors import FeatureFileError
 from coder_core.storage.addresses import redact
+from coder_core.storage.bounded_json import parse_json
 from coder_core.storage.input_files import read_input
 from coder_core.storage.npz import MAX_ARRAY_BYTES
 
@@ -81,7 +82,7 @@ def _plain(value: Any, name: str, place: str) -> Any:
 
 def _texts(text: str) -> Any:
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError:
         return text
 

@@ -3,105 +3,31 @@
 The signal goes to the whole foreground group, as from a keyboard: so these tests own a terminal.
 """
 
-import os
-import pty
-import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
 import psutil
 import pytest
 import yaml
 
-from tests.fixtures_deployment import PROJECT, user_environment
+from bench.terminal import CTRL_C, PATIENCE_SECONDS, Ended, Terminal
+from tests.fixtures_deployment import user_environment
 from tests.fixtures_inputs import write_photos
 from tests.service.held_runs import BOUGHT, HELD_SECONDS, HeldScene, held_scene, stored_answers
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-PATIENCE_SECONDS = 240.0
-"""For a command to come to the step that is waited for."""
-
 STOP_SECONDS = 5.0
 """From the signal to the end, on a machine that does nothing else; elsewhere as many times more as the command has
 waited for the processor until then."""
 
-CTRL_C = b"\x03"
-
-
-class Ended(NamedTuple):
-    """How a command ended after the signal."""
-
-    status: int
-    seconds: float
-    limit_seconds: float
-    told: str
-    left: list[int]
-
-
-class Terminal:
-    """A command in a terminal of its own.
-
-    Args:
-        arguments: Of `coder-eval`.
-        environment: Of the command.
-    """
-
-    def __init__(self, arguments: tuple[str, ...], environment: dict[str, str]) -> None:
-        self.told = ""
-        self.pid, self._terminal = pty.fork()
-        if self.pid == 0:  # this is the command's process now
-            os.chdir(PROJECT)
-            os.execve(sys.executable, [sys.executable, "-m", "flows.cli", *arguments], environment)  # noqa: S606
-
-    def wait_for(self, words: str) -> None:
-        """Wait until it has printed something."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while words not in self.told:
-            assert time.monotonic() < deadline, self.told
-            assert self._read(), self.told
-
-    def stop(self, *keys: bytes | signal.Signals) -> Ended:
-        """Press keys or send signals, one after the other, and wait for the end."""
-        command = psutil.Process(self.pid)
-        children, times = command.children(recursive=True), command.cpu_times()
-        slowness = (time.time() - command.create_time()) / (times.user + times.system)
-        started = time.monotonic()
-        for key in keys:
-            if isinstance(key, bytes):
-                os.write(self._terminal, key)
-            else:
-                os.kill(self.pid, key)
-            self._read()
-        while self._read():
-            assert time.monotonic() - started < PATIENCE_SECONDS, self.told
-        status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        seconds = time.monotonic() - started
-        _, left = psutil.wait_procs(children, timeout=5)
-        os.close(self._terminal)
-        limit = STOP_SECONDS * min(20.0, max(1.0, slowness))
-        return Ended(status, seconds, limit, self.told, [child.pid for child in left])
-
-    def _read(self) -> bool:
-        """Read what there is, for a second at most; False at the end."""
-        if not select.select([self._terminal], [], [], 1.0)[0]:
-            return True
-        with suppress(OSError):  # Linux: the terminal is gone with the last process that had it
-            if part := os.read(self._terminal, 65_536):
-                self.told += part.decode(errors="replace")
-                return True
-        return False
-
 
 def check_stopped(ended: Ended, number: int, *, is_pressed_twice: bool = False) -> None:
     assert ended.status == 128 + number, ended.told
-    print(f"stopped after {ended.seconds:.1f} s of {ended.limit_seconds:.1f} s")  # noqa: T201 - pytest -s, for the docs
-    assert ended.seconds < ended.limit_seconds, ended.told
+    limit = STOP_SECONDS * min(20.0, max(1.0, ended.slowness))
+    assert ended.seconds < limit, ended.told
     assert ended.left == []
     assert "Traceback" not in ended.told
     assert "Aborted!" not in ended.told
@@ -146,7 +72,7 @@ def test_a_run_in_this_process_stops_at_any_step(
 ) -> None:
     store = str(tmp_path / "store")
     terminal = Terminal(("run", config, "--engine", "inline", "--store", store), environment)
-    terminal.wait_for(step)
+    assert terminal.wait_for(step), terminal.told
     check_stopped(terminal.stop(*keys), number, is_pressed_twice=len(keys) > 1)
 
 
@@ -154,7 +80,7 @@ def test_a_run_in_this_process_stops_at_any_step(
 def test_a_run_under_a_temporary_server_stops_with_it(environment: dict[str, str], config: str, tmp_path: Path) -> None:
     """The server is in a session of its own: the signal does not reach it first, and it is gone with the command."""
     terminal = Terminal(("run", config, "--engine", "prefect", "--store", str(tmp_path / "store")), environment)
-    terminal.wait_for("ablate-texts: computing")
+    assert terminal.wait_for("ablate-texts: computing"), terminal.told
     children = psutil.Process(terminal.pid).children()
     assert any("service.guarded_server" in child.cmdline() for child in children)
     check_stopped(terminal.stop(CTRL_C), signal.SIGINT)
@@ -177,10 +103,7 @@ def test_generation_keeps_every_answer_that_has_arrived(
         ("texts", "generate", str(scene.config), "--store", store),
         {**environment, "CODER_LLM_BASE_URL": scene.server.url},
     )
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while sum(scene.server.good.values()) < BOUGHT:
-        assert time.monotonic() < deadline, terminal.told
-        terminal._read()
+    assert terminal.wait_until(lambda: sum(scene.server.good.values()) >= BOUGHT), terminal.told
     check_stopped(terminal.stop(CTRL_C if number == signal.SIGINT else number), number)
     assert stored_answers(store) == BOUGHT
 

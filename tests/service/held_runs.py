@@ -49,12 +49,12 @@ class HeldScene(NamedTuple):
             "store": str(store),
             "device": "cpu",
             "classes_per_task": 1,
-            "llm": {"base_url": self.server.url},
         }
+        environment = {"OPENAI_API_KEY": "sk-not-checked", "CODER_LLM_BASE_URL": self.server.url}
         told = place.prefect(
             *("deployment", "run", "coder-eval", "--param", f"config={self.config}"),
             *("--param", f"runtime={json.dumps(runtime)}"),
-            *("--job-variable", f"env={json.dumps({'OPENAI_API_KEY': 'sk-not-checked'})}"),
+            *("--job-variable", f"env={json.dumps(environment)}"),
         )
         return UUID(next(line.split()[-1] for line in told.splitlines() if "UUID:" in line))
 

@@ -19,21 +19,25 @@ class Served:
 
     Args:
         home: PREFECT_HOME; the store lies in it, too.
+        folder: Where the command is typed.
+        packages: Where its code is, before the project's own; default: the project's own.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, folder: Path = PROJECT, packages: Path | None = None) -> None:
         port = free_port()
         environment = user_environment(home, port)
         del environment["PREFECT_API_URL"]  # commands find the server of `serve` by themselves
         environment["PREFECT_SERVER_API_PORT"] = port
-        self.home, self.log = home, home / "serve.log"
+        if packages is not None:
+            environment["PYTHONPATH"] = str(packages)
+        self.home, self.log, self.folder = home, home / "serve.log", folder
         self.place = Deployed(environment, f"http://127.0.0.1:{port}/api", home / "store")
 
     def start(self) -> None:
         """Start it and wait until it is ready."""
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                SERVE, cwd=PROJECT, env=self.place.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                SERVE, cwd=self.folder, env=self.place.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         wait_until(lambda: self._is_ready() or None)
 

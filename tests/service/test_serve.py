@@ -57,10 +57,11 @@ def test_the_three_commands_work_as_they_are_printed(served: Served, scene: Held
     assert export == ["export", f"PREFECT_API_URL={served.place.api_url}", "PREFECT_PLUGINS_ENABLED=true"]
     assert run == ["prefect", "deployment", "run", "coder-eval"]
     scene.release()
-    runtime = json.dumps({"device": "cpu", "llm": {"base_url": scene.server.url}})
+    runtime = json.dumps({"device": "cpu"})
+    environment = json.dumps({"OPENAI_API_KEY": "sk-x", "CODER_LLM_BASE_URL": scene.server.url})
     settings = f"config={scene.config}", f"runtime={runtime}"
     options = [word for setting in settings for word in ("--param", setting)]
-    told = served.place.prefect(*run[1:], *options, "--job-variable", 'env={"OPENAI_API_KEY": "sk-x"}', "--watch")
+    told = served.place.prefect(*run[1:], *options, "--job-variable", f"env={environment}", "--watch")
     assert "completed" in told.lower()
     wait_until(lambda: re.search(r"\d held-\S+: completed after \d+ s: coder \d+\.\d %", served.told))
     assert "<html" in httpx.get(page[1], timeout=30, follow_redirects=True).text

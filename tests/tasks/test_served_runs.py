@@ -7,7 +7,9 @@ import yaml
 
 from coder_core.allowed_places import VARIABLE
 from coder_core.errors import ConfigError
-from tasks.served_runs import check_fetched, check_written, is_served, load_flow_spec
+from coder_core.llm.llm_runtime import LlmRuntime
+from coder_core.specs import Runtime
+from tasks.served_runs import check_fetched, check_written, is_served, load_flow_spec, served_runtime
 from tests.fixtures_inputs import World
 
 
@@ -53,3 +55,28 @@ def test_a_server_does_not(config: str, monkeypatch: pytest.MonkeyPatch, world: 
     with pytest.raises(ConfigError, match=r"^out: "):
         check_written(str(tmp_path / "x.parquet"), "out")
     check_written(str(world.folder / "x.parquet"), "out")
+
+
+ELSEWHERE = {
+    "runtime.store": lambda: Runtime(store="/srv/elsewhere"),
+    "runtime.llm.base_url": lambda: Runtime(llm=LlmRuntime(base_url="http://keys.example.org/v1")),
+    "runtime.task_runner_address": lambda: Runtime(task_runner_address="tcp://10.0.0.9:8786"),
+}
+
+
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize("what", ELSEWHERE)
+def test_a_parameter_leads_a_worker_to_no_other_store_or_server(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ELSEWHERE[what]()
+    with pytest.raises(ConfigError, match=rf"^{what}: .*only below allowed places"):
+        served_runtime(asked)
+    monkeypatch.setenv(VARIABLE, "/srv:http://keys.example.org:tcp://10.0.0.9:8786")
+    assert served_runtime(asked) == asked
+
+
+@pytest.mark.usefixtures("served")
+def test_what_the_worker_says_itself_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CODER_LLM_BASE_URL", "http://me:canary-9x@127.0.0.1:8000/v1")
+    assert served_runtime(None) == Runtime()
+    own = Runtime(workers=7)
+    assert served_runtime(own) == own

@@ -3,9 +3,11 @@
 import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ from coder_core.fingerprint import content_hash
 from coder_core.interruption import InterruptedWorkError, interruptible
 from coder_core.pipeline.context import Context
 from coder_core.specs import OpenClipEncoder, Runtime
+from coder_core.storage import packed_images, read_rounds
 
 DIM = 4
 
@@ -265,7 +268,7 @@ def test_a_read_that_fails_at_random_is_tried_again_and_a_file_that_is_gone_is_n
     assert model.image_passes == []
     asked: dict[str, int] = {}
 
-    def flaky(location: str) -> bytes:
+    def read_flaky(location: str) -> bytes:
         asked[location] = asked.get(location, 0) + 1
         if location == "gone":
             raise InputError("missing") from FileNotFoundError(location)
@@ -273,8 +276,8 @@ def test_a_read_that_fails_at_random_is_tried_again_and_a_file_that_is_gone_is_n
             raise InputError("reset by peer") from ConnectionResetError()
         return picture(len(location))
 
-    monkeypatch.setattr(images_module, "read_image", flaky)
-    monkeypatch.setattr(images_module, "READ_DELAYS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(packed_images, "_read_file", read_flaky)
+    monkeypatch.setattr(read_rounds, "PAUSES", (0.0, 0.0, 0.0))
     found = list(
         embed_images(context, encoder, [ImageItem(name, name) for name in ("flaky", "gone", "dead", "good!!")])
     )
@@ -318,3 +321,35 @@ def test_a_ledger_is_opened_once_per_process(context: Context, encoder: Identifi
     assert open_ledger(context, "image_embeddings", encoder) is open_ledger(
         Context.open(context.runtime), "image_embeddings", encoder
     )
+
+
+@pytest.mark.slow
+def test_texts_of_two_runs_at_once_make_one_pass_each(
+    tmp_path: Path, encoder: IdentifiedEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two runs with models of their own, half of whose texts are the same: each text is embedded by one of them."""
+    passes, start = Barrier(2), Barrier(2)
+    models: dict[int, FakeEncoder] = {}
+
+    def load(*_: object, **__: object) -> tuple[FakeEncoder]:
+        device = Device()
+        device.is_held = True
+        model = models[threading.get_ident()] = FakeEncoder(device)
+        model.on_pass = lambda: passes.wait(20) if not model.text_passes else None  # both are at work at once
+        return (model,)
+
+    monkeypatch.setattr("coder_core.embedding.pass_queue.load_on_devices", load)
+    spans = (range(40), range(20, 60))
+
+    def embed(span: range) -> tuple[int, list[str]]:
+        own = Context.open(Runtime(store=str(tmp_path / "store"), batch_size=8))
+        start.wait(20)
+        embedded = embed_texts(own, encoder, [f"text {number}" for number in span])
+        return embedded.computed, embedded.keys
+
+    with ThreadPoolExecutor(2) as threads:
+        (first, keys), (second, others) = threads.map(embed, spans)
+    embedded = [text for model in models.values() for batch in model.text_passes for text in batch]
+    assert sorted(embedded) == sorted(f"text {number}" for number in range(60))
+    assert sorted((first, second)) == [20, 40]
+    assert keys[20:] == others[:20]

@@ -1,6 +1,8 @@
 """Which files are read again: whoever reads an image is written down, and reads on."""
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -130,7 +132,6 @@ def test_an_image_that_the_network_did_not_give_is_asked_for_again(
             raise InputError("connection reset", location)
         return read_image(location)
 
-    monkeypatch.setattr(embedding, "READ_DELAYS", ())
     with monkeypatch.context() as network:
         network.setattr(embedding, "read_image", refuse)
         before = Embedded(photos, runtime)
@@ -140,3 +141,31 @@ def test_an_image_that_the_network_did_not_give_is_asked_for_again(
     assert (after.record.computed, after.record.reused) == (1, 19)
     assert after.keys["wren/000.png"] is not None
     assert before.artifact.identity() != after.artifact.identity(), "predictions without it are not those with it"
+
+
+@pytest.mark.slow
+def test_of_two_runs_whose_listings_overlap_each_image_is_embedded_by_one(
+    photos: World, images: Path, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two listings of other keys: one class more. The parts of the old classes are the same, and so are the images."""
+    monkeypatch.setattr(load_dataset, "LISTING_ROWS", 5)
+    spec = photos.spec()
+    steps = []
+    for _ in range(2):
+        run = InlineRunner(runtime)
+        listed = run(LoadDataset(source=spec.dataset)).images
+        steps.append(EmbedImages(images=listed, encoder=run(IdentifyEncoder(encoder=spec.encoder))))
+        write_image_class(images, "yaffle", 5, first_image=100)
+    assert steps[0].images.key != steps[1].images.key
+    start = threading.Barrier(2)
+
+    def embed(step: EmbedImages) -> list[str]:
+        start.wait()
+        table = Context.open(runtime).read(InlineRunner(runtime)(step))
+        keys: list[str] = table.column("key").to_pylist()
+        return keys
+
+    with counted_passes() as passes, ThreadPoolExecutor(2) as threads:
+        before, after = threads.map(embed, steps)
+    assert sum(passes.images) == 25
+    assert after[:20] == before

@@ -245,3 +245,12 @@ def test_every_shipped_sweep_has_cells_that_are_sound_configs() -> None:
         cells = cells_of(load_sweep(str(file)), str(file.parent), data_root="/data")
         assert cells
         assert [str(cell.problem) for cell in cells if cell.problem] == [], file.name
+
+
+def test_a_small_file_of_more_cells_than_there_may_be_is_refused_at_once() -> None:
+    axes = {
+        axis: {f"{axis[0]}{number}": {"kind": "flags"} for number in range(1_000)} for axis in ("datasets", "models")
+    }
+    sweep = check_sweep({"name": "s", **axes, "texts": {f"t{number}": {} for number in range(1_000)}}, "here")
+    with pytest.raises(ConfigError, match=r"1000000000 cells, more than 10000 \(CODER_MAX_SWEEP_CELLS\)"):
+        cells_of(sweep, ".")

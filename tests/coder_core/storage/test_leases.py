@@ -76,9 +76,9 @@ def test_one_on_another_machine_that_falls_silent_is_waited_for_and_then_taken_o
     monkeypatch.setattr(leases, "LEASE_SECONDS", 0.3)
     monkeypatch.setattr(claims, "_machine", lambda: "elsewhere")
     other = claims.Claim(disk_store, leases.key_of("x"), folder=leases.FOLDER)
+    started = time.monotonic()
     assert other.acquire()
     monkeypatch.setattr(claims, "_machine", lambda: "here")
-    started = time.monotonic()
     with leased(disk_store, ["x"], "embedding"):
         assert time.monotonic() - started > 0.25
     assert "another run is embedding: waiting for it" in caplog.text
