@@ -48,5 +48,5 @@ def _refusal(error: ValueError, environment: Mapping[str, str]) -> ConfigError:
     names = sorted((name for name in environment if name.startswith(_PREFIX) and name.endswith(ending)), key=len)
     several = ending.lower() or ", ".join(["profile", *names])  # settings that do not go together, or those of a file
     place = names[0] if ending and names else f"Prefect's settings ({several})"
-    said = first["msg"].removeprefix("Value error, ")
+    said = str(first["msg"]).removeprefix("Value error, ")
     return ConfigError(f"Prefect refuses this value: {said}.", place, "Correct or unset it.")
