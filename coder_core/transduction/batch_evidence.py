@@ -45,8 +45,8 @@ SURE = 2.0
 LEAST_IMAGES = 200
 LEAST_OF_EACH = 8.0
 """Images from which on a discriminant is fitted: in all, or of each class on average. Of fewer the covariance is noise,
-and what images left out say does not tell gains from losses (measured: 64 to 192 images of 47 classes lose a point at two
-standard errors as at four)."""
+and what images left out say does not tell gains from losses (measured: 64 to 192 images of 47 classes lose a point, at
+two standard errors as at four)."""
 
 BALANCED_SHARE = 0.8
 """Of the classes, effectively. Balanced batches are found with 0.84 to 1, batches with Dirichlet(1) shares with 0.76 at
