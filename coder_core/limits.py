@@ -1,6 +1,7 @@
 """Limits that a user may move: each has a default here or where it is used, and a name in the environment."""
 
 import os
+from collections.abc import Mapping
 
 from coder_core.errors import ConfigError
 
@@ -58,3 +59,31 @@ def limit(name: str, default: int) -> int:
     if not given.isascii() or not given.isdecimal() or not 0 < len(given) < 19 or not int(given):
         raise ConfigError(f"expected a positive integer, found {given!r:.80}.", name, "Correct it, or unset it.")
     return int(given)
+
+
+QUERY_NUMBERS: Mapping[str, tuple[type[int] | type[float], float]] = {
+    "CODER_QUERY_MEMORY": (float, 0.1),
+    "CODER_QUERY_ROWS": (int, 1),
+    "CODER_QUERY_SECONDS": (float, 0.1),
+}
+"""Variables that stand for options of `coder-eval query` -> what they are, and the least that they may be."""
+
+
+def check_query_number(name: str) -> None:
+    """Refuse a value of one of `QUERY_NUMBERS` in words that name the variable; the option would name itself.
+
+    Raises:
+        ConfigError: The environment holds something else than such a number.
+    """
+    given, (kind, least) = os.environ.get(name), QUERY_NUMBERS[name]
+    if not given:
+        return
+    try:
+        is_good = kind(given) >= least
+    except ValueError:
+        is_good = False
+    if not is_good:
+        words = "a whole number" if kind is int else "a number"
+        raise ConfigError(
+            f"expected {words} of at least {least}, found {given!r:.80}.", name, "Correct it, or unset it."
+        )
