@@ -25,6 +25,7 @@ from tests.fixtures_inputs import write_image_class, write_tiny_clip
 
 TIMEOUT_SECONDS = 300.0
 OUTPUT_CHARACTERS = 300
+REPORT_EVERY = 20
 
 
 def main() -> None:
@@ -57,7 +58,9 @@ def run_all(folder: Path, runs: int, classes: int) -> Counter[int]:
             if ended.returncode != 0:
                 print(f"run {number}: {ended.returncode}: {ended.stderr[-OUTPUT_CHARACTERS:]}", flush=True)
             if number % 2:
-                shutil.rmtree(store)
+                shutil.rmtree(store, ignore_errors=True)
+            if (number + 1) % REPORT_EVERY == 0:
+                print(f"{number + 1} runs, {seen[0]} ended with 0", flush=True)
     print(f"{runs} runs of {classes} classes in {time.monotonic() - started:.0f} s")
     return seen
 

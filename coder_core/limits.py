@@ -15,6 +15,7 @@ LIMITS = {
     "CODER_MAX_IMAGE_BYTES": "one image file",
     "CODER_MAX_IMAGE_PIXELS": "pixels that an image may declare",
     "CODER_MAX_JSON_BYTES": "a split file, or a class list in JSON",
+    "CODER_MAX_MANIFEST_BYTES": "a manifest, or a list in a published data set",
     "CODER_MAX_MODEL_LAYERS": "layers of one tower that a checkpoint folder may declare",
     "CODER_MAX_MODEL_WIDTH": "numbers per position of one tower that a checkpoint folder may declare",
     "CODER_MAX_NESTING": "levels of nesting in YAML and JSON; no more than 200, whatever is set",
@@ -23,6 +24,7 @@ LIMITS = {
     "CODER_MAX_TEXT_CHARACTERS": "one text of a config, a text bank or an edits file",
     "CODER_MAX_TEXT_FILE_BYTES": "a config, a text bank or an edits file",
     "CODER_MAX_TEXT_FILE_VALUES": "values of such a file; what a YAML alias repeats counts at every place",
+    "CODER_MAX_UNPACK_EXPANSION": "times its size that a fetched archive may unpack to",
     "CODER_MAX_YAML_BYTES": "a class list in YAML",
     "CODER_MAX_YAML_VALUES": "values of a class list in YAML, aliases counted at every place",
 }

@@ -45,6 +45,7 @@ from coder_core.storage.manifest import Artifact, ArtifactPayload, manifest_path
 from coder_core.storage.packed_images import read_image
 from coder_core.storage.store import Store
 from coder_core.storage.tables import decode_parquet, encode_parquet
+from tests.coder_core.datasets.spoilt import LISTS_AND_ARCHIVES
 from tests.coder_core.results.sql_cases import hostile, sensible
 from tests.damage import damaged
 from tests.fixtures_inputs import TINY_CLIP
@@ -258,6 +259,7 @@ DATA_SETS = {
     ),
 }
 READERS = {
+    **{name: Reader(*how) for name, how in LISTS_AND_ARCHIVES.items()},
     "config": Reader(yaml.safe_dump(CONFIG).encode(), in_file("config.yaml", load_spec)),
     "config of json": Reader(json.dumps(CONFIG).encode(), in_file("config.json", load_spec)),
     "split": Reader(json.dumps(SPLIT).encode(), lambda content, _: parse_published_split(content, place="split")),

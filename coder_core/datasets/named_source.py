@@ -53,7 +53,7 @@ def learning_part(entry: DatasetEntry) -> str | None:
 
 
 def _parts(entry: DatasetEntry, split: str, lists: str) -> tuple[str, ...]:
-    """The lists that a part is made of: `trainval` of two.
+    """The lists that a part is made of: `trainval` of those that the field does not measure on.
 
     Raises:
         DatasetError: There is no such part.
@@ -62,7 +62,9 @@ def _parts(entry: DatasetEntry, split: str, lists: str) -> tuple[str, ...]:
         remedy = "Leave `lists` out: the few-shot literature takes the publisher's."
         raise DatasetError(f"{entry.title} has no file of few-shot lists of its own.", "dataset.lists", remedy)
     known = FEW_SHOT_PARTS if lists == "few_shot" else tuple(entry.images)
-    parts = tuple(part for part in ("train", "val") if part in known) if split == "trainval" else (split,)
+    measured = "test" if lists == "few_shot" else entry.split
+    learnt = tuple(part for part in ("train", "val") if part in known and part != measured)
+    parts = learnt if split == "trainval" else (split,)
     if not parts or not set(parts) <= set(known):
         problem = f"{entry.title} has no part {split!r} ({lists} lists)."
         raise DatasetError(problem, "dataset.split", f"There are: {', '.join(known)}.")
@@ -97,7 +99,7 @@ def _few_shot_lists(entry: DatasetEntry, tree: Tree) -> ListedImages:
 
 def _require_whole(entry: DatasetEntry, source: ImageSource, tree: Tree, parts: Sequence[str], lists: str) -> None:
     """Refuse fewer images or other classes than its publisher states: a half-extracted archive, or edited lists."""
-    remedy = "Unpack the archive again; or take what is there: dataset.partial: true."
+    remedy = "Unpack the archive again; or take what is there: `partial: true` beside its name."
     stated = sum(entry.images[part] for part in parts) if lists == "published" else 0
     if source.image_count < stated:
         problem = f"it is not whole: {source.image_count} of {stated} images of {'+'.join(parts)}."

@@ -24,6 +24,7 @@ from coder_core.storage.bounded_json import parse_json
 from coder_core.storage.input_files import InputFile, open_input, read_input
 from coder_core.storage.input_walk import walk_input
 from coder_core.storage.npz import MAX_ARRAY_BYTES, parse_header
+from coder_core.storage.read_rounds import may_pass
 from coder_core.storage.refusals import explained
 
 CLASS_NAMES = "class_names"
@@ -214,7 +215,9 @@ def _in_schema(file: InputFile) -> dict[str, Any]:
         try:
             metadata = pq.ParquetFile(source).schema_arrow.metadata or {}
             described = parse_json(metadata.get(b"huggingface", b"{}").decode("utf-8"))
-        except (pa.ArrowException, OSError, ValueError):
+        except (pa.ArrowException, OSError, ValueError) as error:
+            if may_pass(error):  # the disk or the network speaks, and not the file
+                raise
             return {}
     return _features_of(described.get("info") if isinstance(described, dict) else None)
 

@@ -6,12 +6,16 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import coder_core
 from coder_core.errors import InputError
 from coder_core.storage import read_rounds
 from coder_core.storage.input_files import open_input, read_input
+from coder_core.storage.input_tables import read_feature_file
 from coder_core.storage.read_rounds import PatientFile, read_in_rounds
 from tests.faulty_filesystem import Faults, FaultyFileSystem, disturbed
 
@@ -129,3 +133,24 @@ def is_reading(node: ast.AST) -> bool:
 def is_unthreaded(call: ast.AST) -> bool:
     words = call.keywords if isinstance(call, ast.Call) else []
     return any(word.arg == "use_threads" and ast.unparse(word.value) == "False" for word in words)
+
+
+@pytest.mark.parametrize("name", ["features.npz", "features.parquet"])
+def test_a_network_that_fails_is_no_damaged_file(name: str, tmp_path: Path, pauses: list[float]) -> None:
+    """Though a parser stands between the two, and takes every error for one of the file."""
+    arrays = {"features": np.zeros((3, 2), np.float32)}
+    if name.endswith("npz"):
+        np.savez(tmp_path / name, **arrays)
+    else:
+        pq.write_table(pa.table({"features": list(arrays["features"])}), tmp_path / name)
+
+    class Reset(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+
+    place = f"faulty://inputs/{name}"
+    with pytest.MonkeyPatch.context() as network:
+        network.setattr(FaultyFileSystem, "open", lambda *_args, **_options: Reset((tmp_path / name).read_bytes()))
+        with pytest.raises(InputError, match="reset by peer") as error:
+            read_feature_file(place, ["features"])
+    assert (type(error.value), pauses[:3]) == (InputError, [0.2, 1.0, 5.0])
