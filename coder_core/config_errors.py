@@ -48,6 +48,9 @@ _EXPECTED = {
 }
 """What pydantic calls an error, in the words of YAML; a test walks every bound of every setting."""
 
+MOST_PROBLEMS = 100
+"""Told of one config."""
+
 _OTHERWISE = "this is no value that the key takes"
 
 
@@ -63,6 +66,8 @@ def explain_invalid(error: ValidationError, place: str, model: type[BaseModel]) 
         A ConfigError, or a SeveralProblemsError of them.
     """
     found = sorted(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
+    further = len(found[MOST_PROBLEMS:])
+    found = found[:MOST_PROBLEMS]  # each is compared with each
     told: dict[str, ConfigError] = {}
     for each in (each for each in found if not _is_consequence(each, found)):
         keys = [key if isinstance(key, int) else f"{key:.80}" for key in _written_keys(each["loc"], each["type"])]
@@ -71,6 +76,8 @@ def explain_invalid(error: ValidationError, place: str, model: type[BaseModel]) 
         # of a value that fits none of several types pydantic says so for each of them
         told.setdefault(where, ConfigError(f"{problem}.", f"{place}: {where}" if where else place, remedy))
     problems = list(told.values())
+    if further:
+        problems.append(ConfigError(f"{further} further problems.", place, "Mend these first."))
     return problems[0] if len(problems) == 1 else SeveralProblemsError(problems, place)
 
 
