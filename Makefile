@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 TEST_WORKERS ?= 3
 
-.PHONY: help run test test-thorough test-quick check format bench docs micro-clip serve lock clean
+.PHONY: help run test test-thorough test-quick check format bench bench-data bench-faults bench-large bench-peers docs micro-clip serve lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -54,10 +54,37 @@ format: $(VENV)/.installed-dev ## Format and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.installed-dev ## Folded classifier, rerank and few-shot search against their plain loops (some minutes)
+# Where the environments of other tools lie, and what they see behind their own packages: see docs/peers.md.
+PEERS ?= .peers
+PEERS_SHARED ?= $(shell $(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" 2>/dev/null)
+
+bench: $(VENV)/.installed-dev ## Classifier, rerank, few-shot search, images, texts and prediction against their plain forms
 	$(BIN)/python bench/heuristic.py
 	$(BIN)/python bench/rerank.py
 	$(BIN)/python bench/few_shot.py
+	$(BIN)/python bench/images.py
+	@[ ! -f ../shared/data/texts/dtd.json ] || $(BIN)/python bench/texts.py ../shared/data/texts/dtd.json
+	$(BIN)/python bench/predict.py
+	$(BIN)/python bench/text_generation.py
+
+bench-data: $(VENV)/.installed-dev ## Few-shot methods and transduction on the real features of ../shared/data (hours)
+	$(BIN)/python bench/few_shot_real.py
+	$(BIN)/python bench/transduction_real.py
+
+bench-large: $(VENV)/.installed-dev ## How cost grows with images, classes and runs (an hour, 4 GB)
+	$(BIN)/python bench/scale.py
+	$(BIN)/python bench/large_run.py
+	$(BIN)/python bench/many_runs.py
+	$(BIN)/python bench/report.py
+	$(BIN)/python bench/new_class.py --images 20
+
+bench-faults: $(VENV)/.installed-dev ## Kills, runs at once and failing disks, compared with undisturbed runs (hours)
+	$(BIN)/python bench/kill_resume.py
+	$(BIN)/python bench/concurrent_runs.py
+	$(BIN)/python bench/soak.py
+
+bench-peers: $(VENV)/.installed-dev ## Beside CLIP_benchmark, clip-retrieval, daft, ray and mteb, which it installs into .peers
+	$(BIN)/python bench/peers.py $(PEERS) --shared $(PEERS_SHARED)
 
 docs: $(VENV)/.installed ## Write the reference pages from the code
 	$(BIN)/python -m coder_core.report.reference docs

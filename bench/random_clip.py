@@ -1,6 +1,7 @@
 """A CLIP with random weights and photographs without subjects: what speed is measured on, made where it is needed."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ SHAPES = 24
 """Pixels of the picture that is enlarged to a photograph, on its longer side."""
 
 
-def write_clip(folder: Path, architecture: str) -> Path:
+def write_clip(folder: Path, architecture: str, preprocess: Mapping[str, Any] = PREPROCESS) -> Path:
     """Write a model of one of open_clip's architectures, in open_clip's layout."""
     import open_clip
     import torch
@@ -27,7 +28,7 @@ def write_clip(folder: Path, architecture: str) -> Path:
         model = open_clip.CLIP(**config)
     state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     save_file(state, folder / "open_clip_model.safetensors")
-    described = {"model_cfg": config, "preprocess_cfg": PREPROCESS}
+    described = {"model_cfg": config, "preprocess_cfg": dict(preprocess)}
     (folder / "open_clip_config.json").write_text(json.dumps(described))
     return folder
 

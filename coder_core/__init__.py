@@ -52,7 +52,7 @@ def predict(
     run: str,
     images: Sequence[str],
     *,
-    method: str = "coder",
+    method: str | None = None,
     shots: int | None = None,
     store: str | None = None,
     output: str | None = None,
@@ -63,7 +63,7 @@ def predict(
     Args:
         run: The id of a run, the name of an evaluation (its latest run), or `latest`.
         images: Files, folders and patterns, as paths or fsspec URLs.
-        method: A method of that run.
+        method: A method of that run; default: `coder`, or the first that the run has for new images.
         shots: Of a few-shot method; default: the most that the run has.
         store: As for `evaluate`.
         output: A `.parquet` file to write.
@@ -116,7 +116,7 @@ def open_warehouse(store: str | None = None) -> "Warehouse":
     from coder_core.results.warehouse import Warehouse
     from coder_core.storage.store import Store
 
-    opened = Store(store if store is not None else os.environ.get("CODER_STORE", DEFAULT_STORE))
+    opened = Store(store if store is not None else (os.environ.get("CODER_STORE") or DEFAULT_STORE))
     check_is_store(opened)
     return Warehouse(opened)
 

@@ -15,7 +15,7 @@ from coder_core.errors import ConfigError
 from coder_core.locations import is_url, open_location
 from coder_core.redaction import redact
 from coder_core.sealing import unseal
-from coder_core.specs import EvalSpec, Runtime, TextsSpec
+from coder_core.specs import EvalSpec, ManifestDataset, Runtime, TextsSpec
 from coder_core.storage.addresses import parse_address
 
 VARIABLE = "CODER_ALLOWED_ROOTS"
@@ -91,13 +91,15 @@ def check_runtime_places(asked: Runtime, own: Runtime, roots: tuple[str, ...]) -
 
 def _locations(model: BaseModel, name: str) -> Iterator[tuple[str, str, bool]]:
     """Every location of a specification: where it stands, the location, and whether its words may be shown."""
-    shows_words = isinstance(model, TextsSpec | ClassFile | ClassFolder | ClassQuery)
+    shows_words = isinstance(model, TextsSpec | ClassFile | ClassFolder | ClassQuery | ManifestDataset)
     for field, value in model:
         place = f"{name}.{field}".removeprefix(".")
         for item in value if isinstance(value, tuple) else (value,):
             if isinstance(item, BaseModel):
                 yield from _locations(item, place)
-        if field in {"path", "split_file", "bank", "edits", "database", "checkpoint"} and isinstance(value, str):
+        if field in {"path", "root", "split_file", "bank", "edits", "database", "checkpoint"} and isinstance(
+            value, str
+        ):
             yield place, value, shows_words
         elif field == "tables" and isinstance(value, dict):
             yield from ((f"{place}.{table}", location, True) for table, location in value.items())

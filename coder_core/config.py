@@ -1,8 +1,11 @@
 """From a YAML file, a URL or a mapping to an `EvalSpec`, or to one error that names place, value and remedy."""
 
 import difflib
+import json
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +13,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError
 
 from coder_core.config_errors import explain_invalid
-from coder_core.errors import ConfigError, TextBankError
-from coder_core.limits import LIMITS, nesting_limit
+from coder_core.errors import CoderError, ConfigError, SeveralProblemsError, TextBankError, raise_all
+from coder_core.limits import LIMITS, QUERY_NUMBERS, check_query_number, limit, nesting_limit
 from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.locations import folder_of, open_location
 from coder_core.sealing import unseal
@@ -29,6 +32,8 @@ SETTING_VARIABLES = (
     *(f"CODER_{name}".upper() for name in Runtime.model_fields),
     *(f"CODER_LLM_{name}".upper() for name in LlmRuntime.model_fields),
 )
+JSON_VARIABLES = ("CODER_LLM", "CODER_LLM_PRICES")
+"""Those whose value is more than one word."""
 OTHER_VARIABLES = (
     *LIMITS,
     "CODER_ALLOWED_ROOTS",
@@ -82,11 +87,54 @@ def load_runtime(**settings: Any) -> Runtime:
     try:
         return Runtime(**settings)
     except ValidationError as error:
-        prefix = "CODER_LLM_*" if error.title == LlmRuntime.__name__ else "CODER_*"
-        raise explain_invalid(error, f"runtime (arguments or {prefix} in the environment)", Runtime) from error
+        is_llm = error.title == LlmRuntime.__name__
+        name = partial(_setting_name, "CODER_LLM_", {}) if is_llm else partial(_setting_name, "CODER_", settings)
+        raise explain_invalid(error, "runtime", LlmRuntime if is_llm else Runtime, name=name) from error
     except SettingsError as error:
-        remedy = "Write this variable as JSON, or set its fields one by one."
-        raise ConfigError(f"{error}.", "CODER_* in the environment", remedy) from error
+        wrong = [name for name in JSON_VARIABLES if not _is_json(os.environ.get(name, ""))]
+        shown = f"this is no JSON, found {os.environ.get(wrong[0], '')!r:.80}." if wrong else f"{error}."
+        remedy = """Write settings by key: '{"key": value}' (docs/settings.md), or set them one by one."""
+        raise ConfigError(shown, wrong[0] if wrong else "CODER_* in the environment", remedy) from error
+
+
+def _setting_name(prefix: str, given: Mapping[str, Any], keys: Sequence[int | str]) -> str:
+    """Where a setting comes from: the variable of the environment, with what is below it, or an argument."""
+    field, *below = map(str, keys)
+    variable = f"{prefix}{field}".upper()
+    if field not in given or str(given[field]) == os.environ.get(variable):
+        return ": ".join([variable, ".".join(below)] if below else [variable])
+    return f"runtime: {'.'.join(map(str, keys))}"
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text or "null")
+    except ValueError:
+        return False
+    return True
+
+
+def check_variables(environment: Mapping[str, str]) -> None:
+    """Refuse a value of a CODER_* variable that whoever reads it would refuse later: before anything is loaded.
+
+    Args:
+        environment: That of this process.
+
+    Raises:
+        ConfigError: Naming variable, value, and what it may be; a SeveralProblemsError of them, where there are many.
+    """
+    problems: list[CoderError] = []
+    limits = [partial(limit, name, 1) for name in LIMITS if environment.get(name)]
+    numbers = [partial(check_query_number, name) for name in QUERY_NUMBERS]
+    checks: list[Callable[[], object]] = [load_runtime, *limits, *numbers]
+    for check in checks:
+        try:
+            check()
+        except SeveralProblemsError as error:
+            problems += error.problems
+        except ConfigError as error:
+            problems.append(error)
+    raise_all(problems)
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:

@@ -2,166 +2,195 @@
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from coder_core.errors import CoderError, ConfigError, SeveralProblemsError
+from coder_core.expected_values import describe_expected
+from coder_core.spec_base import NAME_PATTERN
 from coder_core.specs import Runtime
+from coder_core.specs.eval_spec import CLASS_NAME_PATTERN
+from coder_core.specs.runtime import DEVICE_PATTERN
 
 Location = tuple[int | str, ...]
+Schema = Mapping[str, Any]
 
-_UNIONS = ("dataset", "encoder", "validation")
-"""Pydantic names the chosen variant as the second step of an error's path here; a user did not write it there."""
+KEY_MARK = "[key]"
+"""Ends an error's path where the key itself is wrong, and not what stands under it."""
 
-_EXPECTED = {
-    "tuple_type": "expected a list",
-    "list_type": "expected a list",
-    "string_type": "expected text (YAML reads `no` and `12` as other types: use quotes)",
-    "string_sub_type": "expected text (YAML reads `no` and `12` as other types: use quotes)",
-    "string_unicode": "this text cannot be written as UTF-8",
-    "string_too_short": "this text is empty",
-    "string_too_long": "this text has more than {max_length} characters",
-    "string_pattern_mismatch": "this text has another form than the key takes",
-    "dict_type": "expected settings by key",
-    "model_type": "expected settings by key",
-    "model_attributes_type": "expected settings by key",
-    "invalid_key": "keys are text",
-    "too_short": "the list is empty",
-    "too_long": "the list has more than {max_length} items",
-    "int_type": "expected a whole number",
-    "int_parsing": "expected a whole number",
-    "int_parsing_size": "expected a whole number of a size that can be",
-    "int_from_float": "expected a whole number",
-    "float_type": "expected a number",
-    "float_parsing": "expected a number",
-    "finite_number": "expected a finite number",
-    "bool_type": "expected true or false",
-    "bool_parsing": "expected true or false",
-    "greater_than": "expected a number above {gt}",
-    "greater_than_equal": "expected a number of at least {ge}",
-    "less_than": "expected a number below {lt}",
-    "less_than_equal": "expected a number of at most {le}",
-    "enum": "expected one of {expected}",
+_WORDS = {"str": "string", "literal": "string", "tuple": "array", "list": "array", "dict": "object", "int": "integer"}
+"""How pydantic's words for a type begin -> what a JSON schema calls it; a model is an object under its own name."""
+
+FORMS = {
+    DEVICE_PATTERN: "auto, cpu, cuda, cuda:<number> or mps",
+    NAME_PATTERN: "letters, digits, '.', '_' and '-', and a letter or digit first",
+    CLASS_NAME_PATTERN: "a name: this text is blank",
 }
-"""What pydantic calls an error, in the words of YAML; a test walks every bound of every setting."""
+"""What a text must look like, by its pattern."""
 
 MOST_PROBLEMS = 100
 """Told of one config."""
 
-_OTHERWISE = "this is no value that the key takes"
 
-
-def explain_invalid(error: ValidationError, place: str, model: type[BaseModel]) -> CoderError:
+def explain_invalid(
+    error: ValidationError,
+    place: str,
+    model: type[BaseModel],
+    *,
+    name: Callable[[Sequence[int | str]], str] | None = None,
+) -> CoderError:
     """Say all that is wrong; a key that does not exist comes before one that is absent, it is often the same.
 
     Args:
         error: What pydantic found.
         place: The file, or what else was checked.
         model: What it was checked against.
+        name: Gives the whole place of a key; default: the key after `place`.
 
     Returns:
         A ConfigError, or a SeveralProblemsError of them.
     """
+    root = model.model_json_schema()
     found = sorted(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     further = len(found[MOST_PROBLEMS:])
     found = found[:MOST_PROBLEMS]  # each is compared with each
+    walked = [(each, walk(root, each["loc"])) for each in found]
     told: dict[str, ConfigError] = {}
-    for each in (each for each in found if not _is_consequence(each, found)):
-        keys = [key if isinstance(key, int) else f"{key:.80}" for key in _written_keys(each["loc"], each["type"])]
-        problem, remedy = _explain(each, keys, model)
+    for each, at in ((each, at) for each, at in walked if not _is_consequence(each, at, walked)):
+        keys = [key if isinstance(key, int) else f"{key:.80}" for key in at.keys]
+        problem, remedy = _explain(each, at, root)
         where = ".".join(map(str, [*keys, "kind"] if each["type"].startswith("union_tag") else keys))
+        whole = name(keys) if name and where else f"{place}: {where}" if where else place
         # of a value that fits none of several types pydantic says so for each of them
-        told.setdefault(where, ConfigError(f"{problem}.", f"{place}: {where}" if where else place, remedy))
+        told.setdefault(where, ConfigError(f"{problem}.", whole, remedy))
     problems = list(told.values())
     if further:
         problems.append(ConfigError(f"{further} further problems.", place, "Mend these first."))
     return problems[0] if len(problems) == 1 else SeveralProblemsError(problems, place)
 
 
-def _is_consequence(error: ErrorDetails, found: Sequence[ErrorDetails]) -> bool:
+class Walked(NamedTuple):
+    """Where an error's path leads.
+
+    Attributes:
+        keys: The path as the config's writer wrote it: pydantic also names variants and types there.
+        parent: The schema of what holds the last key.
+        node: The schema at its end.
+    """
+
+    keys: tuple[int | str, ...]
+    parent: Schema
+    node: Schema
+
+
+def walk(root: Schema, location: Location) -> Walked:
+    """Follow an error's path through a JSON schema.
+
+    Args:
+        root: The schema of the whole, with its `$defs`.
+        location: Of the error: keys and positions, and, below a union, the variant or the type that was tried.
+    """
+    keys: list[int | str] = []
+    parent: Schema = {}
+    node = root
+    for step in location:
+        forms = _forms(root, node)
+        if len(forms) > 1 or "discriminator" in forms[0]:
+            node = _chosen(root, forms, str(step))
+        elif step != KEY_MARK:
+            keys.append(step)
+            parent, node = forms[0], _below(forms[0], step)
+    return Walked(tuple(keys), parent, _forms(root, node)[0])
+
+
+def _forms(root: Schema, node: Schema) -> list[Schema]:
+    """What a value may be: itself, or, where there are several types, each of them; that it may be absent is none."""
+    found = [_resolved(root, form) for form in _branches(node)]
+    return [form for form in found if form.get("type") != "null"] or [{}]
+
+
+def _chosen(root: Schema, forms: Sequence[Schema], tried: str) -> Schema:
+    """The form that a step of an error's path names: a variant by its kind, or a type by pydantic's word for it."""
+    for form in forms:
+        mapping = form.get("discriminator", {}).get("mapping", {})
+        if tried in mapping:
+            return _resolved(root, {"$ref": mapping[tried]})
+    kind = next((kind for word, kind in _WORDS.items() if tried.startswith(word)), "object")
+    return next((form for form in forms if form.get("type") == kind), forms[0])
+
+
+def _below(node: Schema, step: int | str) -> Schema:
+    """The schema of a key or of an item."""
+    if isinstance(step, int) and "items" in node:
+        return cast(Schema, node["items"])
+    named = node.get("properties", {}).get(step) or node.get("additionalProperties")
+    patterns = node.get("patternProperties", {})
+    return cast(Schema, named or next(iter(patterns.values()), {}))
+
+
+def _is_consequence(error: ErrorDetails, at: Walked, found: Sequence[tuple[ErrorDetails, Walked]]) -> bool:
     """Whether an error is there only because of another one, which is told.
 
-    A key is absent where it stands there under a name that is nearly its own; a list counts as empty when what is in it
-    is wrong.
+    A key is absent where it stands there under a name that is nearly its own; a list counts as empty, and settings as
+    no text, when what is in them is wrong.
     """
-    location = error["loc"]
-    if any(each["loc"][: len(location)] == location != each["loc"] for each in found):
+    if any(other.keys[: len(at.keys)] == at.keys != other.keys for _, other in found):
         return True
-    unknown = (each["loc"] for each in found if each["type"] == "extra_forbidden")
-    beside = [str(other[-1]) for other in unknown if other[:-1] == location[:-1]]
-    return error["type"] == "missing" and bool(difflib.get_close_matches(str(location[-1]), beside, n=1))
+    unknown = (other.keys for each, other in found if each["type"] == "extra_forbidden")
+    beside = [str(keys[-1]) for keys in unknown if keys[:-1] == at.keys[:-1]]
+    return error["type"] == "missing" and bool(difflib.get_close_matches(str(at.keys[-1]), beside, n=1))
 
 
-def _written_keys(location: Location, kind: str) -> list[int | str]:
-    keys = [key for depth, key in enumerate(location) if depth != 1 or location[0] not in _UNIONS]
-    if kind in ("string_type", "tuple_type") and keys[-1] in ("str", "tuple[str, ...]"):
-        return keys[:-1]  # the branch of a `str | tuple[str, ...]`, which no user wrote either
-    return keys
-
-
-def _explain(first: Mapping[str, Any], keys: Sequence[int | str], model: type[BaseModel]) -> tuple[str, str]:
-    kind, shown = first["type"], f", found {first['input']!r:.80}"
+def _explain(first: ErrorDetails, at: Walked, root: Schema) -> tuple[str, str]:
+    kind, shown, context = first["type"], f", found {first['input']!r:.80}", dict(first.get("ctx", {}))
     if kind == "extra_forbidden":
-        return f"unknown key {keys[-1]!r}", _nearest_key(keys, first["loc"], model)
+        return f"unknown key {at.keys[-1]!r:.82}", _nearest_key(at, root)
     if kind == "missing":
         return "this key is required and absent", "Add it."
     if kind == "union_tag_not_found":
-        return "this key is required and absent", f"Kinds are: {', '.join(_variants(model, keys))}."
+        return "this key is required and absent", f"Kinds are: {', '.join(_variants(at.node))}."
     if kind == "union_tag_invalid":
-        return f"there is no kind {first['ctx']['tag']!r:.80}", _nearest(
-            f"{first['ctx']['tag']:.80}", _variants(model, keys), "Kinds"
+        return f"there is no kind {context['tag']!r:.80}", _nearest(
+            f"{context['tag']:.80}", _variants(at.node), "Kinds"
         )
     if kind == "value_error":
         return first["msg"].removeprefix("Value error, "), "See docs/configuration.md."
     if kind == "literal_error":
-        return f"there is no {first['input']!r:.80}", _nearest(
-            str(first["input"]), _quoted(first["ctx"]["expected"]), "Known"
-        )
-    told = _EXPECTED.get(kind, _OTHERWISE).format_map(first.get("ctx", {}))
-    return f"{told}{shown}", "See docs/settings.md."
+        return f"there is no {first['input']!r:.80}", _nearest(first["input"], _quoted(context["expected"]), "Known")
+    if first["loc"][-1:] == (KEY_MARK,):
+        return f"keys are text (in quotes, where they look like something else){shown}", "See docs/settings.md."
+    context["form"] = FORMS.get(str(context.get("pattern")), "another form of this text")
+    return f"{describe_expected(kind, context)}{shown}", "See docs/settings.md."
 
 
 def _quoted(text: str) -> list[str]:
     return re.findall("'([^']*)'", text)
 
 
-def _nearest_key(keys: Sequence[int | str], location: Location, model: type[BaseModel]) -> str:
-    root, key = model.model_json_schema(), str(keys[-1])
-    here = ".".join(step for step in keys if isinstance(step, str))
+def _nearest_key(at: Walked, root: Schema) -> str:
+    key, here = str(at.keys[-1]), ".".join(step for step in at.keys if isinstance(step, str))
     places = [path for path in _all_places(root, root) if path.rpartition(".")[2] == key]
     if places and here not in places:
         return f"It belongs to `{places[0]}`."
     if not places and key in Runtime.model_fields:
         return f"Not part of a config: set CODER_{key.upper()} in the environment."
     hint = "Only another kind has it. " if places else ""
-    return hint + _nearest(key, sorted(_schema_at(root, location[:-1]).get("properties", {})), "Keys")
+    return hint + _nearest(key, sorted(at.parent.get("properties", {})), "Keys")
 
 
-def _nearest(found: str, known: Sequence[str], noun: str) -> str:
-    close = difflib.get_close_matches(found, known, n=1)
+def _nearest(found: object, known: Sequence[str], noun: str) -> str:
+    close = difflib.get_close_matches(found, known, n=1) if isinstance(found, str) else []
     return f"Did you mean {close[0]!r}?" if close else f"{noun} are: {', '.join(known)}."
 
 
-def _variants(model: type[BaseModel], keys: Sequence[int | str]) -> list[str]:
-    branches = _branches(model.model_json_schema()["properties"][keys[0]])
-    return sorted(kind for branch in branches for kind in branch.get("discriminator", {}).get("mapping", {}))
+def _variants(node: Schema) -> list[str]:
+    return sorted(node.get("discriminator", {}).get("mapping", {}))
 
 
-def _schema_at(root: Mapping[str, Any], location: Location) -> Mapping[str, Any]:
-    """Walk a JSON schema along an error's path: properties, list items, variants."""
-    node: Mapping[str, Any] = root
-    for step in location:
-        variants = node.get("discriminator", {}).get("mapping", {})
-        below = {"$ref": variants[step]} if step in variants else node.get("properties", {}).get(step)
-        branches = _branches(below or node.get("items") or {})
-        node = next((found for found in (_resolved(root, each) for each in branches) if "type" in found), branches[0])
-    return node
-
-
-def _all_places(root: Mapping[str, Any], node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def _all_places(root: Schema, node: Schema, prefix: str = "") -> Iterator[str]:
     """Every key path that a schema knows; the items of a list share its path."""
     for name, child in node.get("properties", {}).items():
         yield f"{prefix}{name}"
@@ -169,12 +198,12 @@ def _all_places(root: Mapping[str, Any], node: Mapping[str, Any], prefix: str = 
             yield from _all_places(root, _resolved(root, branch), f"{prefix}{name}.")
 
 
-def _branches(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _branches(node: Schema) -> list[Schema]:
     """What a field may be: itself, or, where it may also be absent, each of its forms."""
     return list(node.get("anyOf", [node]))
 
 
-def _resolved(root: Mapping[str, Any], node: Mapping[str, Any]) -> Mapping[str, Any]:
+def _resolved(root: Schema, node: Schema) -> Schema:
     reference = node.get("$ref")
-    found: Mapping[str, Any] = root["$defs"][reference.rpartition("/")[2]] if reference else node
+    found: Schema = root["$defs"][reference.rpartition("/")[2]] if reference else node
     return found

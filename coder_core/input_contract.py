@@ -27,7 +27,8 @@ class InputContract(BaseModel):
         reads_unlabelled_images: Whether an image's answer depends on which other images are there.
         assumes_balance: Whether it is right only where all classes have about as many images as a stated prior says.
         reads_texts: Kinds of text about the classes, in the order of `TextKind`; then other texts by name, e.g.
-            `vocabulary`. None for a method of images alone.
+            `vocabulary`, or `texts_from_images` where some of them were written from labelled images (whoever reads
+            them has read labels). None for a method of images alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -22,7 +22,11 @@ __all__ = [
     "kinds_of_method",
     "kinds_of_methods",
     "reads_texts",
+    "with_pictured",
 ]
+
+FROM_IMAGES = "texts_from_images"
+"""How a contract names texts that were written from labelled images, beside their kinds."""
 
 CODER_KINDS = (*NAMING_KINDS, *DESCRIPTIVE_KINDS)
 
@@ -62,6 +66,21 @@ def contract_of_method(name: str) -> InputContract:
         ConfigError: There is no such method.
     """
     return InputContract(reads_texts=tuple(str(kind) for kind in kinds_of_method(name)))
+
+
+def with_pictured(
+    contract: InputContract, kinds: Iterable[TextKind], pictured_kinds: Iterable[TextKind]
+) -> InputContract:
+    """The contract of a method some of whose texts may have been written from labelled images: then it has read labels.
+
+    Args:
+        contract: What it reads itself.
+        kinds: Kinds of text that it reads of the bank.
+        pictured_kinds: Kinds of which the bank has texts that were written from labelled images.
+    """
+    if not set(kinds) & set(pictured_kinds):
+        return contract
+    return contract.also(labels="support", texts=(FROM_IMAGES,))
 
 
 def reads_texts(name: str) -> bool:

@@ -7,6 +7,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 from coder_core.locations import resolve_location
 from coder_core.sealing import seal
 
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+"""Of what becomes part of a run's id."""
+
 
 class Spec(BaseModel):
     """Closed, frozen, and without defaults from the environment: equal specs have equal keys everywhere."""

@@ -25,10 +25,13 @@ from flows.cli_common import (
     set_option,
     store_option,
 )
+from flows.cli_data import data
 from flows.cli_doctor import doctor, look_before_paying
 from flows.cli_explain import explain
 from flows.cli_export import export
+from flows.cli_import import import_group
 from flows.cli_logging import note_line, warning_line
+from flows.cli_metrics import metrics as metrics_command
 from flows.cli_predict import predict
 from flows.cli_prefect import prefect_ready
 from flows.cli_query import query, tables, warehouse
@@ -41,6 +44,7 @@ from flows.cli_sweep import sweep
 from flows.cli_texts import texts
 from flows.cli_try import init, try_folder
 from service.loopback import bypass_proxies
+from tasks.json_logs import log_environment
 
 if TYPE_CHECKING:
     from coder_core.pipeline.eval_result import EvalResult
@@ -55,16 +59,20 @@ def main() -> None:
     """Classify images by texts instead of labels, and measure it honestly."""
     bypass_proxies(os.environ)
     if any(name.upper().startswith("CODER_") for name in os.environ):
-        from coder_core.config import unknown_variables
+        from coder_core.config import check_variables, unknown_variables
 
         for line in unknown_variables(os.environ):
             click.echo(warning_line(line), err=True)
+        if "--help" not in sys.argv:
+            log_environment(os.environ)
+            check_variables(os.environ)
 
 
 main.add_command(try_folder)
 main.add_command(init)
 main.add_command(check)
 main.add_command(doctor)
+main.add_command(data)
 main.add_command(texts)
 main.add_command(store_group)
 main.add_command(explain)
@@ -74,6 +82,8 @@ main.add_command(classes)
 main.add_command(compare)
 main.add_command(predict)
 main.add_command(export)
+main.add_command(metrics_command)
+main.add_command(import_group)
 main.add_command(report_command)
 main.add_command(query)
 main.add_command(tables)

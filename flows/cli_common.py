@@ -14,7 +14,7 @@ from coder_core import DEFAULT_STORE
 from coder_core.errors import CoderError, SeveralProblemsError, StoreError
 from coder_core.printable_text import GuardedStream
 from coder_core.redaction import redact_error
-from flows.cli_logging import error_line, warning_line
+from flows.cli_logging import error_line, progress_on_stderr, warning_line
 from flows.stopping import describe_stop, stoppable
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ set_option = click.option(
 
 store_option = click.option(
     "--store",
-    default=lambda: os.environ.get("CODER_STORE", DEFAULT_STORE),
+    default=lambda: os.environ.get("CODER_STORE") or DEFAULT_STORE,
     show_default="CODER_STORE, or ./store",
     help="Root of the store: a folder or an fsspec URL such as s3://bucket/prefix.",
 )
@@ -81,8 +81,13 @@ def program_name() -> str:
     return "coder-eval" if shutil.which("coder-eval") else os.path.relpath(sys.argv[0])
 
 
-GOES_ON = frozenset({"run", "predict", "generate", "watch", "sweep"})
+GOES_ON = frozenset({"run", "predict", "generate", "watch", "sweep", "try_folder", "doctor", "export"})
 """Commands that go on from what is in the store when they are started again."""
+
+
+def is_export(run: str) -> bool:
+    """Whether `predict` was given the folder of an exported classifier, which needs no store and keeps nothing."""
+    return os.path.isfile(os.path.join(run, "classifier.json"))  # noqa: PTH113, PTH118 (a name may be too long for Path)
 
 
 def explain_errors(command: Callable[..., None]) -> Callable[..., None]:
@@ -93,8 +98,9 @@ def explain_errors(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def wrapper(*args: Any, **kwargs: Any) -> None:
-        store = kwargs.get("store") if command.__name__ in GOES_ON else None
-        with stoppable(lambda name: describe_stop(name, store)):
+        goes_on = command.__name__ in GOES_ON and not is_export(str(kwargs.get("run", "")))
+        store = kwargs.get("store") if goes_on else None
+        with stoppable(lambda name: describe_stop(name, store)), progress_on_stderr():
             explain_errors_of_service(command)(*args, **kwargs)
 
     return wrapper

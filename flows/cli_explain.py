@@ -11,13 +11,15 @@ from flows.cli_common import explain_errors, store_option
 @click.command()
 @click.argument("run_id", metavar="RUN")
 @click.argument("image_id", metavar="IMAGE")
-@click.option("--method", default="coder", show_default=True, help="Whose decision: clip, vcd, coder or coder_rerank.")
+@click.option("--method", help="Whose decision: clip, vcd, coder or coder_rerank; default: coder, or what the run has.")
 @click.option("--rival", help="Class to compare with; default: the runner-up, or what the rerank overruled.")
 @click.option("--top", default=20, show_default=True, type=click.IntRange(min=1), help="Texts to show.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with all texts and nothing else.")
 @store_option
 @explain_errors
-def explain(run_id: str, image_id: str, method: str, rival: str | None, top: int, *, as_json: bool, store: str) -> None:
+def explain(
+    run_id: str, image_id: str, method: str | None, rival: str | None, top: int, *, as_json: bool, store: str
+) -> None:
     """Show which texts made RUN decide so about IMAGE: their shares add up to the margin."""
     from coder_core.config import load_runtime
     from coder_core.pipeline.context import Context

@@ -10,7 +10,7 @@ from flows.cli_common import explain_errors, store_option
 @click.command()
 @click.argument("run")
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--method", default="coder", show_default=True, help="A method of the run.")
+@click.option("--method", help="A method of the run; default: coder, or the first that the run has for new images.")
 @click.option("--shots", type=click.IntRange(min=1), help="Of a few-shot method; default: the most that RUN has.")
 @click.option(
     "--precision",
@@ -28,7 +28,7 @@ def export(
     run: str,
     folder: Path,
     *,
-    method: str,
+    method: str | None,
     shots: int | None,
     precision: float,
     no_texts: bool,

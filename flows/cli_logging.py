@@ -1,7 +1,11 @@
 """How the command line speaks on standard error: in words, or in JSON lines like the logs around it."""
 
 import json
+import logging
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from coder_core.printable_text import printable
@@ -36,6 +40,32 @@ def note_line(message: str) -> str:
     """
     message = printable(redact(message))
     return _json_line("INFO", message) if _is_json() else message
+
+
+@contextmanager
+def progress_on_stderr() -> Iterator[None]:
+    """Show the lines that tell how far the work is (`coder_core.progress`), where nobody else shows what is logged."""
+    progress = logging.getLogger("coder_core.progress")
+    handler, level = _ProgressLines(logging.INFO), progress.level
+    progress.addHandler(handler)
+    progress.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        progress.removeHandler(handler)
+        progress.setLevel(level)
+
+
+class _ProgressLines(logging.Handler):
+    """Writes to whatever standard error is at the moment; silent while the core's logs go elsewhere."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if logging.getLogger("coder_core").handlers:
+            return
+        line = note_line(record.getMessage())
+        clock = "" if _is_json() else f"{datetime.now().astimezone():%H:%M:%S} | "
+        sys.stderr.write(f"{clock}{line}\n")
+        sys.stderr.flush()
 
 
 def _is_json() -> bool:

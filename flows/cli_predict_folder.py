@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from coder_core.errors import ConfigError
+from coder_core.progress import track
 from coder_core.report.prediction_table import COLUMNS, NONE_OF_THESE
 from flows.cli_logging import note_line
 
@@ -43,6 +44,8 @@ def predict_with_folder(
     classifier = load_classifier(folder, encoder=model, device=device)
     files = open_images([seal(image) for image in given]).files
     answers = classifier.stream((file.url for file in files), explain=explain, none_below=none_below, workers=workers)
+    if not sys.stdout.isatty():  # where answers are seen as they come, they tell how far it is
+        answers = _counted(answers, len(files))
     broken: list[Answer] = []
     _PRINTERS[form](_good(answers, broken))
     for answer in broken:
@@ -50,6 +53,13 @@ def predict_with_folder(
     what = f"{classifier.card.method} of {classifier.card.provenance.run_id}"
     click.echo(note_line(f"{folder}: {what}: {len(files) - len(broken)} images"), err=True)
     return len(broken)
+
+
+def _counted(answers: "Iterator[Answer]", total: int) -> "Iterator[Answer]":
+    with track("classifying", total=total, unit="images") as progress:
+        for answer in answers:
+            yield answer
+            progress.advance(1)
 
 
 def _good(answers: "Iterator[Answer]", broken: "list[Answer]") -> "Iterator[Answer]":

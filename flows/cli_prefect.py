@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from coder_core.errors import ConfigError, ServiceError
 from coder_core.storage.addresses import redact
 from flows.engines import find_server
+from service.prefect_database import NamedDatabase, check_database, find_database, own_database
 from service.prefect_home import check_prefect_home
 from service.prefect_settings import load_prefect_settings
 from tasks.json_logs import log_environment
@@ -100,9 +101,20 @@ def _temporary_server() -> Iterator[None]:
     if not ephemeral.enabled:
         problem = "no Prefect server is named, and PREFECT_SERVER_EPHEMERAL_ENABLED forbids a temporary one."
         raise ServiceError(problem, "--engine prefect", "Set PREFECT_API_URL, or use --engine inline.")
+    check_database(find_database(os.environ) or _profile_database())
     server = start_temporary_server(ephemeral.startup_timeout_seconds, _load_what_runs_need)
     with temporary_settings({PREFECT_API_URL: server.api_url}):
         yield
+
+
+def _profile_database() -> NamedDatabase:
+    """The database that Prefect's settings name, whatever they come from."""
+    from prefect.settings import get_current_settings
+
+    url = get_current_settings().server.database.connection_url
+    if url is None:  # Prefect fills it in
+        return own_database(get_current_settings().home)
+    return NamedDatabase(url.get_secret_value(), "Prefect's database (PREFECT_SERVER_DATABASE_*, or its profile)")
 
 
 def _load_what_runs_need() -> None:

@@ -60,7 +60,7 @@ def quiet_logs() -> Iterator[None]:
 @wish_options
 @explain_errors
 def init(**wish: Any) -> None:
-    """Write the config that `try` would run for FOLDER, and run nothing."""
+    """Write the config that `try` would run for FOLDER (or a manifest, or a data set by name), and run nothing."""
     first = _write(**wish)
     click.echo(f"wrote {first.path}. Next: coder-eval doctor {first.path}; coder-eval run {first.path}")
 
@@ -71,7 +71,10 @@ def init(**wish: Any) -> None:
 @store_option
 @explain_errors
 def try_folder(*, yes: bool, store: str, **wish: Any) -> None:
-    """Classify the images of FOLDER: one folder per class, or unsorted images and --classes names.txt."""
+    """Classify the images of FOLDER: one folder per class, or unsorted images and --classes names.txt.
+
+    Instead of a folder: a manifest (.csv, .tsv, .jsonl, .parquet), or a published data set by its name (dtd).
+    """
     from coder_core.config import load_runtime
     from coder_core.recipes.check import check_evaluation, checked
     from flows.cli_check import tell

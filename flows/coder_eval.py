@@ -12,7 +12,7 @@ from coder_core.report.summary import headline
 from coder_core.specs import Runtime
 from tasks.ended_runs import ended_with
 from tasks.logs import prepare_logs
-from tasks.prefect_runner import prefect_runner
+from tasks.prefect_runner import call_flow_run, name_run, prefect_runner
 from tasks.report_page import show_report
 from tasks.served_runs import load_flow_spec, served_runtime
 
@@ -30,6 +30,7 @@ def coder_eval(
     """
     prepare_logs()
     spec, runtime = load_flow_spec(config, overrides or ()), served_runtime(runtime)
+    call_flow_run(name_run(spec.name))  # before the check, which may take a while
     with checked(spec, require_sound(spec, runtime)), prefect_runner(runtime, name=spec.name) as run:
         result = evaluate(spec, run)
     if runtime.report:

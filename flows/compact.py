@@ -8,7 +8,8 @@ from prefect import flow
 from coder_core.care.store_compaction import Compaction
 from coder_core.specs import Runtime
 from coder_core.steps.compact_store import CompactStore
-from tasks.prefect_runner import prefect_runner
+from tasks.ended_runs import ended_with
+from tasks.prefect_runner import call_flow_run, prefect_runner
 from tasks.served_runs import served_runtime
 
 
@@ -20,5 +21,7 @@ def compact(runtime: Runtime | None = None, is_dry_run: bool = False) -> Compact
         runtime: Which store; what is not given comes from CODER_* in the environment of the worker.
         is_dry_run: Only say what would be merged.
     """
+    call_flow_run("compact")
     with prefect_runner(served_runtime(runtime)) as run:
-        return run(CompactStore(is_dry_run=is_dry_run))
+        found = run(CompactStore(is_dry_run=is_dry_run))
+    return ended_with(found, Compaction.describe)

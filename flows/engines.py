@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from coder_core.errors import ConfigError
 from coder_core.log_redaction import hide_secrets_in
-from service.served_api import find_served_api, served_home
+from service.served_api import check_api_url, find_served_api, served_home
 from tasks.json_logs import FORMAT_VARIABLE, JsonLines
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def choose_engine(asked: EngineName, runtime: "Runtime") -> Engine:
         runtime: A cluster of Dask or Ray needs Prefect.
 
     Raises:
-        ConfigError: `inline` with a cluster.
+        ConfigError: `inline` with a cluster, or the server that is named has no address.
     """
     needs_prefect = runtime.task_runner != "threads"
     if asked == "inline" and needs_prefect:
@@ -69,8 +69,19 @@ def choose_engine(asked: EngineName, runtime: "Runtime") -> Engine:
 
 
 def find_server() -> str | None:
-    """The address of the server that Prefect would ask: of the environment, of `serve`, or of the active profile."""
-    return os.environ.get("PREFECT_API_URL") or find_served_api(served_home()) or _profile_server()
+    """The address of the server that Prefect would ask: of the environment, of `serve`, or of the active profile.
+
+    Raises:
+        ConfigError: It is no address.
+    """
+    if named := os.environ.get("PREFECT_API_URL"):
+        check_api_url(named)
+        return named
+    if served := find_served_api(served_home()):
+        return served
+    if profile := _profile_server():
+        check_api_url(profile, "PREFECT_API_URL of Prefect's profile")
+    return profile
 
 
 def takes_connection(url: str) -> bool:

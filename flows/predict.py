@@ -8,7 +8,8 @@ from coder_core.recipes.published_runs import open_run
 from coder_core.sealing import seal
 from coder_core.specs import Runtime
 from coder_core.storage.store import Store
-from tasks.prefect_runner import prefect_runner
+from tasks.ended_runs import ended_with
+from tasks.prefect_runner import call_flow_run, prefect_runner
 from tasks.served_runs import check_fetched, check_written, served_runtime
 
 
@@ -16,7 +17,7 @@ from tasks.served_runs import check_fetched, check_written, served_runtime
 def predict(
     run: str,
     images: list[str],
-    method: str = "coder",
+    method: str | None = None,
     shots: int | None = None,
     out: str | None = None,
     runtime: Runtime | None = None,
@@ -26,7 +27,7 @@ def predict(
     Args:
         run: The id of a published run, the name of an evaluation (its latest run), or `latest`.
         images: Files, folders and patterns, as paths or fsspec URLs.
-        method: A method of that run.
+        method: A method of that run; default: `coder`, or the first that the run has for new images.
         shots: Of a few-shot method; default: the most that the run has.
         out: A `.parquet` file to write beside the store's own table, path or fsspec URL.
         runtime: Where and how fast; what is not given comes from CODER_* in the environment of the worker.
@@ -36,5 +37,7 @@ def predict(
     check_written(out, "out")
     images, out = [seal(image) for image in images], out and seal(out)
     manifest = open_run(Store(runtime.store), run)
+    call_flow_run(f"predict-{manifest.run_id}")
     with prefect_runner(runtime, run_id=manifest.run_id) as runner:
-        return predict_images(manifest, images, runner, method=method, shots=shots, output=out)
+        predicted = predict_images(manifest, images, runner, method=method, shots=shots, output=out)
+    return ended_with(predicted, Predicted.describe)

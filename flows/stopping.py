@@ -117,11 +117,10 @@ def describe_stop(name: str, store: str | None) -> str:
         name: Of the signal.
         store: Where the command writes; None for one that only reads.
     """
-    stopped = f"Stopped by {name}."
-    if store is None:
-        return stopped
     from coder_core.progress import describe_progress
 
-    where = "; ".join(describe_progress())
+    stopped, where = f"Stopped by {name}.", "; ".join(describe_progress())
+    if store is None:
+        return f"{stopped} {where}." if where else stopped
     kept = f"What was finished is kept in {click.format_filename(store)}{f' ({where})' if where else ''}."
     return f"{stopped} {kept} The same command goes on from there."

@@ -9,6 +9,7 @@ from coder_core.recipes.sweep import CellsFailedError, run_cells
 from coder_core.recipes.sweep_cells import Cell
 from coder_core.specs import Runtime
 from flows.coder_eval import coder_eval
+from tasks.ended_runs import ended_with
 from tasks.logs import prepare_logs
 
 
@@ -35,4 +36,5 @@ def sweep(cells: dict[str, dict[str, Any]], runtime: Runtime | None = None) -> d
     )
     if any(outcome.run_id is None for outcome in outcomes):
         raise CellsFailedError(outcomes)
-    return {outcome.cell.name: outcome.run_id or "" for outcome in outcomes}
+    found = {outcome.cell.name: outcome.run_id or "" for outcome in outcomes}
+    return ended_with(found, lambda runs: f"{len(runs)} of {len(cells)} cells have a result")

@@ -10,7 +10,8 @@ from coder_core.config import DEMO_CONFIG
 from coder_core.specs import Runtime
 from coder_core.steps.look_at_classes import LookAtClasses
 from tasks.class_events import announce_change
-from tasks.prefect_runner import prefect_runner
+from tasks.ended_runs import ended_with
+from tasks.prefect_runner import call_flow_run, prefect_runner
 from tasks.served_runs import load_flow_spec, served_runtime
 
 
@@ -30,8 +31,9 @@ def watch_classes(
         is_dry_run: Only say what changed.
     """
     spec = load_flow_spec(config, overrides or ())
+    call_flow_run(f"watch-classes-{spec.name}")
     with prefect_runner(served_runtime(runtime)) as run:
         look = run(LookAtClasses(spec=spec))
         if not is_dry_run:
             announce_change(look, config, overrides or [], run)
-    return look
+    return ended_with(look, ClassLook.describe)

@@ -1,11 +1,11 @@
 """Prefect's start-up hook: `prefect deployment run coder-eval` works as typed, and finds the server of `make serve`.
 
 Plain Prefect wants `flow/deployment`; here each deployment is named as its flow, so a bare name can only mean
-`name/name`. And without PREFECT_API_URL the command would start a temporary server that nobody's worker listens to;
-while `serve` runs in this folder, it is asked instead. Prefect imports its plug-ins before it reads the command line,
-in every process that imports Prefect: this file imports nothing heavy, touches only Prefect's own commands, and never
-raises. Enabled by `[tool.prefect.plugins]` of pyproject.toml in the project's folder, elsewhere by
-PREFECT_PLUGINS_ENABLED=true.
+`name/name`. And without PREFECT_API_URL the command would start a temporary server that nobody's worker listens to, or
+ask the server of a profile; while `serve` runs in this folder, its server is asked instead. Prefect imports its
+plug-ins before it reads the command line, in every process that imports Prefect: this file imports nothing heavy,
+touches only Prefect's own commands, and never raises. Enabled by `[tool.prefect.plugins]` of pyproject.toml in the
+project's folder, elsewhere by PREFECT_PLUGINS_ENABLED=true.
 """
 
 import os
@@ -64,10 +64,24 @@ def setup_environment(*, ctx: Any) -> "SetupResult | None":
     if command == ["worker"]:
         quieten_waiting_runs()
     environment = {**_log_environment(), **_proxy_environment()}
-    if getattr(ctx, "api_url", None) is None and command and command[0] not in _SERVER_COMMANDS:
-        url = find_served_api(served_home())
-        environment |= {"PREFECT_API_URL": url} if url else {}
+    if not os.environ.get("PREFECT_API_URL") and command and command[0] not in _SERVER_COMMANDS:
+        environment |= _served_environment(getattr(ctx, "api_url", None))
     return _result(environment) if environment else None
+
+
+def _served_environment(otherwise: str | None) -> dict[str, str]:
+    """Let a command ask the server of `serve`, as `coder-eval` does, and say so where a profile names another one.
+
+    Args:
+        otherwise: The server that Prefect would ask.
+    """
+    url = find_served_api(served_home())
+    if url is None:
+        return {}
+    if otherwise not in {None, url}:
+        told = f"The server of `coder-eval serve` here is asked, {url}, and not that of the profile, {otherwise}."
+        print(told, "PREFECT_API_URL in the environment names another one.", file=sys.stderr)  # noqa: T201
+    return {"PREFECT_API_URL": url}
 
 
 def _log_environment() -> dict[str, str]:

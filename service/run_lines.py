@@ -1,6 +1,6 @@
 """A line for every run of the pool that starts or ends, for whoever watches `serve`."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 RUNS_ASKED = 50
 """The newest runs that are looked at: more do not start or end between two looks."""
+
+NAMING = timedelta(seconds=5)
+"""For a run that has started to call itself by its run id: a line before that would name it as nobody knows it."""
 
 MESSAGE_CHARACTERS = 300
 """Of a state's message; whatever breaks a line or steers a terminal in it is written as its escape."""
@@ -53,6 +56,8 @@ class RunLines:
 
         state = run.state
         if state is None or not (state.is_running() or state.is_final()) or self._told.get(run.id) == state.name:
+            return None
+        if state.is_running() and datetime.now(UTC) - state.timestamp < NAMING:
             return None
         self._told[run.id] = str(state.name)
         at = f"{datetime.now():%H:%M:%S}"

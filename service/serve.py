@@ -8,7 +8,9 @@ stopping is runs, worker, server: so the server still hears how each run ended.
 
 import os
 import shlex
+import shutil
 import socket
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -24,10 +26,11 @@ from service.deployment_setup import POOL, deployment_file, prepare
 from service.guarded_server import DEFAULT_PORT, HOST
 from service.guards import check_free, only_one, stop_signals
 from service.own_pages import own_pages_environment
+from service.prefect_database import check_database, find_database, own_database
 from service.prefect_home import check_prefect_home
 from service.processes import Part, end_processes
 from service.run_lines import RunLines
-from service.served_api import remove_standing, served_home, write_standing
+from service.served_api import check_api_url, remove_standing, served_home, write_standing
 from tasks.json_logs import log_environment
 
 if TYPE_CHECKING:
@@ -104,6 +107,7 @@ def load_settings(environment: Mapping[str, str], *, runs: int, gpu_slots: int) 
     if not port.isdecimal() or not 0 < int(port) < 65_536:
         raise ConfigError(f"{port!r} is no port.", "PREFECT_SERVER_API_PORT", "Give a number from 1 to 65535.")
     api_url = environment.get("PREFECT_API_URL") or f"http://{HOST}:{port}/api"
+    check_api_url(api_url)
     own = {"PREFECT_HOME": str(home), "PREFECT_API_URL": api_url}
     if password := environment.get("PREFECT_SERVER_API_AUTH_STRING"):
         own["PREFECT_API_AUTH_STRING"] = password
@@ -178,6 +182,7 @@ class Service:
             raise ServiceError("no Prefect server answers there.", f"PREFECT_API_URL: {self.settings.api_url}", remedy)
         port = address.port or DEFAULT_PORT
         check_free(HOST, port)
+        check_database(find_database(self.settings.environment) or own_database(self.settings.home))
         self._say(f"Starting a Prefect server at http://{HOST}:{port} (its files: {self.settings.home}).")
         self._is_own_server = True
         arguments = ("service.guarded_server", "--host", HOST, "--port", str(port))
@@ -187,7 +192,7 @@ class Service:
 
     def _start_worker(self) -> None:
         options = ("--pool", POOL, "--name", self._worker_name, "--limit", str(self.settings.runs))
-        self.worker.start(("prefect", "worker", "start", *options), self.settings.environment)
+        self.worker.start(("service.worker", "start", *options), self.settings.environment)
 
     def _look(self) -> None:
         """Notice a part that has ended."""
@@ -297,16 +302,33 @@ class Service:
             self._say(f"Reported as ended, because nobody works on them any more: {', '.join(names)}.")
 
     def _welcome(self) -> str:
-        store = shlex.quote(self.settings.environment["CODER_STORE"])
-        return "\n".join(
-            [
-                f"Ready. Logs: {self.settings.home / 'logs'}. Ctrl-C stops everything. In another terminal, here",
-                f"(in another folder first: export PREFECT_API_URL={self.settings.api_url}):",
-                "  prefect deployment run coder-eval",
-                f"  open {self.settings.api_url.removesuffix('/api')}",
-                f"  {EXAMPLE_QUERY} --store {store}",
-            ]
-        )
+        """What another terminal needs, whatever its folder, its environment and its Prefect profile."""
+        settings = self.settings
+        store = shlex.quote(settings.environment["CODER_STORE"])
+        lines = [
+            f"Ready. Logs: {settings.home / 'logs'}. Ctrl-C stops everything. In another terminal, in any folder:",
+            *_activation(settings.environment),
+            f"  export PREFECT_API_URL={settings.api_url} PREFECT_PLUGINS_ENABLED=true",
+            "  prefect deployment run coder-eval",
+            f"  open {settings.api_url.removesuffix('/api')}",
+            f"  {EXAMPLE_QUERY} --store {store}",
+            "(In this folder the line with export is needed only where PREFECT_API_URL names another server.)",
+        ]
+        if "PREFECT_API_AUTH_STRING" in settings.environment:
+            lines.append("(The server asks for its password: export PREFECT_API_AUTH_STRING there, too.)")
+        return "\n".join(lines)
+
+
+def _activation(environment: Mapping[str, str]) -> list[str]:
+    """The command that makes a shell find `prefect`; none where it does."""
+    folder = Path(sys.executable).parent
+    found = shutil.which("prefect", path=environment.get("PATH", ""))
+    if found is not None and Path(found).parent == folder:
+        return []
+    script = folder / "activate"
+    return [
+        f"  source {shlex.quote(str(script))}" if script.exists() else f"  export PATH={shlex.quote(str(folder))}:$PATH"
+    ]
 
 
 def _has_ended(part: Part, remedy: str) -> ServiceError:

@@ -6,6 +6,8 @@ import socket
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from coder_core.errors import ConfigError
+
 HOME = ".prefect"
 """Folder of `serve`'s server, in the project's folder, unless PREFECT_HOME names another."""
 
@@ -14,6 +16,22 @@ STANDING = "serve.json"
 
 _CONNECT_SECONDS = 0.5
 """For a server on this machine: it answers in a millisecond, or it is gone."""
+
+
+def check_api_url(url: str, place: str = "PREFECT_API_URL") -> None:
+    """Refuse what cannot be the address of a Prefect server's API; nobody is asked.
+
+    Raises:
+        ConfigError: It is no URL, or names something else than an API.
+    """
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # half an IPv6 address, a port that is no number
+        is_address = False
+    if not is_address or parts.path.rstrip("/").rpartition("/")[2] == "":
+        problem = "this is no address of a Prefect server's API, which ends in /api."
+        raise ConfigError(problem, f"{place}: {url}", "Set it to http://127.0.0.1:4200/api or the like, or unset it.")
 
 
 def find_served_api(home: Path) -> str | None:

@@ -1,4 +1,4 @@
-"""A run that waits for its slot says so once: Prefect's worker logs "Aborted submission" at every further try."""
+"""A run that waits for its slot says so once: Prefect's worker logs two lines at every further try, every 30 s."""
 
 import logging
 
@@ -6,10 +6,11 @@ LOGGER = "prefect.flow_runs.worker"
 """Where Prefect 3.8's workers speak about a flow run."""
 
 ABORTED = "Aborted submission of flow run"
+SUBMITTING = " submitting flow run '"
 
 
 class WaitsOnce(logging.Filter):
-    """Lets the first such record of a run pass, in words that say what happens."""
+    """Lets the first such record of a run pass, in words that say what happens; of later tries, those that succeed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -18,11 +19,11 @@ class WaitsOnce(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record says something new."""
         message = record.getMessage()
-        if not message.startswith(ABORTED):
-            return True
         run = str(getattr(record, "flow_run_id", message))
         if run in self._waiting:
-            return False
+            return not message.startswith(ABORTED) and SUBMITTING not in message
+        if not message.startswith(ABORTED):
+            return True
         self._waiting.add(run)
         record.msg, record.args = f"The run waits, and is asked for again until it may start. {message}", ()
         return True

@@ -82,9 +82,16 @@ def name_run(name: str) -> str:
     return f"{name}-{scheduled:%Y%m%dT%H%M%S}-{str(flow_run.id)[-8:]}"
 
 
+def call_flow_run(name: str) -> None:
+    """Call the flow run of this flow by what it does, on Prefect's page, in its logs and in the lines of `serve`."""
+    context = FlowRunContext.get()
+    if context is not None:
+        name_flow_run(context, name)
+
+
 def name_flow_run(context: FlowRunContext, name: str) -> None:
     """Call the flow run by the run's id on Prefect's page and in its logs: results are found under the same name."""
-    if context.flow_run is None:
+    if context.flow_run is None or context.flow_run.name == name:
         return
     with get_client(sync_client=True) as client:
         client.update_flow_run(context.flow_run.id, name=name)

@@ -27,7 +27,7 @@ from coder_core.report.class_changes import added_rows, comparison_rows, describ
 from coder_core.report.markdown import embed_svg, escape_markdown, markdown_table
 from coder_core.report.run_list import history_rows, list_runs
 from coder_core.report.run_plots import plot_accuracy, plot_few_shot, plot_step_times
-from coder_core.report.summary import cost_lines, generation_rows, headline, wide_metric_rows
+from coder_core.report.summary import cost_lines, few_shot_rows, generation_rows, headline, wide_metric_rows
 from coder_core.report.timeline import StepTime, list_step_times
 from coder_core.results.query_process import SPARE
 from coder_core.results.schema import AblationRow
@@ -85,7 +85,10 @@ def _(step: PublishRun, result: EvalResult, context: Context) -> None:
     times = list_step_times(result.records)
     about = f"{result.name}: {result.image_count} images, {result.class_count} classes; run {result.run_id}"
     show_markdown(result.name, "summary", summary_page(result), f"{headline(result)}; {about}")
-    show_table(result.name, "metrics", wide_metric_rows(result), about)
+    if result.metrics:
+        show_table(result.name, "metrics", wide_metric_rows(result), about)
+    if result.few_shot:
+        show_table(result.name, "few-shot", few_shot_rows(result), f"{about}; percent, mean ± deviation over draws")
     show_table(result.name, "timings", [time._asdict() for time in times], f"{about}, {result.seconds:.1f} s in all")
     ablation = step.manifest.ablation
     show_plots(result, times, read_ablation(context, ablation) if ablation else [], about)
@@ -124,6 +127,8 @@ def summary_page(result: EvalResult) -> str:
     lines = [f"**{escape_markdown(headline(result))}**"]
     if rows := wide_metric_rows(result):
         lines += [named_table(rows), "Percent, with 95 % intervals; differences are top-1, in points."]
+    if by_shots := few_shot_rows(result):
+        lines += [named_table(by_shots), "Few-shot: top-1 percent, mean ± standard deviation over draws."]
     lines += [escape_markdown(line) for line in cost_lines(result)]
     return "\n\n".join(lines)
 

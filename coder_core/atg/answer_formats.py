@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from coder_core.atg.reasoning import is_reasoning_name
+from coder_core.atg.thought_words import is_reasoning_name
 
 __all__ = ["Block", "Line", "answer_schema", "bare_text", "read_json_blocks", "read_lines", "write_json_answer"]
 

@@ -15,7 +15,15 @@ from coder_core.llm.completions import Completions, Spent
 from coder_core.llm.faults import Problem
 from coder_core.texts.kinds import TextKind
 
-__all__ = ["ClassWithoutTexts", "FailedText", "GenerationReport", "KindCount", "merge_reports", "write_report"]
+__all__ = [
+    "ClassWithoutTexts",
+    "FailedText",
+    "FewPictures",
+    "GenerationReport",
+    "KindCount",
+    "merge_reports",
+    "write_report",
+]
 
 REASONS_SHOWN = 20
 """How many reasons for failures a printed report lists before it counts the rest."""
@@ -59,6 +67,14 @@ class ClassWithoutTexts(_Row):
     kinds: tuple[TextKind, ...]
 
 
+class FewPictures(_Row):
+    """A class of which fewer pictures were shown than were asked for, or none."""
+
+    class_id: int
+    class_name: str
+    pictures: int
+
+
 class GenerationReport(_Row):
     """What a generation did.
 
@@ -66,6 +82,7 @@ class GenerationReport(_Row):
         counts: Per kind; a question is generated, reused or failed.
         failed: What has no texts, and why.
         classes_told_apart: Ids of the classes that have texts of the kind `one_to_one`, sorted.
+        few_pictures: Classes of which fewer pictures were shown than were asked for, by id.
         calls: HTTP calls made.
         bad_answers: Answers that came and were of no use.
         is_priced: Whether a price is known.
@@ -78,6 +95,7 @@ class GenerationReport(_Row):
     counts: tuple[KindCount, ...]
     failed: tuple[FailedText, ...] = ()
     classes_told_apart: tuple[int, ...] = ()
+    few_pictures: tuple[FewPictures, ...] = ()
     calls: int = 0
     bad_answers: int = 0
     is_priced: bool = True
@@ -141,6 +159,7 @@ class GenerationReport(_Row):
         ]
         if self.stopped:
             lines.append(f"Stopped early: {self.stopped}")
+        lines += [f"  {line}" for line in self.few_pictures_lines]
         reasons: dict[tuple[str, str, str], list[str]] = {}
         for text in self.failed:
             name = text.class_name if text.rival_name is None else f"{text.class_name} / {text.rival_name}"
@@ -152,6 +171,19 @@ class GenerationReport(_Row):
             lines.append(f"  and {len(reasons) - REASONS_SHOWN} other reasons.")
         return "\n".join(lines)
 
+    @property
+    def few_pictures_lines(self) -> list[str]:
+        """One line on classes without a picture, one on those with few."""
+        without = [few.class_name for few in self.few_pictures if not few.pictures]
+        few = [f"{few.class_name} ({few.pictures})" for few in self.few_pictures if few.pictures]
+        lines = [f"asked about without a picture, for there is none to be shown: {_shown(without)}"] if without else []
+        return [*lines, *([f"asked about with fewer pictures than images_per_class: {_shown(few)}"] if few else [])]
+
+
+def _shown(names: Sequence[str]) -> str:
+    more = f" and {len(names) - REASONS_SHOWN} more" if len(names) > REASONS_SHOWN else ""
+    return ", ".join(names[:REASONS_SHOWN]) + more
+
 
 def write_report(
     classes: ClassList,
@@ -161,6 +193,7 @@ def write_report(
     *,
     analogues_dropped: int,
     seconds: float,
+    few_pictures: tuple[FewPictures, ...] = (),
 ) -> GenerationReport:
     """Count what became of every question of a plan."""
     counts: Counter[tuple[TextKind, str]] = Counter()
@@ -181,6 +214,7 @@ def write_report(
         counts=_kind_counts(counts, account.spent),
         failed=tuple(failed),
         classes_told_apart=tuple(sorted(told_apart)),
+        few_pictures=few_pictures,
         analogues_dropped=analogues_dropped,
         further_questions=len((account.generated | account.reused) - keys),
         stopped=str(account.stop) if account.stop else None,
@@ -198,11 +232,13 @@ def merge_reports(reports: Sequence[GenerationReport]) -> GenerationReport:
         used = Spent(count.prompt_tokens, count.completion_tokens, count.cost_usd)
         spent[count.kind] = spent.get(count.kind, Spent()).plus(used)
     stops = [report.stopped for report in reports if report.stopped]
+    few = {few.class_id: few for report in reports for few in report.few_pictures}
     added = {name: sum(getattr(report, name) for report in reports) for name in (*_SUMS, *_ACCOUNT)}
     return GenerationReport(
         counts=_kind_counts(counts, spent),
         failed=tuple(text for report in reports for text in report.failed),
         classes_told_apart=tuple(sorted({class_id for report in reports for class_id in report.classes_told_apart})),
+        few_pictures=tuple(few[class_id] for class_id in sorted(few)),
         stopped=stops[0] if stops else None,
         **added | {"is_priced": all(report.is_priced for report in reports)},
     )

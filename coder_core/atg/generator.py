@@ -10,19 +10,20 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from coder_core.atg.analogues import AnalogueSearch, Similarity, sift
-from coder_core.atg.generation_report import GenerationReport, write_report
+from coder_core.atg.generation_report import FewPictures, GenerationReport, write_report
 from coder_core.atg.generator_spec import GeneratorSpec
 from coder_core.atg.parsing import Phrases
-from coder_core.atg.questions import Plan, Question, TextRequest, plan_questions
+from coder_core.atg.prompts import PICTURED_KINDS
+from coder_core.atg.questions import Pictures, Plan, Question, TextRequest, plan_questions
 from coder_core.classes import ClassList
 from coder_core.interruption import check_interruption
 from coder_core.llm.completion_ledger import CompletionLedger
 from coder_core.llm.completions import Completions, CompletionSource
 from coder_core.llm.faults import Fault, Problem
 from coder_core.llm.llm_runtime import LlmRuntime
-from coder_core.llm.pricing import count_message_tokens, find_price, load_prices
+from coder_core.llm.pricing import count_message_tokens, find_price, load_prices, picture_tokens
 from coder_core.spec_base import Spec
-from coder_core.texts.bank import ClassPair, ClassTexts, Phrase, TextBank
+from coder_core.texts.bank import PICTURED, ClassPair, ClassTexts, Phrase, TextBank
 from coder_core.texts.kinds import TextKind
 
 __all__ = ["CostEstimate", "Generated", "estimate_generation", "generate_phrases"]
@@ -52,6 +53,8 @@ class CostEstimate(Spec):
         cost_usd: Their price; 0 when none is known.
         is_priced: Whether a price is known.
         max_further_calls: How often, at most, analogous classes will be asked for again.
+        pictures: Pictures that the questions show.
+        tokens_per_picture: What each counts among the tokens of the questions.
     """
 
     model: str
@@ -62,6 +65,8 @@ class CostEstimate(Spec):
     cost_usd: float
     is_priced: bool
     max_further_calls: int = 0
+    pictures: int = 0
+    tokens_per_picture: int = 0
 
     def __str__(self) -> str:
         price = f"about ${self.cost_usd:.4f}" if self.is_priced else "price unknown, counted as $0"
@@ -69,7 +74,10 @@ class CostEstimate(Spec):
             f", up to {self.max_further_calls} further calls for dropped analogues" if self.max_further_calls else ""
         )
         tokens = f"about {self.prompt_tokens} + {self.completion_tokens} tokens"
-        return f"{self.model}: {self.calls} calls ({self.reused} answers are held), {tokens}, {price}{further}."
+        shown = (
+            f", {self.pictures} pictures of about {self.tokens_per_picture} tokens among them" if self.pictures else ""
+        )
+        return f"{self.model}: {self.calls} calls ({self.reused} answers are held), {tokens}{shown}, {price}{further}."
 
 
 class Generated(NamedTuple):
@@ -94,6 +102,7 @@ def generate_phrases(
     class_ids: Sequence[int] | None = None,
     pairs: Sequence[ClassPair] = (),
     noun: str = "",
+    pictures: Pictures | None = None,
 ) -> Generated:
     """Make the phrases of a class list, or of a chunk of it.
 
@@ -110,9 +119,11 @@ def generate_phrases(
         class_ids: The chunk; None for all classes.
         pairs: Pairs of classes to tell apart, where `spec.kinds` has `one_to_one`.
         noun: What the photos show, "a texture" (`prompts.domain_noun`); empty where they show anything.
+        pictures: Labelled pictures of the classes, where `spec.images_per_class` asks for some; without their bytes
+            where nobody is asked.
 
     Returns:
-        The bank (sources `llm:<model>`) and the report.
+        The bank (sources `llm:<model>`, and `llm:<model>+images` where pictures were shown) and the report.
 
     Raises:
         LlmError: The server refuses for good; what was answered before is kept.
@@ -120,7 +131,7 @@ def generate_phrases(
         ConfigError: The settings contradict each other.
     """
     started = time.monotonic()
-    plan = plan_questions(classes, spec, class_ids=class_ids, pairs=pairs, noun=noun)
+    plan = plan_questions(classes, spec, class_ids=class_ids, pairs=pairs, noun=noun, pictures=pictures)
     answers = _Answers(ledger, source)
     found = answers.fetch(plan.requests)
     analogues = _search_analogues(plan, found, answers, classes, similarity, spec)
@@ -133,9 +144,10 @@ def generate_phrases(
         found,
         answers.account,
         analogues_dropped=sum(len(search.dropped) for search in analogues.values()),
+        few_pictures=_few_pictures(classes, plan, spec, pictures or {}),
         seconds=time.monotonic() - started,
     )
-    return Generated(_build_bank(classes, plan, found, source=f"llm:{spec.model}"), report)
+    return Generated(_build_bank(classes, plan, found, spec), report)
 
 
 def estimate_generation(
@@ -147,6 +159,7 @@ def estimate_generation(
     class_ids: Sequence[int] | None = None,
     pairs: Sequence[ClassPair] = (),
     noun: str = "",
+    pictures: Pictures | None = None,
     is_batch: bool = False,
 ) -> CostEstimate:
     """Estimate what `generate_phrases` would cost, before anything is asked: the dry run.
@@ -159,13 +172,15 @@ def estimate_generation(
         class_ids: The chunk; None for all classes.
         pairs: Pairs of classes to tell apart.
         noun: What the photos show.
+        pictures: Pictures of the classes, without their bytes.
         is_batch: Whether the Batch API would be used.
     """
-    requests = plan_questions(classes, spec, class_ids=class_ids, pairs=pairs, noun=noun).requests
+    requests = plan_questions(classes, spec, class_ids=class_ids, pairs=pairs, noun=noun, pictures=pictures).requests
     missing = ledger.missing(requests)
     price = find_price(spec.model, load_prices(runtime.prices))
     prompts = [request.messages(is_structured=True) for request in missing]
-    prompt_tokens = sum(count_message_tokens(messages, is_structured=True) for messages in prompts)
+    each = picture_tokens(price)
+    prompt_tokens = sum(count_message_tokens(messages, is_structured=True, picture=each) for messages in prompts)
     completion_tokens = sum(EXPECTED_ANSWER_TOKENS * len(request.subject.names) for request in missing)
     searches = sum(request.kind is TextKind.ANALOGOUS_CLASS for request in requests)
     return CostEstimate(
@@ -177,6 +192,8 @@ def estimate_generation(
         cost_usd=price.cost_usd(prompt_tokens, completion_tokens, is_batch=is_batch) if price else 0.0,
         is_priced=price is not None,
         max_further_calls=searches * spec.analogue_rounds,
+        pictures=sum(len(request.pictures) for request in missing),
+        tokens_per_picture=each,
     )
 
 
@@ -238,14 +255,30 @@ def _as_found(search: AnalogueSearch) -> Found:
     return Problem(Fault.UNUSABLE, f"all {len(search.dropped)} analogues are too similar to other classes.")
 
 
-def _build_bank(classes: ClassList, plan: Plan, found: Mapping[str, Found], *, source: str) -> TextBank:
+def _few_pictures(classes: ClassList, plan: Plan, spec: GeneratorSpec, pictures: Pictures) -> tuple[FewPictures, ...]:
+    """The classes that were asked about with fewer pictures than there were to be, or with none."""
+    if not spec.images_per_class:
+        return ()
+    asked = {
+        class_id for question in plan.questions if question.kind in PICTURED_KINDS for class_id in question.class_ids
+    }
+    counts = {class_id: len(pictures.get(class_id, ())) for class_id in sorted(asked)}
+    return tuple(
+        FewPictures(class_id=class_id, class_name=classes.names[class_id], pictures=count)
+        for class_id, count in counts.items()
+        if count < spec.images_per_class
+    )
+
+
+def _build_bank(classes: ClassList, plan: Plan, found: Mapping[str, Found], spec: GeneratorSpec) -> TextBank:
     texts: list[dict[str, tuple[str, ...]]] = [{} for _ in range(len(classes))]
     one_to_one: dict[ClassPair, tuple[str, ...]] = {}
     for question in plan.questions:
         phrases = found[question.request.key]
         if isinstance(phrases, Problem):
             continue
-        lists = [tuple(Phrase(phrase, source) for phrase in items) for items in phrases]
+        source = f"llm:{spec.model}{PICTURED if question.request.inputs.images else ''}"
+        lists = [tuple(Phrase(phrase, source) for phrase in items[: spec.texts_per_class]) for items in phrases]
         if question.rival_id is None:
             texts[question.class_id][_FIELDS[question.kind]] = lists[0]
         else:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from coder_core.atg.answer_formats import Block, Line, read_json_blocks, read_lines
 from coder_core.atg.names import NameSet, is_echo, is_same_name
 from coder_core.atg.phrase_cleaning import NAME_KINDS, fit_phrases, visible_text
-from coder_core.atg.reasoning import is_reasoning_headline, without_reasoning
+from coder_core.atg.reasoning import without_reasoning
 from coder_core.llm.faults import Fault, Problem, bounded
 from coder_core.texts.kinds import TextKind
 
@@ -76,7 +76,7 @@ def parse_answer(answer: str, subject: Subject, *, others: NameSet = NO_OTHERS) 
         return Problem(Fault.TOO_LONG, f"{len(answer)} characters, at most {MAX_CHARACTERS} are looked at.")
     if not answer.isascii() and _BROKEN.search(answer):
         return _BROKEN_TEXT
-    text = without_reasoning(visible_text(answer))
+    text = without_reasoning(visible_text(answer), subject.names)
     if isinstance(text, Problem):
         return text
     if len(text) > MAX_ANSWER_CHARACTERS:
@@ -131,7 +131,7 @@ def _is_comment(text: str) -> bool:
 def _group(lines: list[Line]) -> Iterator[Block]:
     header, items = "", list[str]()
     for line in lines:
-        if line.is_heading or (not line.is_bulleted and is_reasoning_headline(line.text)):
+        if line.is_heading:
             yield Block(header, tuple(items))
             header, items = line.text, []
         elif line.is_bulleted:
@@ -154,8 +154,6 @@ def _choose_one(blocks: tuple[Block, ...], name: str, others: NameSet) -> tuple[
     foreign = ""
     is_own = True
     for block in blocks:
-        if block.header and is_reasoning_headline(block.header) and not is_same_name(block.header, name):
-            continue
         if block.header:
             is_own = _is_about(block, name, others, is_own=is_own)
         if is_own:
@@ -181,8 +179,6 @@ def _choose_two(blocks: tuple[Block, ...], names: tuple[str, ...]) -> tuple[tupl
     lists: list[list[str]] = [[] for _ in names]
     current: int | None = None
     for block in blocks:
-        if block.header and is_reasoning_headline(block.header):
-            continue
         if block.header:
             current = _position(block, names, current)
         if current is not None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from coder_core.atg.answer_formats import bare_text
 from coder_core.atg.names import is_same_name
-from coder_core.atg.reasoning import is_soliloquy
+from coder_core.atg.thought_words import is_soliloquy
 from coder_core.texts.bank import unique_phrases
 from coder_core.texts.kinds import TextKind
 

@@ -6,7 +6,7 @@ question. A user's own sets merge over the shipped ones, kind by kind and key by
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Annotated, Any
@@ -17,16 +17,29 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from coder_core import packaged
 from coder_core.atg.answer_formats import Block, write_json_answer
 from coder_core.errors import ConfigError
+from coder_core.expected_values import describe_refusal
 from coder_core.fingerprint import key_of
-from coder_core.llm.chat_requests import Message
+from coder_core.llm.chat_requests import RENDITION, Message, Picture
 from coder_core.texts.domains import PLACEHOLDER, fill
 from coder_core.texts.kinds import TextKind
 
-__all__ = ["DEFAULT_PROMPTS", "GENERATED_KINDS", "Prompt", "PromptSet", "domain_noun", "find_prompts", "load_prompts"]
+__all__ = [
+    "DEFAULT_PROMPTS",
+    "GENERATED_KINDS",
+    "PICTURED_KINDS",
+    "Prompt",
+    "PromptSet",
+    "domain_noun",
+    "find_prompts",
+    "load_prompts",
+]
 
 DEFAULT_PROMPTS = "general"
 GENERATED_KINDS = (TextKind.ATTRIBUTE, TextKind.ANALOGOUS_CLASS, TextKind.SYNONYM, TextKind.ONE_TO_ONE)
 """Kinds that a language model can be asked for; the class name needs none."""
+PICTURED_KINDS = (TextKind.ATTRIBUTE, TextKind.ONE_TO_ONE)
+"""Kinds that pictures of the class help with: what it looks like. What else it is called, and what else there is that
+looks alike, nobody can see in them."""
 
 Line = Annotated[str, AfterValidator(lambda text: " ".join(text.split())), Field(min_length=1, max_length=4000)]
 _AGAIN = {"class", "count", "excluded"}
@@ -70,6 +83,7 @@ class Question(BaseModel):
     again: Line | None = None
     in_domain: Line | None = None
     again_in_domain: Line | None = None
+    pictured: Line | None = None
 
 
 class PromptSet(BaseModel):
@@ -85,12 +99,13 @@ class PromptSet(BaseModel):
     synonym: Question
     one_to_one: Question
 
-    def prompt(self, kind: TextKind, *, noun: str = "") -> "Prompt":
+    def prompt(self, kind: TextKind, *, noun: str = "", is_pictured: bool = False) -> "Prompt":
         """The prompt of a kind.
 
         Args:
             kind: What is asked for.
             noun: What the photos show, "a texture"; empty where they show anything.
+            is_pictured: Whether pictures stand beside the question, which then says what they show.
 
         Raises:
             ConfigError: The language model is not asked for this kind.
@@ -99,7 +114,7 @@ class PromptSet(BaseModel):
             known = ", ".join(GENERATED_KINDS)
             raise ConfigError(f"no model is asked for the kind {kind.value!r}.", "generator.kinds", f"Kinds: {known}.")
         question: Question = getattr(self, kind.value)
-        return Prompt(kind, question, self.system, self.list_form, self.json_form, noun)
+        return Prompt(kind, question, self.system, self.list_form, self.json_form, noun, is_pictured)
 
 
 @dataclass(frozen=True)
@@ -113,6 +128,7 @@ class Prompt:
         list_form: How to answer where the server takes no schema.
         json_form: How to answer where it does.
         noun: What the photos show; empty where they show anything.
+        is_pictured: Whether pictures stand beside the question.
     """
 
     kind: TextKind
@@ -121,13 +137,16 @@ class Prompt:
     list_form: str
     json_form: str
     noun: str = ""
+    is_pictured: bool = False
 
     @cached_property
     def version(self) -> str:
-        """sha256 of all its words, 64 hexadecimal digits; words for a domain count where there is one."""
-        question = self.question.model_dump(by_alias=True, exclude={"in_domain", "again_in_domain"})
-        words = [self.system, self.list_form, self.json_form, question]
-        return key_of([self.kind, *words, *([self._wording, self._further_wording] if self._is_in_domain else [])])
+        """sha256 of all its words, 64 hexadecimal digits; those for a domain or about pictures where there are such."""
+        question = self.question.model_dump(by_alias=True, exclude={"in_domain", "again_in_domain", "pictured"})
+        words: list[Any] = [self.system, self.list_form, self.json_form, question]
+        words += [self._wording, self._further_wording] if self._is_in_domain else []
+        words += [RENDITION, self.question.pictured or ""] if self.is_pictured else []
+        return key_of([self.kind, *words])
 
     @property
     def _is_in_domain(self) -> bool:
@@ -145,16 +164,25 @@ class Prompt:
         again = self.question.again_in_domain if self._is_in_domain else self.question.again
         return (again or "").replace(_NOUN, self.noun) or self._wording
 
-    def messages(self, values: Mapping[str, str], *, is_structured: bool) -> list[Message]:
+    def messages(
+        self, values: Mapping[str, str], *, is_structured: bool, pictures: Sequence[Picture] = ()
+    ) -> list[Message]:
         """Write the prompt as a conversation.
 
         Args:
-            values: `class`; `rival` for one-to-one; `count` and `excluded` when names have been dropped before.
+            values: `class`; `rival` for one-to-one; `count` and `excluded` when names have been dropped before; `shown`
+                where the first pictures show the class and the others its rival.
             is_structured: Whether the server is given a schema.
+            pictures: What stands beside the question, in this order behind its text.
         """
         wording = self._further_wording if "excluded" in values else self._wording
         start = self._structured_start if is_structured else self._plain_start
-        return [*start, {"role": "user", "content": fill(wording, values)}]
+        asked = fill(wording, values)
+        if not pictures:
+            return [*start, {"role": "user", "content": asked}]
+        told = fill(self.question.pictured or "", values)
+        text = {"type": "text", "text": f"{asked}\n\n{told}".rstrip()}
+        return [*start, {"role": "user", "content": [text, *(picture.part() for picture in pictures)]}]
 
     @cached_property
     def _structured_start(self) -> list[Message]:
@@ -256,7 +284,7 @@ def _checked(name: str, layers: Mapping[str, Any]) -> PromptSet:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(["prompts", name, *map(str, first["loc"])])
-        raise ConfigError(f"{first['msg']}.", place, _SHAPE) from None
+        raise ConfigError(f"{describe_refusal(first)}.", place, _SHAPE) from None
     for kind in GENERATED_KINDS:
         _check_question(f"prompts.{name}.{kind.value}", kind, prompts.prompt(kind).question)
     return prompts
@@ -266,7 +294,13 @@ def _check_question(place: str, kind: TextKind, question: Question) -> None:
     is_pair = kind is TextKind.ONE_TO_ONE
     _check_placeholders(f"{place}.question", question.question, {"class", "rival"} if is_pair else {"class"})
     single = {"class", "rival"} if is_pair else {"class"}
-    for name, expected in (("again", _AGAIN), ("in_domain", {*single, "noun"}), ("again_in_domain", {*_AGAIN, "noun"})):
+    worded = (
+        ("again", _AGAIN),
+        ("in_domain", {*single, "noun"}),
+        ("again_in_domain", {*_AGAIN, "noun"}),
+        ("pictured", {*single, "shown"} if is_pair else single),
+    )
+    for name, expected in worded:
         if (template := getattr(question, name)) is not None:
             _check_placeholders(f"{place}.{name}", template, expected)
     if is_pair and not (question.example.rival and question.example.rival_items):

@@ -5,7 +5,7 @@ pair of classes is one request for its two directions.
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple
@@ -14,11 +14,11 @@ from coder_core.atg.answer_formats import answer_schema
 from coder_core.atg.generator_spec import GeneratorSpec
 from coder_core.atg.names import NameSet, is_same_name
 from coder_core.atg.parsing import NO_OTHERS, Phrases, Subject, parse_answer
-from coder_core.atg.prompts import Prompt, find_prompts, load_prompts
+from coder_core.atg.prompts import PICTURED_KINDS, Prompt, PromptSet, find_prompts, load_prompts
 from coder_core.classes import ClassList, display_name, normalise_name
 from coder_core.errors import ConfigError
 from coder_core.fingerprint import canonical_json
-from coder_core.llm.chat_requests import CompletionRequest, Message, RequestRecord, Sampling
+from coder_core.llm.chat_requests import CompletionRequest, Message, Picture, RequestRecord, Sampling
 from coder_core.llm.faults import Fault, Problem
 from coder_core.spec_base import Spec
 from coder_core.texts.bank import ClassPair
@@ -26,6 +26,7 @@ from coder_core.texts.kinds import TextKind
 
 __all__ = [
     "Inputs",
+    "Pictures",
     "Plan",
     "Question",
     "TextRequest",
@@ -37,17 +38,23 @@ __all__ = [
 ]
 
 
+Pictures = Mapping[int, Sequence[Picture]]
+"""Class id -> what is shown of it, in order."""
+
+
 class Inputs(Spec):
-    """What a prompt is filled with: names as they stand in sentences."""
+    """What a prompt is filled with: names as they stand in sentences, and the content keys of pictures of either."""
 
     class_name: str
     rival_name: str | None = None
     excluded: tuple[str, ...] = ()
     count: int | None = None
+    images: tuple[str, ...] = ()
+    rival_images: tuple[str, ...] = ()
 
     def values(self) -> dict[str, str]:
         """Values for the prompt's placeholders."""
-        values = {"class": self.class_name, "rival": self.rival_name or ""}
+        values = {"class": self.class_name, "rival": self.rival_name or "", "shown": str(len(self.images))}
         if self.excluded:
             values |= {"excluded": ", ".join(self.excluded), "count": str(self.count or 1)}
         return values
@@ -63,6 +70,7 @@ class TextRequest(CompletionRequest):
         sampling: How the model chooses its words.
         inputs: The names.
         others: Names of the class list, to notice answers about another class; they are no part of the key.
+        pictures: What is shown with it; `inputs` has the content keys.
     """
 
     model: str
@@ -70,6 +78,7 @@ class TextRequest(CompletionRequest):
     sampling: Sampling
     inputs: Inputs
     others: NameSet = field(default=NO_OTHERS, compare=False)
+    pictures: tuple[Picture, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def kind(self) -> TextKind:
@@ -91,7 +100,7 @@ class TextRequest(CompletionRequest):
 
     def messages(self, *, is_structured: bool) -> list[Message]:
         """The conversation up to the answer."""
-        return self.prompt.messages(self.inputs.values(), is_structured=is_structured)
+        return self.prompt.messages(self.inputs.values(), is_structured=is_structured, pictures=self.pictures)
 
     def schema(self) -> dict[str, Any]:
         """The `response_format` of a structured answer."""
@@ -108,17 +117,37 @@ def _read_held(answer: str, subject: Subject) -> Phrases | Problem:
     return parse_answer(answer, subject)
 
 
-def ask_about(name: str, prompt: Prompt, *, model: str, sampling: Sampling, others: NameSet = NO_OTHERS) -> TextRequest:
+def ask_about(
+    name: str,
+    prompt: Prompt,
+    *,
+    model: str,
+    sampling: Sampling,
+    others: NameSet = NO_OTHERS,
+    pictures: Sequence[Picture] = (),
+) -> TextRequest:
     """Make the request for the texts of one class."""
-    return TextRequest(model, prompt, sampling, Inputs(class_name=_sentence_name(name)), others)
+    inputs = Inputs(class_name=_sentence_name(name), images=_content_keys(pictures))
+    return TextRequest(model, prompt, sampling, inputs, others, tuple(pictures))
 
 
 def ask_about_pair(
-    name: str, rival: str, prompt: Prompt, *, model: str, sampling: Sampling, others: NameSet = NO_OTHERS
+    name: str,
+    rival: str,
+    prompt: Prompt,
+    *,
+    model: str,
+    sampling: Sampling,
+    others: NameSet = NO_OTHERS,
+    pictures: tuple[Sequence[Picture], Sequence[Picture]] = ((), ()),
 ) -> TextRequest:
     """Make the one request that answers both directions of a pair: whichever comes first, the key is the same."""
-    first, second = sorted((_sentence_name(name), _sentence_name(rival)))
-    return TextRequest(model, prompt, sampling, Inputs(class_name=first, rival_name=second), others)
+    sides = zip((_sentence_name(name), _sentence_name(rival)), pictures, strict=True)
+    (first, own), (second, others_own) = sorted(sides, key=lambda side: side[0])
+    inputs = Inputs(
+        class_name=first, rival_name=second, images=_content_keys(own), rival_images=_content_keys(others_own)
+    )
+    return TextRequest(model, prompt, sampling, inputs, others, (*own, *others_own))
 
 
 def ask_again(request: TextRequest, excluded: Sequence[str], count: int) -> TextRequest:
@@ -172,6 +201,7 @@ def plan_questions(
     class_ids: Sequence[int] | None = None,
     pairs: Sequence[ClassPair] = (),
     noun: str = "",
+    pictures: Pictures | None = None,
 ) -> Plan:
     """List what must be known to make the texts of some classes.
 
@@ -181,6 +211,8 @@ def plan_questions(
         class_ids: Which classes; None for all.
         pairs: Pairs of classes to tell apart, in either order.
         noun: What the photos show (`prompts.domain_noun`); empty where they show anything.
+        pictures: What is shown of classes with the kinds that pictures help with; a class without any, and a pair of
+            which one class has none, is asked about without.
 
     Raises:
         ConfigError: The prompt set or a kind is unknown, or an id is not one of the list.
@@ -188,22 +220,19 @@ def plan_questions(
     prompts = find_prompts(spec.prompts, load_prompts(spec.prompt_sets))
     chosen = range(len(classes)) if class_ids is None else sorted(set(class_ids))
     _check_ids(classes, [*chosen, *(class_id for pair in pairs for class_id in pair)])
-    options: dict[str, Any] = {"model": spec.model, "sampling": spec.sampling}
-    options["others"] = NameSet(classes.display_names)
-    names = classes.names
+    asking = _Asking(classes, spec, prompts, noun, pictures or {})
     single = [
-        Question(kind, class_id, None, ask_about(names[class_id], prompt, **options))
-        for kind, prompt in ((kind, prompts.prompt(kind, noun=noun)) for kind in dict.fromkeys(spec.kinds))
+        asking.about(kind, class_id)
+        for kind in dict.fromkeys(spec.kinds)
         if kind is not TextKind.ONE_TO_ONE
         for class_id in chosen
     ]
     if TextKind.ONE_TO_ONE not in spec.kinds:
         return Plan(tuple(single))
-    ask = partial(ask_about_pair, prompt=prompts.prompt(TextKind.ONE_TO_ONE, noun=noun), **options)
     unordered = sorted({(min(pair), max(pair)) for pair in pairs})
     unaskable = tuple((pair, _SAME_NAME) for pair in unordered if _has_one_name(pair, classes))
     askable = [pair for pair in unordered if not _has_one_name(pair, classes)]
-    return Plan((*single, *(_pair_question(pair, classes, ask) for pair in askable)), unaskable)
+    return Plan((*single, *map(asking.about_pair, askable)), unaskable)
 
 
 def chunk_class_ids(classes: ClassList, *, size: int) -> tuple[tuple[int, ...], ...]:
@@ -224,9 +253,38 @@ def chunk_class_ids(classes: ClassList, *, size: int) -> tuple[tuple[int, ...], 
 _SAME_NAME = Problem(Fault.SAME_NAME, "both classes carry the same name, which no question can tell apart.")
 
 
-def _pair_question(pair: ClassPair, classes: ClassList, ask: Callable[..., TextRequest]) -> Question:
-    first, second = sorted(pair, key=lambda class_id: classes.display_names[class_id])
-    return Question(TextKind.ONE_TO_ONE, first, second, ask(classes.names[first], classes.names[second]))
+class _Asking:
+    """Makes the questions of one class list, each prompt once."""
+
+    def __init__(
+        self, classes: ClassList, spec: GeneratorSpec, prompts: PromptSet, noun: str, pictures: Pictures
+    ) -> None:
+        self._classes, self._pictures = classes, pictures
+        self._prompt: Callable[..., Prompt] = lru_cache(maxsize=None)(partial(prompts.prompt, noun=noun))
+        others = NameSet(classes.display_names)
+        self._options: dict[str, Any] = {"model": spec.model, "sampling": spec.sampling, "others": others}
+
+    def about(self, kind: TextKind, class_id: int) -> Question:
+        """The question of one kind about a class."""
+        shown = self._pictures.get(class_id, ()) if kind in PICTURED_KINDS else ()
+        prompt = self._prompt(kind, is_pictured=bool(shown))
+        request = ask_about(self._classes.names[class_id], prompt, pictures=shown, **self._options)
+        return Question(kind, class_id, None, request)
+
+    def about_pair(self, pair: ClassPair) -> Question:
+        """The question about a pair; one class in pictures and the other one not would be no fair comparison."""
+        first, second = sorted(pair, key=lambda class_id: self._classes.display_names[class_id])
+        own, others = (tuple(self._pictures.get(class_id, ())) for class_id in (first, second))
+        shown = (own, others) if own and others else ((), ())
+        prompt = self._prompt(TextKind.ONE_TO_ONE, is_pictured=bool(own and others))
+        name, rival = self._classes.names[first], self._classes.names[second]
+        return Question(
+            TextKind.ONE_TO_ONE, first, second, ask_about_pair(name, rival, prompt, pictures=shown, **self._options)
+        )
+
+
+def _content_keys(pictures: Sequence[Picture]) -> tuple[str, ...]:
+    return tuple(picture.content_key for picture in pictures)
 
 
 def _has_one_name(pair: ClassPair, classes: ClassList) -> bool:

@@ -1,126 +1,81 @@
 """What a model thought aloud before it answered: told apart from the answer by the marks that models write. Pure.
 
 Reasoning models are asked for a list and send a draft, a doubt and then the list; servers without a parser for that
-model pass all of it on. There is no common mark: `<think>` (DeepSeek, Qwen), `<seed:think>`, `[THINK]` (Mistral),
-`◁think▷` (Kimi), `<|START_THINKING|>` (Cohere), `<|begin_of_thought|>`, `<unused94>` (Gemma), the channels of gpt-oss,
-headlines. So marks are known by their shape (a word for thinking between brackets), not from a list of models. Of an
-opening mark that chat templates put into the prompt only the closing one arrives: then all before it was thought. A
-mark that never closes means that the answer did not begin.
+model pass all of it on. Thoughts come in channels (`channels`), between marks (`thought_marks`) or under headlines
+(`thought_words`). What was opened and never closes means that the answer did not begin; and an answer that cannot be
+told from thoughts is none: the question is asked again.
 """
 
 import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-from coder_core.atg.foreign_marks import without_foreign_marks
+from coder_core.atg.channels import final_channel, last_role
+from coder_core.atg.names import NameSet
+from coder_core.atg.thought_marks import inside_answer_marks, outside_foreign_marks, outside_thought_marks
+from coder_core.atg.thought_words import (
+    THOUGHT,
+    Announcement,
+    Role,
+    announcement,
+    is_item,
+    is_monologue,
+    is_soliloquy,
+    may_announce,
+)
 from coder_core.llm.faults import Fault, Problem
 
-__all__ = ["is_answer_headline", "is_reasoning_headline", "is_reasoning_name", "is_soliloquy", "without_reasoning"]
+__all__ = ["without_reasoning"]
 
-_STEM = r"(?:think|thought|reason|reflect|monologue|scratch_?pad|analysis|contemplat|deliberat|ponder)"
-_THOUGHT = (
-    rf"(?:[\w.-]{{0,40}}?{_STEM}[\w.-]{{0,40}}|(?:inner|internal|private)[ _-]\w{{1,20}}|cot"
-    r"|(?:chain|train)[ _-]?of[ _-]?thoughts?|thoughts? process|self[ _-]?(?:critique|correction|check)|rationale"
-    r"|plan(?:ning)?|critique|verif(?:y|ication)|notes?[ _-]to[ _-]self|brainstorm(?:ing)?|draft)"
-)
-_ANSWER = r"(?:(?:final[_ -]?)?(?:answer|response|output|solution|result|reply)|final)"
-_EDGE = r"(?:[_ -](?:start|begin|end))?"
-_SIDE = r"(?:/|(?:begin|start|end)[_ ](?:of[_ ])?)?"
-
-
-def _marks(word: str) -> str:
-    """The shapes of a mark around a word; the group `side` says whether it closes."""
-    inside = rf"\s{{0,3}}{_SIDE}\s{{0,3}}(?:[a-z]\w{{0,20}}:)?{word}{_EDGE}"
-    return rf"(?:(?:<|&lt;)\|?{inside}(?:\s[^<>]{{0,200}})?/?\|?(?:>|&gt;)|◁{inside}\s{{0,3}}▷)"
-
-
-_BRACKETED = r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|analysis|(?:inner|internal)[ _-]\w{1,20})"
-_MARK = re.compile(
-    rf"{_marks(_THOUGHT)}|[\[{{【]{{1,2}}/?{_BRACKETED}[\]}}】]{{1,2}}|</?details(?:\s[^<>]{{0,200}})?>"
-    r"|<\|inner_(?:prefix|suffix)\|>|<unused9[45]>|<\|channel>\s{0,3}(?:thought|analysis)\b|<channel\|>",
-    re.IGNORECASE,
-)
-_CLOSING = re.compile(r"^(?:&lt;|\W){0,7}/|^\W*end|[_ -]end\W*$|suffix|unused95|^<channel\|>", re.IGNORECASE)
-_EMPTY = re.compile(r"/\|?(?:>|&gt;)$")
-_THOUGHT_WORD = re.compile(rf"{_THOUGHT}\s*(?:\n|:|$)", re.IGNORECASE)
-_ANSWER_MARK = re.compile(_marks(_ANSWER), re.IGNORECASE)
 _FENCE = re.compile(
-    rf"^[ \t]*(```|~~~)[ \t]*{_THOUGHT}\b[^\n]*\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)",
+    rf"^[ \t]*(`{{3,}}|~{{3,}}|:{{3,}})[ \t]*\{{?\.?{THOUGHT}\b[^\n]*\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)",
     re.IGNORECASE | re.DOTALL | re.MULTILINE,
 )
-_CHANNEL = re.compile(
-    r"<\|channel\|>\s*(\w*)[^<]{0,200}(?:<\|constrain\|>[^<]{0,200})?<\|message\|>"
-    r"(.*?)(?=<\|(?:end|return|call|start|channel)\|>|\Z)",
-    re.DOTALL,
-)
-_BARE_CHANNEL = re.compile(r"^\s*(?:analysis|commentary)(?=[A-Z]|.*assistantfinal)", re.DOTALL)
-_BARE_FINAL = "assistantfinal"
-"""What is left of gpt-oss's channels where a server drops special tokens: `analysisWe need ... assistantfinal- fur`."""
-
-_REASONING_HEADLINE = re.compile(
-    r"^(?:here (?:is|are) |my |let me |the |initial |step[- ]by[- ]step |some )*"
-    r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|analysis|chain of thought|scratch ?pad|(?:inner|internal) monologue)"
-    r"(?: (?:process|steps?|out loud|aloud|it through|this through|first))?\s*[:.]*$",
+_MAY_BE_MARKED = re.compile(
+    r"[<◁`【]|~~~|:::|&lt;|[\[{(]\s?[/\\]|[\[{]/?[tria]|[\[{(*](?:end|stop|start|begin|done|finish|close)|analysis"
+    r"|commentary|assistant|a n a l y s i s|c o m m e n t a r y",
     re.IGNORECASE,
 )
-_ANSWER_HEADLINE = re.compile(
-    rf"^(?:here (?:is|are) |my |the |so |this is )*{_ANSWER}(?: (?:list|is))?\s*:*$"
-    r"|^\.*\s*(?:done|finished|end of) (?:thinking|reasoning)\.*$",
+_WITHIN_LINE = re.compile(
+    r"(?<=[.!?:;,)\]\"'*]) +(?=here(?:'s| is| are) my (?:final )?(?:response|answer|thought process|reasoning)\s?:"
+    r"|\**final (?:answer|response|output)\**\s?:|\*{1,3}(?:answers|responds|replies|speaks)\*{1,3})",
     re.IGNORECASE,
 )
-_RULE = re.compile(r"^\s*(?:-{2,}|={2,})|(?:-{2,}|={2,})\s*$")
-_MAY_THINK = re.compile(r"think|thought|reason|analysis|scratch|monologue|rationale|reflection", re.IGNORECASE)
-_MAY_BE_MARKED = re.compile(r"[<◁`【]|~~~|&lt;|[\[{(]\s?[/\\]|[\[{]/?[tri]|analysis|commentary", re.IGNORECASE)
-_THOUGHT_LINE = re.compile(r"^(?:thoughts?|thinking|reasoning|analysis|rationale|reflection)\s*:\s*\S", re.IGNORECASE)
-_NAME = re.compile(
-    r"^_*(?:think(?:ing)?|thoughts?|reason(?:ing|s)?|reflections?|analysis|scratch_?pad|(?:inner|internal)_\w{1,20}"
-    r"|chain_of_thoughts?|cot|thought_process|rationale|plan(?:ning)?|(?:self_)?critique)(?:_content|_process|_steps)?_*$",
-    re.IGNORECASE,
-)
-_SOLILOQUY = re.compile(
-    r"^(?:(?:okay|ok|hmm+|wait|alright|so|now|first|also|but|maybe|perhaps|actually)[,.]? )?"
-    r"(?:i (?:should|shouldn't|need|must|will|can|could|have to|think|want|don't|am going|might|recall)\b"
-    r"|i'(?:ll|m|d|ve)\b|let me\b|let's\b|we (?:should|need|must|have to|can|could|are asked)\b"
-    r"|the (?:user|question|prompt|task|instruction)s? (?:\w+ )?(?:wants?|asks?|says?|is|needs?|requires?)\b)",
-    re.IGNORECASE,
-)
+"""Where a new announcement begins on the line of an older one."""
+_UNDERLINE = re.compile(r"\s*(?:={3,}|-{3,})\s*$")
+_FEW_WORDS = 4
+"""A line of more words under a bare "thinking" is no other item of a list without marks."""
+_SENTENCE_END = re.compile(r"[.!?][\"')*_\]]*$")
+_UNFINISHED = Problem(Fault.CUT_OFF, "the model was still thinking when its answer ended.")
+_MIXED = Problem(Fault.UNUSABLE, "what is answer cannot be told from what is thought.")
 
 
-def without_reasoning(answer: str) -> str | Problem:
+def without_reasoning(answer: str, names: Sequence[str] = ()) -> str | Problem:
     """Take out what was thought and not answered.
 
+    Args:
+        answer: What the model sent.
+        names: The classes that were asked about: a headline of one of these names is none of thoughts.
+
     Returns:
-        The answer's own text; or a problem when the text ends before the thinking does.
+        The answer's own text; or a problem when the text ends before the thinking does, or when the two cannot be told
+        apart.
     """
-    if not _MAY_BE_MARKED.search(answer):
-        return _below_headline(answer)
-    text = _final_channel(_without_comments(answer.replace("\u2581", "_")))  # (DeepSeek's blank)
-    if text is None or any(fence[0].rstrip()[-3:] != fence[1] for fence in _FENCE.finditer(text)):
+    text: str | None = answer
+    if _MAY_BE_MARKED.search(answer):
+        text = _outside_marks(answer)
+    if text is None:
         return _UNFINISHED
-    outside = _outside_marks(_FENCE.sub("", text))
-    inside = None if outside is None else without_foreign_marks(_inside_answer_marks(outside), is_thought=_THOUGHT_WORD)
-    return _UNFINISHED if inside is None else _below_headline(inside)
+    return _below_headlines(text, NameSet(names)) if may_announce(text) else text
 
 
-def is_reasoning_headline(text: str) -> bool:
-    """Tell whether a headline announces thoughts: "Thought process:", "Let me think:", "Reasoning"."""
-    return bool(_REASONING_HEADLINE.match(text))
-
-
-def is_answer_headline(text: str) -> bool:
-    """Tell whether a headline announces the answer: "Final answer:", "Here is my response:"."""
-    return bool(_ANSWER_HEADLINE.match(text))
-
-
-def is_reasoning_name(name: str) -> bool:
-    """Tell whether the key of a JSON object holds thoughts."""
-    return bool(_NAME.match(name.strip()))
-
-
-def is_soliloquy(text: str) -> bool:
-    """Tell whether an item speaks of the task instead of the class: "I should not mention its habitat"."""
-    return bool(_SOLILOQUY.match(text))
-
-
-_UNFINISHED = Problem(Fault.CUT_OFF, "the model was still thinking when its answer ended.")
+def _outside_marks(answer: str) -> str | None:
+    text = final_channel(_without_comments(answer.replace("\u2581", "_")))  # (DeepSeek's blank)
+    if text is None or any(not fence[0].rstrip().endswith(fence[1]) for fence in _FENCE.finditer(text)):
+        return None
+    outside = outside_thought_marks(_FENCE.sub("", text))
+    spoken = None if outside is None else last_role(inside_answer_marks(outside))
+    return None if spoken is None else outside_foreign_marks(spoken)
 
 
 def _without_comments(text: str) -> str:
@@ -133,55 +88,85 @@ def _without_comments(text: str) -> str:
     return "".join(kept)
 
 
-def _final_channel(text: str) -> str | None:
-    """The text of gpt-oss's channel `final`; None when there are channels and the final one is missing."""
-    if "<|channel|>" in text:
-        finals = [message for name, message in _CHANNEL.findall(text) if name == "final"]
-        return "\n".join(finals) if finals else None
-    if _BARE_CHANNEL.match(text):
-        _, found, final = text.rpartition(_BARE_FINAL)
-        return final if found else None
-    return text
+class _Section(NamedTuple):
+    """Lines under one announcement; None for what stands under no headline of thoughts or of the answer."""
+
+    role: Role | None
+    lines: list[str]
+
+    @property
+    def has_list(self) -> bool:
+        return any(is_item(line) for line in self.lines)
 
 
-def _outside_marks(text: str) -> str | None:
-    """The text outside of all marks; None when the last one never closes."""
-    kept: list[str] = []
-    position, opened_at = 0, -1
-    for mark in _MARK.finditer(text):
-        if _EMPTY.search(mark[0]):
-            continue
-        if not _CLOSING.search(mark[0]):
-            if opened_at < 0:
-                kept.append(text[position : mark.start()])
-                opened_at = mark.start()
-            continue
-        if opened_at < 0:  # its opening mark was part of the prompt: all before it was thought
-            kept, opened_at = [], 0
-        kept.append("\n" if "\n" in text[opened_at : mark.start()] else " ")
-        position, opened_at = mark.end(), -1
-    return None if opened_at >= 0 else _MARK.sub("", "".join([*kept, text[position:]]))
+def _below_headlines(text: str, names: NameSet) -> str | Problem:
+    """What stands under the last "Answer:"; without one, what stands above the first headline of thoughts."""
+    sections, is_beside_thoughts = _sections(_WITHIN_LINE.sub("\n", text.strip()).splitlines(), names)
+    answers = [section for section in sections if section.role is Role.ANSWER and any(map(str.strip, section.lines))]
+    roles = [section.role for section in sections]
+    if answers:
+        lines = answers[-1].lines
+    elif Role.THOUGHT in roles:
+        before = [section for section in sections[: roles.index(Role.THOUGHT)] if section.has_list]
+        if not before:
+            return _MIXED
+        lines = before[-1].lines
+    else:
+        lines = [line for section in sections for line in section.lines]
+        if is_beside_thoughts and not _is_clear_list(lines):
+            return _MIXED
+    return _MIXED if _talks_within_list(lines) else "\n".join(lines)
 
 
-def _inside_answer_marks(text: str) -> str:
-    """What stands between the marks of an answer, where there are any."""
-    marks = list(_ANSWER_MARK.finditer(text))
-    starts = [mark.end() for mark in marks if not _CLOSING.search(mark[0])]
-    if not starts:
-        return _ANSWER_MARK.sub("", text)
-    ends = [mark.start() for mark in marks if _CLOSING.search(mark[0])] + [len(text)]
-    return "\n".join(_ANSWER_MARK.sub("", text[start : min(end for end in ends if end >= start)]) for start in starts)
+def _sections(lines: Sequence[str], names: NameSet) -> tuple[list[_Section], bool]:
+    """Cut a text at its announcements; tells, too, whether a sentence of thoughts was left out."""
+    sections = [_Section(None, [])]
+    level, is_within_sentence, has_sentences = 0, False, False
+    for at, line in enumerate(lines):
+        found = announcement(line, is_alone=_is_alone(lines, at))
+        if found is not None and (line in names or not (found.is_certain or has_sentences or len(sections) > 1)):
+            found = None
+        if found is None and sections[-1].role is Role.THOUGHT and _is_own_headline(line, level, names):
+            found = Announcement(Role.ANSWER, line, is_certain=True)
+        if found is not None and found.role is Role.THOUGHT and (found.is_item or _is_sentence(found)):
+            is_within_sentence, has_sentences = not found.is_item, has_sentences or not found.is_item
+        elif found is not None:
+            sections.append(_Section(found.role, [found.rest] if found.rest else []))
+            level, is_within_sentence = found.level, False
+        elif not is_within_sentence or is_item(line) or not line.strip():
+            is_within_sentence = False
+            sections[-1].lines.append(line)
+    return sections, has_sentences
 
 
-def _below_headline(text: str) -> str:
-    """What stands below the last "Answer:", where thoughts have a headline above it."""
-    if not _MAY_THINK.search(text):
-        return text
-    lines = text.splitlines()
-    bare = [_RULE.sub("", line).strip(" \t#*_>") for line in lines]
-    kept = [line for line, words in zip(lines, bare, strict=True) if not _THOUGHT_LINE.match(words)]
-    thoughts = [at for at, line in enumerate(bare) if is_reasoning_headline(line)]
-    answers = [at for at, line in enumerate(bare) if is_answer_headline(line)]
-    return (
-        "\n".join(lines[answers[-1] + 1 :]) if thoughts and answers and answers[-1] > thoughts[0] else "\n".join(kept)
-    )
+def _is_alone(lines: Sequence[str], at: int) -> bool:
+    """Whether a line is underlined, a paragraph of its own, or the first above lines that are no words as it is one."""
+    above, below = "".join(lines[:at][-1:]), "".join(lines[at + 1 : at + 2])
+    is_above_text = at == 0 and (is_item(below) or below.rstrip().endswith(":") or len(below.split()) > _FEW_WORDS)
+    return is_above_text or bool(_UNDERLINE.match(below)) or not (above.strip() or below.strip())
+
+
+def _is_sentence(found: Announcement) -> bool:
+    """Whether thoughts begin and end on their line: "Thought: ponds are no feature."."""
+    return bool(found.rest) and bool(_SENTENCE_END.search(found.rest))
+
+
+def _is_own_headline(line: str, level: int, names: NameSet) -> bool:
+    """Whether a Markdown headline of a class ends the section of thoughts that stands above it."""
+    depth = len(line) - len(line.lstrip("#"))
+    return 0 < depth <= level and bool(names.found_in(line))
+
+
+def _is_clear_list(lines: Sequence[str]) -> bool:
+    """Whether there is a list beside a sentence of thoughts, and nothing of the task in it."""
+    items = [line for line in lines if is_item(line)]
+    return bool(items) and not any(is_soliloquy(line.lstrip(" \t-*+\u2022\u2013")) for line in items)
+
+
+def _talks_within_list(lines: Sequence[str]) -> bool:
+    """Whether the model speaks to itself once a list has begun: then that was a draft, and the next may be one, too."""
+    below: Iterator[str] = iter(lines)
+    for line in below:
+        if is_item(line):
+            break
+    return any(is_monologue(line) for line in below if not is_item(line))

@@ -50,6 +50,12 @@ class Compaction(BaseModel):
     results: CompactedResults
     is_dry_run: bool
 
+    def describe(self) -> str:
+        """What was done to the ledgers, in one line."""
+        verb = "would merge" if self.is_dry_run else "merged"
+        merged, written = (sum(getattr(row, name) for row in self.partitions) for name in ("merged", "written"))
+        return f"{verb} {merged} small parts of {len(self.partitions)} ledger partitions into {written}"
+
     def __str__(self) -> str:
         verb = "would merge" if self.is_dry_run else "merged"
         lines = [

@@ -35,6 +35,13 @@ class ClassLook(BaseModel):
         """Whether the evaluation is out of date."""
         return bool(self.added or self.removed or self.renamed)
 
+    def describe(self) -> str:
+        """What was found, in one line of numbers: names are others' words."""
+        if self.unfinished is not None:
+            return f"{self.name}: the class list is not finished, nothing was compared"
+        counts = f"{len(self.added)} added, {len(self.removed)} removed, {len(self.renamed)} renamed"
+        return f"{self.name}: {self.class_count} classes, {counts if self.has_changed else 'nothing changed'}"
+
     @property
     def change_key(self) -> str:
         """sha256 of the change and of what it is a change to."""

@@ -4,7 +4,6 @@ Which images are embedded, and in which batch, is decided in the order of the im
 finish: the same images make the same passes.
 """
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,9 +24,6 @@ from coder_core.storage.packed_images import read_image
 
 VIEWS_VERSION = 1
 """Goes up when `augment` makes other views; `FitFewShot.views_version` with it."""
-
-READ_DELAYS = (0.2, 1.0, 5.0)
-"""Seconds before each further try to read an image: a store under load resets a connection now and then."""
 
 UNREAD = "it cannot be read: "
 """How the problem of an image begins whose bytes did not come: another time they may."""
@@ -280,22 +276,10 @@ class _Work:
 
 def _read_image(item: ImageItem) -> _Read:
     try:
-        content = item.source if isinstance(item.source, bytes) else _read_patiently(item.source)
+        content = item.source if isinstance(item.source, bytes) else read_image(item.source)
     except InputError as error:
         return _Read(item, b"", None, f"{UNREAD}{error.problem}")
     return _Read(item, content, content_hash(content), None)
-
-
-def _read_patiently(location: str) -> bytes:
-    """Read a file, and try again where that may help: a file that is gone stays gone."""
-    for delay in READ_DELAYS:
-        try:
-            return read_image(location)
-        except InputError as error:
-            if isinstance(error.__cause__, FileNotFoundError | IsADirectoryError | PermissionError):
-                raise
-        time.sleep(delay)
-    return read_image(location)
 
 
 def _prepare(model: Encoder, content: bytes, keys: Sequence[str], is_augmented: bool) -> list[Any]:

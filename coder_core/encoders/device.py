@@ -4,7 +4,7 @@ import torch
 
 from coder_core.errors import DeviceError
 
-PLACE = "runtime.device"
+PLACE = "CODER_DEVICE (runtime.device)"
 
 
 def choose_device(device: str) -> str:
@@ -19,11 +19,11 @@ def choose_device(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     count = torch.cuda.device_count()
-    if not _is_there(torch.device(device), count):
+    if not _is_there(device, count):
         raise DeviceError(
             f"there is no {device!r} on this machine ({count} CUDA devices).",
             PLACE,
-            "Set CODER_DEVICE to auto or cpu; or check the driver, CUDA_VISIBLE_DEVICES, and torch's build.",
+            "Set it to auto or cpu; or check the driver, CUDA_VISIBLE_DEVICES, and torch's build.",
         )
     return device
 
@@ -47,7 +47,18 @@ def device_name(device: str) -> str:
     return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
 
 
-def _is_there(device: torch.device, cuda_count: int) -> bool:
-    if device.type == "cuda":
-        return (device.index or 0) < cuda_count
-    return device.type == "cpu" or torch.backends.mps.is_available()
+def check_device(device: str) -> None:
+    """Refuse a device that this machine has not; `auto` and `cpu` are everywhere.
+
+    Raises:
+        DeviceError: There is no such device on this machine.
+    """
+    if device not in {"auto", "cpu"}:
+        choose_device(device)
+
+
+def _is_there(device: str, cuda_count: int) -> bool:
+    kind, _, number = device.partition(":")
+    if kind == "cuda":
+        return int(number or 0) < cuda_count
+    return kind == "cpu" or (kind == "mps" and torch.backends.mps.is_available())

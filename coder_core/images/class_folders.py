@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from coder_core.class_source.matching import match_labels, no_such_class, tell_apart
@@ -11,6 +11,9 @@ from coder_core.errors import DatasetError
 from coder_core.images.image_files import ImageFiles, shown_location
 from coder_core.specs import FolderDataset
 from coder_core.storage.input_files import InputFile
+
+PARTS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
+"""What the folders around class folders are called."""
 
 
 class LabelledFiles(NamedTuple):
@@ -35,6 +38,8 @@ def label_by_folder(found: ImageFiles, dataset: FolderDataset, listed: ClassList
     """
     files = _inside_folders(found, dataset)
     counts = Counter(_folder(file) for file in files)
+    if listed is None and dataset.class_names is None:
+        _refuse_parts(files, counts, dataset.path)
     named = None if dataset.class_names is None else _named_classes(dataset)
     classes = listed or named or _own_classes(sorted(counts), dataset.path)
     label_of = match_labels(sorted(counts), classes, dataset.path)
@@ -68,6 +73,14 @@ def _inside_folders(found: ImageFiles, dataset: FolderDataset) -> list[InputFile
     for file in outside:
         found.ignored.add("outside", shown_location(file), "an image that lies in no class folder")
     return [file for file in found.files if "/" in file.name] if outside else found.files
+
+
+def _refuse_parts(files: Sequence[InputFile], folders: Iterable[str], place: str) -> None:
+    """`train` and `val` with class folders inside are parts of a data set: as classes they would mean nothing."""
+    found = sorted(folders)
+    if found and {folder.lower() for folder in found} <= PARTS and all(file.name.count("/") > 1 for file in files):
+        problem = f"its folders ({', '.join(found)}) are parts of a data set and no classes."
+        raise DatasetError(problem, place, f"Name one of them: dataset.path: .../{found[-1]}; or dataset.class_names.")
 
 
 def _named_classes(dataset: FolderDataset) -> ClassList:

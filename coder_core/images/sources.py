@@ -26,6 +26,7 @@ from coder_core.images.features_file import load_features
 from coder_core.images.labelled_rows import LabelledRows, label_rows
 from coder_core.images.listed_images import list_table
 from coder_core.images.listing import FolderListing, list_folder
+from coder_core.images.manifests import list_manifest
 from coder_core.images.parquet_images import list_parquet
 from coder_core.images.split_listing import list_split
 from coder_core.images.tar_shards import list_shards
@@ -35,6 +36,7 @@ from coder_core.specs import (
     FlagsDataset,
     FolderDataset,
     LabelledDataset,
+    ManifestDataset,
     ParquetDataset,
     SplitDataset,
     TableDataset,
@@ -126,6 +128,9 @@ SOURCES: dict[str, Callable[[Any, float], ImageSource]] = {}
 """`kind` of a data set's spec -> what opens it: `(spec, settle_seconds) -> ImageSource`."""
 
 
+_ELSEWHERE = {"unlabelled": "coder_core.images.unlabelled", "named": "coder_core.datasets.named_source"}
+"""What registers the kinds that stand on this module."""
+
 _opened: ContextVar[dict[str, ImageSource]] = ContextVar("opened")
 
 
@@ -155,7 +160,7 @@ def open_source(dataset: DatasetSpec, *, settle_seconds: float = SETTLE_SECONDS)
     if (found := _opened.get({}).pop(_name_of(dataset), None)) is not None:
         return found
     if dataset.kind not in SOURCES:
-        import_module("coder_core.images.unlabelled")  # whose images are like none of those here
+        import_module(_ELSEWHERE[dataset.kind])
     return SOURCES[dataset.kind](dataset, settle_seconds)
 
 
@@ -326,6 +331,13 @@ def _open_parquet(dataset: ParquetDataset, settle_seconds: float) -> FilesSource
 @register_source("image_folder")
 def _open_table(dataset: TableDataset, settle_seconds: float) -> FilesSource:
     return _open_rows(list_table(dataset), dataset, settle_seconds)
+
+
+@register_source("manifest")
+def _open_manifest(dataset: ManifestDataset, settle_seconds: float) -> FilesSource:
+    listing = list_manifest(dataset, _listed_classes(dataset, settle_seconds))
+    stem = PurePosixPath(base_name(dataset.path)).stem
+    return FilesSource(listing, dataset.name or (f"{stem}-{dataset.split}" if dataset.split else stem))
 
 
 def _open_rows(found: LabelledRows, dataset: LabelledDataset, settle_seconds: float) -> FilesSource:

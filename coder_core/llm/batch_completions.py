@@ -31,6 +31,8 @@ __all__ = ["BatchCompletions"]
 
 MAX_REQUESTS = 50_000
 """Most lines in one batch, by OpenAI's rules; at 2 kB a line half of the 200 MB that a file may have."""
+MAX_PICTURE_BYTES = 150_000_000
+"""Pictures in the file of one batch, as base64: with them, and not without, its 200 MB would be passed."""
 PLAN_PAUSE_SECONDS = 0.5
 """Pause of a run while another one puts questions into a batch, which takes moments."""
 _TOO_MANY_TOKENS = "token_limit_exceeded"
@@ -196,6 +198,7 @@ class BatchRun:
         """Take what may be asked (again) and fits into one batch and into the budget."""
         runtime = self._source.runtime
         askable = [request for request in missing if self._may_ask(request)][: self._source.max_requests]
+        askable = _fitting(askable)
         if runtime.max_cost_usd is None or self._price is None:
             return askable
         left = runtime.max_cost_usd - self._source.spent_usd
@@ -215,7 +218,7 @@ class BatchRun:
         if problem is not None and problem.fault is Fault.CUT_OFF:
             has_more_room = self._longest_answer(request) > self._given_tokens.get(request.key, 0)
             return has_more_room and self._tries[request.key] < runtime.max_attempts
-        is_hopeless = problem is not None and problem.fault is Fault.REJECTED
+        is_hopeless = problem is not None and problem.fault in {Fault.REJECTED, Fault.FATAL}
         return not is_hopeless and self._tries[request.key] < runtime.max_bad_answers
 
     def _longest_answer(self, request: CompletionRequest) -> int:
@@ -296,7 +299,10 @@ class BatchRun:
     def _read(self, content: bytes, records: Mapping[str, RequestRecord], dialect: Dialect) -> dict[str, Outcome]:
         """Read both files of a batch; lines may come in any order, unknown and repeated ones do not count."""
         outcomes: dict[str, Outcome] = {}
-        for line in read_lines(content):
+        lines = list(read_lines(content))
+        pictured = (line for line in lines if line.status == 200 and self._shows_pictures(line.key))
+        self._source.traits.takes_pictures |= any(True for _ in pictured)
+        for line in lines:
             if line.key in records and line.key not in outcomes:
                 outcomes[line.key] = self._judge(line, records[line.key], dialect)
         return outcomes
@@ -305,13 +311,17 @@ class BatchRun:
         if line.status == 0:
             return Outcome(None, Problem(Fault.UNANSWERED, "the batch ended before this question's turn."), (), 0)
         if line.status != 200:
+            shown = self._shows_pictures(record.key)
             verdict = judge_refusal(
                 Reply(line.status, {}, to_json(line.body)),
                 dialect,
                 has_key=True,
                 hide=self._client.hide_key,
                 tried=self._refused,
+                has_pictures=shown and not self._source.traits.takes_pictures,
             )
+            if shown and verdict.problem.fault is Fault.FATAL:
+                self._account.stop = self._account.stop or verdict.problem
             if verdict.dialect is not None and self._source.traits.dialect == dialect:
                 self._refused.add(dialect)
                 self._source.traits.dialect = verdict.dialect
@@ -325,3 +335,17 @@ class BatchRun:
         if completion is None or problem is None:
             return Outcome(completion, problem, (), 0)
         return Outcome(None, problem, (FailedCompletion(completion, problem),), 0)
+
+    def _shows_pictures(self, key: str) -> bool:
+        asked = self._wanted.get(key)
+        return asked is not None and bool(asked.pictures)
+
+
+def _fitting(requests: list[CompletionRequest]) -> list[CompletionRequest]:
+    """The first of some questions, as many as a file may hold with their pictures; at least one."""
+    total = 0
+    for number, request in enumerate(requests):
+        total += sum(4 * len(picture.jpeg) // 3 for picture in request.pictures)
+        if total > MAX_PICTURE_BYTES and number:
+            return requests[:number]
+    return requests

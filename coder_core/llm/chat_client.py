@@ -23,7 +23,14 @@ from coder_core.llm.completions import Outcome, judge_answer
 from coder_core.llm.dialects import Dialect, judge_refusal
 from coder_core.llm.faults import BAD_ANSWERS, TRANSIENT, Fault, Problem
 from coder_core.llm.llm_runtime import LlmRuntime
-from coder_core.llm.pricing import Budget, BudgetSpentError, Price, count_message_tokens, worst_cost_usd
+from coder_core.llm.pricing import (
+    Budget,
+    BudgetSpentError,
+    Price,
+    count_message_tokens,
+    picture_tokens,
+    worst_cost_usd,
+)
 from coder_core.llm.rate_limits import RateLimiter, RateLimitError, read_retry_after
 
 if TYPE_CHECKING:
@@ -48,11 +55,13 @@ class ServerTraits:
         dialect: How it is spoken to.
         has_answered: Whether it ever did.
         answer_tokens: Model -> length that sufficed where the first one was too short, or the longest that did not.
+        takes_pictures: Whether it ever answered a question with pictures.
     """
 
     dialect: Dialect = field(default_factory=Dialect)
     has_answered: bool = False
     answer_tokens: dict[str, int] = field(default_factory=dict)
+    takes_pictures: bool = False
 
     def longest_answer(self, model: str, runtime: LlmRuntime) -> int:
         """Tokens to give to an answer at first."""
@@ -193,7 +202,9 @@ class ChatClient:
     async def _exchange(
         self, talk: _Talk, body: dict[str, Any], max_tokens: int
     ) -> tuple[Reply, Completion | None, Problem | None]:
-        prompt_tokens = count_message_tokens(body["messages"], is_structured="response_format" in body)
+        prompt_tokens = count_message_tokens(
+            body["messages"], is_structured="response_format" in body, picture=picture_tokens(self._price)
+        )
         await self._limiter.acquire(prompt_tokens + max_tokens)
         talk.calls += 1
         talk.tries += 1
@@ -227,6 +238,7 @@ class ChatClient:
             self._away_in_a_row = 0
         if 200 <= reply.status < 300:
             self._traits.has_answered = True
+            self._traits.takes_pictures |= bool(talk.request.pictures)
             if talk.dialect is not None:
                 self._traits.dialect = talk.dialect
 
@@ -251,7 +263,13 @@ class ChatClient:
 
     def _note_refusal(self, talk: _Talk, reply: Reply, dialect: Dialect) -> Problem:
         verdict = judge_refusal(
-            reply, dialect, has_key=self._endpoint.has_key, hide=self._endpoint.hide_key, tried=talk.refused
+            reply,
+            dialect,
+            has_key=self._endpoint.has_key,
+            hide=self._endpoint.hide_key,
+            tried=talk.refused,
+            has_pictures=bool(talk.request.pictures) and not self._traits.takes_pictures,
+            is_understood=self._traits.has_answered,
         )
         if verdict.dialect is not None:
             talk.refused.add(dialect)

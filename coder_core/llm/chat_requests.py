@@ -5,7 +5,10 @@ neither the server's address nor how the answer was written (JSON or list) nor t
 ended by itself is the same under any larger limit, and one that was cut off is never kept.
 """
 
+import base64
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -15,12 +18,36 @@ from coder_core.fingerprint import canonical_json, content_hash
 from coder_core.llm.faults import Problem
 from coder_core.spec_base import Spec
 
-__all__ = ["CompletionRequest", "Message", "RequestRecord", "Sampling"]
+__all__ = ["RENDITION", "CompletionRequest", "Message", "Picture", "RequestRecord", "Sampling"]
 
 _REQUEST_VERSION = 1
 """Part of every key; raise it only when equal requests would no longer get equal answers."""
 
-Message = dict[str, str]
+RENDITION = "jpeg-512-1"
+"""How a picture is written before it is shown (`images.shown_images`): part of the version of every prompt with
+pictures, so another rendition is another question."""
+
+Message = dict[str, Any]
+"""`role`, and `content`: a text, or a list of parts where pictures follow the text."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that is shown with a question.
+
+    Args:
+        content_key: sha256 of the image file that it was made from: this, and not the bytes, is part of the question's
+            key, so an image is the same question under every version of the library that writes it as JPEG.
+        jpeg: The bytes that are sent; empty where nobody is asked. No log and no key holds them.
+    """
+
+    content_key: str
+    jpeg: bytes = field(default=b"", repr=False, compare=False)
+
+    def part(self) -> dict[str, Any]:
+        """The picture as a part of a chat message."""
+        url = f"data:image/jpeg;base64,{base64.b64encode(self.jpeg).decode('ascii')}"
+        return {"type": "image_url", "image_url": {"url": url}}
 
 
 class Sampling(Spec):
@@ -63,6 +90,11 @@ class CompletionRequest(ABC):
 
     model: str
     sampling: Sampling
+
+    @property
+    def pictures(self) -> Sequence[Picture]:
+        """What is shown with the question, in order; nothing, by default."""
+        return ()
 
     @property
     @abstractmethod

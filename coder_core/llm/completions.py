@@ -21,7 +21,7 @@ from coder_core.llm.chat_requests import CompletionRequest, RequestRecord
 from coder_core.llm.completion_ledger import Completion, CompletionLedger, FailedCompletion, now
 from coder_core.llm.faults import Fault, Problem
 from coder_core.llm.llm_runtime import LlmRuntime
-from coder_core.llm.pricing import Price, count_message_tokens, count_tokens, find_price, load_prices
+from coder_core.llm.pricing import Price, count_message_tokens, count_tokens, find_price, load_prices, picture_tokens
 from coder_core.stop_signals import cancelled_by_signals
 
 __all__ = [
@@ -80,7 +80,8 @@ def judge_answer(
     """
     if answer.problem and answer.problem.fault is Fault.NOT_A_COMPLETION and answer.usage is None:
         return None, answer.problem
-    usage = answer.usage or _estimated_usage(asked, answer.text, is_structured=is_structured)
+    picture = picture_tokens(price)
+    usage = answer.usage or _estimated_usage(asked, answer.text, is_structured=is_structured, picture=picture)
     completion = Completion(
         record=asked.record if isinstance(asked, CompletionRequest) else asked,
         answer=answer.text,
@@ -269,7 +270,9 @@ def _is_inside_event_loop() -> bool:
     return True
 
 
-def _estimated_usage(asked: CompletionRequest | RequestRecord, answer: str, *, is_structured: bool) -> Usage:
+def _estimated_usage(
+    asked: CompletionRequest | RequestRecord, answer: str, *, is_structured: bool, picture: int
+) -> Usage:
     messages = asked.messages(is_structured=is_structured) if isinstance(asked, CompletionRequest) else []
-    prompt_tokens = count_message_tokens(messages, is_structured=is_structured)
+    prompt_tokens = count_message_tokens(messages, is_structured=is_structured, picture=picture)
     return Usage(prompt_tokens, count_tokens(answer), is_reported=False)

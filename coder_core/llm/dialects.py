@@ -5,6 +5,7 @@ older proxies know no schema, and next year's will differ again. A request goes 
 says 400, the next poorer form is tried, and remembered once it was answered.
 """
 
+import re
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
@@ -20,6 +21,16 @@ _TRY_LATER = frozenset({408, 409, 425})
 _OUT_OF_QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached", "account_deactivated"})
 _UNAVAILABLE = frozenset({502, 503})
 """What servers say while they load a model, and gateways while nobody stands behind them."""
+_MAY_TAKE_NO_PICTURES = _MALFORMED | {404, 500}
+"""The same about pictures, in OpenAI's words (400), a gateway's that finds no such model (404), llama.cpp's (500)."""
+_ABOUT_PICTURES = re.compile(
+    r"images?\b|image_url|\bvision\b|multi-?modal|mmproj|TextContentPart"
+    r"|content\b.{0,80}\bstring|string\b.{0,80}\bcontent",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What refusals of pictures were seen to say; servers share no code for it. `content ... string`: the field that is a
+list of parts where pictures are shown."""
+_DATA_URL = re.compile(r"data:image/[a-z]+;base64,[A-Za-z0-9+/=]*")
 _TOO_MANY = 429
 _SERVER_ERROR = 500
 
@@ -55,6 +66,8 @@ def judge_refusal(
     has_key: bool,
     hide: Callable[[str], str] = str,
     tried: AbstractSet[Dialect] = frozenset(),
+    has_pictures: bool = False,
+    is_understood: bool = False,
 ) -> Verdict:
     """Read a reply with an error status.
 
@@ -64,21 +77,44 @@ def judge_refusal(
         has_key: Whether an API key was sent.
         hide: Takes the API key out of a text.
         tried: How else it was spoken to before, in vain.
+        has_pictures: Whether pictures were shown, to a server that has not answered a question with pictures yet.
+        is_understood: Whether it has answered others: then pictures are what it does not understand.
     """
     complaint = read_complaint(reply.content, hide=hide)
-    detail = f"HTTP {reply.status} {complaint.code} {complaint.message}".replace("  ", " ").rstrip()
+    words = _DATA_URL.sub("data:image/...", complaint.message)
+    detail = f"HTTP {reply.status} {complaint.code} {words}".replace("  ", " ").rstrip()
     if complaint.code in _OUT_OF_QUOTA:
         return Verdict(Problem(Fault.FATAL, detail))
     if reply.status == _TOO_MANY:
         return Verdict(Problem(Fault.RATE_LIMITED, detail))
+    if has_pictures and _takes_no_pictures(reply.status, complaint):
+        return Verdict(Problem(Fault.FATAL, f"{detail} {_NO_PICTURES}"))
     if reply.status in _UNAVAILABLE:
         return Verdict(Problem(Fault.UNAVAILABLE, detail))
     if reply.status in _TRY_LATER or (reply.status >= _SERVER_ERROR and reply.status not in _MALFORMED):
         return Verdict(Problem(Fault.SERVER_ERROR, detail))
     if reply.status < 400 or reply.status in {401, 403, 404, 405, 407}:
         return Verdict(Problem(Fault.FATAL, f"{detail} {_remedy(reply.status, has_key=has_key)}"))
-    other = _next_dialect(dialect, complaint, {dialect, *tried}) if reply.status in _MALFORMED else None
+    is_malformed = reply.status in _MALFORMED
+    is_about_form = is_malformed and not (has_pictures and is_understood and not complaint.param)
+    other = _next_dialect(dialect, complaint, {dialect, *tried}) if is_about_form else None
+    if has_pictures and is_malformed and other is None:
+        return Verdict(Problem(Fault.FATAL, f"{detail} {_NO_PICTURES}"))
     return Verdict(Problem(Fault.DIALECT if other else Fault.REJECTED, detail), other)
+
+
+_NO_PICTURES = (
+    "The question showed pictures, which this server or this model seems not to take: name a model that reads images, "
+    "or set texts.generator.images_per_class to 0."
+)
+
+
+def _takes_no_pictures(status: int, complaint: ServerComplaint) -> bool:
+    if status not in _MAY_TAKE_NO_PICTURES:
+        return False
+    if complaint.param:
+        return complaint.param.lstrip("$.").startswith("messages")
+    return bool(_ABOUT_PICTURES.search(complaint.message))
 
 
 def _next_dialect(dialect: Dialect, complaint: ServerComplaint, tried: AbstractSet[Dialect]) -> Dialect | None:

@@ -18,7 +18,7 @@ __all__ = ["LlmRuntime"]
 class LlmRuntime(BaseSettings):
     """Which server, how fast, how much. Never hashed. Every field can come from the environment: CODER_LLM_<FIELD>."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="CODER_LLM_")
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="CODER_LLM_", env_ignore_empty=True)
 
     base_url: Annotated[str, AfterValidator(seal_server)] | None = Field(
         default=None, description="The server; default: OPENAI_BASE_URL, or OpenAI itself."

@@ -22,7 +22,8 @@ import yaml
 from pydantic import Field, ValidationError
 
 from coder_core.errors import ConfigError
-from coder_core.llm.chat_requests import CompletionRequest
+from coder_core.expected_values import describe_refusal
+from coder_core.llm.chat_requests import CompletionRequest, Message
 from coder_core.spec_base import Spec
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "count_tokens",
     "find_price",
     "load_prices",
+    "picture_tokens",
     "worst_cost_usd",
 ]
 
@@ -44,6 +46,10 @@ SCHEMA_TOKENS = 60
 """What the answer schema adds to a structured question."""
 SCHEMA_BYTES = 512
 """What it and the names of the roles have at most."""
+PICTURE_TOKENS = 1_601
+"""A picture of at most 512 x 512 pixels, where a model's price says nothing else. An upper estimate: models that cut
+pictures into tiles of 512 pixels count 85 + 170, those with patches of 32 pixels 256 times 1 to 2.46 (both OpenAI),
+with patches of 28 pixels 361 (Qwen-VL), with one tile of 560 pixels 1,601 (Llama 3.2)."""
 
 _DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 _MILLION = 1_000_000
@@ -55,6 +61,9 @@ class Price(Spec):
     input_usd_per_million: float = Field(ge=0, description="US dollars per million tokens of questions.")
     output_usd_per_million: float = Field(ge=0, description="US dollars per million tokens of answers.")
     batch_factor: float = Field(default=0.5, ge=0, le=1, description="What the Batch API charges of it.")
+    picture_tokens: int = Field(
+        default=PICTURE_TOKENS, ge=0, description="Tokens that a picture of at most 512 x 512 pixels counts as."
+    )
 
     def cost_usd(self, prompt_tokens: int, completion_tokens: int, *, is_batch: bool = False) -> float:
         """The price of so many tokens."""
@@ -83,18 +92,29 @@ def count_tokens(text: str) -> int:
     return -(-(len(text) - others) // CHARACTERS_PER_TOKEN) + others
 
 
-def count_message_tokens(messages: Sequence[Mapping[str, str]], *, is_structured: bool) -> int:
-    """Count the tokens of a conversation roughly."""
-    words = sum(count_tokens(message["content"]) + TOKENS_PER_MESSAGE for message in messages)
-    return words + (SCHEMA_TOKENS if is_structured else 0)
+def picture_tokens(price: Price | None) -> int:
+    """What one picture counts as."""
+    return PICTURE_TOKENS if price is None else price.picture_tokens
+
+
+def count_message_tokens(messages: Sequence[Message], *, is_structured: bool, picture: int = PICTURE_TOKENS) -> int:
+    """Count the tokens of a conversation roughly; `picture` is what each picture in it counts as."""
+    parts = [part for message in messages for part in _parts(message)]
+    words = sum(picture if text is None else count_tokens(text) for text in parts)
+    return words + TOKENS_PER_MESSAGE * len(messages) + (SCHEMA_TOKENS if is_structured else 0)
+
+
+def _parts(message: Message) -> list[str | None]:
+    """The texts of a message, and None for each picture."""
+    content = message["content"]
+    return [content] if isinstance(content, str) else [part.get("text") for part in content]
 
 
 def worst_cost_usd(request: CompletionRequest, price: Price, *, max_tokens: int, is_batch: bool = False) -> float:
-    """The most that one call can cost: no token is shorter than a byte."""
-    prompt_bytes = (
-        sum(len(message["content"].encode()) for message in request.messages(is_structured=True)) + SCHEMA_BYTES
-    )
-    return price.cost_usd(prompt_bytes, max_tokens, is_batch=is_batch)
+    """The most that one call can cost: no token of a text is shorter than a byte."""
+    parts = [part for message in request.messages(is_structured=True) for part in _parts(message)]
+    prompt_tokens = sum(price.picture_tokens if text is None else len(text.encode()) for text in parts)
+    return price.cost_usd(prompt_tokens + SCHEMA_BYTES, max_tokens, is_batch=is_batch)
 
 
 class BudgetSpentError(Exception):
@@ -167,4 +187,6 @@ def _checked(name: str, price: Price | Mapping[str, Any]) -> Price:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(["prices", name, *map(str, first["loc"])])
-        raise ConfigError(f"{first['msg']}.", place, "See coder_core/llm/prices.yaml for the shape.") from None
+        raise ConfigError(
+            f"{describe_refusal(first)}.", place, "See coder_core/llm/prices.yaml for the shape."
+        ) from None

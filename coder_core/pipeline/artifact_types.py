@@ -5,6 +5,7 @@ from typing import ClassVar
 from coder_core.fingerprint import Json
 from coder_core.pipeline.artifact_handle import ArtifactHandle, Handle
 from coder_core.results.schema import ThresholdRow
+from coder_core.texts.kinds import TextKind
 
 
 class ClassesArtifact(ArtifactHandle):
@@ -57,10 +58,40 @@ class Dataset(Handle):
     ignored: IgnoredArtifact
 
 
+class ShownImagesArtifact(ArtifactHandle):
+    """Labelled images as a language model is shown them: class, id, content key and JPEG of each, class by class.
+
+    Attributes:
+        unreadable: Images that would have been taken and could not be read.
+    """
+
+    kind: ClassVar[str] = "shown_images"
+
+    unreadable: int = 0
+
+
+class ShownImages(Handle):
+    """The pictures of an evaluation.
+
+    Attributes:
+        chosen: All of them.
+        left_out: Content keys of those that are test images as well, sorted: they are not shown.
+    """
+
+    chosen: ShownImagesArtifact
+    left_out: tuple[str, ...] = ()
+
+
 class TextBankArtifact(ArtifactHandle):
-    """What is said about the classes: phrases, from every source."""
+    """What is said about the classes: phrases, from every source.
+
+    Attributes:
+        pictured_kinds: Kinds of text of which some were written from labelled images, in the order of `TextKind`.
+    """
 
     kind: ClassVar[str] = "text_bank"
+
+    pictured_kinds: tuple[TextKind, ...] = ()
 
 
 class TextsArtifact(ArtifactHandle):

@@ -24,6 +24,7 @@ from coder_core.pipeline.artifact_types import (
     ImageEmbeddingsArtifact,
     PredictionsArtifact,
     RerankThreshold,
+    ShownImages,
     TextBankArtifact,
     TextEmbeddingsArtifact,
     TextsArtifact,
@@ -99,6 +100,7 @@ class RunManifest(Handle):
         ablation: Where the spec asks for it.
         matrix: Where the spec asks for it.
         transductions: Where the spec asks for them: what each took the batch for.
+        shown: Labelled images that a language model was shown; None where it was shown none.
     """
 
     format: int = FORMAT
@@ -118,6 +120,7 @@ class RunManifest(Handle):
     ablation: AblationArtifact | None = None
     matrix: CoderMatrixArtifact | None = None
     transductions: tuple[TransducedArtifact, ...] = ()
+    shown: ShownImages | None = None
 
     def method(self, name: str) -> MethodRecord:
         """A method of the run.

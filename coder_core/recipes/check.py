@@ -24,6 +24,7 @@ from coder_core.pipeline.context import Context
 from coder_core.recipes.doctor import look_at_names
 from coder_core.recipes.eval_inputs import require_labels
 from coder_core.recipes.gather_texts import kinds_needed
+from coder_core.recipes.show_images import foresee_pictures
 from coder_core.review.finding import Fault
 from coder_core.specs import NEEDS_BANK, DatasetSpec, EvalSpec, Runtime
 from coder_core.steps.assemble_bank import domain_of, read_bank_file, read_edits
@@ -73,6 +74,7 @@ def check_evaluation(spec: EvalSpec, runtime: Runtime, *, needs_labels: bool = T
     check = _Check(spec, runtime)
     for look in (
         *((check.labels,) if needs_labels else ()),
+        check.device,
         check.store,
         check.datasets,
         check.encoder,
@@ -135,6 +137,8 @@ class _Check:
         """`dataset`, opened; None where that cannot be, which has been noted."""
         self.classes: ClassList | None = None
         """Of `source`."""
+        self.pool: ImageSource | None = None
+        """`few_shot.pool`, opened."""
 
     @contextmanager
     def noting(self) -> Iterator[None]:
@@ -144,6 +148,13 @@ class _Check:
         except CoderError as error:
             if str(error) not in map(str, self.found.problems):
                 self.found.problems.append(error)
+
+    def device(self) -> None:
+        """It is there, where the encoder runs on one and a person has named it."""
+        if self.runtime.device not in {"auto", "cpu"} and find_family(self.spec.encoder.kind).needs_device:
+            from coder_core.encoders.device import check_device  # torch
+
+            check_device(self.runtime.device)
 
     def store(self) -> None:
         """It can be written; where it is not there yet, it is not there afterwards."""
@@ -172,6 +183,7 @@ class _Check:
                         f"{place}: there is one class only: whatever the texts, every image is right."
                     )
                 if place == "few_shot.pool":
+                    self.pool = opened
                     self._enough_shots(opened)
                 if place == "dataset":
                     self.source, self.classes = opened, opened.classes
@@ -223,11 +235,19 @@ class _Check:
         generator = self.spec.texts.generator
         if generator is None:
             return
+        self._has_address()
         find_prompts(generator.prompts, load_prompts(generator.prompt_sets))
         price = find_checked_price(generator.model, self.runtime.llm)
         self.found.facts.append(f"language model: {generator.model}, {'price known' if price else 'price unknown'}")
         if self.classes is not None:
             self._can_be_asked(self.classes)
+
+    def _has_address(self) -> None:
+        """What names the server is an address, whether it is here or in the environment."""
+        from coder_core.llm.endpoint import server_url
+        from coder_core.llm.http_transport import parse_server_address
+
+        parse_server_address(server_url(self.runtime.llm))
 
     def lexicon(self) -> None:
         """It is installed."""
@@ -261,7 +281,9 @@ class _Check:
         from coder_core.llm.endpoint import OPENAI_URL, server_url
         from coder_core.steps.generate_texts import estimate_cost
 
-        estimate = estimate_cost(Context.open(self.runtime), classes, self.spec.texts, self.runtime)
+        context = Context.open(self.runtime)
+        pictures = foresee_pictures(self.spec, self.pool, context)
+        estimate = estimate_cost(context, classes, self.spec.texts, self.runtime, pictures=pictures)
         self.found.to_ask = estimate
         self.found.facts.append(f"to ask: {estimate}")
         url = server_url(self.runtime.llm)

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from coder_core.method_texts import contract_of_method
+from coder_core.input_contract import InputContract
+from coder_core.method_texts import contract_of_method, kinds_of_method, with_pictured
 from coder_core.pipeline.run_manifest import MethodRecord
 from coder_core.pipeline.runner import Runner
 from coder_core.recipes.eval_inputs import Inputs
@@ -45,7 +46,12 @@ def classify(methods: Mapping[str, str], inputs: Inputs, logit_scale: float, run
             text_embeddings=inputs.text_embeddings,
             classifier=classifier,
             predictions=predicted,
-            contract=contract_of_method(methods[name]),
+            contract=_contract(methods[name], inputs),
         )
         for name, classifier, predicted in zip(methods, classifiers, predictions, strict=True)
     }
+
+
+def _contract(method: str, inputs: Inputs) -> InputContract:
+    """What a method reads, and what whoever wrote its texts has read."""
+    return with_pictured(contract_of_method(method), kinds_of_method(method), inputs.bank.pictured_kinds)

@@ -1,8 +1,8 @@
 """Few-shot, step by step: the pool of labelled images goes the way of the test images, then every draw is fitted."""
 
 from coder_core.input_contract import InputContract
-from coder_core.method_texts import kinds_of_method
-from coder_core.pipeline.artifact_types import TextEmbeddingsArtifact
+from coder_core.method_texts import kinds_of_method, with_pictured
+from coder_core.pipeline.artifact_types import TextBankArtifact, TextEmbeddingsArtifact
 from coder_core.pipeline.run_manifest import FewShotDraw, FewShotRecord
 from coder_core.pipeline.runner import Runner
 from coder_core.recipes.eval_inputs import Inputs
@@ -12,6 +12,7 @@ from coder_core.steps.embed_texts import EmbedTexts
 from coder_core.steps.fit_few_shot import METRIC_KINDS, FitFewShot, PredictFewShot, metric_input, plan_draws
 from coder_core.steps.load_dataset import CheckSameClasses, LoadDataset
 from coder_core.steps.write_texts import WriteVocabulary
+from coder_core.texts.kinds import TextKind
 
 
 def compare_few_shot(evaluation: EvalSpec, spec: FewShotSpec, inputs: Inputs, run: Runner) -> FewShotRecord:
@@ -56,15 +57,19 @@ def embed_vocabulary(evaluation: EvalSpec, spec: FewShotSpec, inputs: Inputs, ru
     return run(EmbedTexts(texts=words, encoder=inputs.encoder, label="embed_vocabulary"))
 
 
-def few_shot_contracts(spec: FewShotSpec) -> dict[str, InputContract]:
-    """What every few-shot method reads: support labels, and texts. Whether it chose on validation, its draw knows."""
-    fused = () if spec.zero_shot == "none" else tuple(map(str, kinds_of_method(spec.zero_shot)))
-    metric = ("metric_texts",) if spec.texts is not None else tuple(map(str, METRIC_KINDS))
+def few_shot_contracts(spec: FewShotSpec, bank: TextBankArtifact) -> dict[str, InputContract]:
+    """What every few-shot method reads: support labels, and texts. Whether it chose on validation, its draw knows.
+
+    Texts that were written from labelled images are named: they may be others than the draw's, and more than its shots.
+    """
+    fused = () if spec.zero_shot == "none" else kinds_of_method(spec.zero_shot)
+    metric = ("metric_texts",) if spec.texts is not None else METRIC_KINDS
     words = ("vocabulary",) if spec.vocabulary != "none" else ()
     own = {method: () if method in IMAGES_ALONE else metric for method in spec.methods}
-    return {
-        method: InputContract(reads_labels="support").also(
-            texts=(*fused, *texts, *(words if method in READS_VOCABULARY else ()))
-        )
-        for method, texts in own.items()
-    }
+    found: dict[str, InputContract] = {}
+    for method, texts in own.items():
+        read = (*fused, *texts, *(words if method in READS_VOCABULARY else ()))
+        contract = InputContract(reads_labels="support").also(texts=read)
+        kinds = (kind for kind in read if isinstance(kind, TextKind))
+        found[method] = with_pictured(contract, kinds, bank.pictured_kinds)
+    return found

@@ -12,6 +12,7 @@ from coder_core.evaluation.class_shifts import MethodPredictions, find_class_shi
 from coder_core.evaluation.run_differences import MethodDifference, compare_methods
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.run_manifest import RunManifest
+from coder_core.recipes.compare_texts import count_texts
 from coder_core.recipes.published_runs import open_run
 from coder_core.recipes.run_comparison import RunComparison, SettingChange
 from coder_core.results.result_tables import ResultTables
@@ -51,6 +52,7 @@ def compare_runs(context: Context, before: str, after: str, *, method: str | Non
         before=one.run_id,
         after=other.run_id,
         settings=tuple(compare_settings(one, other)),
+        texts=count_texts(context, one, other),
         methods=(*compare_methods(old, new), *_few_shot_differences(context, one, other)),
         method=chosen,
         change=change,

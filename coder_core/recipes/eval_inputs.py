@@ -8,6 +8,7 @@ from coder_core.errors import ConfigError
 from coder_core.pipeline.artifact_types import (
     Dataset,
     ImageEmbeddingsArtifact,
+    ShownImages,
     TextBankArtifact,
     TextEmbeddingsArtifact,
     TextsArtifact,
@@ -27,6 +28,7 @@ class Inputs(NamedTuple):
         text_embeddings: Where they lie.
         images: Where the images lie.
         class_names: What classes are called, where not as the data set says.
+        shown: Labelled images that a language model was shown; None where it was shown none.
     """
 
     dataset: Dataset
@@ -37,6 +39,7 @@ class Inputs(NamedTuple):
     text_embeddings: TextEmbeddingsArtifact
     images: ImageEmbeddingsArtifact
     class_names: dict[str, str] = {}  # noqa: RUF012 - never changed
+    shown: ShownImages | None = None
 
 
 def require_labels(spec: EvalSpec) -> None:

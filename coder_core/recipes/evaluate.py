@@ -15,6 +15,7 @@ from coder_core.recipes.gather_texts import gather_texts, stage1_texts
 from coder_core.recipes.measure_and_publish import publish
 from coder_core.recipes.rerank_uncertain import Reranked, embed_validation, rerank_uncertain
 from coder_core.recipes.score_controls import score_controls
+from coder_core.recipes.show_images import show_images
 from coder_core.recipes.transduce import transduce
 from coder_core.specs import RERANK, EvalSpec
 from coder_core.steps.ablate_texts import AblateTexts
@@ -59,6 +60,7 @@ def evaluate(spec: EvalSpec, run: Runner) -> EvalResult:
         ablation=ablate_texts(spec, reranked, inputs, run),
         matrix=write_matrix(spec, inputs, run),
         transductions=transduced.found,
+        shown=inputs.shown,
     )
     return publish(spec, manifest, reranked.generation if reranked else inputs.generation, run)
 
@@ -68,7 +70,8 @@ def embed_inputs(spec: EvalSpec, run: Runner) -> Inputs:
     run(CheckStore())
     dataset = run(LoadDataset(source=spec.dataset, class_names=spec.class_names))
     encoder = run(IdentifyEncoder(encoder=spec.encoder))
-    gathered = gather_texts(spec, dataset, encoder, run)
+    shown = show_images(spec, dataset, encoder, run)
+    gathered = gather_texts(spec, dataset, encoder, run, shown=shown)
     texts = run(stage1_texts(spec, dataset, gathered.bank))
     run(CheckTexts(texts=texts, methods=spec.stage1_methods))
     text_embeddings, images = run.together(
@@ -83,6 +86,7 @@ def embed_inputs(spec: EvalSpec, run: Runner) -> Inputs:
         text_embeddings=text_embeddings,
         images=images,
         class_names=spec.class_names,
+        shown=shown,
     )
 
 

@@ -37,6 +37,8 @@ from coder_core.texts.text_layout import TextLayout, build_layout
 EXPLAINABLE = ("clip", "vcd", "coder", RERANK)
 """Methods whose score is a sum over texts with weights that add up to nothing between two classes."""
 
+PREFERRED = "coder"
+
 
 class _Texts(NamedTuple):
     """What a method reads of the classes."""
@@ -122,7 +124,7 @@ class _Run:
 
 
 def explain_decision(
-    context: Context, manifest: RunManifest, image_id: str, *, method: str = "coder", rival: str | None = None
+    context: Context, manifest: RunManifest, image_id: str, *, method: str | None = None, rival: str | None = None
 ) -> Decision:
     """Explain what a method of a run said about an image.
 
@@ -130,7 +132,7 @@ def explain_decision(
         context: The store.
         manifest: A published run.
         image_id: As the data set names it; table `predictions` lists them.
-        method: One of `EXPLAINABLE` that the run has.
+        method: One of `EXPLAINABLE` that the run has; default: `choose_explainable`.
         rival: Name of the class to compare with; default: the runner-up, or what the rerank overruled.
 
     Raises:
@@ -138,8 +140,23 @@ def explain_decision(
         ConfigError: The run lacks the method, or the method cannot be explained text by text.
         StoreError: Something of the run is not in the store any more.
     """
+    method = choose_explainable(manifest) if method is None else method
     (found,) = explain_decisions(context, manifest, [Asked(image_id, method, rival)])
     return found
+
+
+def choose_explainable(manifest: RunManifest) -> str:
+    """Whose decision is meant where nobody says: `coder`, or the first method of the run that can be explained.
+
+    Raises:
+        ConfigError: The run has none; names those that it has.
+    """
+    known = _explainable(manifest)
+    if not known:
+        raise ConfigError(
+            "none of its methods can be explained text by text.", f"run {manifest.run_id}", _own(manifest)
+        )
+    return PREFERRED if PREFERRED in known else known[0]
 
 
 def explain_decisions(context: Context, manifest: RunManifest, asked: Sequence[Asked]) -> list[Decision]:
@@ -211,13 +228,26 @@ _EXPLAINERS: Mapping[str, Callable[..., Explanation]] = {
 
 
 def _check_method(manifest: RunManifest, method: str) -> None:
-    own = [record.method for record in manifest.methods]
-    place, known = f"run {manifest.run_id}", [name for name in EXPLAINABLE if name in own]
-    if method not in EXPLAINABLE:
-        problem = f"{method!r} cannot be explained text by text."
-        raise ConfigError(problem, place, f"Of this run these can: {', '.join(known)}.")
-    if method not in own:
-        raise ConfigError(f"it does not have the method {method!r}.", place, f"Of this run: {', '.join(known)}.")
+    known = _explainable(manifest)
+    if method in known:
+        return
+    is_known = method in EXPLAINABLE
+    problem = (
+        f"it does not have the method {method!r}." if is_known else f"{method!r} cannot be explained text by text."
+    )
+    remedy = f"Of this run these can be explained: {', '.join(known)}." if known else _own(manifest)
+    raise ConfigError(problem, f"run {manifest.run_id}", remedy)
+
+
+def _explainable(manifest: RunManifest) -> list[str]:
+    own = {record.method for record in manifest.methods}
+    return [name for name in EXPLAINABLE if name in own]
+
+
+def _own(manifest: RunManifest) -> str:
+    few_shot = {name for draw in manifest.few_shot.draws for name in draw.fits.choices} if manifest.few_shot else set()
+    own = [*(record.method for record in manifest.methods), *sorted(few_shot)]
+    return f"It has: {', '.join(own) or 'none'}; {', '.join(EXPLAINABLE)} can be explained."
 
 
 def _find_prediction(run: _Run, method: str, image_id: str) -> Predictions:

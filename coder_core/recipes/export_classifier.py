@@ -13,7 +13,7 @@ from coder_core.portable.card import CalibrationCard, ClassifierCard, CutoffCard
 from coder_core.portable.writing import write_classifier
 from coder_core.recipes.compare_few_shot import few_shot_contracts
 from coder_core.recipes.eval_inputs import Inputs
-from coder_core.recipes.predict import Chosen, choose_classifier, same_encoder
+from coder_core.recipes.predict import Chosen, choose_classifier, choose_method, same_encoder
 from coder_core.recipes.rerank_uncertain import embed_validation
 from coder_core.specs import EvalSpec, OpenClipEncoder
 from coder_core.steps.build_classifier import read_classifier
@@ -40,7 +40,7 @@ def export_classifier(
     folder: Path,
     run: Runner,
     *,
-    method: str = "coder",
+    method: str | None = None,
     shots: int | None = None,
     precision: float = PRECISION,
     with_texts: bool = True,
@@ -55,7 +55,7 @@ def export_classifier(
         manifest: A published run.
         folder: Where to.
         run: The runner.
-        method: A method of that run.
+        method: A method of that run; default: `choose_method`.
         shots: Of a few-shot method; default: the most that the run has.
         precision: Share of the answers that must be right on validation images, else "none of these".
         with_texts: Whether texts and their vectors go along, for explanations.
@@ -67,6 +67,7 @@ def export_classifier(
         CheckpointError: The weights are not those that the run used.
         LabelLeakError: A validation image is a test image.
     """
+    method = choose_method(manifest, method, shots=shots)
     chosen = choose_classifier(manifest, method, shots=shots)
     spec = EvalSpec.model_validate(manifest.spec)
     same_encoder(manifest, run(IdentifyEncoder(encoder=manifest.encoder.spec)))
@@ -88,7 +89,7 @@ def export_classifier(
         logit_scale=spec.logit_scale,
         calibration=_calibration(calibration, state.settings, state.kind),
         none_of_these=_cutoff(calibration),
-        contract=_contract(spec, record, method, has_validation=calibration is not None),
+        contract=_contract(spec, manifest, method, has_validation=calibration is not None),
         provenance=_provenance(manifest),
         texts=texts,
     )
@@ -138,8 +139,9 @@ def _cutoff(found: ExportCalibration | None) -> CutoffCard | None:
     return CutoffCard(threshold=found.threshold, precision=found.precision, kept=found.kept, images=found.images)
 
 
-def _contract(spec: EvalSpec, record: MethodRecord | None, method: str, *, has_validation: bool) -> InputContract:
-    few_shot = few_shot_contracts(spec.few_shot) if spec.few_shot else {}
+def _contract(spec: EvalSpec, manifest: RunManifest, method: str, *, has_validation: bool) -> InputContract:
+    record = next((record for record in manifest.methods if record.method == method), None)
+    few_shot = few_shot_contracts(spec.few_shot, manifest.bank) if spec.few_shot else {}
     own = record.contract if record else few_shot.get(method)
     contract = own or InputContract()
     return contract.also(labels="validation") if has_validation else contract

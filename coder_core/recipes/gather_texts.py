@@ -9,7 +9,7 @@ from typing import NamedTuple
 from coder_core.atg.generation_report import GenerationReport
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.method_texts import kinds_of_methods
-from coder_core.pipeline.artifact_types import Dataset, TextBankArtifact
+from coder_core.pipeline.artifact_types import Dataset, ShownImages, TextBankArtifact
 from coder_core.pipeline.runner import Runner
 from coder_core.specs import IMAGES_ALONE, EvalSpec, FewShotSpec
 from coder_core.steps.assemble_bank import AssembleBank
@@ -26,15 +26,17 @@ class GatheredTexts(NamedTuple):
     generation: tuple[GenerationReport, ...]
 
 
-def gather_texts(spec: EvalSpec, dataset: Dataset, encoder: IdentifiedEncoder, run: Runner) -> GatheredTexts:
-    """Have missing texts generated, and put the bank together."""
+def gather_texts(
+    spec: EvalSpec, dataset: Dataset, encoder: IdentifiedEncoder, run: Runner, *, shown: ShownImages | None = None
+) -> GatheredTexts:
+    """Have missing texts generated, with pictures where there are some to show, and put the bank together."""
     chunks = run(PlanGeneration(classes=dataset.classes, texts=spec.texts))
     asked = (
-        GenerateTexts(classes=dataset.classes, texts=spec.texts, encoder=encoder, class_ids=class_ids)
+        GenerateTexts(classes=dataset.classes, texts=spec.texts, encoder=encoder, class_ids=class_ids, shown=shown)
         for class_ids in chunks
     )
     reports = generate(spec, asked, run)
-    bank = run(AssembleBank(classes=dataset.classes, texts=spec.texts, encoder=encoder))
+    bank = run(AssembleBank(classes=dataset.classes, texts=spec.texts, encoder=encoder, shown=shown))
     return GatheredTexts(bank, reports)
 
 

@@ -36,7 +36,7 @@ def publish(spec: EvalSpec, manifest: RunManifest, generation: Sequence[Generati
         )
         for record in manifest.methods
     )
-    contracts = few_shot_contracts(spec.few_shot) if spec.few_shot else {}
+    contracts = few_shot_contracts(spec.few_shot, manifest.bank) if spec.few_shot else {}
     draws = manifest.few_shot.draws if manifest.few_shot else ()
     few_shot = run.each(
         MeasureFewShot(fits=draw.fits, predictions=draw.predictions, contracts=contracts, labels=dataset.labels)

@@ -25,6 +25,8 @@ from coder_core.steps.predict_images import Predict
 from coder_core.steps.preflight import CheckExport, CheckStore, IdentifyEncoder
 
 HONEST = "honest"
+PREFERRED = "coder"
+"""Where a run has it, and nobody names another one."""
 
 
 class Predicted(Handle):
@@ -48,6 +50,11 @@ class Predicted(Handle):
     ignored: IgnoredArtifact
     location: str
 
+    def describe(self) -> str:
+        """What was done, in one line."""
+        left_out = f", {self.broken} left out" if self.broken else ""
+        return f"{self.images} images by {self.method} of {self.run_id}{left_out}"
+
 
 class Chosen(NamedTuple):
     """A classifier of a run."""
@@ -61,7 +68,7 @@ def predict(
     images: list[str],
     run: Runner,
     *,
-    method: str = "coder",
+    method: str | None = None,
     shots: int | None = None,
     output: str | None = None,
 ) -> Predicted:
@@ -71,7 +78,7 @@ def predict(
         manifest: A published run.
         images: Files, folders and patterns, as paths or fsspec URLs.
         run: The runner.
-        method: A method of that run: zero-shot, rerank, variant, control or few-shot.
+        method: A method of that run: zero-shot, rerank, variant, control or few-shot; default: `choose_method`.
         shots: Of a few-shot method; default: the most that the run has. Its first draw classifies.
         output: A `.parquet` file to write beside the store's own table, path or fsspec URL.
 
@@ -80,6 +87,7 @@ def predict(
         CheckpointError: The weights are not those that the run used.
         InputError: There is no such image.
     """
+    method = choose_method(manifest, method, shots=shots)
     chosen = choose_classifier(manifest, method, shots=shots)
     run(CheckStore())
     if output is not None:
@@ -103,38 +111,84 @@ def predict(
     )
 
 
+def choose_method(manifest: RunManifest, method: str | None = None, *, shots: int | None = None) -> str:
+    """The method that is meant: the one that is named, else `coder`, else the first of the run for new images.
+
+    Args:
+        manifest: A published run.
+        method: What was asked for; None: nothing.
+        shots: Where a number is asked for, a few-shot method is meant.
+
+    Raises:
+        ConfigError: None was named, and the run has none for new images.
+    """
+    if method is not None:
+        return method
+    zero_shot = [] if shots is not None else _zero_shot_methods(manifest)
+    names = [*zero_shot, *(name for fit in _fits(manifest, shots) for name in fit.choices)]
+    if not names:
+        _require_model(manifest)
+        with_shots = "" if shots is None else f" with {shots} shots"
+        raise ConfigError(f"it has no method{with_shots} for new images.", f"run {manifest.run_id}", _known(manifest))
+    return PREFERRED if PREFERRED in names else names[0]
+
+
+def describe_choice(manifest: RunManifest, method: str, *, shots: int | None = None) -> str:
+    """In one line, that a method was taken which nobody named; empty where that is the usual one."""
+    if method == PREFERRED:
+        return ""
+    why = f"the run has no {PREFERRED}" if shots is None else f"the run's first with {shots} shots"
+    return f"method {method}: none was named, and {why}. {_known(manifest)}"
+
+
 def choose_classifier(manifest: RunManifest, method: str, *, shots: int | None = None) -> Chosen:
     """The classifier of a method of a run.
 
     Raises:
-        ConfigError: There is none for new images; names those that there are.
+        ConfigError: There is none for new images, or shots are asked of a method without; names those that there are.
     """
     place = f"run {manifest.run_id}"
-    if not find_family(manifest.encoder.spec.kind).embeds_images:
-        raise ConfigError(
-            "its features were computed elsewhere: there is no model to embed an image with.",
-            place,
-            "Evaluate with an open_clip encoder, and predict with that run.",
-        )
+    _require_model(manifest)
     for record in manifest.methods:
         if record.method == method and record.predictions.protocol == HONEST:
+            if shots is not None:
+                raise ConfigError(f"{method!r} learns from no images, so it has no shots.", place, _known(manifest))
             return Chosen(record.classifier)
-    draws = manifest.few_shot.draws if manifest.few_shot else ()
-    fits = [draw.fits for draw in draws if method in draw.fits.choices and shots in (None, draw.fits.shots)]
+    fits = [fit for fit in _fits(manifest, shots) if method in fit.choices]
     if fits:
         best = max(fit.shots for fit in fits)
         return Chosen(next(fit for fit in fits if fit.shots == best), method)
-    known = ", ".join(usable_methods(manifest))
     with_shots = "" if shots is None else f" with {shots} shots"
-    raise ConfigError(f"it has no method {method!r}{with_shots} for new images.", place, f"It has: {known}.")
+    raise ConfigError(f"it has no method {method!r}{with_shots} for new images.", place, _known(manifest))
 
 
 def usable_methods(manifest: RunManifest) -> list[str]:
     """Methods of a run that can classify an image without labels."""
-    zero_shot = [record.method for record in manifest.methods if record.predictions.protocol == HONEST]
+    few_shot = dict.fromkeys(f"{name} ({fit.shots} shots)" for fit in _fits(manifest) for name in fit.choices)
+    return [*_zero_shot_methods(manifest), *few_shot]
+
+
+def _zero_shot_methods(manifest: RunManifest) -> list[str]:
+    return [record.method for record in manifest.methods if record.predictions.protocol == HONEST]
+
+
+def _fits(manifest: RunManifest, shots: int | None = None) -> list[FewShotFitsArtifact]:
+    """What few-shot methods have learnt; with one number of shots, where that is named."""
     draws = manifest.few_shot.draws if manifest.few_shot else ()
-    few_shot = dict.fromkeys(f"{name} ({draw.fits.shots} shots)" for draw in draws for name in draw.fits.choices)
-    return [*zero_shot, *few_shot]
+    return [draw.fits for draw in draws if shots in (None, draw.fits.shots)]
+
+
+def _known(manifest: RunManifest) -> str:
+    return f"It has: {', '.join(usable_methods(manifest)) or 'none'}."
+
+
+def _require_model(manifest: RunManifest) -> None:
+    if not find_family(manifest.encoder.spec.kind).embeds_images:
+        raise ConfigError(
+            "its features were computed elsewhere: there is no model to embed an image with.",
+            f"run {manifest.run_id}",
+            "Evaluate with an open_clip encoder, and predict with that run.",
+        )
 
 
 def same_encoder(manifest: RunManifest, found: IdentifiedEncoder) -> IdentifiedEncoder:

@@ -8,8 +8,8 @@ from coder_core.pipeline.eval_result import EvalResult
 from coder_core.pipeline.run_manifest import decode_run_manifest
 from coder_core.recipes.published_runs import find_run
 from coder_core.results.result_tables import ResultTables
-from coder_core.results.schema import AblationRow, ComparisonRow, FewShotSummaryRow, MetricRow, RunRow
-from coder_core.steps.publish_run import notes_on_run, notes_on_texts
+from coder_core.results.schema import AblationRow, ComparisonRow, FewShotSummaryRow, GenerationRow, MetricRow, RunRow
+from coder_core.steps.publish_run import notes_on_generation, notes_on_run, notes_on_texts
 
 
 def read_result(context: Context, run: str) -> EvalResult:
@@ -48,8 +48,10 @@ def read_result(context: Context, run: str) -> EvalResult:
 
 def _notes(context: Context, run_id: str, row: Any, metrics: list[MetricRow]) -> tuple[str, ...]:
     """What the run said about its numbers; without what only its class list and texts tell, where these are gone."""
+    tables = ResultTables(context.artifacts.store)
+    asked = tables.read_rows(GenerationRow, run_id)
     try:
-        content = ResultTables(context.artifacts.store).read_manifest(run_id)
-        return notes_on_run(context, decode_run_manifest(content, run_id=run_id), metrics)
+        content = tables.read_manifest(run_id)
+        return notes_on_run(context, decode_run_manifest(content, run_id=run_id), metrics, asked)
     except StoreError:  # a run of 0.1, or one whose artifacts `gc` has cleared
-        return tuple(notes_on_texts(metrics, row.class_count or 0))
+        return (*notes_on_texts(metrics, row.class_count or 0), *notes_on_generation(metrics, asked))

@@ -4,16 +4,18 @@ Which pairs of classes do uncertain images stand between? What tells those apart
 uncertain image are compared pair by pair. Source: Yi et al., CVPR 2024, one-to-one rerank; pairs on demand are ours.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 from coder_core.atg.generation_report import GenerationReport
 from coder_core.evaluation.threshold import GATE_ALL
 from coder_core.input_contract import InputContract, ReadLabels
-from coder_core.method_texts import contract_of_method
+from coder_core.method_texts import contract_of_method, with_pictured
 from coder_core.pipeline.artifact_types import (
     ClassifierArtifact,
     ConfusedPairsArtifact,
     RerankThreshold,
+    TextBankArtifact,
 )
 from coder_core.pipeline.run_manifest import MethodRecord, RerankRecord
 from coder_core.pipeline.runner import Runner
@@ -62,13 +64,13 @@ def rerank_uncertain(spec: EvalSpec, stage1: MethodRecord, inputs: Inputs, run: 
         text_embeddings=pair_inputs.text_embeddings,
         classifier=classifier,
         predictions=run(_prediction(spec, classifier, inputs)),
-        contract=rerank_contract(spec, contract_of_method(stage1.method)),
+        contract=rerank_contract(spec, stage1.contract or contract_of_method(stage1.method), pair_inputs.bank),
     )
     record = RerankRecord(confused=confused, threshold=threshold, candidates=gate.candidates)
     return Reranked(method, record, pair_inputs.generation)
 
 
-def rerank_contract(spec: EvalSpec, stage1: InputContract) -> InputContract:
+def rerank_contract(spec: EvalSpec, stage1: InputContract, bank: TextBankArtifact) -> InputContract:
     """What CODER* has read beside CODER.
 
     A threshold that is chosen reads validation labels; where pairs are asked about on demand, the images under test
@@ -78,7 +80,8 @@ def rerank_contract(spec: EvalSpec, stage1: InputContract) -> InputContract:
     if spec.protocol == "reference":
         labels = "test"
     on_demand = spec.texts.pairs == "confused"
-    return stage1.also(labels=labels, unlabelled_images=on_demand, texts=(TextKind.ONE_TO_ONE,))
+    reranked = stage1.also(labels=labels, unlabelled_images=on_demand, texts=(TextKind.ONE_TO_ONE,))
+    return with_pictured(reranked, (TextKind.ONE_TO_ONE,), bank.pictured_kinds)
 
 
 def embed_pair_texts(spec: EvalSpec, confused: ConfusedPairsArtifact, inputs: Inputs, run: Runner) -> Inputs:
@@ -95,18 +98,18 @@ def embed_pair_texts(spec: EvalSpec, confused: ConfusedPairsArtifact, inputs: In
         )
     )
     embeddings = run(EmbedTexts(texts=texts, encoder=inputs.encoder, label="embed_pair_texts"))
-    return inputs._replace(texts=texts, text_embeddings=embeddings, generation=gathered.generation)
+    return inputs._replace(bank=gathered.bank, texts=texts, text_embeddings=embeddings, generation=gathered.generation)
 
 
 def gather_pair_texts(spec: EvalSpec, confused: ConfusedPairsArtifact, inputs: Inputs, run: Runner) -> GatheredTexts:
     """Have texts generated about the pairs that matter, and put the bank together with them."""
     classes, texts, encoder = inputs.dataset.classes, spec.texts, inputs.encoder
     pairs = run(SelectPairs(confused=confused, classes=classes, texts=texts, budget=spec.rerank.pair_budget))
-    asked = (GenerateTexts(classes=classes, texts=texts, encoder=encoder, pairs=chunk) for chunk in chunk_pairs(pairs))
+    ask = partial(GenerateTexts, classes=classes, texts=texts, encoder=encoder, shown=inputs.shown)
+    asked = (ask(pairs=chunk) for chunk in chunk_pairs(pairs))
     reports = generate(spec, asked, run, before=inputs.generation)
-    bank = run(
-        AssembleBank(classes=classes, texts=texts, encoder=encoder, pairs=tuple(pairs), label="assemble_pair_bank")
-    )
+    assemble = partial(AssembleBank, classes=classes, texts=texts, encoder=encoder, shown=inputs.shown)
+    bank = run(assemble(pairs=tuple(pairs), label="assemble_pair_bank"))
     return GatheredTexts(bank, reports)
 
 

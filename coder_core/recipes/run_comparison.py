@@ -22,6 +22,26 @@ class SettingChange(NamedTuple):
     after: str | None
 
 
+class TextCount(NamedTuple):
+    """How many texts of one kind two runs read about each class.
+
+    Args:
+        kind: Of the texts.
+        before: Texts per class in the earlier run, on average over the classes of both.
+        after: The same of the later run.
+        unequal: Classes of both about which one run reads more texts of this kind than the other.
+        sources_before: Where those of the earlier run come from, e.g. `llm:gpt-4o`.
+        sources_after: The same of the later run.
+    """
+
+    kind: str
+    before: float
+    after: float
+    unequal: int
+    sources_before: tuple[str, ...]
+    sources_after: tuple[str, ...]
+
+
 class RunComparison(Handle):
     """What changed between two runs.
 
@@ -29,6 +49,7 @@ class RunComparison(Handle):
         before: The earlier run.
         after: The later run.
         settings: What the configs, and what they name, do not share.
+        texts: Texts about the classes of both, kind by kind, where the runs read other texts: whether one had more.
         methods: Every method of both, on the images that both have.
         method: Whose predictions the classes are compared by; None where the runs have no method in common.
         change: Classes that were added, removed and renamed.
@@ -40,6 +61,7 @@ class RunComparison(Handle):
     before: str
     after: str
     settings: tuple[SettingChange, ...] = ()
+    texts: tuple[TextCount, ...] = ()
     methods: tuple[MethodDifference, ...] = ()
     method: str | None
     change: ClassChange

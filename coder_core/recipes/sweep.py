@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from coder_core.datasets.places import folders_of
 from coder_core.errors import CoderError, StoreError
 from coder_core.fingerprint import key_of
 from coder_core.recipes.sweep_cells import Cell
@@ -91,7 +92,9 @@ def inputs_changed_since(spec: EvalSpec, moment: datetime) -> bool:
         spec: The specification.
         moment: UTC.
     """
-    return any(_written(Path(place)) > moment.timestamp() for place in _places(spec.model_dump(mode="json")))
+    settings = spec.model_dump(mode="json")
+    places = (*_places(settings), *folders_of(settings))
+    return any(_written(Path(place)) > moment.timestamp() for place in places)
 
 
 def _places(value: Any) -> Iterator[str]:

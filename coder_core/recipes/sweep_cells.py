@@ -15,13 +15,15 @@ from pydantic import ValidationError
 
 from coder_core.config import apply_override, read_settings, validate_spec
 from coder_core.config_errors import explain_invalid
+from coder_core.datasets.named_settings import named_settings
+from coder_core.datasets.places import DATA_ROOT_VARIABLE, meant_by
 from coder_core.encoders.model_names import encoder_settings
 from coder_core.errors import CoderError, ConfigError
 from coder_core.limits import limit
 from coder_core.locations import DEMO_PREFIX, folder_of, is_url, resolve_location
 from coder_core.recipes.first_config import Wish, dataset_settings
 from coder_core.redaction import redact
-from coder_core.specs import EvalSpec
+from coder_core.specs import EvalSpec, PublishedName
 from coder_core.specs.method_names import FewShotMethodName
 from coder_core.specs.sweep_spec import SweepSpec
 
@@ -33,7 +35,8 @@ CONFIG = "config"
 """The key of a data set's settings that names what they begin with."""
 CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
 DATA_ROOT = "DATA_ROOT"
-DATA_ROOT_VARIABLE = "CODER_DATA_ROOT"
+_NAMES = frozenset(get_args(PublishedName))
+"""Data sets that are known by name."""
 _PLACEHOLDER = re.compile(r"\$\{(\w+)\}")
 _FEW_SHOT = frozenset(get_args(FewShotMethodName))
 _STAND_IN = {"name": "stand-in", "encoder": {"kind": "open_clip", "checkpoint": "demo:micro-clip"}}
@@ -142,7 +145,7 @@ def cells_of(sweep: SweepSpec, base: str, *, overrides: Sequence[str] = (), data
         problem = f"it has {count} cells, more than {MAX_CELLS} (CODER_MAX_SWEEP_CELLS)."
         raise ConfigError(problem, sweep.name, "Cut it into several.")
     root = data_root or os.environ.get(DATA_ROOT_VARIABLE)
-    makers = _CellMaker(sweep, base, tuple(overrides), str(Path(root).expanduser().absolute()) if root else None)
+    makers = _CellMaker(sweep, base, tuple(overrides), _absolute(root), _absolute(data_root))
     axes = itertools.product(sweep.datasets, sweep.models or [OWN], sweep.texts or [OWN])
     cells = [makers.cell(*names) for names in axes]
     name, times = Counter(cell.name for cell in cells).most_common(1)[0]
@@ -159,6 +162,8 @@ class _CellMaker:
     base: str
     overrides: tuple[str, ...]
     data_root: str | None
+    named_root: str | None
+    """Where data sets by name lie, where the command says it; the environment says it anew on every machine."""
 
     def cell(self, dataset: str, model: str, texts: str) -> Cell:
         """One cell, sound or not."""
@@ -194,12 +199,21 @@ class _CellMaker:
             own = {key: value for key, value in given.items() if key != CONFIG}
             return merge(self._of_dataset(given[CONFIG], words), own)
         if isinstance(given, Mapping):
-            return {"dataset": given} if "kind" in given else given
+            is_name = given.get("name") in _NAMES and "dataset" not in given
+            return {"dataset": given} if "kind" in given or is_name else given
+        if not is_url(given) and meant_by(given, resolve_location(given, self.base), self.named_root):
+            return self._of_name(given)
         if not is_url(given):
             given = resolve_location(given, self.base)
         if given.startswith(DEMO_PREFIX) or _is_config(given):
             return self._of_config(given, words)
         return {"dataset": dataset_settings(Wish(images=given, model=""), Path(self.base))}
+
+    def _of_name(self, name: str) -> dict[str, Any]:
+        """A published data set; its training part to learn from, where the sweep says how."""
+        found = named_settings(name, {"root": self.named_root} if self.named_root else {})
+        learns = self.sweep.shots or _FEW_SHOT & set(self.sweep.methods) or "few_shot" in self.sweep.settings
+        return found if learns else {key: value for key, value in found.items() if key != "few_shot"}
 
     def _of_config(self, location: str, words: Mapping[str, str | None]) -> dict[str, Any]:
         """What a config says, its paths made independent of its folder."""
@@ -261,6 +275,10 @@ def _word(name: str, words: Mapping[str, str | None]) -> str:
         known = ", ".join(words)
         raise ConfigError(f"nothing is known for ${{{name}}}.", "sweep", remedy or f"There are: {known}.")
     return found
+
+
+def _absolute(root: str | None) -> str | None:
+    return str(Path(root).expanduser().absolute()) if root else None
 
 
 def _is_config(word: str) -> bool:

@@ -14,15 +14,16 @@ from coder_core.encoders.registry import find_family, identify_encoder, load_enc
 from coder_core.errors import InputError
 from coder_core.images.renamed_classes import open_renamed
 from coder_core.locations import open_location
-from coder_core.pipeline.artifact_types import ClassesArtifact
+from coder_core.pipeline.artifact_types import ClassesArtifact, ShownImages
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.runner import InlineRunner
+from coder_core.recipes.show_images import foresee_pictures, show_images, shows_images
 from coder_core.review.bank_review import EncoderView, review_bank
 from coder_core.review.terminal_text import find_class_ids, render_bank, render_class, render_import_report
 from coder_core.specs import EvalSpec, Runtime
 from coder_core.steps.assemble_bank import AssembleBank, domain_of, read_bank
 from coder_core.steps.generate_texts import GenerateTexts, PlanGeneration, estimate_cost
-from coder_core.steps.load_dataset import ListClasses
+from coder_core.steps.load_dataset import ListClasses, LoadDataset
 from coder_core.storage.input_files import read_input
 from coder_core.storage.output_file import write_file
 from coder_core.texts.bank import PhraseKind, TextBank
@@ -54,12 +55,28 @@ class TextBankCommands:
     @cached_property
     def bank(self) -> TextBank:
         """The bank from every source, as an evaluation would use it."""
-        artifact = self._run(AssembleBank(classes=self._classes, texts=self.spec.texts, encoder=self.encoder))
+        artifact = self._run(
+            AssembleBank(classes=self._classes, texts=self.spec.texts, encoder=self.encoder, shown=self._shown)
+        )
         return read_bank(self._context, artifact, self.classes)
+
+    @cached_property
+    def _shown(self) -> ShownImages | None:
+        """What a language model is shown; for that, the images under test are embedded."""
+        if not shows_images(self.spec):
+            return None
+        dataset = self._run(LoadDataset(source=self.spec.dataset, class_names=self.spec.class_names))
+        return show_images(self.spec, dataset, self.encoder, self._run)
 
     def estimate(self, *, is_batch: bool) -> CostEstimate:
         """What is missing, and what it would cost."""
-        return estimate_cost(self._context, self.classes, self.spec.texts, self.runtime, is_batch=is_batch)
+        pool = None
+        if shows_images(self.spec) and self.spec.few_shot is not None:
+            pool = open_renamed(self.spec.few_shot.pool, self.spec.class_names)
+        pictures = foresee_pictures(self.spec, pool, self._context)
+        return estimate_cost(
+            self._context, self.classes, self.spec.texts, self.runtime, pictures=pictures, is_batch=is_batch
+        )
 
     def generate(self, *, is_batch: bool) -> GenerationReport:
         """Buy what is missing; a batch takes all classes at once."""
@@ -74,6 +91,7 @@ class TextBankCommands:
                 texts=self.spec.texts,
                 encoder=self.encoder,
                 class_ids=class_ids,
+                shown=self._shown,
                 spent_usd=sum(report.cost_usd for report in reports),
                 is_batch=is_batch,
             )

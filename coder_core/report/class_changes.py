@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from coder_core.class_source.class_look import ClassLook
 from coder_core.evaluation.class_shifts import AddedClass, ClassShift
 from coder_core.evaluation.run_differences import MethodDifference
-from coder_core.recipes.run_comparison import RunComparison, SettingChange
+from coder_core.recipes.run_comparison import RunComparison, SettingChange, TextCount
 from coder_core.results.query_result import QueryResult
 from coder_core.results.render import printable, to_table
+from coder_core.texts.bank import PICTURED
 
 NAMES_SHOWN = 20
 """Names of each kind that a terminal is shown; the counts are whole."""
@@ -40,7 +41,8 @@ def _shown(names: Sequence[str]) -> str:
 
 def write_comparison(comparison: RunComparison) -> str:
     """Write two runs side by side: settings, methods, then what new classes did to old ones."""
-    lines = [describe_comparison(comparison), *_setting_lines(comparison.settings), *_method_lines(comparison)]
+    lines = [describe_comparison(comparison), *_setting_lines(comparison.settings), *_text_lines(comparison.texts)]
+    lines += _method_lines(comparison)
     lines += [f"{kind}: {_shown(names)}" for kind, names in _class_names(comparison) if names]
     if comparison.added:
         added = QueryResult(["added class", "n", "recall", "taken"], list(map(_added_row, comparison.added)))
@@ -77,6 +79,24 @@ def _setting_lines(settings: Sequence[SettingChange]) -> Iterator[str]:
     yield from ("", to_table(QueryResult(["setting", "before", "after"], rows)))
     if len(settings) > ROWS_SHOWN:
         yield f"and {len(settings) - ROWS_SHOWN} more settings (--json gives all)"
+
+
+def _text_lines(texts: Sequence[TextCount]) -> Iterator[str]:
+    """Texts per class in both runs, and whether each class has as many in both."""
+    rows = [
+        (
+            text.kind,
+            f"{text.before:.1f} ({_shown(text.sources_before) or '-'})",
+            f"{text.after:.1f} ({_shown(text.sources_after) or '-'})",
+            f"other numbers in {text.unequal} classes" if text.unequal else "as many in every class",
+        )
+        for text in texts
+    ]
+    if rows:
+        yield from ("", to_table(QueryResult(["texts per class", "before", "after", "budget"], rows)))
+    for run, sources in (("before", "sources_before"), ("after", "sources_after")):
+        if any(source.endswith(PICTURED) for text in texts for source in getattr(text, sources)):
+            yield f"{run}: texts were written from labelled images, so methods that read them have read labels"
 
 
 def _method_lines(comparison: RunComparison) -> Iterator[str]:

@@ -74,6 +74,17 @@ def wide_metric_rows(result: EvalResult) -> list[dict[str, str | float]]:
     return rows
 
 
+def few_shot_rows(result: EvalResult) -> list[dict[str, str]]:
+    """A row per few-shot method, as on the terminal: percents by shots, mean and deviation over draws."""
+    by_place = {(row.method, row.shots): row for row in result.few_shot}
+    shots = dict.fromkeys(row.shots for row in result.few_shot)
+    return [
+        {"method": method}
+        | {f"{_shots(number)} %": _mean(by_place[method, number]) for number in shots if (method, number) in by_place}
+        for method in dict.fromkeys(row.method for row in result.few_shot)
+    ]
+
+
 def generation_rows(report: GenerationReport) -> list[dict[str, str | int]]:
     """What became of the questions to the language model: counts by kind, then what failed and why."""
     rows: list[dict[str, str | int]] = [{**count.model_dump(mode="json"), "class": "all"} for count in report.counts]
@@ -151,7 +162,8 @@ def next_commands(result: EvalResult, program: str) -> list[str]:
     top1 = [metric for metric in result.metrics if metric.metric == "top1" and not metric.method.startswith(CONTROL)]
     store = "" if result.store == "./store" else f" --store {result.store}"
     if not top1:
-        told = "SELECT * FROM few_shot_summary ORDER BY shots, top1"
+        own = f"WHERE run_id = '{result.run_id}' ORDER BY shots, top1"
+        told = f"SELECT method, shots, top1, top1_std FROM few_shot_summary {own}"  # noqa: S608 - as below
         return [f'{program} query "{told}"{store}', f"{program} tables{store}"]
     best = max(top1, key=lambda metric: metric.value)
     confused = (
@@ -200,13 +212,20 @@ def _few_shot_table(result: EvalResult, *, is_narrow: bool) -> Table:
     shots = list(dict.fromkeys(row.shots for row in result.few_shot))
     draws = max(row.draws for row in result.few_shot)
     title = f"few-shot: top-1 percent, mean ± standard deviation over {draws} draws"
-    headings = [f"{number} shot" + "s" * (number > 1) for number in shots]
-    table = _table(title, dict.fromkeys(headings, "10.0 ± 1.0"), is_narrow=is_narrow)
+    table = _table(title, dict.fromkeys(map(_shots, shots), "10.0 ± 1.0"), is_narrow=is_narrow)
     by_place = {(row.method, row.shots): row for row in result.few_shot}
     for method in dict.fromkeys(row.method for row in result.few_shot):
         rows = [by_place[method, number] for number in shots]
-        table.add_row(Text(method), *(f"{100 * row.top1:.1f} ± {100 * (row.top1_std or 0):.1f}" for row in rows))
+        table.add_row(Text(method), *map(_mean, rows))
     return table
+
+
+def _shots(number: int) -> str:
+    return f"{number} shot" + "s" * (number > 1)
+
+
+def _mean(row: FewShotSummaryRow) -> str:
+    return f"{100 * row.top1:.1f} ± {100 * (row.top1_std or 0):.1f}"
 
 
 def _contracts_table(contracts: Mapping[str, ContractColumns], *, is_narrow: bool) -> Table:

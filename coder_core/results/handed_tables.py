@@ -105,7 +105,8 @@ def answer_tables(
     memory = f"{max(1, limits.memory_bytes // 2**20)}MiB"
     with duckdb.connect(config={**_CONFIG, "memory_limit": memory}) as connection:
         for name, packed in tables.items():
-            connection.register(name, pa.ipc.open_stream(io.BytesIO(packed)).read_all())
+            options = pa.ipc.IpcReadOptions(use_threads=False)
+            connection.register(name, pa.ipc.open_stream(pa.py_buffer(packed), options=options).read_all())
         if database is not None and not _attach(connection, database, say):
             return
         for statement in _LOCK_DOWN:

@@ -204,7 +204,7 @@ def read_batches(store: Store, file: TableFile) -> Iterator[pa.Table]:
     if file.sha256 and not any(store.hash_file(file.path) == file.sha256 for _ in range(2)):
         raise UnexpectedContentError("This result file is not what was published (its sha256 differs).", url, REPAIR)
     with open_parquet(store, file.path) as opened:
-        for batch in opened.iter_batches(batch_size=BATCH_ROWS):
+        for batch in opened.iter_batches(batch_size=BATCH_ROWS, use_threads=False):
             yield pa.Table.from_batches([batch])
 
 

@@ -124,7 +124,7 @@ def _groups(store: Store, file: MergedFile) -> tuple[tuple[int, ...], list[tuple
                 run_ids = opened.metadata.row_group(group).column(0).statistics
                 try:
                     with explained_parquet(file.path):
-                        opened.read_row_group(group)
+                        opened.read_row_group(group, use_threads=False)
                     sound.append(group)
                 except UnexpectedContentError:
                     spans.append((str(run_ids.min), str(run_ids.max)))
@@ -151,7 +151,7 @@ def _sound_rows(store: Store, damage: _Damage) -> Iterator[pa.Table]:
     if damage.sound_groups:
         with open_parquet(store, damage.file.path) as opened:
             for group in damage.sound_groups:
-                yield opened.read_row_group(group)
+                yield opened.read_row_group(group, use_threads=False)
 
 
 def _move(store: Store, path: str) -> str:

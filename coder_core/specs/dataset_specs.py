@@ -1,8 +1,9 @@
 """What there is to classify."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from coder_core.class_source.settings import ClassSource
 from coder_core.spec_base import InputPath, Spec
@@ -11,6 +12,33 @@ CLASSES_MEANING = (
     "A list of classes kept outside the data set (kind `file`, `folder` or `query`): these compete, in this order; "
     "images of others are an error (see `ignore_other_folders`), and a class without images may be there."
 )
+
+PublishedName = Literal[
+    "caltech101",
+    "cifar10",
+    "cifar100",
+    "cub200",
+    "dtd",
+    "eurosat",
+    "fgvc_aircraft",
+    "flowers102",
+    "food101",
+    "imagenet",
+    "imagenet_a",
+    "imagenet_r",
+    "imagenet_sketch",
+    "imagenet_v2",
+    "oxford_pets",
+    "places365",
+    "resisc45",
+    "stanford_cars",
+    "sun397",
+    "ucf101",
+]
+"""Data sets that are known by name; `coder_core.datasets.catalogue` says all about each."""
+
+SplitName = Literal["train", "val", "trainval", "test", "all"]
+"""What publishers call the parts of their data sets."""
 
 DatasetName = Annotated[str | None, Field(min_length=1, max_length=200)]
 NAME_MEANING = "What the data set is called in tables; default: named after its folder or file."
@@ -129,6 +157,49 @@ class TableDataset(LabelledDataset):
     label: str = Field(default="label", min_length=1, description="Column of labels: numbers or words.")
 
 
+class NamedDataset(Spec):
+    """A published data set by its name, with its standard splits and class names (`coder-eval data list`)."""
+
+    kind: Literal["named"] = Field(description="`named`; may be left out.")
+    name: PublishedName = Field(description="Which; docs/datasets.md has a table.")
+    root: InputPath | None = Field(
+        default=None,
+        description="The folder that holds data sets, or this data set; default: CODER_DATA_ROOT, else "
+        "`~/.cache/coder-eval/data`.",
+    )
+    split: SplitName | None = Field(
+        default=None, description="Which part; `all`: of a data set that has none; default: what the field measures on."
+    )
+    lists: Literal["published", "few_shot"] | None = Field(
+        default=None,
+        description="Who says which image is in which part: the publisher, or the file `split_zhou_<DataSet>.json` of "
+        "the few-shot splits; default: the publisher, where there are such lists.",
+    )
+    partial: bool = Field(
+        default=False,
+        strict=True,
+        description="Take what is there where images are missing, and name what is not; false: that is an error.",
+    )
+
+
+class ManifestDataset(LabelledDataset):
+    """A table of image files and their labels: CSV, TSV, JSON lines or Parquet, by its suffix."""
+
+    kind: Literal["manifest"] = Field(description="`manifest`.")
+    path: InputPath = Field(description="The table: `.csv`, `.tsv`, `.jsonl` or `.parquet`.")
+    root: InputPath | None = Field(
+        default=None, description="The folder that the table's paths start from; default: the table's own."
+    )
+    image: str = Field(default="path", min_length=1, description="Column of paths.")
+    label: str = Field(default="label", min_length=1, description="Column of labels: numbers or words.")
+    split: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="Which images: those with this word in the column `split`; needed where there are several.",
+    )
+
+
 class UnlabelledDataset(Spec):
     """Images that nobody has labelled, and a list of classes: predictions, and nothing that could be measured."""
 
@@ -136,6 +207,12 @@ class UnlabelledDataset(Spec):
     path: InputPath = Field(description="A folder (any depth), a file or a pattern.")
     classes: ClassSource = Field(description="What the images may show, in this order.")
     name: DatasetName = Field(default=None, description=NAME_MEANING)
+
+
+def _named(given: Any) -> Any:
+    """`{name: dtd}` is a data set by name: no other kind does without a path."""
+    is_named = isinstance(given, Mapping) and "kind" not in given and "name" in given and "path" not in given
+    return {"kind": "named", **given} if is_named else given
 
 
 DatasetSpec = Annotated[
@@ -146,11 +223,14 @@ DatasetSpec = Annotated[
     | TarDataset
     | ParquetDataset
     | TableDataset
+    | ManifestDataset
+    | NamedDataset
     | UnlabelledDataset,
     Field(discriminator="kind"),
+    BeforeValidator(_named),
 ]
 
 
 def unnamed(dataset: DatasetSpec) -> DatasetSpec:
-    """The data set under no name: what it is called makes no other images of it."""
-    return dataset.model_copy(update={"name": None})
+    """The data set under no name: what it is called makes no other images of it, unless it is published."""
+    return dataset if isinstance(dataset, NamedDataset) else dataset.model_copy(update={"name": None})

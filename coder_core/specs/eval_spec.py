@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from coder_core.spec_base import Spec
+from coder_core.spec_base import NAME_PATTERN, Spec
 from coder_core.specs.dataset_specs import DatasetSpec, unnamed
 from coder_core.specs.encoder_specs import EncoderSpec
 from coder_core.specs.few_shot_spec import FewShotSpec
@@ -14,7 +14,12 @@ from coder_core.specs.method_names import IMAGES_ALONE, NEEDS_BANK, RERANK, Cont
 from coder_core.specs.texts_spec import TextsSpec
 from coder_core.specs.transduction_spec import TransductionSpec
 
-ClassName = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"[^\s_]")]
+CLASS_NAME_PATTERN = r"[^\s_]"
+
+HAVE_COLUMNS = ("features", "manifest")
+"""Kinds of data sets whose file may say which images belong together."""
+
+ClassName = Annotated[str, Field(min_length=1, max_length=1000, pattern=CLASS_NAME_PATTERN)]
 """Not blank: white space and underscores alone name nothing."""
 
 
@@ -68,7 +73,7 @@ class EvalSpec(Spec):
     name: str = Field(
         min_length=1,
         max_length=100,
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        pattern=NAME_PATTERN,
         description="Names the evaluation in tables and run ids: letters, digits, '.', '_', '-'.",
     )
     dataset: DatasetSpec = Field(description="What to classify.")
@@ -149,9 +154,25 @@ class EvalSpec(Spec):
         return self
 
     @model_validator(mode="after")
+    def _images_can_be_shown(self) -> "EvalSpec":
+        generator, pool = self.texts.generator, self.few_shot.pool if self.few_shot else None
+        if generator is None or not generator.images_per_class:
+            return self
+        place = "texts.generator.images_per_class"
+        if pool is None:
+            raise ValueError(
+                f"{place}: labelled images come from the training set of few_shot: name a few_shot.pool, or set it to 0"
+            )
+        if pool.kind == "features":
+            raise ValueError(
+                f"{place}: few_shot.pool has features and no pictures to show: name image files there, or set it to 0"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _groups_can_be_read(self) -> "EvalSpec":
-        if self.groups is not None and self.groups.column is not None and self.dataset.kind != "features":
-            raise ValueError("groups.column: only a features file has columns; name a groups.pattern")
+        if self.groups is not None and self.groups.column is not None and self.dataset.kind not in HAVE_COLUMNS:
+            raise ValueError("groups.column: only features files and manifests have columns; name a groups.pattern")
         return self
 
     @model_validator(mode="after")

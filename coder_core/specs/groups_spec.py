@@ -18,7 +18,9 @@ class GroupsSpec(Spec):
         "it, without a group) names the group. An image without a match stands alone.",
     )
     column: str | None = Field(
-        default=None, min_length=1, description="Array or column of a features file: the group of every image."
+        default=None,
+        min_length=1,
+        description="Array or column of a features file or a manifest: the group of every image.",
     )
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.sealing import seal
 
 DEFAULT_STORE = "./store"
+DEVICE_PATTERN = r"^(auto|cpu|cuda(:[0-9]{1,3})?|mps)$"
 Sealed = Annotated[str, AfterValidator(seal)]
 """An address: it travels without what authorises."""
 
@@ -22,12 +23,14 @@ def _leave_open(schema: dict[str, Any]) -> None:
 class Runtime(BaseSettings):
     """Where and how fast. Never hashed. Every field can come from the environment as CODER_<FIELD>."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix="CODER_", json_schema_extra=_leave_open)
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="CODER_", env_ignore_empty=True, json_schema_extra=_leave_open
+    )
 
     store: Sealed = Field(default=DEFAULT_STORE, min_length=1, description="Root of the store: a path or fsspec URL.")
     device: str = Field(
         default="auto",
-        pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$",
+        pattern=DEVICE_PATTERN,
         description="auto: CUDA when present, else CPU; cuda: all visible devices, one model each; cuda:1: that one.",
     )
     batch_size: int | None = Field(

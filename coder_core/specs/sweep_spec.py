@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from coder_core.spec_base import Spec
+from coder_core.spec_base import NAME_PATTERN, Spec
 
-AxisName = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+AxisName = Annotated[str, Field(min_length=1, max_length=60, pattern=NAME_PATTERN)]
 """Part of an evaluation's name."""
 
 
@@ -16,8 +16,9 @@ class SweepSpec(Spec):
     name: AxisName = Field(description="Begins the names of all its evaluations: `NAME.DATASET.MODEL.TEXTS`.")
     datasets: dict[AxisName, str | dict[str, Any]] = Field(
         min_length=1,
-        description="By name: the path of a config, a folder of class folders, `demo:flags`, the settings of a data "
-        "set (with `kind`), or a part of a config (`dataset`, `few_shot`, ...; `config`: a path to begin with).",
+        description="By name: the path of a config, a folder of class folders, `demo:flags`, a published data set "
+        "(`dtd`; docs/datasets.md), the settings of a data set (with `kind`), or a part of a config (`dataset`, "
+        "`few_shot`, ...; `config`: a path to begin with).",
     )
     models: dict[AxisName, str | dict[str, Any]] = Field(
         default_factory=dict,

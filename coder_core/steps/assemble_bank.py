@@ -13,7 +13,7 @@ from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.encoders.registry import find_family
 from coder_core.fingerprint import NotIdentity, content_hash
 from coder_core.locations import open_location
-from coder_core.pipeline.artifact_types import ClassesArtifact, TextBankArtifact
+from coder_core.pipeline.artifact_types import ClassesArtifact, ShownImages, TextBankArtifact
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.output import Output
 from coder_core.pipeline.step import ArtifactStep, Step
@@ -22,11 +22,12 @@ from coder_core.pipeline.traits import MODEL, Traits
 from coder_core.specs import TextsSpec
 from coder_core.steps.load_dataset import read_classes
 from coder_core.storage.input_files import read_input
-from coder_core.texts.bank import ClassPair, TextBank, empty_bank
+from coder_core.texts.bank import ClassPair, PhraseKind, TextBank, empty_bank, is_pictured, phrases_by_slot
 from coder_core.texts.bank_file import parse_text_bank, write_text_bank
 from coder_core.texts.domains import Domain, fill, find_domain, load_domains
 from coder_core.texts.edits import TextEdits, merge_banks
 from coder_core.texts.edits_file import parse_text_edits
+from coder_core.texts.kinds import TextKind
 from coder_core.texts.markup import MAX_BYTES
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class AssembleBank(Step[TextBankArtifact]):
     texts: TextsSpec
     encoder: IdentifiedEncoder
     pairs: tuple[ClassPair, ...] = ()
+    shown: ShownImages | None = None
     prompts: PackagedData = PROMPTS
     label: Annotated[str, NotIdentity("what the step is called among the timings")] = "assemble_bank"
 
@@ -62,9 +64,13 @@ class AssembleBank(Step[TextBankArtifact]):
         """Gather, merge, and keep what comes out."""
         classes = read_classes(context, self.classes)
         banks = list(context.each(self._banks(context, classes), "gathering texts", total=3, unit="sources"))
-        content = write_text_bank(merge_banks(banks, read_edits(self.texts, classes)), classes)
+        bank = merge_banks(banks, read_edits(self.texts, classes))
+        content = write_text_bank(bank, classes)
         key = content_hash(content.encode("utf-8"))
-        return context.do(KeepBank(content_key=key, classes=self.classes, content=content, label=self.label))
+        pictured = pictured_kinds(bank)
+        return context.do(
+            KeepBank(content_key=key, classes=self.classes, content=content, pictured=pictured, label=self.label)
+        )
 
     def records(self, result: TextBankArtifact, seconds: float) -> tuple[()]:  # noqa: ARG002
         """The kept bank stands for it."""
@@ -75,7 +81,7 @@ class AssembleBank(Step[TextBankArtifact]):
         if self.texts.generator is not None:
             from coder_core.steps.generate_texts import read_generated
 
-            yield read_generated(context, classes, self.texts, self.encoder, self.pairs)
+            yield read_generated(context, classes, self.texts, self.encoder, self.pairs, self.shown)
         if self.texts.wordnet is not None:
             yield self._synonyms(context, classes, self.texts.wordnet)
 
@@ -98,6 +104,7 @@ class KeepBank(ArtifactStep[TextBankArtifact]):
     content_key: str
     classes: ClassesArtifact
     content: Annotated[str, NotIdentity("`content_key` is its hash")]
+    pictured: Annotated[tuple[TextKind, ...], NotIdentity("the content says so")] = ()
     label: Annotated[str, NotIdentity("what the step is called among the timings")]
 
     @property
@@ -108,7 +115,14 @@ class KeepBank(ArtifactStep[TextBankArtifact]):
     def make(self, context: Context, output: Output) -> TextBankArtifact:  # noqa: ARG002
         """Write the bank as a text-bank file would hold it."""
         output.write_document({"bank": self.content})
-        return output.finish(TextBankArtifact)
+        return output.finish(TextBankArtifact, pictured_kinds=self.pictured)
+
+
+def pictured_kinds(bank: TextBank) -> tuple[TextKind, ...]:
+    """Kinds of text of which a bank has some that were written from labelled images, now or when its file was made."""
+    kinds = {slot.kind for slot, phrases in phrases_by_slot(bank).items() if any(map(is_pictured, phrases))}
+    read_as = {TextKind.ATTRIBUTE if kind is PhraseKind.SENTENCE else TextKind(kind.value) for kind in kinds}
+    return tuple(kind for kind in TextKind if kind in read_as)
 
 
 def read_bank(context: Context, bank: TextBankArtifact, classes: ClassList) -> TextBank:

@@ -3,6 +3,7 @@
 Completions are rows of a ledger that any run may use; a chunk that is asked for again asks only what is missing.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
@@ -12,7 +13,7 @@ from coder_core.atg.generation_report import GenerationReport, merge_reports
 from coder_core.atg.generator import CostEstimate, estimate_generation, generate_phrases
 from coder_core.atg.generator_spec import GeneratorSpec
 from coder_core.atg.prompts import domain_noun
-from coder_core.atg.questions import chunk_class_ids
+from coder_core.atg.questions import Pictures, chunk_class_ids
 from coder_core.classes import ClassList
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.errors import ConfigError
@@ -21,16 +22,19 @@ from coder_core.llm.batch_completions import BatchCompletions
 from coder_core.llm.completion_ledger import CompletionLedger
 from coder_core.llm.direct_completions import DirectCompletions
 from coder_core.llm.faults import LlmError
-from coder_core.pipeline.artifact_types import ClassesArtifact, ConfusedPairsArtifact
+from coder_core.pipeline.artifact_types import ClassesArtifact, ConfusedPairsArtifact, ShownImages
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.step import Step
 from coder_core.pipeline.step_inputs import PackagedData
 from coder_core.pipeline.traits import ASK, PREFLIGHT, Traits
 from coder_core.specs import Runtime, TextsSpec
 from coder_core.steps.assemble_bank import PROMPTS, name_similarity, read_bank_file
+from coder_core.steps.choose_shown_images import read_pictures
 from coder_core.steps.load_dataset import read_classes
 from coder_core.texts.bank import ClassPair, TextBank
 from coder_core.texts.kinds import TextKind
+
+logger = logging.getLogger(__name__)
 
 PAIRS_PER_CHUNK = 1_000
 """Pairs that one task asks about: minutes of a server that answers some ten questions a second."""
@@ -88,6 +92,7 @@ class GenerateTexts(Step[GenerationReport]):
     encoder: IdentifiedEncoder
     class_ids: tuple[int, ...] = ()
     pairs: tuple[ClassPair, ...] = ()
+    shown: ShownImages | None = None
     prompts: PackagedData = PROMPTS
     spent_usd: Annotated[float, NotIdentity("counts against a limit and decides no text")] = 0.0
     is_batch: Annotated[bool, NotIdentity("the way in which the same questions are asked")] = False
@@ -104,6 +109,8 @@ class GenerateTexts(Step[GenerationReport]):
         classes = read_classes(context, self.classes)
         ledger = CompletionLedger(context.artifacts.store)
         ask = BatchCompletions if self.is_batch else DirectCompletions
+        pairs = self.pairs or _pairs_at_once(classes, self.texts, within=self.class_ids)
+        pictured = {*self.class_ids, *(class_id for pair in pairs for class_id in pair)}
         return generate_phrases(
             classes,
             generator_of(self.texts),
@@ -111,8 +118,9 @@ class GenerateTexts(Step[GenerationReport]):
             source=ask(ledger, context.runtime.llm, spent_usd=self.spent_usd),
             similarity=name_similarity(context, self.texts, self.encoder),
             class_ids=self.class_ids,
-            pairs=self.pairs or _pairs_at_once(classes, self.texts, within=self.class_ids),
+            pairs=pairs,
             noun=domain_noun(self.texts.domain),
+            pictures=read_pictures(context, self.shown, pictured, is_sent=True),
         ).report
 
 
@@ -132,6 +140,8 @@ class CheckGeneration(Step[GenerationReport]):
     def run(self, context: Context) -> GenerationReport:  # noqa: ARG002
         """Merge the reports and look at them."""
         report = merge_reports(list(self.reports))
+        for line in report.few_pictures_lines:
+            logger.warning("texts.generator: %s", line)
         check_generation(report)
         return report
 
@@ -164,6 +174,7 @@ def read_generated(
     texts: TextsSpec,
     encoder: IdentifiedEncoder,
     pairs: Sequence[ClassPair],
+    shown: ShownImages | None = None,
 ) -> TextBank:
     """What the language model has written about the classes, from the ledger alone."""
     return generate_phrases(
@@ -174,11 +185,18 @@ def read_generated(
         similarity=name_similarity(context, texts, encoder),
         pairs=[*_pairs_at_once(classes, texts), *pairs],
         noun=domain_noun(texts.domain),
+        pictures=read_pictures(context, shown, None, is_sent=False),
     ).bank
 
 
 def estimate_cost(
-    context: Context, classes: ClassList, texts: TextsSpec, runtime: Runtime, *, is_batch: bool = False
+    context: Context,
+    classes: ClassList,
+    texts: TextsSpec,
+    runtime: Runtime,
+    *,
+    pictures: Pictures | None = None,
+    is_batch: bool = False,
 ) -> CostEstimate:
     """What the texts of a class list would cost beyond what the ledger holds: the dry run."""
     return estimate_generation(
@@ -188,6 +206,7 @@ def estimate_cost(
         runtime=runtime.llm,
         pairs=_pairs_at_once(classes, texts),
         noun=domain_noun(texts.domain),
+        pictures=pictures,
         is_batch=is_batch,
     )
 

@@ -17,7 +17,7 @@ from coder_core.atg.generation_report import GenerationReport
 from coder_core.encoders.registry import find_family
 from coder_core.fingerprint import NotIdentity, canonical_json, key_of
 from coder_core.input_contract import InputContract
-from coder_core.method_texts import class_ids_without_texts, reads_texts
+from coder_core.method_texts import METHOD_KINDS, class_ids_without_texts, reads_texts
 from coder_core.pipeline.artifact_types import MeasurementArtifact
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.eval_result import EvalResult
@@ -31,6 +31,7 @@ from coder_core.results.schema import (
     ConfusionRow,
     FewShotRow,
     FewShotSummaryRow,
+    GenerationRow,
     MetricRow,
     ReliabilityRow,
     RunRow,
@@ -48,12 +49,14 @@ from coder_core.steps.run_tables import (
     ignored_tables,
     prediction_tables,
     quarantine_tables,
+    questions_by_kind,
     rerank_tables,
     text_tables,
     transduction_tables,
 )
 from coder_core.steps.write_texts import CONTROL_PREFIX, read_text_table
 from coder_core.texts.bank_checks import equal_classes_warning
+from coder_core.texts.kinds import TextKind
 
 if TYPE_CHECKING:
     from coder_core.evaluation.labels import LabelTable
@@ -215,15 +218,18 @@ class PublishRun(Step[EvalResult]):
             has_ablation=self.manifest.ablation is not None,
             seconds=(row.finished_at - row.started_at).total_seconds(),
             records=self.accounts,
-            notes=notes_on_run(context, self.manifest, metrics),
+            notes=notes_on_run(context, self.manifest, metrics, questions_by_kind(self.generation)),
         )
 
 
-def notes_on_run(context: Context, manifest: RunManifest, metrics: Sequence[MetricRow]) -> tuple[str, ...]:
+def notes_on_run(
+    context: Context, manifest: RunManifest, metrics: Sequence[MetricRow], asked: Sequence[GenerationRow]
+) -> tuple[str, ...]:
     """What to know about the numbers of a run, one line each."""
     classes = read_classes(context, manifest.dataset.classes)
     alike = equal_classes_warning(classes, read_bank(context, manifest.bank, classes))
     notes = notes_on_texts(metrics, manifest.dataset.classes.class_count)
+    notes += notes_on_generation(metrics, asked)
     return (*notes, *([f"{alike} Where they tie, the first of them counts."] if alike else []))
 
 
@@ -234,6 +240,21 @@ def notes_on_texts(metrics: Sequence[MetricRow], class_count: int) -> list[str]:
         f"{method} had no text about {number} of {class_count} classes: it judged them by their names alone"
         for method, number in missing.items()
     ]
+
+
+def notes_on_generation(metrics: Sequence[MetricRow], asked: Sequence[GenerationRow]) -> list[str]:
+    """Which kinds of text a language model was asked for in vain, and which methods did without them."""
+    methods = dict.fromkeys(row.method for row in metrics)
+    notes = []
+    for row in asked:
+        readers = [name for name in methods if row.kind in METHOD_KINDS.get(STAGE1.get(name, name), ())]
+        readers += [RERANK] if row.kind == TextKind.ONE_TO_ONE and RERANK in methods else []
+        if row.failed and readers:
+            notes.append(
+                f"{row.failed} of {row.asked} questions for texts of the kind {row.kind} have no usable answer: "
+                f"{', '.join(readers)} did without these"
+            )
+    return notes
 
 
 def read_all(context: Context, measured: Iterable[MeasurementArtifact], row_class: type[Any]) -> list[Any]:

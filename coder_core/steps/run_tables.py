@@ -64,10 +64,14 @@ def _timing_row(record: StepRecord) -> TimingRow:
 
 def generation_tables(reports: Sequence[GenerationReport]) -> Tables:
     """What a language model was asked for, kind by kind."""
-    if not reports:
-        return
+    if reports:
+        yield GenerationRow, questions_by_kind(reports)
+
+
+def questions_by_kind(reports: Sequence[GenerationReport]) -> list[GenerationRow]:
+    """Add up what the chunks of a class list were asked for."""
     report = merge_reports(reports)
-    rows = [
+    return [
         GenerationRow(
             kind=count.kind,
             asked=count.generated + count.reused + count.failed,
@@ -80,7 +84,6 @@ def generation_tables(reports: Sequence[GenerationReport]) -> Tables:
         )
         for count in report.counts
     ]
-    yield GenerationRow, rows
 
 
 def text_tables(context: Context, manifest: RunManifest, classes: ClassList) -> Tables:

@@ -11,7 +11,7 @@ Files of one kind are put together in the order of the numbers in their names.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,7 @@ from coder_core.storage.bounded_json import parse_json
 from coder_core.storage.input_files import InputFile, open_input, read_input
 from coder_core.storage.input_walk import walk_input
 from coder_core.storage.npz import MAX_ARRAY_BYTES, parse_header
+from coder_core.storage.read_rounds import may_pass
 from coder_core.storage.refusals import explained
 
 CLASS_NAMES = "class_names"
@@ -40,6 +41,36 @@ def is_feature_folder(url: str) -> bool:
         return False
     with explained(url, InputError):
         return bool(address.open_filesystem().isdir(address.path))
+
+
+class RetrievalFolder(NamedTuple):
+    """What a folder of clip-retrieval holds.
+
+    Args:
+        matrices: `img_emb`, `text_emb`, or both.
+        columns: Of its metadata; none where it has no metadata.
+    """
+
+    matrices: tuple[str, ...]
+    columns: tuple[str, ...]
+
+
+def look_at_retrieval(url: str) -> RetrievalFolder:
+    """Look which matrices and columns a folder of clip-retrieval has; no row is read.
+
+    Raises:
+        FeatureFileError: It is no such folder.
+        InputError: It is missing.
+    """
+    if not is_feature_folder(url):
+        raise FeatureFileError("this is no folder.", redact(url), "Name the output folder of clip-retrieval.")
+    files = [file for file in walk_input(url) if not file.name.endswith("/")]
+    matrices = tuple(name for name in MATRIX_FOLDERS if _in_order(files, f"{name}/", ".npy"))
+    if not matrices:
+        problem = "it holds neither img_emb/*.npy nor text_emb/*.npy."
+        raise FeatureFileError(problem, redact(url), "Name the output folder of `clip-retrieval inference`.")
+    metadata = _in_order(files, f"{METADATA}/", ".parquet")
+    return RetrievalFolder(matrices, _column_names(metadata[0]) if metadata else ())
 
 
 def hash_input(url: str) -> str:
@@ -140,7 +171,7 @@ def _read_stream(file: InputFile) -> pa.Table:
     content = read_input(file.url, max_bytes=MAX_ARRAY_BYTES)
     batches, total = [], 0
     try:
-        stream = pa.ipc.open_stream(pa.BufferReader(content))
+        stream = pa.ipc.open_stream(pa.BufferReader(content), options=pa.ipc.IpcReadOptions(use_threads=False))
         for batch in each(stream):
             total += batch.nbytes
             if total > MAX_ARRAY_BYTES:
@@ -184,7 +215,9 @@ def _in_schema(file: InputFile) -> dict[str, Any]:
         try:
             metadata = pq.ParquetFile(source).schema_arrow.metadata or {}
             described = parse_json(metadata.get(b"huggingface", b"{}").decode("utf-8"))
-        except (pa.ArrowException, OSError, ValueError):
+        except (pa.ArrowException, OSError, ValueError) as error:
+            if may_pass(error):  # the disk or the network speaks, and not the file
+                raise
             return {}
     return _features_of(described.get("info") if isinstance(described, dict) else None)
 
@@ -192,6 +225,19 @@ def _in_schema(file: InputFile) -> dict[str, Any]:
 def _features_of(info: object) -> dict[str, Any]:
     features = info.get("features") if isinstance(info, dict) else None
     return features if isinstance(features, dict) else {}
+
+
+def _column_names(file: InputFile) -> tuple[str, ...]:
+    import pyarrow.parquet as pq
+
+    with open_input(file.url) as source:
+        try:
+            names = pq.ParquetFile(source).schema_arrow.names
+        except (pa.ArrowException, OSError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            problem = f"This Parquet file is damaged ({reason})."
+            raise FeatureFileError(problem, redact(file.url), "Write it again.") from error
+    return tuple(name for name in names if not name.startswith("__index_"))  # pandas' own
 
 
 def _in_order(files: Sequence[InputFile], folder: str, suffix: str) -> list[InputFile]:

@@ -16,6 +16,7 @@ from coder_core.storage.input_files import InputFile, open_input
 from coder_core.storage.input_tables import check_declared
 from coder_core.storage.packed_images import row_location
 from coder_core.storage.parquet_footer import read_footer
+from coder_core.storage.read_rounds import may_pass
 
 __all__ = ["ImageRows", "read_image_rows"]
 
@@ -59,12 +60,14 @@ def read_image_rows(file: InputFile, image: str, label: str) -> ImageRows:
             check_declared(footer, [label], place)
             if not pa.types.is_integer(schema.field(label).type):
                 held = pq.ParquetFile(source, read_dictionary=[label])
-            labels = _label_values(held.read(columns=[label]), label, place)
+            labels = _label_values(held.read(columns=[label], use_threads=False), label, place)
             if len(labels) != sum(groups):
                 raise ValueError(f"{len(labels)} labels, and row groups of {sum(groups)} rows")
         except InputError:
             raise
         except Exception as error:  # Arrow's parsers raise whatever damaged bytes lead them to
+            if may_pass(error):  # the disk or the network speaks, and not the file
+                raise
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise DatasetError(f"this Parquet file is damaged ({reason}).", place, "Write it again.") from error
     rows = ((group, row) for group, size in enumerate(groups) for row in range(size))

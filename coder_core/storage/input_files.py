@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 from coder_core.errors import InputError
 from coder_core.storage.addresses import Address, parse_address, redact
+from coder_core.storage.read_rounds import PatientFile, read_in_rounds
 from coder_core.storage.refusals import explained
 
 _TOKEN_FIELDS = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "updated", "created")
@@ -46,7 +47,7 @@ class InputFile(NamedTuple):
 
 
 def read_input(url: str, *, max_bytes: int | None = None) -> bytes:
-    """Read a whole file.
+    """Read a whole file; what may pass is tried again (`read_rounds`).
 
     Args:
         url: Where it is.
@@ -60,10 +61,21 @@ def read_input(url: str, *, max_bytes: int | None = None) -> bytes:
         filesystem = address.open_filesystem()
         if max_bytes is not None:
             _refuse_large(address, filesystem, max_bytes, url)
-        content = cast(bytes, filesystem.cat_file(address.path))
+        content = cast(bytes, read_in_rounds(lambda: filesystem.cat_file(address.path)))
     if max_bytes is not None and len(content) > max_bytes:
         raise _too_large(len(content), max_bytes, url)
     return content
+
+
+def input_exists(url: str) -> bool:
+    """Whether there is a file or folder.
+
+    Raises:
+        InputError: Whoever keeps it does not answer.
+    """
+    address = parse_address(url)
+    with explained(url, InputError):
+        return bool(address.open_filesystem().exists(address.path))
 
 
 def read_head(url: str, size: int) -> bytes | None:
@@ -82,8 +94,10 @@ def read_head(url: str, size: int) -> bytes | None:
 def open_input(url: str) -> Iterator[BinaryIO]:
     """Open a file to read parts of it; what the disk or the network refuses meanwhile is an InputError, too."""
     address = parse_address(url)
-    with explained(url, InputError), address.open_filesystem().open(address.path, "rb") as file:
-        yield file
+    with explained(url, InputError):
+        filesystem = address.open_filesystem()
+        with PatientFile(read_in_rounds(lambda: filesystem.open(address.path, "rb"))) as file:
+            yield cast(BinaryIO, file)
 
 
 def read_input_state(url: str) -> str:
@@ -95,8 +109,9 @@ def read_input_state(url: str) -> str:
     address = parse_address(url)
     with explained(url, InputError):
         if address.is_local:
-            return file_token(Path(address.path).stat())
-        return object_token(address.open_filesystem().info(address.path))
+            return file_token(read_in_rounds(Path(address.path).stat))
+        filesystem = address.open_filesystem()
+        return object_token(read_in_rounds(lambda: filesystem.info(address.path)))
 
 
 def file_token(status: os.stat_result) -> str:
@@ -123,12 +138,12 @@ def special_file(mode: int) -> str | None:
 
 def _refuse_large(address: Address, filesystem: Any, max_bytes: int, url: str) -> None:
     if address.is_local:
-        status = Path(address.path).stat()
+        status = read_in_rounds(Path(address.path).stat)
         if kind := special_file(status.st_mode):
             raise InputError(f"this is {kind} and not a file.", redact(url), "Name a file.")
         size: int | None = status.st_size
     else:
-        size = filesystem.info(address.path).get("size")
+        size = read_in_rounds(lambda: filesystem.info(address.path)).get("size")
     if size is not None and size > max_bytes:
         raise _too_large(size, max_bytes, url)
 

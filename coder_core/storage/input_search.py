@@ -12,6 +12,7 @@ from coder_core.errors import InputError
 from coder_core.storage.addresses import Address, format_url, parse_address, redact
 from coder_core.storage.input_files import InputFile, object_token
 from coder_core.storage.input_walk import object_url, walk_input
+from coder_core.storage.read_rounds import read_in_rounds
 from coder_core.storage.refusals import explained
 
 PATTERN_CHARACTERS = frozenset("*?[")
@@ -60,8 +61,9 @@ def find_inputs(url: str) -> Search:
 
 
 def _info(address: Address) -> dict[str, Any] | None:
+    filesystem = address.open_filesystem()
     try:
-        found: dict[str, Any] = address.open_filesystem().info(address.path)
+        found: dict[str, Any] = read_in_rounds(lambda: filesystem.info(address.path))
     except FileNotFoundError:
         return None
     return found

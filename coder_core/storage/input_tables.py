@@ -20,6 +20,7 @@ from coder_core.storage.feature_folders import is_feature_folder, read_feature_f
 from coder_core.storage.input_files import open_input
 from coder_core.storage.npz import MAX_ARRAY_BYTES, read_arrays
 from coder_core.storage.parquet_footer import ParquetFooter, read_footer
+from coder_core.storage.read_rounds import may_pass
 from coder_core.storage.tables import is_list, vectors_from_arrow
 from coder_core.storage.tensor_files import read_safetensors, read_torch
 
@@ -71,11 +72,13 @@ def read_columns(url: str, columns: Sequence[str]) -> dict[str, np.ndarray]:
             check_declared(footer, columns, place)
             # A text that stands in a million rows is read as one text and a million numbers.
             texts = [name for name in columns if _is_text(file.schema_arrow.field(name).type)]
-            table = _open_parquet(source, read_dictionary=texts).read(columns=list(columns))
+            table = _open_parquet(source, read_dictionary=texts).read(columns=list(columns), use_threads=False)
             table.validate(full=True)  # Arrow itself would read past the end of a damaged dictionary
         except FeatureFileError:
             raise
         except Exception as error:  # Arrow's parsers raise whatever damaged bytes lead them to
+            if may_pass(error):  # the disk or the network speaks, and not the file
+                raise
             reason = " ".join(str(error).split()) or type(error).__name__
             problem = f"This Parquet file is damaged ({reason:.300})."
             raise FeatureFileError(problem, place, "Write the file again.") from error

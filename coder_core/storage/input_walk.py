@@ -10,11 +10,14 @@ import os
 import stat
 from collections import deque
 from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
 
 from coder_core.errors import InputError
 from coder_core.loops import each
 from coder_core.storage.addresses import Address, format_url, parse_address, redact
 from coder_core.storage.input_files import InputFile, file_token, object_token, special_file
+from coder_core.storage.read_rounds import read_in_rounds
 from coder_core.storage.refusals import explained
 
 EMPTY_FOLDER = "an empty folder"
@@ -46,6 +49,25 @@ def walk_input(url: str) -> Iterator[InputFile]:
         yield from each(entries, every=100)
 
 
+def list_subfolders(url: str) -> list[str]:
+    """Name the folders directly in a folder, sorted; hidden ones do not count. Nothing deeper is looked at.
+
+    Raises:
+        InputError: There is no such folder, or it cannot be read.
+    """
+    address = parse_address(url)
+    with explained(url, InputError):
+        found = address.open_filesystem().ls(address.path, detail=True)
+    names = [str(entry["name"]).rstrip("/").rpartition("/")[2] for entry in found if _is_listed_folder(entry)]
+    return sorted(name for name in names if not name.startswith("."))
+
+
+def _is_listed_folder(entry: dict[str, Any]) -> bool:
+    if entry.get("islink"):  # fsspec says of a link what it is itself
+        return Path(str(entry["name"])).is_dir()
+    return entry.get("type") == "directory"
+
+
 def _walk_disk(root: str) -> Iterator[InputFile]:
     status = os.stat(root)  # noqa: PTH116 (names are texts here: a Path per file would double the time)
     if not stat.S_ISDIR(status.st_mode):
@@ -73,12 +95,11 @@ class _DiskWalk:
         name = self._folders.pop() if self._folders else self._links.popleft()
         path = f"{self._root}/{name}"
         try:
-            status = os.stat(path)  # noqa: PTH116
+            status = read_in_rounds(lambda: os.stat(path))  # noqa: PTH116
             known = self._name_of.setdefault((status.st_dev, status.st_ino), name)
             if known != name:
                 return [_folder(path, name, f"a link to the folder that is listed as {known or '/'!r}")]
-            with os.scandir(path) as found:
-                entries = sorted(found, key=lambda entry: entry.name)
+            entries = read_in_rounds(lambda: _entries(path))
         except OSError as error:
             if not name:
                 raise
@@ -99,6 +120,11 @@ class _DiskWalk:
         self._folders.extend(reversed(inner))
 
 
+def _entries(path: str) -> list["os.DirEntry[str]"]:
+    with os.scandir(path) as found:
+        return sorted(found, key=lambda entry: entry.name)
+
+
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
     try:
         return entry.is_dir()
@@ -113,7 +139,7 @@ def _folder(path: str, name: str, problem: str) -> InputFile:
 def _disk_file(entry: "os.DirEntry[str]", folder: str) -> InputFile:
     name = f"{folder}{entry.name}"
     try:
-        status = entry.stat()
+        status = read_in_rounds(entry.stat)
     except OSError as error:
         return InputFile(entry.path, name, 0, "", _explain_link(entry, error))
     return _status_file(entry.path, name, status)
@@ -142,7 +168,8 @@ def _explain_link(entry: "os.DirEntry[str]", error: OSError) -> str:
 def _walk_objects(address: Address) -> Iterator[InputFile]:
     filesystem = address.open_filesystem()
     root = filesystem._strip_protocol(address.path).rstrip("/")
-    for path, info in filesystem.find(address.path, detail=True).items():
+    found = read_in_rounds(lambda: filesystem.find(address.path, detail=True))
+    for path, info in found.items():
         if info.get("type") == "directory":
             continue
         name = path.rpartition("/")[2] if path == root else path.removeprefix(f"{root}/")

@@ -18,6 +18,7 @@ import numpy as np
 
 from coder_core.errors import FeatureFileError
 from coder_core.limits import limit
+from coder_core.storage.read_rounds import may_pass
 
 MAX_ARRAY_BYTES = limit("CODER_MAX_ARRAY_BYTES", 8 * 2**30)
 """All arrays that are read from one file: 1.3 million vectors of 1,536 float32 are 7.9 GB."""
@@ -81,6 +82,8 @@ def read_arrays(file: IO[bytes], names: Sequence[str], place: str) -> dict[str, 
     try:
         archive = zipfile.ZipFile(file)
     except Exception as error:  # zipfile's parser raises whatever damaged bytes lead it to
+        if may_pass(error):  # the disk or the network speaks, and not the file
+            raise
         raise FeatureFileError(_why_no_archive(file), place, REMEDY) from error
     with archive:
         members = [_member(archive, name, place) for name in names]
@@ -140,6 +143,8 @@ def _member(archive: zipfile.ZipFile, name: str, place: str) -> zipfile.ZipInfo:
         raise FeatureFileError(f"The array {name!r} is there {len(found)} times.", place, "Write the file again.")
     if not found:
         held = [info.filename.removesuffix(".npy") for info in archive.infolist() if info.filename.endswith(".npy")]
+        if not held and any(info.filename.endswith("/data.pkl") for info in archive.infolist()):
+            raise FeatureFileError("This is a file of torch.save and not an .npz archive.", place, "Name it *.pt.")
         more = f" and {len(held) - 20} others" if len(held) > 20 else ""
         shown = ", ".join(f"{other:.80}" for other in held[:20])
         raise FeatureFileError(f"There is no array {name!r}.", place, f"It holds: {shown or 'no array'}{more}.")

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 from coder_core.errors import InputError
 from coder_core.storage.addresses import parse_address, redact
-from coder_core.storage.input_files import open_input, read_input, read_input_state
+from coder_core.storage.input_files import open_input, read_input_state
 from coder_core.storage.npz import MAX_ARRAY_BYTES
+from coder_core.storage.read_rounds import is_lasting, read_in_rounds
 from coder_core.storage.refusals import explained
 
 __all__ = ["range_location", "read_image", "row_location"]
@@ -36,17 +37,29 @@ def row_location(url: str, column: str, group: int, row: int) -> str:
 
 
 def read_image(location: str) -> bytes:
-    """Read the bytes of an image: of a file, or of what lies inside one.
+    """Read the bytes of an image: of a file, or of what lies inside one; in rounds, whatever may have been in the way.
 
     Raises:
         InputError: It is missing, or cannot be read.
     """
     if found := _RANGE.fullmatch(location):
-        return _read_range(found["url"], int(found["start"]), int(found["size"]))
+        url, start, size = found["url"], int(found["start"]), int(found["size"])
+        return read_in_rounds(lambda: _read_range(url, start, size), is_worth_it=_is_worth_it)
     if found := _ROW.fullmatch(location):
         group = _GROUPS.read(_Group(found["url"], found["column"], int(found["group"])))
         return _bytes_of(group, int(found["row"]), location)
-    return read_input(location)
+    return read_in_rounds(lambda: _read_file(location), is_worth_it=_is_worth_it)
+
+
+def _is_worth_it(error: BaseException) -> bool:
+    return isinstance(error, InputError) and not is_lasting(error)
+
+
+def _read_file(url: str) -> bytes:
+    address = parse_address(url)
+    with explained(url, InputError):
+        content: bytes = address.open_filesystem().cat_file(address.path)
+    return content
 
 
 def _read_range(url: str, start: int, size: int) -> bytes:
@@ -109,7 +122,7 @@ def _read_group(group: _Group) -> Any:
             held = _columns_of(pq.ParquetFile(source).metadata.row_group(group.number), group)
             # As a dictionary: bytes that stand in a million rows are in memory once.
             file = pq.ParquetFile(source, read_dictionary=held)
-            table = file.read_row_group(group.number, columns=[group.column])
+            table = file.read_row_group(group.number, columns=[group.column], use_threads=False)
             table.validate(full=True)  # Arrow itself would read past the end of a damaged dictionary
             column = table.column(0)
     except InputError:

@@ -22,6 +22,7 @@ from coder_core.storage import local_files
 from coder_core.storage.addresses import Address, format_url, full_url, parse_address, redact
 from coder_core.storage.file_infos import StoredFile, list_infos, read_time
 from coder_core.storage.object_writes import create_object, put_object
+from coder_core.storage.read_rounds import PatientFile, read_in_rounds
 from coder_core.storage.refusals import explained
 from coder_core.storage.write_rounds import write_in_rounds
 
@@ -72,8 +73,8 @@ class Store:
         place = self._place(path)
         with explained(self.url(path)):
             if place.is_local:
-                return Path(place.path).read_bytes()
-            return cast(bytes, self.filesystem.cat_file(place.path))
+                return read_in_rounds(Path(place.path).read_bytes)
+            return cast(bytes, read_in_rounds(lambda: self.filesystem.cat_file(place.path)))
 
     def read_many(self, paths: Sequence[str]) -> tuple[bytes, ...]:
         """Read whole files, in the given order; those of an object store several at a time.
@@ -135,7 +136,7 @@ class Store:
         place = self._place(path)
         with explained(self.url(path)):
             try:
-                return bool(self.filesystem.info(place.path)["type"] == "file")
+                return bool(read_in_rounds(lambda: self.filesystem.info(place.path))["type"] == "file")
             except (FileNotFoundError, NotADirectoryError):
                 return False
 
@@ -143,7 +144,7 @@ class Store:
         """List every file below a folder, as sorted paths relative to the root; a folder that is not there is empty."""
         place = self._place(prefix) if prefix else self.address
         with explained(self.url(prefix)):
-            found = _find_files(self.filesystem, place)
+            found = read_in_rounds(lambda: _find_files(self.filesystem, place))
         root = self.filesystem._strip_protocol(self.address.path).rstrip("/") + "/"
         return sorted(name.removeprefix(root) for name in found if not local_files.is_temporary(name))
 
@@ -155,7 +156,7 @@ class Store:
         """
         with explained(self.root):
             try:
-                found = self.filesystem.ls(self.address.path, detail=False)
+                found = read_in_rounds(lambda: self.filesystem.ls(self.address.path, detail=False))
             except (FileNotFoundError, NotADirectoryError):
                 return ()
         return tuple(sorted({str(path).rstrip("/").rpartition("/")[2] for path in found}))
@@ -164,7 +165,7 @@ class Store:
         """List the files directly in a folder whose names begin with some characters, sorted, relative to the root."""
         place = self._place(folder)
         with explained(self.url(folder)):
-            found = _find_beginning(self.filesystem, place, beginning)
+            found = read_in_rounds(lambda: _find_beginning(self.filesystem, place, beginning))
         return tuple(sorted(f"{folder}/{name}" for name in found if not local_files.is_temporary(name)))
 
     def list_files(self, prefix: str = "") -> tuple[StoredFile, ...]:
@@ -172,7 +173,8 @@ class Store:
         place = self._place(prefix) if prefix else self.address
         with explained(self.url(prefix)):
             root = self.filesystem._strip_protocol(self.address.path).rstrip("/") + "/"
-            return tuple(sorted(list_infos(self.filesystem, place, root), key=lambda file: file.path))
+            found = read_in_rounds(lambda: list(list_infos(self.filesystem, place, root)))
+            return tuple(sorted(found, key=lambda file: file.path))
 
     def hash_file(self, path: str) -> str:
         """Return the sha256 of a file, read in blocks."""
@@ -199,9 +201,9 @@ class Store:
         """Open a file for reading at any position, so that a reader of columns fetches only what it needs."""
         place = self._place(path)
         with explained(self.url(path)):
-            if place.is_local:
-                return cast(BinaryIO, self.filesystem.open(place.path, "rb"))
-            return cast(BinaryIO, self.filesystem.open(place.path, "rb", cache_type="none"))
+            options = {} if place.is_local else {"cache_type": "none"}
+            opened = read_in_rounds(lambda: self.filesystem.open(place.path, "rb", **options))
+            return cast(BinaryIO, PatientFile(opened))
 
     def check_writable(self) -> datetime | None:
         """Write and delete a small file, so that a store that refuses does so before the work and not after it.

@@ -19,13 +19,17 @@ from coder_core.errors import TextBankError
 DEFAULT_SOURCE = "file"
 HUMAN_SOURCE = "human"
 """The source of phrases that a person wrote."""
+PICTURED = "+images"
+"""How the source of phrases ends that a language model wrote with labelled images before it."""
 
 ClassPair = tuple[int, int]
 """(class id, rival id), ordered: the phrases tell the class from the rival."""
 
 
 class Phrase(str):
-    """A string with a source: `"file"`, `"human"`, `"wordnet:<lexicon>"`, `"published:<file>"`, `"llm:<model>"`."""
+    """A string with a source: `file`, `human`, `wordnet:<lexicon>`, `published:<file>`, `llm:<model>`, or
+    `llm:<model>+images` where the model was shown labelled images.
+    """
 
     source: str
 
@@ -39,6 +43,11 @@ class Phrase(str):
 def source_of(phrase: str) -> str:
     """Where a phrase came from; a plain string came from a file."""
     return phrase.source if isinstance(phrase, Phrase) else DEFAULT_SOURCE
+
+
+def is_pictured(phrase: str) -> bool:
+    """Whether a phrase was written from labelled images: whoever reads it has read labels."""
+    return source_of(phrase).strip().endswith(PICTURED)
 
 
 def clean_phrase(phrase: str) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import re
 import string
 import subprocess
 import sys
@@ -14,13 +15,18 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coder_core.config import apply_override, load_runtime, load_spec, validate_spec
+from coder_core.config import SETTING_VARIABLES, apply_override, check_variables, load_runtime, load_spec, validate_spec
+from coder_core.config_errors import FORMS
 from coder_core.errors import CoderError, ConfigError, InputError
+from coder_core.limits import LIMITS, QUERY_NUMBERS
 from coder_core.specs import EvalSpec, Runtime
+from coder_core.specs.sweep_spec import SweepSpec
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 FLAGS = {"kind": "flags"}
 CLIP = {"kind": "open_clip", "checkpoint": "openai", "architecture": "ViT-B-32"}
+FOLDER = {"kind": "folder", "path": "x"}
+RECIPE = {"mean": [0, 0, 0], "std": [1, 1, 1], "interpolation": "bicubic", "resize_mode": "shortest"}
 SMALLEST = {"name": "a", "dataset": FLAGS, "encoder": CLIP, "methods": ["clip"]}
 
 
@@ -95,7 +101,20 @@ def test_the_demonstration_is_the_default():
         ({"methods": "clip"}, "methods", "expected a list, found 'clip'", ""),
         ({"methods": ["clip", "codr"]}, "methods.1", "no 'codr'", "Did you mean 'coder'?"),
         ({"texts": {"domains": {"x": {"y": 3}}}}, "texts.domains.x.y", "expected text", ""),
+        ({"texts": {"domains": {"x": {"y": [3]}}}}, "texts.domains.x.y.0", "expected text", ""),
         ({"texts": None}, "texts", "expected settings by key, found None", ""),
+        ({"class_names": {3: "a"}}, "class_names.3", "keys are text", ""),
+        ({"dataset": {**FOLDER, "classes": {"kind": "file"}}}, "dataset.classes.path", "required and absent", "Add it"),
+        ({"dataset": {**FOLDER, "classes": {"kind": "fil"}}}, "dataset.classes.kind", "no kind 'fil'", "mean 'file'?"),
+        ({"dataset": {**FOLDER, "classes": {}}}, "dataset.classes.kind", "absent", "Kinds are: file, folder, query"),
+        ({"few_shot": {"pool": {"kind": "folder"}}}, "few_shot.pool.path", "required and absent", "Add it"),
+        ({"encoder": {**CLIP, "preprocess": "x"}}, "encoder.preprocess", "there is no 'x'", "Known are: openai"),
+        (
+            {"encoder": {**CLIP, "preprocess": {**RECIPE, "sdt": 1}}},
+            "encoder.preprocess.sdt",
+            "unknown",
+            "Did you mean",
+        ),
         ({"logit_scale": float("inf")}, "logit_scale", "found inf", ""),
     ],
 )
@@ -114,6 +133,52 @@ def test_what_is_wrong_is_named(config, changes, place, problem, remedy):
 def test_a_field_named_like_its_kind_is_still_found(config, field, value):
     path = config(dataset={"kind": "features", "path": "x.npz", **{field: value}})
     assert refusal(path).place == f"{path}: dataset.{field}"
+
+
+WHOLE = {
+    **SMALLEST,
+    "dataset": {"kind": "folder", "path": "x", "classes": {"kind": "file", "path": "x.txt"}},
+    "encoder": {**CLIP, "preprocess": RECIPE},
+    "texts": {"domains": {"x": {"class_name": ["{class}"]}}, "generator": {"model": "m", "sampling": {"seed": 1}}},
+    "few_shot": {"pool": {"kind": "split", "path": "x", "split_file": "y", "split": "train"}},
+    "validation": {"kind": "features", "path": "x.npz", "class_names": ["a"]},
+    "ablation": {"texts_per_class": [1]},
+    "class_names": {"a": "b"},
+}
+
+
+def places_in(node, path=()):
+    below = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    return [*([path] if path else []), *(place for key, child in below for place in places_in(child, (*path, key)))]
+
+
+def with_value(node, path, value):
+    if not path:
+        return value
+    changed = dict(node) if isinstance(node, dict) else list(node)
+    changed[path[0]] = with_value(node[path[0]], path[1:], value)
+    return changed
+
+
+def names_in(schema):
+    """Every key that a config may have."""
+    own = set(schema.get("properties", {})) if isinstance(schema, dict) else set()
+    below = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
+    return own.union(*map(names_in, below))
+
+
+@pytest.mark.parametrize("value", [None, 3, -1, "zz", [], [[1]], {}, {"zz": 1}, {3: 4}], ids=repr)
+def test_a_place_is_the_path_that_its_writer_wrote(value):
+    """Variants and types that a validator tried are no keys: nobody has written them."""
+    known = names_in(EvalSpec.model_json_schema()) | {"zz", "x", "a", "3", "class_name"}
+    for path in places_in(WHOLE):
+        outcome = attempt(lambda path=path: load_spec(with_value(WHOLE, path, value)))
+        for problem in getattr(outcome, "problems", [outcome] if isinstance(outcome, ConfigError) else []):
+            steps = problem.place.removeprefix("config").removeprefix(": ").split(".")
+            assert [step for step in steps if step and not step.isdecimal() and step not in known] == [], (
+                path,
+                problem,
+            )
 
 
 @pytest.mark.parametrize("key", ["name", "dataset", "encoder"])
@@ -301,7 +366,7 @@ def test_any_settings_are_accepted_or_refused_with_a_place(key, value):
 
 
 def test_runtime_refusals_name_the_field():
-    with pytest.raises(ConfigError, match=r"CODER_\* in the environment\): batch_size: .*found 0"):
+    with pytest.raises(ConfigError, match=r"^runtime: batch_size: .*found 0"):
         load_runtime(batch_size=0)
     with pytest.raises(ConfigError, match="Did you mean 'batch_size'"):
         load_runtime(batchsize=1)
@@ -309,22 +374,79 @@ def test_runtime_refusals_name_the_field():
 
 def test_runtime_refusals_know_the_environment(monkeypatch):
     monkeypatch.setenv("CODER_WORKERS", "many")
-    with pytest.raises(ConfigError, match=r"workers: .*found 'many'"):
+    with pytest.raises(ConfigError, match=r"^CODER_WORKERS: .*found 'many'"):
         load_runtime()
     assert load_runtime(workers=1) == Runtime(workers=1)
+    monkeypatch.setenv("CODER_WORKERS", "")
+    assert load_runtime().workers == Runtime(workers=2).workers, "an empty variable is none"
+
+
+FREE_TEXT = {"CODER_STORE", "CODER_TASK_RUNNER_ADDRESS", "CODER_LLM_BASE_URL"}
+
+
+@pytest.mark.parametrize("name", sorted({*SETTING_VARIABLES, *LIMITS, *QUERY_NUMBERS} - FREE_TEXT))
+@pytest.mark.parametrize("value", ["nonsense", "{", "-1", "cud"])
+def test_a_variable_with_a_nonsense_value_is_named_with_it_and_what_it_may_be(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError) as caught:
+        check_variables(os.environ)
+    error = caught.value
+    assert error.place.split(":")[0] == name
+    assert (
+        f"found {value!r}" in error.problem or f"there is no {value!r}" in error.problem or "found -1" in error.problem
+    )
+    assert re.search("expected|JSON|Known are|Did you mean", str(error))
+    assert "\n" not in str(error)
+
+
+def test_all_nonsense_is_told_at_once(monkeypatch):
+    for name in ("CODER_DEVICE", "CODER_LLM_CONCURRENCY", "CODER_MAX_NESTING"):
+        monkeypatch.setenv(name, "cud")
+    with pytest.raises(ConfigError) as caught:
+        check_variables(os.environ)
+    told = [str(problem) for problem in caught.value.problems]
+    assert [line.partition(":")[0] for line in told] == ["CODER_LLM_CONCURRENCY", "CODER_MAX_NESTING"] or len(told) == 3
+    monkeypatch.delenv("CODER_LLM_CONCURRENCY")
+    with pytest.raises(ConfigError, match=r"CODER_DEVICE: expected auto, cpu, cuda, cuda:<number> or mps, found 'cud'"):
+        check_variables(os.environ)
+
+
+@pytest.mark.parametrize("device", ["cuda:", "cuda:1000", "cuda:\N{ARABIC-INDIC DIGIT THREE}", "CUDA", "gpu", "cpu "])
+def test_a_device_that_cannot_be_is_refused_when_it_is_read(device):
+    with pytest.raises(ConfigError, match="expected auto, cpu, cuda, cuda:<number> or mps, found"):
+        load_runtime(device=device)
+
+
+def test_every_form_of_a_text_has_words():
+    def patterns(node):
+        if isinstance(node, dict):
+            yield from ([node["pattern"]] if isinstance(node.get("pattern"), str) else [])
+            for below in node.values():
+                yield from patterns(below)
+        elif isinstance(node, list):
+            for below in node:
+                yield from patterns(below)
+
+    found = {form for model in (EvalSpec, SweepSpec, Runtime) for form in patterns(model.model_json_schema())}
+    assert found <= FORMS.keys()
+    assert len(found) == len(FORMS)
 
 
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("CODER_LLM_TIMEOUT_SECONDS", "soon", r"CODER_LLM_\* in the environment\): timeout_seconds: .*found 'soon'"),
-        ("CODER_LLM", "{", 'field "llm".*as JSON'),
+        ("CODER_LLM_TIMEOUT_SECONDS", "soon", r"^CODER_LLM_TIMEOUT_SECONDS: expected a number, found 'soon'"),
+        ("CODER_LLM", "{", r"^CODER_LLM: this is no JSON, found '\{'"),
+        ("CODER_LLM", '{"concurrency": 0}', r"^CODER_LLM: concurrency: .*at least 1, found 0"),
+        ("CODER_LLM_PRICES", '{"gpt": {"input": "dear"}}', r"^CODER_LLM_PRICES: gpt\.input"),
     ],
 )
 def test_refusals_of_the_language_models_settings_name_them(monkeypatch, name, value, message):
     monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ConfigError) as caught:
         load_runtime()
+    problems = getattr(caught.value, "problems", (caught.value,))
+    assert any(re.search(message, str(problem)) for problem in problems), caught.value
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ class Served:
 
     def find_part(self, name: str) -> psutil.Process:
         """The process of the server or of the worker."""
-        module = {"server": "service.guarded_server", "worker": "prefect"}[name]
+        module = {"server": "service.guarded_server", "worker": "service.worker"}[name]
         return next(
             process
             for process in map(psutil.Process, processes_of(self.home))

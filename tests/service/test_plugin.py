@@ -119,13 +119,30 @@ def test_a_command_is_told_of_the_served_api_unless_a_server_is_named(
     tmp_path: Path, listening_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
     (tmp_path / STANDING).write_text(json.dumps({"api_url": listening_url}))
     words, result = call_hook(monkeypatch, "deployment run coder-eval")
     assert words == FULL
     assert getattr(result, "env", None) == {"PREFECT_API_URL": listening_url}
-    assert call_hook(monkeypatch, "deployment run coder-eval", api_url="http://other/api") == (FULL, None)
     for typed in ("server start", "config view", "--no-prompt profile ls", "--version", ""):
         assert call_hook(monkeypatch, typed) == (typed.split(), None)
+    monkeypatch.setenv("PREFECT_API_URL", "http://other/api")
+    assert call_hook(monkeypatch, "deployment run coder-eval", api_url="http://other/api") == (FULL, None)
+
+
+def test_the_served_api_wins_over_a_profile_and_says_so(
+    tmp_path: Path, listening_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    (tmp_path / STANDING).write_text(json.dumps({"api_url": listening_url}))
+    _, result = call_hook(monkeypatch, "deployment run coder-eval", api_url="http://profile/api")
+    assert getattr(result, "env", None) == {"PREFECT_API_URL": listening_url}
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert f"here is asked, {listening_url}, and not that of the profile, http://profile/api." in told
+    call_hook(monkeypatch, "deployment run coder-eval", api_url=listening_url)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_worker_logs_in_the_format_that_is_asked_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

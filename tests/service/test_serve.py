@@ -46,13 +46,15 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def commands(served: Served) -> list[list[str]]:
-    """The three commands that are printed."""
+    """The commands that are printed."""
     return [shlex.split(line) for line in served.told.splitlines() if line.startswith("  ")]
 
 
 @pytest.mark.thorough
 def test_the_three_commands_work_as_they_are_printed(served: Served, scene: HeldScene) -> None:
-    run, page, query = commands(served)
+    *first, export, run, page, query = commands(served)
+    assert [words[0] for words in first] in ([], ["source"])
+    assert export == ["export", f"PREFECT_API_URL={served.place.api_url}", "PREFECT_PLUGINS_ENABLED=true"]
     assert run == ["prefect", "deployment", "run", "coder-eval"]
     scene.release()
     runtime = json.dumps({"device": "cpu"})

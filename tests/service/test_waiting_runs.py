@@ -1,8 +1,14 @@
 """A run that waits for its slot is told of once, whatever else the worker logs."""
 
+import inspect
 import logging
+import subprocess
+import sys
 
-from service.waiting_runs import ABORTED, LOGGER, WaitsOnce, quieten_waiting_runs
+import pytest
+
+from service.serve import Service
+from service.waiting_runs import ABORTED, LOGGER, SUBMITTING, WaitsOnce, quieten_waiting_runs
 
 
 def record(message: str, run: str) -> logging.LogRecord:
@@ -18,7 +24,9 @@ def test_the_same_run_waits_once() -> None:
     assert first.getMessage().startswith("The run waits, and is asked for again until it may start.")
     assert not waits.filter(record(f"{ABORTED} 'a'. Server sent an abort signal: no slot", "a"))
     assert waits.filter(record(f"{ABORTED} 'b'. Server sent an abort signal: no slot", "b"))
-    assert waits.filter(record("Worker submitting flow run", "a"))
+    assert not waits.filter(record("Worker 'w' submitting flow run 'a'", "a")), "another try is no news"
+    assert waits.filter(record("Worker 'w' submitting flow run 'c'", "c"))
+    assert waits.filter(record("Flow run 'x' submitted to infrastructure", "a"))
 
 
 def test_workers_are_quietened_once() -> None:
@@ -32,10 +40,26 @@ def test_workers_are_quietened_once() -> None:
         logger.filters = kept
 
 
-def test_prefect_speaks_there_in_these_words() -> None:
-    import inspect
+@pytest.mark.slow
+def test_the_worker_of_serve_is_quiet() -> None:
+    """After Prefect has set up its logs, too; `serve` starts this very module."""
+    program = f"""
+import contextlib, logging, runpy, sys
+from service.waiting_runs import WaitsOnce
+sys.argv = ["worker", "start", "--help"]
+with contextlib.suppress(SystemExit):
+    runpy.run_module("service.worker", run_name="__main__")
+print([type(found) is WaitsOnce for found in logging.getLogger({LOGGER!r}).filters])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    assert "--pool" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[True]"
+    assert '"service.worker", "start"' in inspect.getsource(Service._start_worker)
 
+
+def test_prefect_speaks_there_in_these_words() -> None:
     from prefect.workers import base
 
     assert ABORTED in inspect.getsource(base)
+    assert f"Worker '{{self.name}}'{SUBMITTING}" in inspect.getsource(base)
     assert 'getChild(\n            "worker"' in inspect.getsource(base.BaseWorker.get_flow_run_logger)

@@ -59,7 +59,7 @@ def test_a_ray_cluster_that_does_not_answer(
 def refuse(check: object, address: str, told: str) -> None:
     with pytest.raises(ConfigError) as raised:
         check(address)
-    assert str(raised.value).startswith(f"runtime.task_runner_address: {address}: {told}")
+    assert str(raised.value).startswith(f"CODER_TASK_RUNNER_ADDRESS (runtime.task_runner_address): {address}: {told}")
 
 
 @needs_dask

@@ -13,12 +13,14 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 from coder_core.atg.generation_report import FailedText, GenerationReport, KindCount
 from coder_core.pipeline.context import Context
+from coder_core.results.schema import FewShotSummaryRow
 from coder_core.specs import Runtime
 from coder_core.steps.generate_texts import CheckGeneration
 from coder_core.steps.preflight import CheckStore
 from coder_core.texts.kinds import TextKind
 from tasks import step_pages
-from tasks.step_pages import artifact_key, show_step
+from tasks.step_pages import artifact_key, show_step, summary_page
+from tests.coder_core.report.test_run_plots import result
 
 NAMES = st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 """As `EvalSpec.name` allows."""
@@ -50,6 +52,17 @@ def test_a_step_that_is_not_worth_a_page_shows_nothing(context: Context, monkeyp
     for name in ("create_table_artifact", "create_markdown_artifact", "get_run_logger"):
         monkeypatch.setattr(step_pages, name, lambda *_, **__: pytest.fail("shown"))
     show_step(CheckStore(), None, context)
+
+
+def test_a_run_of_few_shot_methods_alone_has_their_table_on_its_page() -> None:
+    told = [("lda", 1, 0.5), ("lda", 16, 0.75), ("tip_adapter", 1, 0.25)]
+    rows = [
+        FewShotSummaryRow(method=name, shots=shots, draws=3, top1=top1, top1_std=0.01) for name, shots, top1 in told
+    ]
+    page = summary_page(result().model_copy(update={"few_shot": tuple(rows)}))
+    html = MarkdownIt("commonmark").enable("table").render(page)
+    assert re.findall(r"<th>(.*?)</th>", html) == ["method", "1 shot %", "16 shots %"]
+    assert re.findall(r"<td>(.*?)</td>", html) == ["lda", "50.0 ± 1.0", "75.0 ± 1.0", "tip_adapter", "25.0 ± 1.0", ""]
 
 
 @pytest.mark.slow

@@ -34,15 +34,25 @@ def test_a_missing_extra_is_named_with_its_remedy(installed: set[str], name: str
     with pytest.raises(ConfigError) as raised:
         check_task_runner(Runtime(task_runner=name))
     assert str(raised.value) == (
-        f"runtime.task_runner: '{name}' needs the package prefect-{name}, which is not installed. "
+        f"CODER_TASK_RUNNER (runtime.task_runner): '{name}' needs the package prefect-{name}, which is not installed. "
         f"pip install -e '.[{name}]'"
     )
     check_task_runner(Runtime(task_runner="threads"))
 
 
 def test_an_address_without_a_cluster_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"^runtime.task_runner_address: 'tcp://there:8786'.*is 'threads'"):
+    with pytest.raises(ConfigError, match=r"^CODER_TASK_RUNNER_ADDRESS .*: 'tcp://there:8786'.*is 'threads'"):
         check_task_runner(Runtime(task_runner_address="tcp://there:8786"))
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize("name", ["dask", "ray"])
+@pytest.mark.parametrize("address", ["foo", "tcp://foo", "host:", "host:port", "a b:1", "auto"])
+def test_an_address_that_cannot_be_is_refused_before_anything_starts(name: str, address: str) -> None:
+    with pytest.raises(ConfigError, match=r"^CODER_TASK_RUNNER_ADDRESS .*which ends in :<port>\. Write it like"):
+        check_task_runner(Runtime(task_runner=name, task_runner_address=address))
+    for good in ("tcp://host:8786", "host:6379", "ray://[::1]:10001"):
+        check_task_runner(Runtime(task_runner=name, task_runner_address=good))
 
 
 @pytest.mark.usefixtures("installed")
@@ -68,7 +78,9 @@ def test_commands_refuse_before_prefect_is_loaded(command: list[str], tmp_path: 
         timeout=60,
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.splitlines()[-1].startswith("error: runtime.task_runner_address: '127.0.0.1:6379'")
+    assert done.stderr.splitlines()[-1].startswith(
+        "error: CODER_TASK_RUNNER_ADDRESS (runtime.task_runner_address): '127.0.0.1:6379'"
+    )
     assert not (tmp_path / "store").exists()
 
 

@@ -14,5 +14,7 @@ ReadsUnlabelledImages: TypeAlias = Annotated[
 ]
 AssumesBalance: TypeAlias = Annotated[bool | None, "Whether it is right only for the class shares that it was told."]
 ReadsTexts: TypeAlias = Annotated[
-    str | None, "Kinds of text about the classes that it reads, joined by `+`; `none` for images alone."
+    str | None,
+    "Kinds of text about the classes that it reads, joined by `+`; `none` for images alone. `texts_from_images`: some "
+    "of them were written by a model that saw labelled images.",
 ]

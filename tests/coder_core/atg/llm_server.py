@@ -5,6 +5,7 @@ what goes wrong; what was sent out well is counted, so that a test can say what 
 """
 
 import asyncio
+import base64
 import contextlib
 import json
 import re
@@ -62,6 +63,17 @@ class Call(NamedTuple):
     excluded: str
     body: dict[str, Any]
     authorization: str
+
+    @property
+    def pictures(self) -> list[bytes]:
+        """The images that came with the question, behind its text and as OpenAI's clients write them."""
+        content = self.body["messages"][-1]["content"]
+        if isinstance(content, str):
+            return []
+        assert [part["type"] for part in content] == ["text", *["image_url"] * (len(content) - 1)]
+        urls = [part["image_url"]["url"].partition(",") for part in content[1:]]
+        assert {url[0] for url in urls} == {"data:image/jpeg;base64"}
+        return [base64.b64decode(url[2], validate=True) for url in urls]
 
     @property
     def question(self) -> tuple[str, tuple[str, ...], str]:
@@ -207,7 +219,8 @@ def serving(server: LlmServer) -> Iterator[LlmServer]:
 
 def read_call(number: int, body: dict[str, Any], authorization: str = "") -> Call:
     """Recognise the question of a call by its words."""
-    asked = body["messages"][-1]["content"]
+    content = body["messages"][-1]["content"]
+    asked = content if isinstance(content, str) else content[0]["text"].partition("\n\n")[0]
     for kind, pattern in QUESTIONS.items():
         if match := pattern.match(asked):
             groups = match.groupdict()

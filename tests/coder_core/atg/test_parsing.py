@@ -201,10 +201,10 @@ def test_lists_and_phrases_are_bounded() -> None:
 @pytest.mark.parametrize("unit", ["x ", "- ", "1.", "**", "[(", '{"', "a\n", ":\n", "_", "（", "-1 - "])  # noqa: RUF001
 def test_no_answer_takes_long(unit: str) -> None:
     for length in (MAX_ANSWER_CHARACTERS, 100_000):
-        started = time.perf_counter()
+        started = time.process_time()
         for subject in (ATTRIBUTE, ANALOGUE, PAIR):
             parse_answer(unit * (length // len(unit)), subject, others=NameSet(["x", "a b c d e f g h"]))
-        assert time.perf_counter() - started < 2.0
+        assert time.process_time() - started < 2.0
 
 
 WORDS = st.text(string.ascii_lowercase, min_size=2, max_size=8).filter(lambda word: word not in {"none", "na", "has"})

@@ -2,6 +2,7 @@
 
 import json
 import string
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,8 @@ from coder_core.atg.parsing import Subject, parse_answer
 from coder_core.atg.reasoning import without_reasoning
 from coder_core.llm.faults import Fault, Problem
 from coder_core.texts.kinds import TextKind
+
+SHARED_TEXTS = Path(__file__).parents[4] / "shared" / "data" / "texts"
 
 ANSWERS = {
     TextKind.ATTRIBUTE: (("frog",), "- long green legs\n- large eyes", (("long green legs", "large eyes"),)),
@@ -81,8 +84,61 @@ MARKS = {
     "headlines of Granite": ("Here is my thought process:", "\n\nHere is my response:"),
     "Markdown headlines": ("## Reasoning", "\n\n## Answer"),
     "bold headlines": ("**Analysis**", "\n\n**Answer**"),
+    "headlines with signs": ("\U0001f4ad **Thoughts**", "\n\n\u2705 **My final answer:**"),
+    "underlined headlines": ("Thinking\n========", "\n\nAnswer\n======"),
+    "numbered headlines": ("1. **Reasoning:**", "\n\n2. **Final answer:**"),
+    "German headlines": ("**Gedankengang:**", "\n\n**Antwort:**"),
+    "Chinese headlines": ("\u601d\u8003\u8fc7\u7a0b\uff1a", "\n\n\u6700\u7ec8\u7b54\u6848\uff1a"),
+    "headlines with an end of thoughts": ("### Let me think about this", "\n\n--- end of thoughts ---"),
+    "an instruction of XML": ("<?thinking?>", "<?/thinking?>"),
+    "an exclamation": ("<!reasoning>", "</!reasoning>"),
+    "a template": ("<%think%>", "<%/think%>"),
+    "LaTeX": ("\\begin{thinking}", "\n\\end{thinking}"),
+    "a block of Markdown": ("::: {.thinking}", "\n:::"),
+    "a stage": ("*thinks*", "\n*stops thinking*"),
+    "a stage and an answer": ("*pauses to think*", "\n*answers*"),
+    "round brackets": ("(thinking)", "\n(end of thoughts)"),
+    "brackets that begin and end": ("[start thinking]", "[end thinking]"),
+    "channels with blanks": ("analysis We need a list.", "assistant final "),
+    "channels on lines": ("analysis", "\nassistant\nfinal\n"),
+    "channels of letters": ("a n a l y s i s", "a s s i s t a n t f i n a l "),
+    "channels of which one is torn": ("analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
+}
+UNTOLD = {
+    "a headline": "## Thinking",
+    "a bold headline": "**Reasoning:**",
+    "a sign": "### \U0001f914 Thought process",
+    "underlined": "Thinking\n---",
+    "Granite": "Here is my thought process:",
+    "Granite, on its line": "Here is my thought process: The frog is an animal, so",
+    "an introduction": "**Reasoning:** These come to mind:",
+    "a stage": "*thinks*",
+    "a stage, on its line": "*thinks* Now, what is it like",
+    "round brackets": "(thinking)",
+    "brackets that begin": "[start of thinking]",
+    "an instruction of XML": "<?thinking?>",
+    "LaTeX": "\\begin{reasoning}",
+    "a block of Markdown": ":::thinking",
+    "a channel": "<|channel|>analysis<|message|>",
+    "a torn channel": "analysis<|message|>",
+    "a channel without its tokens": "analysisWe need a list.",
+    "a channel with blanks": "analysis We need a list.",
+    "a channel on its line": "analysis",
+    "a channel of letters": "a n a l y s i s",
+    "a role": "<|start_of_role|>thought<|end_of_role|>",
+    "another language": "\u601d\u8003\uff1a",
+    "YAML": "thinking: |",
 }
 CLOSING_ONLY = [
+    "[end thinking]",
+    "[END OF REASONING]",
+    "(end of thoughts)",
+    "*stops thinking*",
+    "\n--- thinking ends ---",
+    "\n\\end{thinking}",
+    "I am done thinking.",
+    "<?/thinking?>",
+    "assistantfinal",
     "</think>",
     "</strategy>",
     "<\\think>",
@@ -136,6 +192,58 @@ def test_thoughts_that_never_end_are_an_answer_that_was_cut_off(kind: TextKind, 
     assert problem.fault is Fault.CUT_OFF
 
 
+@pytest.mark.parametrize("kind", ANSWERS)
+@pytest.mark.parametrize("opening", UNTOLD.values(), ids=UNTOLD)
+@pytest.mark.parametrize("thoughts", THOUGHTS)
+def test_an_answer_that_cannot_be_told_from_thoughts_is_none(kind: TextKind, opening: str, thoughts: str) -> None:
+    names, answer, _ = ANSWERS[kind]
+    for text in (f"{opening}\n{thoughts}\n{answer}", f"Sure.\n\n{opening}\n\n{thoughts}"):
+        if text.startswith("Sure.") and not announces_anywhere(opening):
+            continue
+        problem = parse_answer(text, Subject(kind, names))
+        assert isinstance(problem, Problem)
+        assert problem.fault in {Fault.CUT_OFF, Fault.UNUSABLE}
+
+
+def announces_anywhere(opening: str) -> bool:
+    """Channels without their tokens are known at the start of an answer only."""
+    return not opening.startswith(("analysis", "a n a"))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "- long green legs\n- large eyes\n\n**Reasoning:**\n- these are seen in a photo\n### More\n- ponds are not",
+        "frog:\n- long green legs\n- large eyes\n\n## Final thoughts\n- frogs are great",
+        "## Thinking\nPonds are none.\n\n## Frog\n- long green legs\n- large eyes",
+        "**Reasoning:** Ponds are no feature.\n\n- long green legs\n- large eyes",
+        "Analysis: The frog is small.\nIt lives in ponds.\n\nfrog:\n- long green legs\n- large eyes",
+        "I must avoid:\n- ponds\n\nFinal answer:\n- long green legs\n- large eyes",
+        "Here are the visual features I thought of:\n- long green legs\n- large eyes\n\nLet me know what you think!",
+        "**Legs:**\n- long green legs\n**Output:**\n- large eyes",
+        "After some thinking, my list of features:\n\n* long green legs\n* large eyes",
+        "<?thinking ponds are none ?>\n- long green legs\n- large eyes",
+    ],
+)
+def test_an_answer_beside_thoughts_is_told_by_where_it_stands(answer: str) -> None:
+    found = parse_answer(answer, Subject(TextKind.ATTRIBUTE, ("frog",)))
+    assert found == (("long green legs", "large eyes"),)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "- lives in ponds\n\nWait, that is habitat.\n\n- long green legs",
+        "Reasoning: The user wants features.\n- I should not mention ponds\n- green",
+        "Thought: Ponds are no feature.\n\nIt has legs\nIt is green",
+        '{"class": "frog", "items": ["in ponds"]}\nHmm, that is not visual. Let me try again.',
+        "Thinking: habitat is out\n- lives in ponds",
+    ],
+)
+def test_a_draft_is_no_answer(answer: str) -> None:
+    assert isinstance(parse_answer(answer, Subject(TextKind.ATTRIBUTE, ("frog",))), Problem)
+
+
 @pytest.mark.parametrize(
     "marks", [marks for name, marks in MARKS.items() if "headlines" not in name and name != "Ollama"]
 )
@@ -177,9 +285,13 @@ def test_a_line_of_thoughts_is_no_name() -> None:
 
 
 def test_words_about_thinking_are_texts_where_they_are_no_marks() -> None:
-    answer = "- a thinking face\n- reflection of the sky in its glass\n- legs < 3 cm\n- [worn] handle"
-    phrases = ("a thinking face", "reflection of the sky in its glass", "legs < 3 cm", "[worn] handle")
+    answer = (
+        "- a thinking face\n- reflection of the sky in its glass\n- legs < 3 cm\n- [worn] handle\n- *Thinking* pose"
+    )
+    phrases = ("a thinking face", "reflection of the sky in its glass", "legs < 3 cm", "[worn] handle", "Thinking pose")
     assert parse_answer(answer, Subject(TextKind.ATTRIBUTE, ("mirror",))) == (phrases,)
+    unmarked = parse_answer("pondering\nthinking\nthought", Subject(TextKind.SYNONYM, ("reasoning",)))
+    assert unmarked == (("pondering", "thinking", "thought"),)
     thinker = parse_answer("thinking:\n- chin on a hand", Subject(TextKind.ATTRIBUTE, ("thinking",)))
     assert thinker == (("chin on a hand",),)
 
@@ -210,3 +322,17 @@ def test_what_stands_outside_of_marks_stays(thoughts: list[tuple[str, tuple[str,
     found = without_reasoning(text)
     assert isinstance(found, str)
     assert found.split() == answer.split()
+
+
+@pytest.mark.parametrize("path", sorted(SHARED_TEXTS.glob("*.json")), ids=lambda path: path.stem)
+def test_no_honest_list_is_taken_for_thoughts(path: Path) -> None:
+    """Texts of real models about real classes, in the forms in which lists come."""
+    published = json.loads(path.read_text("utf-8"))
+    leads = ["", "{}:\n", "## {}\n", "**{}**\n\n", "After thinking about it, here are features of a {}:\n"]
+    for kind in (TextKind.ATTRIBUTE, TextKind.ANALOGOUS_CLASS, TextKind.SYNONYM):
+        for number, (name, items) in enumerate(zip(published["class_names"], published.get(kind) or (), strict=False)):
+            for mark in ("- ", "1. "):
+                lead = leads[number % len(leads)].format(name)
+                text = without_reasoning(lead + "\n".join(f"{mark}{item}" for item in items), (name,))
+                assert not isinstance(text, Problem), (name, items)
+                assert all(str(item).strip() in text for item in items), (name, items)

@@ -24,6 +24,7 @@ from coder_core.fingerprint import content_hash
 from coder_core.interruption import InterruptedWorkError, interruptible
 from coder_core.pipeline.context import Context
 from coder_core.specs import OpenClipEncoder, Runtime
+from coder_core.storage import packed_images, read_rounds
 
 DIM = 4
 
@@ -267,7 +268,7 @@ def test_a_read_that_fails_at_random_is_tried_again_and_a_file_that_is_gone_is_n
     assert model.image_passes == []
     asked: dict[str, int] = {}
 
-    def flaky(location: str) -> bytes:
+    def read_flaky(location: str) -> bytes:
         asked[location] = asked.get(location, 0) + 1
         if location == "gone":
             raise InputError("missing") from FileNotFoundError(location)
@@ -275,8 +276,8 @@ def test_a_read_that_fails_at_random_is_tried_again_and_a_file_that_is_gone_is_n
             raise InputError("reset by peer") from ConnectionResetError()
         return picture(len(location))
 
-    monkeypatch.setattr(images_module, "read_image", flaky)
-    monkeypatch.setattr(images_module, "READ_DELAYS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(packed_images, "_read_file", read_flaky)
+    monkeypatch.setattr(read_rounds, "PAUSES", (0.0, 0.0, 0.0))
     found = list(
         embed_images(context, encoder, [ImageItem(name, name) for name in ("flaky", "gone", "dead", "good!!")])
     )

@@ -177,7 +177,7 @@ def test_a_named_device_must_be_there(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     assert [choose_device(device) for device in ("cuda", "cuda:1")] == ["cuda", "cuda:1"]
     for device in ("cuda:2", "mps"):
-        with pytest.raises(ConfigError, match=f"device: there is no '{device}' on this machine .2 CUDA devices"):
+        with pytest.raises(ConfigError, match=f"there is no '{device}' on this machine .2 CUDA devices"):
             choose_device(device)
 
 

@@ -73,6 +73,14 @@ EXEMPT = {
         for name in ("kind", "path", "class_names", "classes", "name", "label")
     },
     **{
+        f"ManifestDataset.{name}": "the listing is that of files: images/test_manifests.py"
+        for name in ("kind", "path", "class_names", "classes", "name", "root", "image", "label", "split")
+    },
+    **{
+        f"NamedDataset.{name}": "the listing is that of files: datasets/test_readers.py"
+        for name in ("kind", "name", "root", "split", "lists", "partial")
+    },
+    **{
         f"UnlabelledDataset.{name}": "of no evaluation: recipes/test_try.py"
         for name in ("kind", "path", "classes", "name")
     },
@@ -236,6 +244,8 @@ CASES = (
     ),
     Case("GeneratorSpec.max_similarity", "generated", {"texts.generator.max_similarity": 0.5}, "AssembleBank"),
     Case("GeneratorSpec.analogue_rounds", "generated", {"texts.generator.analogue_rounds": 1}, "AssembleBank"),
+    Case("GeneratorSpec.images_per_class", "split", {"texts.generator.images_per_class": 2}, "ChooseShownImages"),
+    Case("GeneratorSpec.texts_per_class", "generated", {"texts.generator.texts_per_class": 2}, "AssembleBank"),
     Case("Sampling.temperature", "generated", {"texts.generator.sampling.temperature": 1.0}, "GenerateTexts"),
     Case("Sampling.top_p", "generated", {"texts.generator.sampling.top_p": 0.5}, "GenerateTexts"),
     Case("Sampling.seed", "generated", {"texts.generator.sampling.seed": 2}, "GenerateTexts"),

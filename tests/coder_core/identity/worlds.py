@@ -146,7 +146,7 @@ def photos_world(folder: Path, checkpoint: Path) -> Files:
 
 
 def split_world(folder: Path, checkpoint: Path) -> Files:
-    """Images named by a published split file."""
+    """Images named by a published split file; a language model is shown some of the training set."""
     world = write_photos(folder, checkpoint, images_per_class=4)
     write_photos(folder / "other", checkpoint, images_per_class=4, first_image=1)
     for wren in (folder / "other" / "images").glob("*/004.png"):
@@ -156,7 +156,10 @@ def split_world(folder: Path, checkpoint: Path) -> Files:
     (folder / "split.json").write_text(json.dumps(lists))
     (folder / "split2.json").write_text(json.dumps({**lists, "test": rows[2::4]}))
     dataset = {"kind": "split", "path": str(folder / "images"), "split_file": str(folder / "split.json")}
-    return Files(folder, {**world.settings, "methods": ["clip"], "dataset": {**dataset, "split": "test"}})
+    few_shot = {"pool": {**dataset, "split": "train"}, "shots": [1], "draws": 1, "methods": ["nearest_mean"]}
+    texts = {**world.settings["texts"], "generator": {"model": "some-model", "images_per_class": 1}}
+    changes = {"methods": ["clip"], "dataset": {**dataset, "split": "test"}, "few_shot": few_shot, "texts": texts}
+    return Files(folder, {**world.settings, **changes})
 
 
 def flags_world(folder: Path, checkpoint: Path) -> Files:

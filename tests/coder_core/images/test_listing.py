@@ -305,3 +305,11 @@ def test_rows_and_ignored_are_everything(tmp_path_factory, suffixes, data):
     files = {f"{data.draw(st.sampled_from(folders))}/{number}{suffix}" for number, suffix in enumerate(suffixes)}
     found = listed(write(tmp_path_factory.mktemp("random"), [*files, "cat/one.jpg"]))
     assert len(found.image_ids) + found.ignored.count == len(files) + 1
+
+
+def test_parts_of_a_data_set_are_not_taken_for_its_classes(tmp_path):
+    write(tmp_path, [f"{part}/{name}/1.png" for part in ("train", "val") for name in ("wren", "jay")])
+    with pytest.raises(DatasetError, match=r"its folders \(train, val\) are parts of a data set and no classes"):
+        listed(tmp_path)
+    assert listed(tmp_path / "val").classes.names == ("jay", "wren")
+    assert listed(tmp_path, class_names=("train", "val")).classes.names == ("train", "val")

@@ -1,6 +1,7 @@
 """The published few-shot splits: read as they are, refused where they are not what they should be."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,14 @@ from coder_core.images.published_splits import parse_published_split
 from coder_core.images.split_listing import list_split
 from coder_core.specs import SplitDataset
 from tests.fixtures_inputs import write_image_class
+
+DATA = Path(__file__).parents[4] / "shared" / "data"
+PUBLISHED = {
+    "caltech101": ("Caltech101", (4128, 1649, 2465)),
+    "dtd": ("DescribableTextures", (2820, 1128, 1692)),
+    "oxford_pets": ("OxfordPets", (2944, 736, 3669)),
+}
+"""Data set -> its split file; images of train, val and test as the paper has them (Zhou et al., IJCV 2022, table)."""
 
 GOOD = {
     "train": [["cat/000.png", 0, "cat"], ["dog/000.png", 1, "dog"]],
@@ -127,3 +136,31 @@ def test_a_path_that_a_mac_has_decomposed_is_the_same_path(world):
 def test_an_empty_list_is_refused(world):
     with pytest.raises(DatasetError, match="test: the list is empty"):
         world({**GOOD, "test": []}, ["cat/000.png"])
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the shared data are not here")
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_pools_have_the_published_sizes_and_the_labels_of_the_published_features(name):
+    """Features of these lists circulate with their labels; the file itself is read where it lies beside them."""
+    file, sizes = PUBLISHED[name]
+    features = np.load(DATA / "features" / f"{name}.npz", allow_pickle=False)
+    published = DATA / "splits" / f"split_zhou_{file}.json"
+    content = published.read_bytes() if published.is_file() else as_split(features)
+    split = parse_published_split(content, place=file)
+    assert len(split.classes) == len(features["class_names"])
+    for part, size in zip(("train", "val", "test"), sizes, strict=True):
+        labels = np.array([item.label_id for item in split.items[part]], dtype=int)
+        if part != "train" or published.is_file():
+            assert len(labels) == len({item.path for item in split.items[part]}) == size
+        if part != "train":
+            np.testing.assert_array_equal(np.bincount(labels), np.bincount(features[f"{part}_labels"]))
+
+
+def as_split(features):
+    """The lists that the features are of, under paths of our own; nobody has handed on the train list's labels."""
+    names = features["class_names"].tolist()
+    lists = {"train": []}
+    for part in ("val", "test"):
+        labels = features[f"{part}_labels"].tolist()
+        lists[part] = [[f"{names[label]}/{part}{row}.jpg", label, names[label]] for row, label in enumerate(labels)]
+    return json.dumps(lists).encode()

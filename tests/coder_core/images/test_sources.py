@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
 from typing import get_args
 
@@ -170,6 +171,7 @@ def test_features_do_not_change_when_their_file_moves_or_is_touched(features, tm
 
 def test_every_kind_of_data_set_can_be_opened_and_more_can_be_registered(monkeypatch):
     kinds = {get_args(spec.model_fields["kind"].annotation)[0] for spec in get_args(get_args(DatasetSpec)[0])}
+    import_module("coder_core.datasets.named_source")
     assert set(SOURCES) == kinds
     monkeypatch.setattr(sources, "SOURCES", {})
     register_source("flags")(lambda dataset, settle_seconds: (dataset.kind, settle_seconds))

@@ -12,7 +12,9 @@ def test_prices_are_data_that_a_user_overrides() -> None:
     prices = load_prices({"mine": {"input_usd_per_million": 0, "output_usd_per_million": 0}, "gpt-4o-mini": PRICE})
     assert find_price("mine", prices) == Price(input_usd_per_million=0, output_usd_per_million=0)
     assert find_price("gpt-4o-mini-2024-07-18", prices) == PRICE
-    assert find_price("gpt-4o", prices) == Price(input_usd_per_million=2.5, output_usd_per_million=10)
+    assert find_price("gpt-4o", prices) == Price(
+        input_usd_per_million=2.5, output_usd_per_million=10, picture_tokens=85 + 170
+    )
     assert find_price("gpt-4o-mini-turbo", prices) is None
     with pytest.raises(ConfigError, match=r"prices\.x\.input_usd_per_million"):
         load_prices({"x": {"input_usd_per_million": -1, "output_usd_per_million": 0}})

@@ -73,6 +73,23 @@ def test_all_problems_are_told_at_once_each_once(
         assert sum(part in line for line in lines) == 1, part
 
 
+def test_a_language_models_address_that_is_none_is_told_by_the_check(
+    world: World, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-not-checked")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://")
+    lines = told(look(world, runtime, texts={"generator": {"model": "gpt-4o-mini"}}))
+    assert [line for line in lines if line.startswith("OPENAI_BASE_URL (or CODER_LLM_BASE_URL): 'http://' is not")]
+
+
+def test_a_device_that_is_not_there_is_told_by_the_check(photos: World, world: World, runtime: Runtime) -> None:
+    without = runtime.model_copy(update={"device": "cuda:99"})
+    (line,) = told(look(photos, without))
+    assert line.startswith("CODER_DEVICE (runtime.device): there is no 'cuda:99' on this machine (")
+    assert "auto or cpu" in line
+    assert told(look(world, without)) == [], "features need no device"
+
+
 @pytest.mark.parametrize(
     ("checkpoint", "architecture", "problem"),
     [

@@ -81,7 +81,10 @@ def test_a_device_that_is_not_there_is_named_before_anything_is_embedded(
     photos: World, runtime: Runtime, waits: list[float]
 ) -> None:
     without = runtime.model_copy(update={"device": "cuda:99"})
-    with counted_passes() as passes, pytest.raises(ConfigError, match="device: there is no 'cuda:99' on this machine"):
+    with (
+        counted_passes() as passes,
+        pytest.raises(ConfigError, match=r"CODER_DEVICE .*: there is no 'cuda:99'"),
+    ):
         run_spec(photos.spec(), without)
     assert (passes.texts, passes.images, waits) == ([], [], [])
     assert rows(runtime, "SELECT count(*) FROM runs") == [(0,)]

@@ -8,7 +8,7 @@ import pytest
 
 from coder_core.errors import CoderError, ConfigError, QueryError
 from coder_core.recipes.decision import Decision
-from coder_core.recipes.explain_decision import explain_decision
+from coder_core.recipes.explain_decision import choose_explainable, explain_decision
 from coder_core.report.explanation import print_decision
 from tests.fixtures_inputs import NAMES, World
 
@@ -127,8 +127,25 @@ def test_what_is_not_there_is_refused(
 def test_a_method_that_the_run_lacks_is_refused(flags_run: Finished) -> None:
     methods = tuple(record for record in flags_run.run.manifest.methods if record.method != "vcd")
     without = flags_run.run.manifest.model_copy(update={"methods": methods})
-    with pytest.raises(ConfigError, match=r"it does not have the method 'vcd'.*Of this run: clip, coder, coder_rerank"):
+    with pytest.raises(
+        ConfigError,
+        match=r"it does not have the method 'vcd'.*Of this run these can be explained: clip, coder, coder_rerank",
+    ):
         explain_decision(flags_run.context, without, first_image(flags_run), method="vcd")
+
+
+def test_without_a_name_the_usual_method_is_meant_or_the_first_that_can(flags_run: Finished) -> None:
+    manifest = flags_run.run.manifest
+    assert explain_decision(flags_run.context, manifest, first_image(flags_run)).method == "coder"
+    kept = {"vcd": "vcd", "clip_ensemble vcd clip": "clip"}
+    for names, meant in kept.items():
+        methods = tuple(record for record in manifest.methods if record.method in names.split())
+        assert choose_explainable(manifest.model_copy(update={"methods": methods})) == meant
+    few_shot_alone = manifest.model_copy(update={"methods": ()})
+    with pytest.raises(ConfigError, match=r"none of its methods can be explained.*It has: .*tip_adapter.*can be"):
+        choose_explainable(few_shot_alone)
+    with pytest.raises(ConfigError, match=r"'lda' cannot be explained text by text.*It has: .*lda"):
+        explain_decision(flags_run.context, few_shot_alone, first_image(flags_run), method="lda")
 
 
 def test_what_is_printed_adds_up_and_marks_nothing_up(features_run: Finished) -> None:

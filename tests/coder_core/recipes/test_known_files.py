@@ -132,7 +132,6 @@ def test_an_image_that_the_network_did_not_give_is_asked_for_again(
             raise InputError("connection reset", location)
         return read_image(location)
 
-    monkeypatch.setattr(embedding, "READ_DELAYS", ())
     with monkeypatch.context() as network:
         network.setattr(embedding, "read_image", refuse)
         before = Embedded(photos, runtime)

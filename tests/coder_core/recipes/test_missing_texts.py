@@ -9,6 +9,8 @@ from click.testing import CliRunner
 from coder_core.config import validate_spec
 from coder_core.errors import TextBankError
 from coder_core.llm.faults import LlmError
+from coder_core.pipeline.context import Context
+from coder_core.recipes.published_result import read_result
 from coder_core.report.summary import print_summary
 from coder_core.specs import EvalSpec
 from flows.cli import main
@@ -45,6 +47,22 @@ def test_a_class_without_texts_is_told_in_the_row_and_in_the_summary(server, set
     printed = io.StringIO()
     print_summary(run.result, printed)
     assert "note: vcd had no text about 1 of 3 classes" in printed.getvalue()
+
+
+def test_a_kind_of_text_that_failed_is_told_though_another_kind_came(server, settings, tmp_path) -> None:
+    runtime = llm_runtime(server, tmp_path, max_bad_answers=1)
+    server.script = lambda call: "other_class" if call.kind == "synonym" else None
+    generator = {**settings["texts"]["generator"], "kinds": ["attribute", "synonym"]}
+    run = run_spec(spec_of(settings, texts={"generator": generator}), runtime)
+    assert rows(runtime, "SELECT DISTINCT classes_without_texts FROM metrics WHERE method = 'coder'") == [(0,)]
+    assert rows(runtime, "SELECT failed, asked FROM generation WHERE kind = 'synonym'") == [(3, 3)]
+    note = "3 of 3 questions for texts of the kind synonym have no usable answer: coder did without these"
+    assert [line for line in run.result.notes if "questions" in line] == [note]
+    printed = io.StringIO()
+    print_summary(run.result, printed)
+    assert f"note: {note}" in printed.getvalue()
+    context = Context.open(runtime)
+    assert read_result(context, run.result.run_id).notes == run.result.notes, "and where the run is shown again"
 
 
 def test_generating_texts_ends_with_6_where_a_question_failed(server, settings, tmp_path, monkeypatch) -> None:

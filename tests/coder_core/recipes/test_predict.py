@@ -14,8 +14,9 @@ from safetensors.numpy import load_file, save_file
 
 from coder_core.errors import CheckpointError, ConfigError, InputError, QueryError, StoreError
 from coder_core.pipeline.context import Context
+from coder_core.pipeline.run_manifest import RunManifest
 from coder_core.pipeline.runner import InlineRunner
-from coder_core.recipes.predict import Predicted, predict, usable_methods
+from coder_core.recipes.predict import Predicted, choose_method, describe_choice, predict, usable_methods
 from coder_core.recipes.published_runs import open_run
 from coder_core.report.prediction_table import NamedPrediction, read_named, render_named
 from coder_core.specs import FewShotMethodName, Runtime
@@ -152,6 +153,31 @@ def test_everything_that_can_predict_is_named(flags_run: Finished) -> None:
     assert usable_methods(flags_run.run.manifest) == [*ZERO_SHOT, *few_shot]
 
 
+def only(run: Finished, *methods: str, few_shot: bool = True) -> RunManifest:
+    """What the run's manifest would be with these zero-shot methods."""
+    manifest = run.run.manifest
+    records = tuple(record for record in manifest.methods if record.method in methods)
+    return manifest.model_copy(update={"methods": records, "few_shot": manifest.few_shot if few_shot else None})
+
+
+def test_without_a_name_the_usual_method_is_meant_or_the_first_that_can(flags_run: Finished) -> None:
+    whole = flags_run.run.manifest
+    assert (choose_method(whole), describe_choice(whole, "coder")) == ("coder", "")
+    assert choose_method(whole, "vcd") == "vcd"
+    assert choose_method(whole, shots=3) == FEW_SHOT[0]
+    without = only(flags_run, "vcd", "clip_ensemble")
+    assert choose_method(without) == "clip_ensemble"  # the run's order
+    told = describe_choice(without, "clip_ensemble")
+    assert told.startswith(
+        "method clip_ensemble: none was named, and the run has no coder. It has: clip_ensemble, vcd, "
+    )
+    assert choose_method(only(flags_run)) == FEW_SHOT[0]
+    with pytest.raises(ConfigError, match=rf"run {RUN}: it has no method for new images\. It has: none\."):
+        choose_method(only(flags_run, few_shot=False))
+    with pytest.raises(ConfigError, match=r"it has no method with 2 shots for new images\. It has: clip, "):
+        choose_method(whole, shots=2)
+
+
 def test_broken_images_are_answered_with_their_problem(
     shared: Published, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,6 +262,7 @@ def test_an_unknown_run_is_named(flags_run: Finished, name: str) -> None:
     ("asked", "message"),
     [
         ({"method": "code"}, "it has no method 'code' for new images.*It has: clip, clip_ensemble, vcd, coder, "),
+        ({"method": "clip", "shots": 3}, "'clip' learns from no images, so it has no shots. It has: clip"),
         ({"method": "tip_adapter", "shots": 2}, r"no method 'tip_adapter' with 2 shots.*tip_adapter \(3 shots\)"),
     ],
 )

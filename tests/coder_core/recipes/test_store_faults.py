@@ -91,6 +91,25 @@ def test_a_store_that_fails_every_tenth_write_ends_with_the_same_rows(
 
 
 @pytest.mark.slow
+def test_inputs_and_a_store_of_which_reads_fail_at_random_end_with_the_same_rows(
+    undisturbed: Undisturbed, faulty: Runtime
+) -> None:
+    inputs, folder = FaultyFileSystem(), uuid.uuid4().hex
+    for path in undisturbed.world.folder.iterdir():
+        inputs.pipe_file(f"/{folder}/{path.name}", path.read_bytes())
+    settings = undisturbed.world.settings
+    dataset = {**settings["dataset"], "path": f"faulty://{folder}/images.npz"}
+    texts = {**settings["texts"], "bank": f"faulty://{folder}/bank.yaml"}
+    with disturbed(Faults(failing_reads=0.05)) as faults:
+        run_spec(undisturbed.spec(dataset=dataset, texts=texts), faulty)
+    assert faults.failures >= 20, faults.reads
+    found = result_rows(faulty.store, "run-1", without=COUNTED)
+    assert {**found, "runs": undisturbed.rows["runs"]} == undisturbed.rows, "the row of the run holds other paths"
+    assert ledger_rows(faulty.store) == ledger_rows(undisturbed.one_run)
+    forget_files(FaultyFileSystem, folder)
+
+
+@pytest.mark.slow
 def test_a_read_only_store_is_refused_at_the_door_and_can_still_be_read(
     undisturbed: Undisturbed, faulty: Runtime
 ) -> None:

@@ -1,0 +1,22 @@
+"""Prefect's worker as `serve` starts it: `python -m service.worker`, in place of `prefect worker`.
+
+The same command; but a run that waits for its slot is told of once. For a worker that is typed, the plug-in does that
+(service/plugin.py); here it is not loaded, because every run would load it, too.
+"""
+
+import sys
+
+from service.waiting_runs import quieten_waiting_runs
+
+
+def main() -> None:
+    """Work until SIGTERM or Ctrl-C."""
+    quieten_waiting_runs()
+    sys.argv[:1] = ["prefect", "worker"]
+    from prefect.cli import app
+
+    app()
+
+
+if __name__ == "__main__":
+    main()
