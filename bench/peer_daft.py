@@ -8,17 +8,19 @@ import sys
 from typing import Any
 
 import daft
+import daft.functions
 import numpy as np
 import open_clip
 import torch
 from PIL import Image
 
 PHOTOS, CHECKPOINT, OUT = sys.argv[1:]
-DIM = 512
 BATCH = 32
+VECTOR = daft.DataType.embedding(daft.DataType.float32(), 512)
+"""ViT-B-32's."""
 
 
-@daft.udf(return_dtype=daft.DataType.embedding(daft.DataType.float32(), DIM), batch_size=BATCH, concurrency=1)
+@daft.cls(max_concurrency=1)
 class Embed:
     """One model; it decodes and prepares what it embeds."""
 
@@ -26,7 +28,8 @@ class Embed:
         self.model, _, self.prepare = open_clip.create_model_and_transforms(f"local-dir:{CHECKPOINT}")
         self.model.eval()
 
-    def __call__(self, contents: Any) -> list[np.ndarray]:
+    @daft.method.batch(return_dtype=VECTOR, batch_size=BATCH)
+    def embed(self, contents: Any) -> list[np.ndarray]:
         """Vectors of some files."""
         images = [self.prepare(Image.open(io.BytesIO(content)).convert("RGB")) for content in contents.to_pylist()]
         with torch.inference_mode():
@@ -37,7 +40,7 @@ class Embed:
 def main() -> None:
     """Run the pipeline."""
     files = daft.from_glob_path(f"{PHOTOS}/**/*.jpg").select("path")
-    embedded = files.with_column("vector", Embed(daft.col("path").url.download()))
+    embedded = files.with_column("vector", Embed().embed(daft.functions.download(daft.col("path"))))
     embedded.write_parquet(OUT)
 
 

@@ -14,7 +14,7 @@ from pydantic_settings import SettingsError
 
 from coder_core.config_errors import explain_invalid
 from coder_core.errors import CoderError, ConfigError, SeveralProblemsError, TextBankError, raise_all
-from coder_core.limits import LIMITS, limit
+from coder_core.limits import LIMITS, QUERY_NUMBERS, check_query_number, limit
 from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.locations import folder_of, open_location
 from coder_core.sealing import unseal
@@ -125,7 +125,8 @@ def check_variables(environment: Mapping[str, str]) -> None:
     """
     problems: list[CoderError] = []
     limits = [partial(limit, name, 1) for name in LIMITS if environment.get(name)]
-    checks: list[Callable[[], object]] = [load_runtime, *limits]
+    numbers = [partial(check_query_number, name) for name in QUERY_NUMBERS]
+    checks: list[Callable[[], object]] = [load_runtime, *limits, *numbers]
     for check in checks:
         try:
             check()

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from coder_core.errors import CoderError, ConfigError, SeveralProblemsError
+from coder_core.expected_values import describe_expected
 from coder_core.spec_base import NAME_PATTERN
 from coder_core.specs import Runtime
 from coder_core.specs.eval_spec import CLASS_NAME_PATTERN
@@ -22,40 +23,6 @@ KEY_MARK = "[key]"
 
 _WORDS = {"str": "string", "literal": "string", "tuple": "array", "list": "array", "dict": "object", "int": "integer"}
 """How pydantic's words for a type begin -> what a JSON schema calls it; a model is an object under its own name."""
-
-_EXPECTED = {
-    "tuple_type": "expected a list",
-    "list_type": "expected a list",
-    "string_type": "expected text (YAML reads `no` and `12` as other types: use quotes)",
-    "string_sub_type": "expected text (YAML reads `no` and `12` as other types: use quotes)",
-    "string_unicode": "this text cannot be written as UTF-8",
-    "string_too_short": "this text is empty",
-    "string_too_long": "this text has more than {max_length} characters",
-    "string_pattern_mismatch": "expected {form}",
-    "dict_type": "expected settings by key",
-    "model_type": "expected settings by key",
-    "model_attributes_type": "expected settings by key",
-    "invalid_key": "keys are text",
-    "too_short": "the list is empty",
-    "too_long": "the list has more than {max_length} items",
-    "int_type": "expected a whole number",
-    "int_parsing": "expected a whole number",
-    "int_parsing_size": "expected a whole number of a size that can be",
-    "int_from_float": "expected a whole number",
-    "float_type": "expected a number",
-    "float_parsing": "expected a number",
-    "finite_number": "expected a finite number",
-    "bool_type": "expected true or false",
-    "bool_parsing": "expected true or false",
-    "greater_than": "expected a number above {gt}",
-    "greater_than_equal": "expected a number of at least {ge}",
-    "less_than": "expected a number below {lt}",
-    "less_than_equal": "expected a number of at most {le}",
-    "enum": "expected one of {expected}",
-}
-"""What pydantic calls an error, in the words of YAML; a test walks every bound of every setting."""
-
-_OTHERWISE = "this is no value that the key takes"
 
 FORMS = {
     DEVICE_PATTERN: "auto, cpu, cuda, cuda:<number> or mps",
@@ -189,7 +156,7 @@ def _explain(first: ErrorDetails, at: Walked, root: Schema) -> tuple[str, str]:
     if first["loc"][-1:] == (KEY_MARK,):
         return f"keys are text (in quotes, where they look like something else){shown}", "See docs/settings.md."
     context["form"] = FORMS.get(str(context.get("pattern")), "another form of this text")
-    return f"{_EXPECTED.get(kind, _OTHERWISE).format_map(context)}{shown}", "See docs/settings.md."
+    return f"{describe_expected(kind, context)}{shown}", "See docs/settings.md."
 
 
 def _quoted(text: str) -> list[str]:

@@ -1,6 +1,7 @@
 """Limits that a user may move: each has a default here or where it is used, and a name in the environment."""
 
 import os
+from collections.abc import Mapping
 
 from coder_core.errors import ConfigError
 
@@ -14,6 +15,7 @@ LIMITS = {
     "CODER_MAX_IMAGE_BYTES": "one image file",
     "CODER_MAX_IMAGE_PIXELS": "pixels that an image may declare",
     "CODER_MAX_JSON_BYTES": "a split file, or a class list in JSON",
+    "CODER_MAX_MANIFEST_BYTES": "a manifest, or a list in a published data set",
     "CODER_MAX_MODEL_LAYERS": "layers of one tower that a checkpoint folder may declare",
     "CODER_MAX_MODEL_WIDTH": "numbers per position of one tower that a checkpoint folder may declare",
     "CODER_MAX_NESTING": "levels of nesting in YAML and JSON; no more than 200, whatever is set",
@@ -22,6 +24,7 @@ LIMITS = {
     "CODER_MAX_TEXT_CHARACTERS": "one text of a config, a text bank or an edits file",
     "CODER_MAX_TEXT_FILE_BYTES": "a config, a text bank or an edits file",
     "CODER_MAX_TEXT_FILE_VALUES": "values of such a file; what a YAML alias repeats counts at every place",
+    "CODER_MAX_UNPACK_EXPANSION": "times its size that a fetched archive may unpack to",
     "CODER_MAX_YAML_BYTES": "a class list in YAML",
     "CODER_MAX_YAML_VALUES": "values of a class list in YAML, aliases counted at every place",
 }
@@ -56,3 +59,31 @@ def limit(name: str, default: int) -> int:
     if not given.isascii() or not given.isdecimal() or not 0 < len(given) < 19 or not int(given):
         raise ConfigError(f"expected a positive integer, found {given!r:.80}.", name, "Correct it, or unset it.")
     return int(given)
+
+
+QUERY_NUMBERS: Mapping[str, tuple[type[int] | type[float], float]] = {
+    "CODER_QUERY_MEMORY": (float, 0.1),
+    "CODER_QUERY_ROWS": (int, 1),
+    "CODER_QUERY_SECONDS": (float, 0.1),
+}
+"""Variables that stand for options of `coder-eval query` -> what they are, and the least that they may be."""
+
+
+def check_query_number(name: str) -> None:
+    """Refuse a value of one of `QUERY_NUMBERS` in words that name the variable; the option would name itself.
+
+    Raises:
+        ConfigError: The environment holds something else than such a number.
+    """
+    given, (kind, least) = os.environ.get(name), QUERY_NUMBERS[name]
+    if not given:
+        return
+    try:
+        is_good = kind(given) >= least
+    except ValueError:
+        is_good = False
+    if not is_good:
+        words = "a whole number" if kind is int else "a number"
+        raise ConfigError(
+            f"expected {words} of at least {least}, found {given!r:.80}.", name, "Correct it, or unset it."
+        )

@@ -59,8 +59,12 @@ def _serve(asked: argparse.Namespace) -> None:
 
 
 def _end_with_input() -> None:
-    """End when whoever holds the other end of standard input is gone."""
-    while sys.stdin.buffer.read(1024):
+    """End when whoever holds the other end of standard input is gone.
+
+    Read without Python's buffer: its lock, held here when the server ends by itself, would end the interpreter by
+    SIGABRT, and the reason would not be the last word.
+    """
+    while os.read(sys.stdin.fileno(), 1024):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
 

@@ -45,6 +45,8 @@ def _refusal(error: ValueError, environment: Mapping[str, str]) -> ConfigError:
     details: list[dict[str, Any]] = getattr(error, "errors", list)()
     first = details[0] if details else {"loc": (), "msg": str(error)}
     ending = str(first["loc"][-1]).upper() if first["loc"] else ""
-    names = [name for name in environment if name.startswith(_PREFIX) and name.endswith(ending)]
-    place = min(names, key=len) if ending and names else f"Prefect's settings ({ending.lower() or 'profile'})"
-    return ConfigError(f"Prefect refuses this value: {first['msg']}.", place, "Correct or unset it.")
+    names = sorted((name for name in environment if name.startswith(_PREFIX) and name.endswith(ending)), key=len)
+    several = ending.lower() or ", ".join(["profile", *names])  # settings that do not go together, or those of a file
+    place = names[0] if ending and names else f"Prefect's settings ({several})"
+    said = str(first["msg"]).removeprefix("Value error, ")
+    return ConfigError(f"Prefect refuses this value: {said}.", place, "Correct or unset it.")

@@ -6,6 +6,7 @@ part of the service is marked there, and whoever carries the mark is found and e
 """
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -19,6 +20,12 @@ MARK = "CODER_SERVE_PART"
 
 KEPT_LOG_BYTES = 10_000_000
 """A log that has grown beyond this is put aside as `.1` when its part is started again."""
+
+LAST_CHARACTERS = 20_000
+"""Of a log that is looked at for the reason of an end: a traceback, and what is said after it."""
+
+_EXCEPTION = re.compile(r"(?:[a-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Warning|Exit)(?:: |$)")
+"""The last line of a traceback."""
 
 SWEEP_SECONDS = 0.5
 """For a marked process that is left over, between being asked to end and being killed."""
@@ -58,11 +65,10 @@ class Part:
 
     @property
     def last_words(self) -> str:
-        """The last line of its log that says something."""
+        """The line of its log that says why it has ended."""
         if not self.log.exists():
             return ""
-        lines = self.log.read_text(encoding="utf-8", errors="replace")[-4000:].splitlines()
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return last_words(self.log.read_text(encoding="utf-8", errors="replace")[-LAST_CHARACTERS:])
 
     def kill(self) -> None:
         """End it at once; `stop` then ends what it leaves behind."""
@@ -79,6 +85,17 @@ class Part:
                 self._process.kill()
                 self._process.wait()
         end_marked(self.mark, SWEEP_SECONDS if seconds > 0 else 0.0)
+
+
+def last_words(log: str) -> str:
+    """The line of a log that says why a program has ended: that of its last exception, else the last one at all.
+
+    Args:
+        log: All of it, or its end.
+    """
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    errors = [line for line in lines if _EXCEPTION.match(line)]
+    return next(reversed(errors or lines), "")
 
 
 def end_processes(processes: Sequence[psutil.Process], seconds: float) -> None:

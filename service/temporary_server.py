@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from coder_core.errors import ServiceError
 from service.own_pages import own_pages_environment
+from service.processes import last_words
 
 STOP_SECONDS = 3.0
 """For a server to end that is asked to; it is killed then."""
@@ -88,8 +89,7 @@ class TemporaryServer:
 
     def _failure(self, why: str) -> ServiceError:
         self._log.seek(0)
-        lines = self._log.read().decode(errors="replace").splitlines()
-        said = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        said = last_words(self._log.read().decode(errors="replace"))
         problem = f"Prefect's temporary server does not start: {why}{f' ({said:.200})' if said else ''}."
         return ServiceError(problem, "--engine prefect", "Run again, or use --engine inline.")
 

@@ -74,6 +74,13 @@ def test_every_config_is_valid() -> None:
     assert {"flags", "dtd-features", "my-images"} <= names
 
 
+def test_a_config_that_needs_files_of_elsewhere_begins_with_saying_so() -> None:
+    needing = [path for path in (ROOT / "configs").rglob("*.yaml") if "shared/data" in path.read_text("utf-8")]
+    assert needing
+    first = {path.name: path.read_text("utf-8").splitlines()[0] for path in needing}
+    assert [name for name, line in first.items() if not line.startswith("# Needs files that are no part of this")] == []
+
+
 def test_the_make_targets_of_the_readme_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), flags=re.MULTILINE))
     assert {"run", "test", "check", "help"} <= targets

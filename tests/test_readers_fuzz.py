@@ -45,6 +45,7 @@ from coder_core.storage.manifest import Artifact, ArtifactPayload, manifest_path
 from coder_core.storage.packed_images import read_image
 from coder_core.storage.store import Store
 from coder_core.storage.tables import decode_parquet, encode_parquet
+from tests.coder_core.datasets.spoilt import LISTS_AND_ARCHIVES
 from tests.coder_core.results.sql_cases import hostile, sensible
 from tests.damage import damaged
 from tests.fixtures_inputs import TINY_CLIP
@@ -212,7 +213,7 @@ def read_card_of(folder: str) -> Any:
     try:
         return read_card(Path(folder))
     except ClassifierStateError as error:
-        if "Field required" in error.problem:  # the good one lacks fields: what is fuzzed is how it is read
+        if "required and absent" in error.problem:  # the good one lacks fields: what is fuzzed is how it is read
             return None
         raise
 
@@ -258,6 +259,7 @@ DATA_SETS = {
     ),
 }
 READERS = {
+    **{name: Reader(*how) for name, how in LISTS_AND_ARCHIVES.items()},
     "config": Reader(yaml.safe_dump(CONFIG).encode(), in_file("config.yaml", load_spec)),
     "config of json": Reader(json.dumps(CONFIG).encode(), in_file("config.json", load_spec)),
     "split": Reader(json.dumps(SPLIT).encode(), lambda content, _: parse_published_split(content, place="split")),

@@ -159,7 +159,7 @@ class GenerationReport(_Row):
         ]
         if self.stopped:
             lines.append(f"Stopped early: {self.stopped}")
-        lines += self._few_pictures_lines()
+        lines += [f"  {line}" for line in self.few_pictures_lines]
         reasons: dict[tuple[str, str, str], list[str]] = {}
         for text in self.failed:
             name = text.class_name if text.rival_name is None else f"{text.class_name} / {text.rival_name}"
@@ -171,14 +171,13 @@ class GenerationReport(_Row):
             lines.append(f"  and {len(reasons) - REASONS_SHOWN} other reasons.")
         return "\n".join(lines)
 
-    def _few_pictures_lines(self) -> list[str]:
+    @property
+    def few_pictures_lines(self) -> list[str]:
         """One line on classes without a picture, one on those with few."""
         without = [few.class_name for few in self.few_pictures if not few.pictures]
         few = [f"{few.class_name} ({few.pictures})" for few in self.few_pictures if few.pictures]
-        lines = (
-            [f"  asked about without a picture, for there is none to be shown: {_shown(without)}"] if without else []
-        )
-        return [*lines, *([f"  asked about with fewer pictures than images_per_class: {_shown(few)}"] if few else [])]
+        lines = [f"asked about without a picture, for there is none to be shown: {_shown(without)}"] if without else []
+        return [*lines, *([f"asked about with fewer pictures than images_per_class: {_shown(few)}"] if few else [])]
 
 
 def _shown(names: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from coder_core import packaged
 from coder_core.atg.answer_formats import Block, write_json_answer
 from coder_core.errors import ConfigError
+from coder_core.expected_values import describe_refusal
 from coder_core.fingerprint import key_of
 from coder_core.llm.chat_requests import RENDITION, Message, Picture
 from coder_core.texts.domains import PLACEHOLDER, fill
@@ -283,7 +284,7 @@ def _checked(name: str, layers: Mapping[str, Any]) -> PromptSet:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(["prompts", name, *map(str, first["loc"])])
-        raise ConfigError(f"{first['msg']}.", place, _SHAPE) from None
+        raise ConfigError(f"{describe_refusal(first)}.", place, _SHAPE) from None
     for kind in GENERATED_KINDS:
         _check_question(f"prompts.{name}.{kind.value}", kind, prompts.prompt(kind).question)
     return prompts

@@ -205,7 +205,7 @@ CATALOGUE: Mapping[PublishedName, DatasetEntry] = {
         classes=1000,
         read=class_folders.read_imagenet,
         by_hand="register at https://image-net.org/download-images.php, and unpack to imagenet/val/n01440764/*.JPEG "
-        "(and imagenet/train/...)",
+        "(or imagenet/val/*.JPEG with the devkit beside it), imagenet/train/n01440764/*.JPEG",
         terms="for non-commercial research, after registration",
         page="https://image-net.org/challenges/LSVRC/2012/",
     ),

@@ -9,7 +9,7 @@ import io
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -162,7 +162,9 @@ class _Array:
     def __setstate__(self, state: tuple[object, ...]) -> None:
         _, self.shape, kind, self.in_columns, content = state
         self.type_code = kind.code if isinstance(kind, _Type) else None
-        self.content = content.encode("latin1") if isinstance(content, str) else bytes(content)  # type: ignore[call-overload]
+        self.content = (
+            content.encode("latin1") if isinstance(content, str) else content if isinstance(content, bytes) else b""
+        )
 
 
 def _encode(text: str, _encoding: str) -> bytes:
@@ -179,7 +181,19 @@ _STAND_INS: Mapping[tuple[str, str], object] = {
 }
 
 
-class _Reader(pickle.Unpickler):
+class _Reader(pickle._Unpickler):
+    """Python's reader in Python: the one in C gives a few bytes as many gigabytes for its notes as they ask for."""
+
+    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
+
+    def load_build(self) -> None:
+        """Give a stand-in its state; nothing else has one."""
+        if not isinstance(self.stack[-2], _Array | _Type):  # type: ignore[attr-defined]
+            raise pickle.UnpicklingError("it gives a state to what has none")
+        super().load_build()  # type: ignore[misc]
+
+    dispatch[pickle.BUILD[0]] = load_build
+
     def find_class(self, module: str, name: str) -> Any:
         """The stand-in for a name; every other name is refused before anything is called."""
         if (module, name) not in _STAND_INS:

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 
 from coder_core.classes import ClassList, display_name
-from coder_core.datasets.tree import ClassFolders, Tree
+from coder_core.datasets.listed_images import DEVKIT_META, read_unsorted_imagenet
+from coder_core.datasets.tree import ClassFolders, ListedImages, Tree
 from coder_core.encoders.imagenet_names import names_by_wordnet_id
 from coder_core.errors import DatasetError
 from coder_core.storage.addresses import redact
@@ -50,14 +51,21 @@ def read_resisc45(tree: Tree, _split: str) -> ClassFolders:
     )
 
 
-def read_imagenet(tree: Tree, split: str) -> ClassFolders:
-    """val/n01440764/ILSVRC2012_val_00000293.JPEG, 1,000 classes in the order of their WordNet ids."""
+def read_imagenet(tree: Tree, split: str) -> ClassFolders | ListedImages:
+    """val/n01440764/ILSVRC2012_val_00000293.JPEG, 1,000 classes in the order of their WordNet ids.
+
+    Validation images as their archive unpacks, in one folder, are read with the devkit beside them.
+    """
     folder = next((name for name in (split, f"images/{split}") if tree.has(name)), split)
-    inside = _folders(tree, folder)
-    if not inside:
-        remedy = "Sort the images into folders called by their WordNet ids, as PyTorch's and CoOp's instructions do."
-        raise DatasetError("its images lie in no class folder.", redact(tree.at(folder)), remedy)
-    return ClassFolders(tree.at(folder), _imagenet_classes())
+    if _folders(tree, folder):
+        return ClassFolders(tree.at(folder), _imagenet_classes())
+    if split == "val" and tree.find(DEVKIT_META):
+        return read_unsorted_imagenet(tree, folder, _imagenet_classes())
+    remedy = (
+        "Sort the images into folders called by their WordNet ids, as PyTorch's and CoOp's instructions do; or unpack "
+        "ILSVRC2012_devkit_t12.tar.gz beside `val`."
+    )
+    raise DatasetError("its images lie in no class folder.", redact(tree.at(folder)), remedy)
 
 
 def read_imagenet_v2(tree: Tree, _split: str) -> ClassFolders:

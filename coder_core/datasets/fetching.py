@@ -6,6 +6,7 @@ it. The server's tag of the file is kept beside it: a file that changed meanwhil
 
 import fcntl
 import hashlib
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -107,7 +108,12 @@ class _Fetch:
             except httpx2.TransportError as error:
                 failures = 1 if held.tell() > before else failures + 1
                 if failures >= self._limits.attempts or not self._is_reached:
-                    raise InputError(_explain(error, held.tell()), self._url, _advice(error)) from error
+                    raise InputError(
+                        _explain(error, held.tell()), self._url, _advice(error, self._part.parent)
+                    ) from error
+            except (httpx2.RequestError, httpx2.InvalidURL) as error:
+                problem = f"the server leads nowhere ({type(error).__name__})."
+                raise InputError(problem, self._url, "Look at the data set's page: the file may have moved.") from error
             time.sleep(min(self._limits.pause_seconds * failures, max(0.0, self._end - time.monotonic())))
 
     def _attempt(self, held: BinaryIO) -> None:
@@ -134,7 +140,7 @@ class _Fetch:
     def _headers(self, start: int) -> dict[str, str]:
         plain = {"Accept-Encoding": "identity"}  # the checksum is that of the file as it lies there
         tag = _tag_file(self._part)
-        known = {"If-Range": tag.read_text("ascii")} if start and tag.is_file() else {}
+        known = {"If-Range": tag.read_text("ascii", "ignore")} if start and tag.is_file() else {}
         return {**plain, "Range": f"bytes={start}-", **known} if start else plain
 
     def _begin_anew(self, held: BinaryIO) -> None:
@@ -178,7 +184,11 @@ def _alone(part: Path) -> Iterator[BinaryIO]:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise InputError("another process is fetching this file.", str(part), "Wait for it.") from error
-        yield held
+        try:
+            yield held
+        finally:
+            if not os.fstat(held.fileno()).st_size:  # nothing came
+                part.unlink(missing_ok=True)
 
 
 def _continues(reply: httpx2.Response, start: int) -> bool:
@@ -224,7 +234,7 @@ def _explain(error: httpx2.TransportError, come: int) -> str:
     return f"the connection broke off ({type(error).__name__}) after {come:,} bytes."
 
 
-def _advice(error: httpx2.TransportError) -> str:
+def _advice(error: httpx2.TransportError, folder: Path) -> str:
     if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.ProxyError):
-        return "Check the network, and HTTPS_PROXY; or fetch the file elsewhere and put it into this folder."
+        return f"Check the network, and HTTPS_PROXY; or fetch the file elsewhere and put it into {folder}."
     return _REMEDY

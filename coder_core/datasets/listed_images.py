@@ -5,12 +5,14 @@ import re
 from collections.abc import Iterable, Mapping
 
 from coder_core.classes import ClassList, display_name
-from coder_core.datasets.matlab_files import read_variable
+from coder_core.datasets.matlab_files import read_numbers, read_records, read_words
 from coder_core.datasets.tree import ListedImages, Tree, fields_of, label_of, number_of
 from coder_core.errors import DatasetError
 from coder_core.images.published_splits import PublishedSplit, SplitItem
 from coder_core.storage.addresses import redact
 
+DEVKIT_META = "ILSVRC2012_devkit_t12/data/meta.mat"
+DEVKIT_TRUTH = "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt"
 Items = Iterable[SplitItem]
 _CAMEL_WORD = re.compile(r"[A-Z][^A-Z]*")
 
@@ -42,10 +44,10 @@ def read_flowers102(tree: Tree, _split: str) -> ListedImages:
     from torchvision.datasets import Flowers102
 
     names = [name.rstrip("?") for name in Flowers102.classes]  # one of them asks whether it is right
-    labels = read_variable(tree, "imagelabels.mat", "labels").astype(int).tolist()
+    labels = read_numbers(tree, "imagelabels.mat", "labels")
     items = {}
     for part, variable in (("train", "trnid"), ("val", "valid"), ("test", "tstid")):
-        numbers = read_variable(tree, "setid.mat", variable).astype(int).tolist()
+        numbers = read_numbers(tree, "setid.mat", variable)
         place = f"{redact(tree.root)}/setid.mat, {variable}"
         items[part] = [
             SplitItem(f"image_{number:05d}.jpg", _label_at(labels, number, len(names), place)) for number in numbers
@@ -89,15 +91,13 @@ def read_oxford_pets(tree: Tree, _split: str) -> ListedImages:
 
 def read_stanford_cars(tree: Tree, _split: str) -> ListedImages:
     """devkit/cars_meta.mat has the names; labels of the test stand in a file of their own, added later."""
-    names = [str(name) for name in read_variable(tree, "devkit/cars_meta.mat", "class_names").tolist()]
+    names = read_words(tree, "devkit/cars_meta.mat", "class_names")
     items = {}
     for part, file in (("train", "devkit/cars_train_annos.mat"), ("test", "cars_test_annos_withlabels.mat")):
-        rows = read_variable(tree, file, "annotations")
         place = f"{redact(tree.root)}/{file}"
-        if rows.dtype.names is None or not {"fname", "class"} <= set(rows.dtype.names):
-            raise DatasetError("its annotations have no `fname` and `class`.", place, "Fetch the file with labels.")
         items[part] = [
-            SplitItem(f"cars_{part}/{row['fname']}", number_of(str(row["class"]), len(names), place)) for row in rows
+            _car(row, f"cars_{part}", len(names), f"{place}, record {number}")
+            for number, row in enumerate(read_records(tree, file, "annotations"), start=1)
         ]
     return _listed(tree.root, names, items)
 
@@ -162,6 +162,27 @@ def read_places365(tree: Tree, split: str) -> ListedImages:
     return _listed(tree.at(folder), names, {split: items})
 
 
+def read_unsorted_imagenet(tree: Tree, folder: str, classes: ClassList) -> ListedImages:
+    """The devkit numbers classes in an order of its own; its ground truth has a number for each image, in order.
+
+    Args:
+        tree: The data set's folder.
+        folder: Where the images are, ILSVRC2012_val_00000001.JPEG and so on.
+        classes: In label order, with WordNet ids.
+    """
+    labels = _labels(classes.stable_ids or ())
+    label_of_number: dict[str, int] = {}
+    for number, synset in enumerate(read_records(tree, DEVKIT_META, "synsets"), start=1):
+        match synset:
+            case {"ILSVRC2012_ID": [int() | float() as own], "WNID": str(word), "num_children": [0]}:
+                label_of_number[f"{own:.0f}"] = label_of(word, labels, f"{DEVKIT_META}, synset {number}")
+    truth = [
+        SplitItem(f"ILSVRC2012_val_{number:08d}.JPEG", label_of(line, label_of_number, place))
+        for number, (line, place) in enumerate(tree.lines(DEVKIT_TRUTH), start=1)
+    ]
+    return ListedImages(tree.at(folder), PublishedSplit(classes, {"val": tuple(truth)}))
+
+
 def read_resisc45_lists(tree: Tree, _split: str) -> ListedImages:
     """resisc45-test.txt: `airplane_001.jpg`; the folder is the name without its number (Neumann et al., 2019)."""
     lists = {part: list(tree.lines(f"resisc45-{part}.txt")) for part in ("train", "val", "test")}
@@ -172,6 +193,14 @@ def read_resisc45_lists(tree: Tree, _split: str) -> ListedImages:
         for part, lines in lists.items()
     }
     return _listed(tree.at("NWPU-RESISC45"), [display_name(folder) for folder in folders], items)
+
+
+def _car(record: Mapping[str, object], folder: str, count: int, place: str) -> SplitItem:
+    match record:
+        case {"fname": str(name), "class": [int() | float() as number]} if name:
+            return SplitItem(f"{folder}/{name}", number_of(f"{number:.0f}", count, place))
+        case _:
+            raise DatasetError("it has no `fname` and `class`.", place, "Fetch the file with labels.")
 
 
 def _by_image(tree: Tree, name: str) -> dict[str, str]:

@@ -53,7 +53,7 @@ def learning_part(entry: DatasetEntry) -> str | None:
 
 
 def _parts(entry: DatasetEntry, split: str, lists: str) -> tuple[str, ...]:
-    """The lists that a part is made of: `trainval` of two.
+    """The lists that a part is made of: `trainval` of those that the field does not measure on.
 
     Raises:
         DatasetError: There is no such part.
@@ -62,7 +62,9 @@ def _parts(entry: DatasetEntry, split: str, lists: str) -> tuple[str, ...]:
         remedy = "Leave `lists` out: the few-shot literature takes the publisher's."
         raise DatasetError(f"{entry.title} has no file of few-shot lists of its own.", "dataset.lists", remedy)
     known = FEW_SHOT_PARTS if lists == "few_shot" else tuple(entry.images)
-    parts = tuple(part for part in ("train", "val") if part in known) if split == "trainval" else (split,)
+    measured = "test" if lists == "few_shot" else entry.split
+    learnt = tuple(part for part in ("train", "val") if part in known and part != measured)
+    parts = learnt if split == "trainval" else (split,)
     if not parts or not set(parts) <= set(known):
         problem = f"{entry.title} has no part {split!r} ({lists} lists)."
         raise DatasetError(problem, "dataset.split", f"There are: {', '.join(known)}.")

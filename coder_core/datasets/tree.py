@@ -6,12 +6,13 @@ from typing import NamedTuple
 from coder_core.classes import ClassList
 from coder_core.errors import DatasetError
 from coder_core.images.published_splits import PublishedSplit
+from coder_core.limits import limit
 from coder_core.loops import each
 from coder_core.storage.addresses import redact
 from coder_core.storage.input_files import input_exists, read_input
 
-MAX_LIST_BYTES = 2**30
-"""Of one list; that of Places365's training images has 68 MB."""
+MAX_LIST_BYTES = limit("CODER_MAX_MANIFEST_BYTES", 2**30)
+"""Of one list; that of Places365's training images has 68 MB, a batch of CIFAR-100 150."""
 
 
 class ListedImages(NamedTuple):

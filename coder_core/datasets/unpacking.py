@@ -4,6 +4,7 @@ Names that lead out, devices, and links are refused before anything of them is w
 holds links); what the members declare is added up first, so that a small file cannot fill the disk.
 """
 
+import errno
 import shutil
 import stat
 import tarfile
@@ -12,12 +13,13 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from coder_core.errors import InputError
+from coder_core.errors import CoderError, InputError
 from coder_core.interruption import check_interruption
+from coder_core.limits import limit
 
 __all__ = ["unpack"]
 
-MAX_RATIO = 20
+MAX_RATIO = limit("CODER_MAX_UNPACK_EXPANSION", 20)
 """Unpacked to packed: photographs hardly shrink, lists do by ten."""
 ALWAYS_ALLOWED_BYTES = 2**28
 MAX_MEMBERS = 5_000_000
@@ -40,7 +42,11 @@ def unpack(archive: Path, folder: Path, advance: Callable[[int], None] = lambda 
             _unpack_zip(archive, folder, advance)
         else:
             _unpack_tar(archive, folder, advance)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, ValueError, NotImplementedError) as error:
+    except CoderError:
+        raise
+    except Exception as error:  # damaged bytes lead the readers of archives anywhere
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise  # the disk's, and no fault of the archive
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(f"this archive is damaged ({reason}).", str(archive), "Fetch it again.") from error
 

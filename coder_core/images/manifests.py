@@ -24,10 +24,30 @@ from coder_core.storage.input_files import InputFile, input_exists
 from coder_core.storage.input_walk import walk_input
 from coder_core.storage.manifest_tables import ManifestRow, read_manifest_rows
 
-__all__ = ["SPLIT_COLUMN", "list_manifest", "manifest_groups", "manifest_root"]
+__all__ = [
+    "GROUP_COLUMN",
+    "SPLIT_COLUMN",
+    "ManifestLook",
+    "list_manifest",
+    "look_at_manifest",
+    "manifest_groups",
+    "manifest_root",
+]
 
-SPLIT_COLUMN = "split"
+SPLIT_COLUMN, GROUP_COLUMN = "split", "group"
 _UNLISTED = "no row of the manifest names it"
+
+
+class ManifestLook(NamedTuple):
+    """What a manifest says beside paths and labels.
+
+    Args:
+        splits: The words of its column `split`; empty without one.
+        has_groups: Whether it has a column `group`.
+    """
+
+    splits: frozenset[str]
+    has_groups: bool
 
 
 class _Row(NamedTuple):
@@ -60,6 +80,21 @@ def list_manifest(dataset: ManifestDataset, listed: ClassList | None) -> FolderL
         [files[row.path]._replace(name=row.path) for row in chosen], [row.label for row in chosen], None, ignored
     )
     return label_rows(found, dataset, listed)
+
+
+def look_at_manifest(path: str) -> ManifestLook:
+    """Look which of the usual columns a manifest has.
+
+    Raises:
+        InputError: There is no such file.
+        DatasetError: It is no such table.
+    """
+    splits: set[str] = set()
+    has_groups = False
+    for row in read_manifest_rows(path, ["path", "label"], [SPLIT_COLUMN, GROUP_COLUMN]):
+        has_groups = has_groups or bool(row.values.get(GROUP_COLUMN))
+        splits |= {str(row.values[SPLIT_COLUMN]).strip()} if row.values.get(SPLIT_COLUMN) else set()
+    return ManifestLook(frozenset(splits), has_groups)
 
 
 def manifest_root(dataset: ManifestDataset) -> str:

@@ -22,6 +22,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from coder_core.errors import ConfigError
+from coder_core.expected_values import describe_refusal
 from coder_core.llm.chat_requests import CompletionRequest, Message
 from coder_core.spec_base import Spec
 
@@ -186,4 +187,6 @@ def _checked(name: str, price: Price | Mapping[str, Any]) -> Price:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(["prices", name, *map(str, first["loc"])])
-        raise ConfigError(f"{first['msg']}.", place, "See coder_core/llm/prices.yaml for the shape.") from None
+        raise ConfigError(
+            f"{describe_refusal(first)}.", place, "See coder_core/llm/prices.yaml for the shape."
+        ) from None

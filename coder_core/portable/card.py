@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from coder_core.errors import ClassifierStateError, InputError
+from coder_core.expected_values import describe_refusal
 from coder_core.fingerprint import canonical_json, content_hash
 from coder_core.input_contract import InputContract
 
@@ -156,8 +157,9 @@ def read_card(folder: Path) -> ClassifierCard:
     try:
         return ClassifierCard.model_validate(document)
     except ValidationError as error:
-        where = ".".join(map(str, error.errors()[0]["loc"]))
-        raise _edited(place, f"{where}: {error.errors()[0]['msg']}") from error
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise _edited(place, f"{where}: {describe_refusal(first)}") from error
 
 
 def read_sealed(folder: Path, name: str, expected: str | None) -> bytes:

@@ -20,6 +20,7 @@ from coder_core.encoders.model_names import encoder_settings
 from coder_core.errors import ConfigError, InputError
 from coder_core.fingerprint import content_hash
 from coder_core.images.formats import has_image_suffix
+from coder_core.images.manifests import GROUP_COLUMN, ManifestLook, look_at_manifest
 from coder_core.images.renamed_classes import open_renamed
 from coder_core.images.sources import open_source
 from coder_core.recipes.doctor import look_at_names, mapping_of
@@ -30,8 +31,11 @@ from coder_core.storage.output_file import write_file
 from coder_core.texts.bank_file import dump_yaml, write_text_bank
 from coder_core.texts.published.published_texts import read_published_texts
 
+TRAIN = "train"
 SPLIT_ROOTS = ("train", "val", "valid", "validation", "test")
 """Folders that hold class folders, and are none."""
+TESTED = ("test", "val", "valid", "validation")
+"""What is measured on, best first."""
 LISTED_AT_ONCE = 4096
 NAMES_ONLY = ("clip", "clip_ensemble")
 WITH_TEXTS = ("clip", "clip_ensemble", "vcd", "coder")
@@ -103,6 +107,8 @@ def write_first_config(wish: Wish, path: Path | None = None, *, is_forced: bool 
         "encoder": encoder_settings(wish.model),
         "methods": list(NAMES_ONLY),
     }
+    if settings["dataset"]["kind"] == "manifest" and look_at_manifest(str(Path(wish.images).expanduser())).has_groups:
+        settings["groups"] = {"column": GROUP_COLUMN}
     files: dict[Path, str] = {}
     _add_shots(settings, wish, base, files)
     for file, content in files.items():  # a split is read when the data set is opened
@@ -121,7 +127,9 @@ def write_first_config(wish: Wish, path: Path | None = None, *, is_forced: bool 
 
 
 def _name_of(images: str) -> str:
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(images).resolve().name).strip("-._")
+    path = Path(images).resolve()
+    called = path.stem if is_manifest(images) else path.name
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", called).strip("-._")
     return name[:100] or "images"
 
 
@@ -150,7 +158,7 @@ def dataset_settings(wish: Wish, base: Path) -> dict[str, Any]:
     if published := meant_by(wish.images, wish.images):
         return {"kind": "named", "name": published}
     if is_manifest(wish.images) and root.is_file():
-        found = {"kind": "manifest", "path": _from(base, wish.images)}
+        found = {"kind": "manifest", "path": _from(base, wish.images), **_tested(look_at_manifest(str(root)))}
         return {**found, "classes": listed} if listed else found
     if not root.is_dir():
         remedy = "Name a folder of class folders or of images, a manifest (.csv), or a data set (coder-eval data list)."
@@ -161,13 +169,19 @@ def dataset_settings(wish: Wish, base: Path) -> dict[str, Any]:
     if not folders:
         what = "images, and no class folders" if has_images else "no image and no folder"
         raise InputError(f"it holds {what}.", wish.images, "Name the classes: --classes names.txt, one per line.")
-    test = next((folder for folder in ("test", "val", "valid", "validation") if folder in folders), None)
+    test = next((folder for folder in TESTED if folder in folders), None)
     if set(folders) <= set(SPLIT_ROOTS):
         if test is None:
             return {"kind": "folder", "path": _from(base, str(root / folders[0]))}
         return {"kind": "folder", "path": _from(base, str(root / test))}
     found = {"kind": "folder", "path": _from(base, wish.images)}
     return {**found, "classes": listed} if listed else found
+
+
+def _tested(manifest: ManifestLook) -> dict[str, str]:
+    """The split of a manifest that is measured on, where it has several."""
+    splits = manifest.splits if len(manifest.splits) > 1 else ()
+    return next(({"split": split} for split in TESTED if split in splits), {})
 
 
 def _look_at_top(root: Path) -> tuple[list[str], bool]:
@@ -190,7 +204,11 @@ def _add_shots(settings: dict[str, Any], wish: Wish, base: Path, files: dict[Pat
         settings["few_shot"] = _few_shot(_published_pool(dataset), wish.shots)
         return
     if dataset["kind"] == "manifest":
-        raise ConfigError("which rows are to learn from?", "--shots", "Write few_shot.pool into the config.")
+        if "split" not in dataset or TRAIN not in look_at_manifest(str(base / dataset["path"])).splits:
+            remedy = "Name them `train` in a column `split`, and others `test`."
+            raise ConfigError("no rows are there to learn from.", "--shots", remedy)
+        settings["few_shot"] = _few_shot({**dataset, "split": TRAIN}, wish.shots)
+        return
     if dataset["kind"] != "folder":
         raise ConfigError("unsorted images have no labels to learn from.", "--shots", "Sort some into class folders.")
     root = base / dataset["path"]
@@ -287,7 +305,7 @@ def _mend_names(settings: dict[str, Any], own: ClassList, path: Path) -> tuple[F
 
 
 def _render(settings: Mapping[str, Any], path: Path) -> str:
-    order = ("name", "dataset", "class_names", "encoder", "texts", "methods", "few_shot")
+    order = ("name", "dataset", "groups", "class_names", "encoder", "texts", "methods", "few_shot")
     known = {key: settings[key] for key in order if settings.get(key)}
     head = f"# Written by coder-eval; edit it freely (docs/configuration.md). Run it: coder-eval run {path.name}\n"
     return head + dump_yaml(known, str(path))

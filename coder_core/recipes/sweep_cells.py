@@ -22,6 +22,7 @@ from coder_core.errors import CoderError, ConfigError
 from coder_core.limits import limit
 from coder_core.locations import DEMO_PREFIX, folder_of, is_url, resolve_location
 from coder_core.recipes.first_config import Wish, dataset_settings
+from coder_core.redaction import redact
 from coder_core.specs import EvalSpec, PublishedName
 from coder_core.specs.method_names import FewShotMethodName
 from coder_core.specs.sweep_spec import SweepSpec
@@ -281,7 +282,8 @@ def _absolute(root: str | None) -> str | None:
 
 
 def _is_config(word: str) -> bool:
-    return word.startswith(DEMO_PREFIX) or word.endswith(CONFIG_SUFFIXES)
+    path = word.partition("?")[0] if "://" in word else word
+    return word.startswith(DEMO_PREFIX) or path.endswith(CONFIG_SUFFIXES)
 
 
 def _last(word: str) -> str:
@@ -292,7 +294,8 @@ def _named(option: str, words: Sequence[str], call: Callable[[str], str]) -> dic
     """Words of a command line by a name that tables can show."""
     found: dict[str, str] = {}
     for word in words:
-        name = re.sub(r"[^A-Za-z0-9._-]+", "-", call(word).removeprefix(DEMO_PREFIX)).strip("-._")[:60]
+        shown = redact(word).partition("?")[0] if "://" in word else word  # a name is told everywhere
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", call(shown).removeprefix(DEMO_PREFIX)).strip("-._")[:60]
         if name in found:
             remedy = "Write a sweep.yaml, which names them."
             raise ConfigError(f"two of them would be called {name!r}: {found[name]}, {word}.", option, remedy)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from coder_core.evaluation.intervals import Interval
 from coder_core.evaluation.predictions import HONEST
 from coder_core.evaluation.tiers import tiers_of
+from coder_core.method_texts import FROM_IMAGES
 from coder_core.recipes.sweep import CellOutcome
 from coder_core.results.result_tables import ResultTables
 from coder_core.results.schema import ComparisonRow, FewShotRow, MetricRow
@@ -166,14 +167,20 @@ def _scores(tables: ResultTables, run_id: str) -> Iterable[tuple[str, int | None
         draws.setdefault((row.method, row.shots), []).append(row)
     for (method, shots), rows in draws.items():  # the same images in every draw: their intervals do not shrink
         ends = (fmean(getattr(row, end) for row in rows) for end in ("top1", "ci_low", "ci_high"))
-        yield method, shots, Score(*ends)
+        yield _also_marked(method, [], rows[0]), shots, Score(*ends)
 
 
 def _marked(row: MetricRow) -> str:
     """The method, and what sets it apart from honest rows that read one image at a time."""
     marks = [row.protocol] if row.protocol != HONEST else []
     marks += ["all images at once"] if row.reads_unlabelled_images else []
-    return f"{row.method} ({', '.join(marks)})" if marks else row.method
+    return _also_marked(row.method, marks, row)
+
+
+def _also_marked(method: str, marks: list[str], row: MetricRow | FewShotRow) -> str:
+    """Texts that were written from labelled images make a zero-shot method none, and are more than a draw's shots."""
+    marks = [*marks, *(["texts from labelled images"] if FROM_IMAGES in (row.reads_texts or "").split("+") else [])]
+    return f"{method} ({', '.join(marks)})" if marks else method
 
 
 def _gain(tables: ResultTables, run_id: str) -> Score | None:

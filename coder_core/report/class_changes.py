@@ -8,6 +8,7 @@ from coder_core.evaluation.run_differences import MethodDifference
 from coder_core.recipes.run_comparison import RunComparison, SettingChange, TextCount
 from coder_core.results.query_result import QueryResult
 from coder_core.results.render import printable, to_table
+from coder_core.texts.bank import PICTURED
 
 NAMES_SHOWN = 20
 """Names of each kind that a terminal is shown; the counts are whole."""
@@ -93,6 +94,9 @@ def _text_lines(texts: Sequence[TextCount]) -> Iterator[str]:
     ]
     if rows:
         yield from ("", to_table(QueryResult(["texts per class", "before", "after", "budget"], rows)))
+    for run, sources in (("before", "sources_before"), ("after", "sources_after")):
+        if any(source.endswith(PICTURED) for text in texts for source in getattr(text, sources)):
+            yield f"{run}: texts were written from labelled images, so methods that read them have read labels"
 
 
 def _method_lines(comparison: RunComparison) -> Iterator[str]:

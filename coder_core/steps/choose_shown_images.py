@@ -6,6 +6,7 @@ an image's place depends on its id and the seed alone. What cannot be read is pa
 """
 
 import heapq
+import logging
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -34,6 +35,8 @@ from coder_core.storage.packed_images import read_image
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+logger = logging.getLogger(__name__)
 
 PART_IMAGES = 256
 """Images of one part: some 20 MB."""
@@ -69,6 +72,8 @@ class ChooseShownImages(ArtifactStep[ShownImagesArtifact]):
                 own = found[shown.class_id]
                 if shown.jpeg and shown.content_key not in {image.content_key for image in own}:
                     own.append(shown)
+        if unreadable:
+            logger.warning("%d images cannot be read and are not shown to the language model", unreadable)
         rows = [shown for class_id in sorted(found) for shown in found[class_id]]
         for number, start in enumerate(range(0, len(rows), PART_IMAGES) if rows else (0,)):
             output.write_part(part_name(number), _table(rows[start : start + PART_IMAGES]))

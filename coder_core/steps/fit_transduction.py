@@ -5,7 +5,7 @@ classifier like any other: it answers the batch, and further images without look
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.pipeline.artifact_types import (
@@ -44,6 +44,8 @@ class FitTransduction(ArtifactStep[TransducedArtifact]):
     Raises:
         ConfigError: The texts that shall make the metric do not vary.
     """
+
+    version: ClassVar[int] = 2
 
     method: TransductionName
     stage1: ClassifierArtifact

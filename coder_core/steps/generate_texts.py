@@ -3,6 +3,7 @@
 Completions are rows of a ledger that any run may use; a chunk that is asked for again asks only what is missing.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
@@ -32,6 +33,8 @@ from coder_core.steps.choose_shown_images import read_pictures
 from coder_core.steps.load_dataset import read_classes
 from coder_core.texts.bank import ClassPair, TextBank
 from coder_core.texts.kinds import TextKind
+
+logger = logging.getLogger(__name__)
 
 PAIRS_PER_CHUNK = 1_000
 """Pairs that one task asks about: minutes of a server that answers some ten questions a second."""
@@ -137,6 +140,8 @@ class CheckGeneration(Step[GenerationReport]):
     def run(self, context: Context) -> GenerationReport:  # noqa: ARG002
         """Merge the reports and look at them."""
         report = merge_reports(list(self.reports))
+        for line in report.few_pictures_lines:
+            logger.warning("texts.generator: %s", line)
         check_generation(report)
         return report
 

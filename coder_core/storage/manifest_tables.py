@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from coder_core.errors import DatasetError, FeatureFileError
+from coder_core.limits import limit
 from coder_core.loops import each
 from coder_core.storage.addresses import redact
 from coder_core.storage.input_files import read_input
@@ -20,7 +21,7 @@ from coder_core.storage.input_tables import read_columns
 __all__ = ["MANIFEST_SUFFIXES", "ManifestRow", "is_manifest", "read_manifest_rows"]
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
-MAX_MANIFEST_BYTES = 2**30
+MAX_MANIFEST_BYTES = limit("CODER_MAX_MANIFEST_BYTES", 2**30)
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
 

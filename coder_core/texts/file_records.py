@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from coder_core.errors import TextBankError
+from coder_core.expected_values import describe_expected
 from coder_core.texts.markup import read_markup
 
 _TAGS = ("\0text", "\0sourced")
@@ -180,14 +181,14 @@ def _explain_invalid(
     first = problems[0]
     location = [part for part in first["loc"] if part not in _TAGS]
     key = str(location[-1]) if location else ""
-    problem, remedy = _explain(first["type"], key, first["input"], first["msg"], format_name)
+    problem, remedy = _explain(first["type"], key, first["input"], first.get("ctx", {}), format_name)
     if first["type"] == "extra_forbidden":
         remedy = _nearest_key(key, records)
     rest = f" ({len(problems) - 1} more after this one.)" if len(problems) > 1 else ""
     return TextBankError(problem, f"{place}: {_path(location)}" if location else place, remedy + rest)
 
 
-def _explain(kind: str, key: str, found: object, message: str, format_name: str) -> tuple[str, str]:
+def _explain(kind: str, key: str, found: object, context: Mapping[str, Any], format_name: str) -> tuple[str, str]:
     match kind:
         case "extra_forbidden":
             return f"unknown key {key!r:.80}.", ""
@@ -202,12 +203,13 @@ def _explain(kind: str, key: str, found: object, message: str, format_name: str)
             return "the list is empty.", "Write at least one entry, or leave the key out where it is optional."
         case "literal_error":
             return f"{_describe(found)} is not a known format.", f"Write `format: {format_name}`."
-    return f"{message}, found {_describe(found)}.", f"See the example of {format_name} in the documentation."
+    told = describe_expected(kind, {"form": "another form of this text", **context})
+    return f"{told}, found {_describe(found)}.", f"See the example of {format_name} in the documentation."
 
 
 def _describe(value: object) -> str:
     """Name the type of a value and quote it, shortened."""
-    return f"{type(value).__name__} {reprlib.repr(value):.80}"
+    return "nothing" if value is None else f"{type(value).__name__} {reprlib.repr(value):.80}"
 
 
 def _nearest_key(key: str, records: tuple[type[_Record], ...]) -> str:

@@ -237,7 +237,8 @@ def _maximise(batch: _Batch, kind: BatchKind, sample: Float[Tensor, "sample dim"
     if kind is BatchKind.FEW_CLASSES:
         prior = estimate_prior(probabilities, concentration=concentration).log()
     model = _iterate(batch, kind, prior, sample)
-    if model is None or kind is not BatchKind.ALL_CLASSES or not is_balanced(model.counts):
+    doubt = 1 - float(probabilities.max(dim=1).values.mean())
+    if model is None or kind is not BatchKind.ALL_CLASSES or not is_balanced(model.counts, doubt):
         return model
     equal = torch.full_like(prior, 1 / len(prior))
     balanced = _iterate(batch, BatchKind.BALANCED, scale_to_prior(probabilities, equal), sample)

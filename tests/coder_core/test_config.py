@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from coder_core.config import SETTING_VARIABLES, apply_override, check_variables, load_runtime, load_spec, validate_spec
 from coder_core.config_errors import FORMS
 from coder_core.errors import CoderError, ConfigError, InputError
-from coder_core.limits import LIMITS
+from coder_core.limits import LIMITS, QUERY_NUMBERS
 from coder_core.specs import EvalSpec, Runtime
 from coder_core.specs.sweep_spec import SweepSpec
 
@@ -383,7 +383,7 @@ def test_runtime_refusals_know_the_environment(monkeypatch):
 FREE_TEXT = {"CODER_STORE", "CODER_TASK_RUNNER_ADDRESS", "CODER_LLM_BASE_URL"}
 
 
-@pytest.mark.parametrize("name", sorted({*SETTING_VARIABLES, *LIMITS} - FREE_TEXT))
+@pytest.mark.parametrize("name", sorted({*SETTING_VARIABLES, *LIMITS, *QUERY_NUMBERS} - FREE_TEXT))
 @pytest.mark.parametrize("value", ["nonsense", "{", "-1", "cud"])
 def test_a_variable_with_a_nonsense_value_is_named_with_it_and_what_it_may_be(monkeypatch, name, value):
     monkeypatch.setenv(name, value)

@@ -172,8 +172,15 @@ def test_init_takes_a_name_or_a_manifest(root: Path, tiny_clip: Path) -> None:
     put(Path("wren/1.jpg"))
     put(Path("RedKite/2.jpg"))
     written = write_first_config(Wish("birds.csv", str(tiny_clip)))
+    assert written.path == Path("birds.yaml")
     settings = yaml.safe_load(written.path.read_text())
     assert settings["dataset"] == {"kind": "manifest", "path": "birds.csv"}
     assert settings["class_names"] == {"RedKite": "red kite"}
-    with pytest.raises(ConfigError, match="which rows are to learn from"):
+    with pytest.raises(ConfigError, match="no rows are there to learn from"):
         write_first_config(Wish("birds.csv", str(tiny_clip), shots=1, name="other"))
+    put(Path("parts.csv"), "path,label,split,group\nwren/1.jpg,wren,test,a\nRedKite/2.jpg,RedKite,train,b\n")
+    first = write_first_config(Wish("parts.csv", str(tiny_clip), shots=1))
+    settings = yaml.safe_load(first.path.read_text())
+    assert settings["dataset"] == {"kind": "manifest", "path": "parts.csv", "split": "test"}
+    assert settings["few_shot"]["pool"] == {"kind": "manifest", "path": "parts.csv", "split": "train"}
+    assert settings["groups"] == {"column": "group"}

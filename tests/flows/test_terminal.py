@@ -19,7 +19,8 @@ def on_terminal(*arguments: str) -> str:
     """All that a terminal is given by a command, on both streams."""
     main, terminal = pty.openpty()
     command = [sys.executable, "-m", "flows.cli", *arguments]
-    with subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal) as process:
+    own = {**os.environ, "PAGER": "cat"}  # nobody is there to leave another one
+    with subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, env=own) as process:
         os.close(terminal)
         told = b""
         while chunk := _read(main):

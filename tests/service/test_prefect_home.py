@@ -38,7 +38,8 @@ def test_one_that_cannot_is_named_with_the_remedy(tmp_path: Path, monkeypatch: p
         ),
         ("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "x", "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: "),
         ("SSL_CERT_FILE", "/nowhere", "SSL_CERT_FILE: /nowhere: there are no certificates there."),
-        ("PREFECT_PROFILES_PATH", __file__, "Prefect's settings (profile): Prefect refuses this value: "),
+        ("PREFECT_PROFILES_PATH", __file__, "Prefect's settings (profile, "),
+        ("PREFECT_SERVER_DATABASE_DRIVER", "postgresql+asyncpg", "Prefect's settings (profile, "),
     ],
 )
 def test_a_setting_that_prefect_refuses_is_one_line(variable: str, value: str, told: str, tmp_path: Path) -> None:
@@ -47,3 +48,5 @@ def test_a_setting_that_prefect_refuses_is_one_line(variable: str, value: str, t
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
     assert done.stderr.startswith(f"error: {told}")
+    assert variable in done.stderr
+    assert "Value error" not in done.stderr

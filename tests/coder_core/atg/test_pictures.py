@@ -12,6 +12,7 @@ from coder_core.atg.prompts import find_prompts, load_prompts
 from coder_core.atg.questions import plan_questions
 from coder_core.classes import ClassList
 from coder_core.fingerprint import content_hash, key_of
+from coder_core.llm import batch_completions
 from coder_core.llm.batch_completions import BatchCompletions
 from coder_core.llm.chat_requests import Picture
 from coder_core.llm.completion_ledger import CompletionLedger
@@ -71,6 +72,9 @@ def test_pictures_follow_the_text_of_the_kinds_that_they_help_with(world: World)
     }
     text = by_question["one_to_one", ("lion", "puma")].body["messages"][-1]["content"][0]["text"]
     assert "the first 2 show lion, all others show puma" in text
+    asked = plan_questions(CLASSES, SPEC, class_ids=[1], pictures={1: (PUMA,)}).requests[0]
+    text = asked.messages(is_structured=True)[-1]["content"][0]["text"]
+    assert text.count(hostile) == 2, "a name is put into each sentence as it is, and never read as a template"
     assert by_question["attribute", (hostile,)].body["messages"][-1]["content"].startswith("What are useful")
     sources = {name: source_of(texts.attributes[0]) for name, texts in zip(CLASSES.names, bank.classes, strict=True)}
     assert sources == {"lion": "llm:gpt-4o+images", CLASSES.names[1]: "llm:gpt-4o", "puma": "llm:gpt-4o+images"}
@@ -208,13 +212,18 @@ def test_one_picture_that_is_refused_stops_no_other_question(world: World) -> No
 
 
 @pytest.mark.slow
-def test_a_batch_shows_the_same_and_its_answers_are_the_same_rows(world: World) -> None:
+def test_a_batch_shows_the_same_and_its_answers_are_the_same_rows(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_completions, "MAX_PICTURE_BYTES", 20)  # a file's: lion's two pictures, or puma's and more
     runtime = world.make_runtime(world.server.url)
     batch = BatchCompletions(world.ledger, runtime, poll_seconds=0.01)
     bank = world.generate(source=batch).bank
     shown = {(call.kind, call.names): call.pictures for call in world.server.calls if call.pictures}
     assert shown["one_to_one", ("lion", "puma")] == [LION.jpeg, LIONESS.jpeg, PUMA.jpeg]
     calls = len(world.server.calls)
+    assert calls == 3 + 3 + 2
+    assert len(world.server.batch_api.batches) > 1
     assert world.generate().bank == bank
     assert len(world.server.calls) == calls
 

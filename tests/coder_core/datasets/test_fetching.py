@@ -64,6 +64,12 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         server, asked = self.server, self.headers.get("Range")
         server.ranges.append(asked)
+        if server.status == 302:
+            self.send_response(302)
+            self.send_header("Location", self.path)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         if server.status:
             self.send_error(server.status)
             return
@@ -194,10 +200,14 @@ def test_a_server_that_refuses_or_brings_nothing_is_told_in_one_line(server: Ser
     server.status = 404
     with pytest.raises(InputError, match=r"the server answers HTTP 404"):
         fetch(published(server.url), tmp_path, limits=QUICK)
+    server.status = 302
+    with pytest.raises(InputError, match=r"the server leads nowhere \(TooManyRedirects\)"):
+        fetch(published(server.url), tmp_path, limits=QUICK)
+    server.ranges.clear()
     server.status, server.breaks, server.content = 0, 99, b"x"  # half of one byte is none
     with pytest.raises(InputError, match=r"broke off .* after 0 bytes.*the same command goes on"):
         fetch(published(server.url), tmp_path, limits=QUICK)
-    assert len(server.ranges) == 1 + QUICK.attempts
+    assert len(server.ranges) == QUICK.attempts
 
 
 def test_without_a_network_one_line_says_so(tmp_path: Path) -> None:
@@ -207,6 +217,8 @@ def test_without_a_network_one_line_says_so(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"there is no way to this server .*Check the network") as caught:
             fetch(file, tmp_path, limits=QUICK)
     assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith(f"put it into {tmp_path}.")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_two_at_once_do_not_write_into_one_file(server: Server, tmp_path: Path) -> None:

@@ -1,12 +1,10 @@
 """Every data set that is known by name, read from a tiny tree in its true format, beside torchvision's own reader."""
 
 import io
-import json
-import shutil
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
+import fsspec
 import numpy as np
 import pytest
 import torchvision.datasets as published
@@ -17,158 +15,11 @@ from coder_core.datasets.places import locate
 from coder_core.encoders.imagenet_names import names_by_wordnet_id
 from coder_core.errors import DatasetError
 from coder_core.images.decoding import decode_image
-from coder_core.images.sources import ImageSource, open_source
+from coder_core.images.sources import open_source
 from coder_core.specs import NamedDataset, PublishedName
 from tests.coder_core.datasets import trees
+from tests.coder_core.datasets.expected import EXPECTED, labels_of, named_images, open_named
 from tests.coder_core.datasets.trees import TREES, lines, put
-
-
-def open_named(name: str, root: Path, **settings: Any) -> ImageSource:
-    return open_source(NamedDataset(kind="named", name=name, root=str(root), **{"partial": True, **settings}))
-
-
-def labels_of(source: ImageSource) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for batch in source.batches(3):
-        assert batch.label_ids is not None
-        found |= dict(zip(batch.image_ids, batch.label_ids.tolist(), strict=True))
-    assert len(found) == source.image_count
-    return found
-
-
-def named_images(source: ImageSource) -> dict[str, str]:
-    return {image: source.classes.names[label] for image, label in labels_of(source).items()}
-
-
-EXPECTED: Mapping[str, tuple[str, dict[str, str]]] = {
-    "caltech101": (
-        "all",
-        {
-            f"{folder}/image_000{number}.jpg": name
-            for folder, name in {
-                "Faces": "face",
-                "Leopards": "leopard",
-                "airplanes": "airplane",
-                "car_side": "car side",
-            }.items()
-            for number in (1, 2)
-        },
-    ),
-    "cifar10": ("test", {"test_batch/00000": "bird", "test_batch/00001": "bird"}),
-    "cifar100": ("test", {"test/00000": "maple tree", "test/00001": "apple"}),
-    "cub200": (
-        "test",
-        {
-            "001.Black_footed_Albatross/Black_Footed_Albatross_0046_18.jpg": "Black footed Albatross",
-            "002.Laysan_Albatross/Laysan_Albatross_0003_1033.jpg": "Laysan Albatross",
-        },
-    ),
-    "dtd": ("test", {"banded/banded_0003.jpg": "banded", "polka-dotted/polka-dotted_0003.jpg": "polka-dotted"}),
-    "eurosat": (
-        "all",
-        {
-            f"{folder}/{folder}_{number}.jpg": name
-            for folder, name in {
-                "AnnualCrop": "annual crop land",
-                "Forest": "forest",
-                "HerbaceousVegetation": "brushland or shrubland",
-                "Highway": "highway or road",
-                "Industrial": "industrial buildings or commercial buildings",
-                "Pasture": "pasture land",
-                "PermanentCrop": "permanent crop land",
-                "Residential": "residential buildings or homes or apartments",
-                "River": "river",
-                "SeaLake": "lake or sea",
-            }.items()
-            for number in (1, 10)
-        },
-    ),
-    "fgvc_aircraft": (
-        "test",
-        {"2000042.jpg": "707-320", "2100042.jpg": "727-200", "2200042.jpg": "DH-82", "2300042.jpg": "F/A-18"},
-    ),
-    "flowers102": (
-        "test",
-        {
-            "image_00004.jpg": "passion flower",
-            "image_00005.jpg": "pink-yellow dahlia",
-            "image_00006.jpg": "blackberry lily",
-        },
-    ),
-    "food101": (
-        "test",
-        {
-            f"{folder}/test{number}.jpg": folder.replace("_", " ")
-            for folder in ("apple_pie", "baby_back_ribs")
-            for number in (1, 2)
-        },
-    ),
-    "imagenet": (
-        "val",
-        {
-            "n01440764/ILSVRC2012_val_3.JPEG": "tench",
-            "n02012849/ILSVRC2012_val_0.JPEG": "crane bird",
-            "n03126707/ILSVRC2012_val_1.JPEG": "construction crane",
-            "n03710721/ILSVRC2012_val_2.JPEG": "one-piece bathing suit",
-        },
-    ),
-    "imagenet_a": ("test", {"n01498041/0.000_x.jpg": "stingray", "n02012849/0.000_x.jpg": "crane bird"}),
-    "imagenet_r": ("test", {"n01498041/0.000_x.jpg": "stingray", "n02012849/0.000_x.jpg": "crane bird"}),
-    "imagenet_sketch": ("test", {"n01498041/0.000_x.jpg": "stingray", "n02012849/0.000_x.jpg": "crane bird"}),
-    "imagenet_v2": (
-        "test",
-        {
-            "0/0.jpeg": "tench",
-            "1/1.jpeg": "goldfish",
-            "2/2.jpeg": "great white shark",
-            "10/10.jpeg": "brambling",
-            "999/999.jpeg": "toilet paper",
-        },
-    ),
-    "oxford_pets": (
-        "test",
-        {
-            "Abyssinian_201.jpg": "Abyssinian",
-            "american_bulldog_201.jpg": "american bulldog",
-            "Bengal_201.jpg": "Bengal",
-        },
-    ),
-    "places365": (
-        "val",
-        {
-            "Places365_val_00000001.jpg": "wind farm",
-            "Places365_val_00000002.jpg": "airfield",
-            "Places365_val_00000003.jpg": "apartment building outdoor",
-        },
-    ),
-    "resisc45": (
-        "test",
-        {"baseball_diamond/baseball_diamond_003.jpg": "baseball diamond", "ship/ship_003.jpg": "ship"},
-    ),
-    "stanford_cars": (
-        "test",
-        {
-            "cars_test/00001.jpg": "Ram C/V Cargo Van Minivan 2012",
-            "cars_test/00002.jpg": "AM General Hummer SUV 2000",
-        },
-    ),
-    "sun397": (
-        "test",
-        {
-            "a/abbey/sun_b0.jpg": "abbey",
-            "a/apse/indoor/sun_b1.jpg": "indoor apse",
-            "b/balcony/exterior/sun_b2.jpg": "exterior balcony",
-            "b/balcony/interior/sun_b3.jpg": "interior balcony",
-        },
-    ),
-    "ucf101": (
-        "test",
-        {
-            "Apply_Eye_Makeup/v_ApplyEyeMakeup_g01_c01.jpg": "Apply Eye Makeup",
-            "Handstand_Pushups/v_HandStandPushups_g01_c01.jpg": "Handstand Pushups",
-        },
-    ),
-}
 
 
 def test_every_known_name_has_an_entry_a_tree_and_an_expectation() -> None:
@@ -315,6 +166,16 @@ def test_images_that_lie_in_no_class_folder_say_how_to_sort_them(tmp_path: Path)
         open_named("imagenet", tmp_path)
 
 
+def test_validation_images_as_their_archive_unpacks_are_read_with_the_devkit(tmp_path: Path) -> None:
+    trees.unsorted_imagenet(tmp_path)
+    source = open_named("imagenet", tmp_path)
+    assert list(named_images(source).values()) == ["crane bird", "kit fox", "construction crane"]
+    assert len(source.classes) == 1000
+    lines(tmp_path / "imagenet/ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt", "3", "1001")
+    with pytest.raises(DatasetError, match=r"ground_truth.txt, line 2: '1001' is none of the 3 classes"):
+        open_named("imagenet", tmp_path)
+
+
 def test_parts_are_those_that_the_publisher_made(tmp_path: Path) -> None:
     for name in ("dtd", "oxford_pets"):
         TREES[name](tmp_path)
@@ -325,129 +186,12 @@ def test_parts_are_those_that_the_publisher_made(tmp_path: Path) -> None:
     assert set(labels_of(open_named("oxford_pets", tmp_path, split="train"))) == {
         "Abyssinian_100.jpg", "american_bulldog_100.jpg", "Bengal_100.jpg"
     }  # fmt: skip
+    for name in ("imagenet", "places365"):
+        TREES[name](tmp_path)
+        trainval, train = (labels_of(open_named(name, tmp_path, split=split)) for split in ("trainval", "train"))
+        assert trainval == train, "what is measured on is never learnt from"
     with pytest.raises(DatasetError, match=r"has no part 'val' .* There are: train, test"):
         open_named("oxford_pets", tmp_path, split="val")
-
-
-def test_few_shot_lists_beside_the_images_win_where_the_publisher_has_none(tmp_path: Path) -> None:
-    trees.caltech101_few_shot(tmp_path)
-    test, train = (open_named("caltech101", tmp_path, split=split) for split in ("test", "train"))
-    assert named_images(test) == {"Faces/image_0002.jpg": "face", "Leopards/image_0002.jpg": "leopard"}
-    assert not set(labels_of(test)) & set(labels_of(train))
-    (tmp_path / "caltech-101/split_zhou_Caltech101.json").unlink()
-    with pytest.raises(DatasetError, match=r"few-shot lists .* are not there.*dataset.split: all"):
-        open_named("caltech101", tmp_path)
-    TREES["fgvc_aircraft"](tmp_path)
-    with pytest.raises(DatasetError, match="no file of few-shot lists of its own"):
-        open_named("fgvc_aircraft", tmp_path, lists="few_shot")
-
-
-COOP = {
-    "caltech101": ("caltech-101", "101_ObjectCategories", "airplanes/image_0001.jpg"),
-    "dtd": ("dtd", "images", "banded/banded_0002.jpg"),
-    "eurosat": ("eurosat", "2750", "AnnualCrop/AnnualCrop_1.jpg"),
-    "flowers102": ("oxford_flowers", "jpg", "image_00001.jpg"),
-    "food101": ("food-101", "images", "apple_pie/1005649.jpg"),
-    "oxford_pets": ("oxford_pets", "images", "Abyssinian_1.jpg"),
-    "stanford_cars": ("stanford_cars", "", "cars_test/00001.jpg"),
-    "sun397": ("sun397", "SUN397", "a/abbey/sun_aaalbzqrimafwbiv.jpg"),
-    "ucf101": ("ucf101", "UCF-101-midframes", "Apply_Eye_Makeup/v_ApplyEyeMakeup_g01_c01.jpg"),
-}
-"""Where CoOp's instructions put a data set, where the paths of its few-shot lists start, and one of them."""
-
-
-def test_coops_layout_is_known_for_every_data_set_that_it_has_lists_for() -> None:
-    assert set(COOP) == {name for name, entry in CATALOGUE.items() if entry.few_shot is not None}
-
-
-@pytest.mark.parametrize("name", COOP)
-def test_few_shot_lists_are_read_where_coop_puts_them(name: str, tmp_path: Path) -> None:
-    folder, images, path = COOP[name]
-    few_shot = CATALOGUE[name].few_shot  # type: ignore[index]
-    assert few_shot is not None
-    for other in ("labels/x", "meta/x", "annotations/x", "devkit/x", "imagelabels.mat"):  # what lies beside
-        put(tmp_path / folder / other, "x")
-    put(tmp_path / folder / images / path)
-    put(tmp_path / folder / few_shot.file, json.dumps({"train": [], "val": [], "test": [[path, 0, "a name"]]}))
-    assert named_images(open_named(name, tmp_path, lists="few_shot", split="test")) == {path: "a name"}
-
-
-def test_a_half_extracted_archive_says_what_is_missing(tmp_path: Path) -> None:
-    TREES["dtd"](tmp_path)
-    (tmp_path / "dtd/dtd/images/banded/banded_0003.jpg").unlink()
-    with pytest.raises(DatasetError, match=r"test: 1 images are absent, 'banded/banded_0003.jpg'"):
-        open_named("dtd", tmp_path, partial=False)
-    source = open_named("dtd", tmp_path)
-    assert list(labels_of(source)) == ["polka-dotted/polka-dotted_0003.jpg"]
-    assert [entry.reason for entry in source.ignored if "0003" in entry.location] == [
-        "a list names it, and it is not there"
-    ]
-    (tmp_path / "dtd/dtd/labels/val1.txt").unlink()
-    with pytest.raises(DatasetError, match=r"the list labels/val1.txt is not there.*half extracted"):
-        open_named("dtd", tmp_path)
-    shutil.rmtree(tmp_path / "dtd/dtd/labels")
-    with pytest.raises(DatasetError, match=r"DTD r1.0.1\) is not there.*coder-eval data get dtd"):
-        open_named("dtd", tmp_path)
-
-
-def _edit_cub(root: Path) -> None:
-    lines(root / "CUB_200_2011/image_class_labels.txt", "1 1", "2 3", "3 2")
-
-
-def _edit_dtd(root: Path) -> None:
-    lines(root / "dtd/dtd/labels/test1.txt", "banded/banded_0003.jpg", "banded/banded_0001.jpg")
-
-
-def _edit_food(root: Path) -> None:
-    put(root / "food-101/meta/test.json", json.dumps({"apple_pie": "x"}))
-
-
-def _edit_flowers(root: Path) -> None:
-    put(root / "flowers-102/setid.mat", trees._mat(trnid=[[1]], valid=[[3]], tstid=[[9]]))
-
-
-def _edit_pets(root: Path) -> None:
-    lines(root / "oxford-iiit-pet/annotations/test.txt", "Abyssinian_201 1 1 1", "Bengal_201 1 1 1")
-
-
-def _edit_sun(root: Path) -> None:
-    lines(root / "SUN397/Testing_01.txt", "/z/zoo/sun_b1.jpg")
-
-
-def _edit_places(root: Path) -> None:
-    lines(root / "places365/places365_val.txt", "../../etc/passwd.jpg 1")
-
-
-@pytest.mark.parametrize(
-    ("name", "edit", "problem"),
-    [
-        ("cub200", _edit_cub, r"image_class_labels.txt, line 2: '3' is no class number from 1 to 2"),
-        ("dtd", _edit_dtd, r"'banded/banded_0001.jpg' is in the lists train and test"),
-        ("food101", _edit_food, r"test.json: this holds no lists of images by class"),
-        ("flowers102", _edit_flowers, r"setid.mat, tstid: image 9 has no label from 1 to 102"),
-        ("oxford_pets", _edit_pets, r"line 2: class 1 is 'Abyssinian' and 'Bengal'"),
-        ("sun397", _edit_sun, r"Testing_01.txt, line 1: 'z/zoo' is none of the 4 classes"),
-        ("places365", _edit_places, r"which leaves the folder"),
-    ],
-)
-def test_lists_that_contradict_themselves_are_refused(
-    name: str, edit: Callable[[Path], None], problem: str, tmp_path: Path
-) -> None:
-    TREES[name](tmp_path)
-    edit(tmp_path)
-    with pytest.raises(DatasetError, match=problem):
-        open_named(name, tmp_path)
-
-
-def test_lists_that_are_no_lists_are_refused(tmp_path: Path) -> None:
-    TREES["flowers102"](tmp_path)
-    put(tmp_path / "flowers-102/imagelabels.mat", b"MATLAB 5.0" + bytes(200))
-    with pytest.raises(DatasetError, match=r"imagelabels.mat: "):
-        open_named("flowers102", tmp_path)
-    TREES["dtd"](tmp_path)
-    put(tmp_path / "dtd/dtd/labels/test1.txt", b"\xff\xfe\x00")
-    with pytest.raises(DatasetError, match=r"test1.txt: this is no UTF-8"):
-        open_named("dtd", tmp_path)
 
 
 def test_a_changed_picture_or_label_is_another_identity(tmp_path: Path) -> None:
@@ -472,6 +216,18 @@ def test_a_data_set_lies_where_the_environment_says(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with pytest.raises(DatasetError, match=r"cache/coder-eval/data"):
         open_source(dataset)
+
+
+@pytest.mark.parametrize("name", ["dtd", "imagenet_a", "cifar10"])
+def test_a_data_set_may_lie_in_a_bucket(name: str, tmp_path: Path) -> None:
+    TREES[name](tmp_path)
+    bucket = fsspec.filesystem("memory")
+    bucket.put(str(tmp_path), "/test-named/data", recursive=True)
+    try:
+        source = open_source(NamedDataset(kind="named", name=name, root="memory://test-named/data", partial=True))  # type: ignore[arg-type]
+        assert named_images(source) == EXPECTED[name][1]
+    finally:
+        bucket.rm("/test-named", recursive=True)
 
 
 REAL = Path(__file__).parents[4] / "shared/data/images/dtd10"

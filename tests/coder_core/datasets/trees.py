@@ -127,6 +127,16 @@ def imagenet(root: Path) -> None:
             put(root / "imagenet" / part / wordnet_id / f"ILSVRC2012_{part}_{number}.JPEG")
 
 
+def unsorted_imagenet(root: Path) -> None:
+    """Images and devkit as their archives unpack; the devkit's numbers are no label ids, and some are of groups."""
+    put_images(root / "imagenet/val", *(f"ILSVRC2012_val_{number:08d}.JPEG" for number in (1, 2, 3)))
+    kind = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O"), ("num_children", "O")]
+    synsets = [(1, "n02119789", "kit fox", 0), (2, "n03126707", "crane", 0), (3, "n02012849", "crane", 0)]
+    rows = np.array([*synsets, (1001, "n00001740", "entity", 2)], dtype=kind)
+    put(root / "imagenet/ILSVRC2012_devkit_t12/data/meta.mat", _mat(synsets=rows.reshape(-1, 1)))
+    lines(root / "imagenet/ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt", "3", "1", "2")
+
+
 def imagenet_a(root: Path, folder: str = "imagenet-a") -> None:
     for wordnet_id in ("n01498041", "n02012849"):
         put(root / folder / wordnet_id / "0.000_x.jpg")

@@ -8,20 +8,28 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
+from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
 
 from coder_core.config import validate_spec
 from coder_core.errors import CoderError, LabelLeakError
+from coder_core.input_contract import InputContract
 from coder_core.packaged import read_packaged
+from coder_core.pipeline.artifact_types import TextBankArtifact
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.runner import InlineRunner
 from coder_core.recipes.check import check_evaluation
 from coder_core.recipes.compare_runs import compare_runs
+from coder_core.recipes.rerank_uncertain import rerank_contract
+from coder_core.recipes.sweep import CellOutcome
 from coder_core.recipes.sweep_cells import cells_of, load_sweep
+from coder_core.recipes.sweep_results import read_sweep
 from coder_core.recipes.text_commands import TextBankCommands
 from coder_core.specs import EvalSpec, FolderDataset, Runtime
 from coder_core.steps.choose_shown_images import ChooseShownImages
 from coder_core.steps.load_dataset import LoadDataset
+from coder_core.storage.store import Store
+from coder_core.texts.kinds import TextKind
 from flows.cli import main
 from tests.coder_core.atg.llm_server import Call, LlmServer
 from tests.fixtures_inputs import write_image_class
@@ -65,14 +73,16 @@ def shown(runtime: Runtime, manifest: Any) -> list[dict[str, Any]]:
 
 @pytest.mark.slow
 def test_an_evaluation_shows_training_images_says_so_and_asks_once(
-    flags: dict[str, Any], server: LlmServer, tmp_path: Path
+    flags: dict[str, Any], server: LlmServer, runtime: Runtime, tmp_path: Path
 ) -> None:
-    server.script, runtime, spec = seen, llm_runtime(server, tmp_path), spec_of(flags)
+    server.script, spec = seen, spec_of(flags)
+    runtime = runtime.model_copy(update={"llm": llm_runtime(server, tmp_path).llm})
     foreseen = check_evaluation(spec, runtime).to_ask
     assert foreseen is not None
     assert (foreseen.calls, foreseen.pictures) == (6, 12)
-    assert not (tmp_path / "store").exists() or not any((tmp_path / "store").iterdir()), "a check keeps nothing"
+    assert MemoryFileSystem().find(runtime.store) == [], "a check keeps nothing"
     first = run_spec(spec, runtime, "run-1")
+    assert MemoryFileSystem().find(runtime.store)
     assert sorted(call.names[0] for call in server.calls) == sorted(FLAGS)
     sent = {call.names[0]: call.pictures for call in server.calls}
     images = shown(runtime, first.manifest)
@@ -184,6 +194,18 @@ def test_no_image_under_test_is_shown(flags: dict[str, Any], server: LlmServer, 
     assert [few.pictures for few in report.few_pictures] == [0] * 6
 
 
+def test_the_rerank_has_read_what_the_writer_of_its_texts_saw(flags: dict[str, Any]) -> None:
+    spec, stage1 = spec_of(flags), InputContract(reads_texts=("class_name",))
+    banks = {
+        kinds: TextBankArtifact(key="a bank", pictured_kinds=kinds)
+        for kinds in ((), (TextKind.ATTRIBUTE,), (TextKind.ONE_TO_ONE,))
+    }
+    read = {kinds: rerank_contract(spec, stage1, bank).reads_labels for kinds, bank in banks.items()}
+    assert read == {(): "none", (TextKind.ATTRIBUTE,): "none", (TextKind.ONE_TO_ONE,): "support"}
+    choosing = spec.model_copy(update={"rerank": spec.rerank.model_copy(update={"choose_threshold": True})})
+    assert rerank_contract(choosing, stage1, banks[TextKind.ONE_TO_ONE,]).reads_labels == "support+validation"
+
+
 FEATURES = {"kind": "features", "path": "features.npz"}
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no training set": ({"few_shot": None}, "name a few_shot.pool"),
@@ -218,9 +240,10 @@ def test_what_cannot_be_shown_is_one_error_before_anything_is_opened(name: str) 
 
 
 @pytest.mark.slow
-def test_two_generators_are_compared_under_one_budget(server: LlmServer, tmp_path: Path) -> None:
-    server.script, runtime = seen, llm_runtime(server, tmp_path)
-    few = ["dataset.images_per_class=2", "few_shot.pool.images_per_class=4", "few_shot.draws=1", "few_shot.shots=[1]"]
+def test_two_generators_are_compared_under_one_budget(server: LlmServer, runtime: Runtime, tmp_path: Path) -> None:
+    server.script, asked = seen, llm_runtime(server, tmp_path).llm
+    runtime = runtime.model_copy(update={"llm": asked})
+    few = ["dataset.images_per_class=1", "few_shot.pool.images_per_class=2", "few_shot.draws=1", "few_shot.shots=[1]"]
     path = Path(__file__).parents[3] / "configs" / "sweeps" / "generators.yaml"
     cells = cells_of(load_sweep(str(path)), str(path.parent), overrides=few)
     assert [cell.name for cell in cells] == ["generators.flags.names", "generators.flags.pictures"]
@@ -228,14 +251,14 @@ def test_two_generators_are_compared_under_one_budget(server: LlmServer, tmp_pat
         assert cell.problem is None, cell.problem
         assert cell.spec is not None
         run_spec(cell.spec, runtime, f"run-{cell.texts}")
-    assert {len(call.pictures) for call in server.calls} == {0, 4}
+    assert {len(call.pictures) for call in server.calls} == {0, 2}  # of four, for each class has two
     found = compare_runs(Context.open(runtime), "run-names", "run-pictures", method="coder")
     attributes = next(text for text in found.texts if text.kind == "attribute")
     assert (attributes.before, attributes.unequal) == (5.0, 0)
     assert attributes.sources_before == ("llm:gpt-4.1-mini",)
     assert attributes.sources_after == ("llm:gpt-4.1-mini+images",)
     coder = next(row for row in found.methods if row.method == "coder")
-    assert coder.n == 130
+    assert coder.n == 65
     assert coder.ci_low is not None
     assert 0 < coder.ci_low < coder.difference
     assert coder.p_value < 0.01
@@ -243,3 +266,10 @@ def test_two_generators_are_compared_under_one_budget(server: LlmServer, tmp_pat
     assert told.exit_code == 0, told.output
     assert "as many in every class" in told.output
     assert "llm:gpt-4.1-mini+images" in told.output
+    assert "after: texts were written from labelled images" in told.output
+    outcomes = [CellOutcome(cell, "ran", f"run-{cell.texts}") for cell in cells]
+    groups = read_sweep("generators", outcomes, Store(runtime.store)).groups
+    named = {(row.texts, row.shots, row.method) for group in groups for row in group.rows}
+    mark = "(texts from labelled images)"
+    assert {("names", None, "coder"), ("pictures", None, f"coder {mark}"), ("pictures", None, "clip")} <= named
+    assert ("pictures", 1, f"nearest_mean {mark}") in named, "it is fused with VCD, which reads them"

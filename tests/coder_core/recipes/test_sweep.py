@@ -254,3 +254,26 @@ def test_a_small_file_of_more_cells_than_there_may_be_is_refused_at_once() -> No
     sweep = check_sweep({"name": "s", **axes, "texts": {f"t{number}": {} for number in range(1_000)}}, "here")
     with pytest.raises(ConfigError, match=r"1000000000 cells, more than 10000 \(CODER_MAX_SWEEP_CELLS\)"):
         cells_of(sweep, ".")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://me:cAnary-81x@host/config.yaml?token=cAnary.92y",
+        "https://host/photos?sig=cAnary-92y.7",
+        "s3://AKIAcAnary81x:cAnary92y@bucket/photos",
+        "http://me:p@ss/cAnary-81x@host/a/b.yaml",
+        "https://cAnary-81x@host/a.yml",
+    ],
+)
+def test_a_name_made_of_an_address_holds_no_secret(address: str) -> None:
+    ((name, kept),) = typed_sweep("s", [address], [], [], []).datasets.items()
+    assert kept == address
+    assert "cAnary" not in name
+    ((name, _),) = typed_sweep("s", ["demo:flags"], [address], [], []).models.items()
+    assert "cAnary" not in name
+
+
+def test_a_config_is_one_whatever_its_address_asks_for() -> None:
+    (cell,) = cells_of(check_sweep({"name": "s", "datasets": {"a": "http://127.0.0.1:9/c.yaml?token=x"}}, "s"), ".")
+    assert "no such folder" not in str(cell.problem)

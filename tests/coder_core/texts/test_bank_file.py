@@ -1,8 +1,11 @@
 """Reading banks: every way a file can be wrong is one clear error, and hostile names are only text."""
 
 import json
+import re
+from functools import reduce
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,7 +78,7 @@ WRONG = {
     "not yaml": ("classes: [", "not readable as YAML or JSON", "line"),
     "impossible date": (GOOD.replace("[Ireland]", "[2020-99-99]"), "not readable", "month"),
     "not a mapping": ("- Italy", "found list", "format: coder-text-bank/1"),
-    "empty file": ("", "found NoneType", "format: coder-text-bank/1"),
+    "empty file": ("", "found nothing", "format: coder-text-bank/1"),
     "repeated key": (GOOD + "domain: pet\n", "'domain' is there twice", "line"),
     "other format": (GOOD.replace("bank/1", "bank/9"), "flags.yaml: format", "coder-text-bank/1"),
     "unknown key": (GOOD.replace("synonyms", "synonym"), "classes[2].synonym: unknown key", "'synonyms'"),
@@ -95,7 +98,7 @@ WRONG = {
     "repeated pair": (GOOD.replace("class: Italy, rival: Ireland", "class: Ireland, rival: Italy"), "[1]", "twice"),
     "repeated class": (GOOD.replace("Côte_d'Ivoire", "IRELAND"), "classes[1].name", "first: classes[0]"),
     "wrong id": (GOOD.replace("name: Italy", "name: Italy\n    id: 2"), "classes[2].id: id 2 is not 'Italy'", "as 0"),
-    "bad id": (GOOD.replace("name: Italy", "name: Italy\n    id: '0'"), "classes[2].id", "integer"),
+    "bad id": (GOOD.replace("name: Italy", "name: Italy\n    id: '0'"), "classes[2].id", "whole number"),
 }
 
 
@@ -110,6 +113,26 @@ def test_bad_input_is_one_error_with_place_value_and_remedy(case):
     assert remedy in message
     assert "\n" not in message
     assert "pydantic" not in message
+
+
+ODD = [None, 3, True, "zz", [], [[1]], [None], [{"text": 3}], {}, {"zz": 1}]
+
+
+def told_about(document):
+    try:
+        parse(as_json(document))
+    except TextBankError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+@pytest.mark.parametrize("place", ["format", "domain", "classes", "classes.0", "classes.0.attributes", "one_to_one.0"])
+def test_a_value_of_another_type_is_told_without_a_validators_words(place, odd):
+    document = yaml.safe_load(GOOD)
+    *above, last = [int(step) if step.isdecimal() else step for step in place.split(".")]
+    reduce(lambda node, step: node[step], above, document)[last] = odd
+    assert not re.search("Input should|instance of|valid (list|dict|str)|NoneType|type=", told_about(document))
 
 
 def test_missing_classes_are_named_up_to_five_and_counted():

@@ -10,7 +10,7 @@ from coder_core.coder.classifier import LinearClassifier
 from coder_core.errors import ConfigError, FeatureFileError
 from coder_core.few_shot.text_metric import MetricSpace
 from coder_core.transduction.batch_discriminant import Statistics, fit_discriminant
-from coder_core.transduction.batch_evidence import BatchKind, effective_share
+from coder_core.transduction.batch_evidence import BatchKind, effective_share, is_balanced
 from coder_core.transduction.class_prior import estimate_prior, prior_evidence
 from coder_core.transduction.fit_batch import fit_batch
 from coder_core.transduction.image_batch import KnownRows, in_parts, survey_batch, take_sample
@@ -171,3 +171,33 @@ def test_shapes_that_do_not_fit_are_refused():
 
 def test_effective_share_counts_classes():
     assert effective_share(torch.tensor([5.0, 5.0, 0.0, 0.0], dtype=torch.float64)) == pytest.approx(0.5)
+
+
+def drawn_counts(seed: int) -> torch.Tensor:
+    """Counts of 390 images of 13 classes that are equally frequent, as a random draw has them."""
+    counts = np.random.default_rng(seed).multinomial(390, [1 / 13] * 13)
+    return torch.tensor(counts, dtype=torch.float64)
+
+
+def test_a_random_draw_from_balanced_classes_is_not_held_for_a_balanced_batch():
+    mistaken = sum(is_balanced(drawn_counts(seed), doubt=0.1) for seed in range(500))
+    assert mistaken <= 3, "one in a thousand is as even by chance"
+
+
+def test_even_counts_are_balance_and_distorted_ones_too_where_stage_1_is_in_doubt():
+    even = torch.tensor([30.0, 31, 29, 30, 32, 28, 30, 30, 31, 29, 30, 30, 30], dtype=torch.float64)
+    assert is_balanced(even, doubt=0.01)
+    assert not is_balanced(even / 10, doubt=0.01), "three images of each say nothing"
+    distorted = torch.tensor([20.0, 50, 40, 15, 30, 30, 25, 45, 30, 25, 30, 20, 30], dtype=torch.float64)
+    assert not is_balanced(distorted, doubt=0.1)
+    assert is_balanced(distorted, doubt=0.4), "(0.4 * 30)^2 is more than a draw's variance of 30"
+    assert not is_balanced(torch.tensor([90.0, 5, 5, 200], dtype=torch.float64), doubt=0.9)
+
+
+def test_few_images_of_each_class_are_left_alone_whatever_they_seem_to_say():
+    images, _ = make_batch([7] * CLASSES)
+    found = fitted(images)
+    assert found.kind is BatchKind.NOTHING
+    assert f"{7 * CLASSES} images say too little about {CLASSES} classes" in found.reason
+    images, _ = make_batch([9] * CLASSES)
+    assert fitted(images).kind is not BatchKind.NOTHING
