@@ -99,7 +99,7 @@ def _few_shot_lists(entry: DatasetEntry, tree: Tree) -> ListedImages:
 
 def _require_whole(entry: DatasetEntry, source: ImageSource, tree: Tree, parts: Sequence[str], lists: str) -> None:
     """Refuse fewer images or other classes than its publisher states: a half-extracted archive, or edited lists."""
-    remedy = "Unpack the archive again; or take what is there: dataset.partial: true."
+    remedy = "Unpack the archive again; or take what is there: `partial: true` beside its name."
     stated = sum(entry.images[part] for part in parts) if lists == "published" else 0
     if source.image_count < stated:
         problem = f"it is not whole: {source.image_count} of {stated} images of {'+'.join(parts)}."
