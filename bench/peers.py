@@ -11,6 +11,7 @@ its end; sides take turns.
 
 * CLIP_benchmark reads the photographs as tar shards (its `wds/` data sets), and so does this project; what both say of
   every image, by one template and by several, is compared, and so are the metrics that both write.
+* CPU seconds are those of a command and the processes that it waits for: ray's workers are not among them.
 * clip-retrieval, daft and ray embed the files; this project embeds them, classifies, measures and publishes a run.
   From clip-retrieval's vectors, imported, this project must say the same as from the photographs.
 * mteb reads the task results that `coder-eval metrics` writes.
