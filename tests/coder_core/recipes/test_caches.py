@@ -148,7 +148,7 @@ def test_an_edited_table_of_flags_is_another_data_set(runtime: Runtime, monkeypa
 
 
 def test_a_folder_and_its_parent_have_ids_of_their_own(tmp_path: Path, runtime: Runtime) -> None:
-    """The same files: listed from `photos/birds` they are `wren/000.png`, from `photos` they are `birds/wren/000.png`."""
+    """Listed from `photos/birds` they are `wren/000.png`, from `photos` they are `birds/wren/000.png`."""
     for name in NAMES[:2]:
         write_image_class(tmp_path / "photos" / "birds", name, 2)
     run, context = InlineRunner(runtime), Context.open(runtime)
