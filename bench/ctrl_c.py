@@ -57,7 +57,7 @@ class Stopped(NamedTuple):
     lost: str
 
     def __str__(self) -> str:
-        if self.ended is None:
+        if self.ended is None or not self.ended.status:
             return f"| {self.where} | {self.by} | it had ended | | | |"
         seconds, left = f"{self.ended.seconds:.1f}", len(self.ended.left)
         return f"| {self.where} | {self.by} | {seconds} | {self.ended.status} | {left} | {self.lost} |"
@@ -164,7 +164,7 @@ def stop_generation(folder: Path, checkpoint: Path, by: str, key: Keys) -> Stopp
 
 def is_sound(stop: Stopped, status: int) -> bool:
     """Whether a stop was as it has to be."""
-    return stop.ended is None or (stop.ended.status == status and not stop.ended.left)
+    return stop.ended is None or (stop.ended.status in (0, status) and not stop.ended.left)
 
 
 def main() -> int:
@@ -180,6 +180,7 @@ def main() -> int:
         print(f"\nThe last start, against an undisturbed run: {'; '.join(differences) or 'every row the same'}.\n")
         others = stop_commands(folder, asked.engine)
         is_well = is_well and all(is_sound(stop, 130) for stop in others)
+        (folder / "clip").mkdir()
         checkpoint = write_tiny_clip(folder / "clip")
         keys: dict[str, tuple[Keys, int]] = {
             "Ctrl-C": (CTRL_C, 130),

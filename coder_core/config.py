@@ -14,7 +14,7 @@ from pydantic_settings import SettingsError
 
 from coder_core.config_errors import explain_invalid
 from coder_core.errors import CoderError, ConfigError, SeveralProblemsError, TextBankError, raise_all
-from coder_core.limits import LIMITS, QUERY_NUMBERS, check_query_number, limit
+from coder_core.limits import LIMITS, QUERY_NUMBERS, check_query_number, limit, nesting_limit
 from coder_core.llm.llm_runtime import LlmRuntime
 from coder_core.locations import folder_of, open_location
 from coder_core.sealing import unseal
@@ -24,7 +24,7 @@ from coder_core.storage.input_files import read_input
 from coder_core.texts.markup import MAX_BYTES, read_markup
 
 DEMO_CONFIG = "demo:flags"
-_LIKE_CONFIG = re.compile(rb"^\W*(dataset|encoder)\W*:", re.MULTILINE)
+_LIKE_CONFIG = re.compile(rb"^[^\w\n]*+(dataset|encoder)[^\w\n]*?:", re.MULTILINE)
 """What only a config holds: of another file, which somebody named by mistake or on purpose, nothing is shown."""
 _QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
 _KINDS = {list: "a list", type(None): "nothing", str: "one text"}
@@ -157,7 +157,7 @@ def apply_override(settings: Mapping[str, Any], override: str) -> dict[str, Any]
     """Set one `key.path=value`; numbers in the path index lists."""
     path, separator, text = override.partition("=")
     keys = [key.strip() for key in path.split(".")]
-    if not separator or not all(keys):
+    if not separator or not all(keys) or len(keys) > nesting_limit():
         raise ConfigError(f"expected key.path=value, found {override!r:.200}.", "--set", "Example: dataset.seed=3.")
     try:
         value = read_markup(text, f"--set {path:.80}")

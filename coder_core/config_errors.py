@@ -31,6 +31,9 @@ FORMS = {
 }
 """What a text must look like, by its pattern."""
 
+MOST_PROBLEMS = 100
+"""Told of one config."""
+
 
 def explain_invalid(
     error: ValidationError,
@@ -52,6 +55,8 @@ def explain_invalid(
     """
     root = model.model_json_schema()
     found = sorted(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
+    further = len(found[MOST_PROBLEMS:])
+    found = found[:MOST_PROBLEMS]  # each is compared with each
     walked = [(each, walk(root, each["loc"])) for each in found]
     told: dict[str, ConfigError] = {}
     for each, at in ((each, at) for each, at in walked if not _is_consequence(each, at, walked)):
@@ -62,6 +67,8 @@ def explain_invalid(
         # of a value that fits none of several types pydantic says so for each of them
         told.setdefault(where, ConfigError(f"{problem}.", whole, remedy))
     problems = list(told.values())
+    if further:
+        problems.append(ConfigError(f"{further} further problems.", place, "Mend these first."))
     return problems[0] if len(problems) == 1 else SeveralProblemsError(problems, place)
 
 

@@ -27,16 +27,29 @@ MARK_DIGITS = 16
 
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "memory", "file", "local"})
 """Their URLs have no query: `?` is a character of a name there, so only what has a secret's name counts as one."""
-URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>`]+")
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://[^\s\"'<>`]+")
+"""Of a longer scheme the end counts: a text without an end is searched in proportional time, here and below."""
 _AUTHORISING = re.compile(
     r"(?i)signature|token|secret|credential|passw|pwd|api[_-]?key|access[_-]?key|key$|^sig$|^auth|jwt|session|policy"
     r"|^x-(amz|goog)-|^awsaccesskeyid$|^expires$|^(se|sp|sv|sr|st|spr|skoid|sktid|ske|skt|sks|skv|code)$"
 )
 """Names of query values that authorise; what is called otherwise may say which data are meant."""
-_NAMED_VALUE = re.compile(r"(?i)\b([\w-]*(?:signature|token|secret|credential|password|key|sig))=[^&\s\"'#]+")
+
+
+def _ending_in(words: Iterable[str]) -> str:
+    """A pattern of a whole name that ends in one of some words; each name is looked at once."""
+    return rf"(?<![\w-])[\w-]++(?:{'|'.join(f'(?<={word})' for word in words)})"
+
+
+_SEPARATORS = ("", "_", "-")
+_PAIRS = (("api", "key"), ("secret", "key"), ("access", "token"))
+_SECRET_KEYS = [f"secret{one}access{other}key" for one in _SEPARATORS for other in _SEPARATORS]
+_SETTINGS = [*(f"{first}{sign}{last}" for first, last in _PAIRS for sign in _SEPARATORS), *_SECRET_KEYS]
+_NAMED_VALUE = re.compile(
+    rf"(?i)({_ending_in(['signature', 'token', 'secret', 'credential', 'password', 'key', 'sig'])})=[^&\s\"'#]+"
+)
 _SETTING = re.compile(
-    r"(?i)([\"']?\b[\w-]*(?:password|passwd|api[_-]?key|secret(?:[_-]?(?:access[_-]?)?key)?|access[_-]?token)[\"']?"
-    r"\s*:\s*[\"']?)([^\s\"',}&*]+)"
+    rf"(?i)([\"']?{_ending_in(['password', 'passwd', 'secret', *_SETTINGS])}[\"']?\s*+:\s*+[\"']?)([^\s\"',}}&*]+)"
 )
 _KEY_SHAPES = re.compile(
     r"\b(?:sk|pk|rk)-[A-Za-z0-9_-]{16,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bgh[pousr]_[A-Za-z0-9]{20,}"

@@ -12,6 +12,7 @@ import shutil
 import socket
 import sys
 import time
+import tomllib
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -312,11 +313,21 @@ class Service:
             "  prefect deployment run coder-eval",
             f"  open {settings.api_url.removesuffix('/api')}",
             f"  {EXAMPLE_QUERY} --store {store}",
-            "(In this folder the line with export is needed only where PREFECT_API_URL names another server.)",
         ]
+        if _loads_plugin(Path.cwd()):
+            lines.append("(Here the line with export is needed only where PREFECT_API_URL names another server.)")
         if "PREFECT_API_AUTH_STRING" in settings.environment:
             lines.append("(The server asks for its password: export PREFECT_API_AUTH_STRING there, too.)")
         return "\n".join(lines)
+
+
+def _loads_plugin(folder: Path) -> bool:
+    """Whether `prefect`, typed in a folder, loads our plug-in without being told to."""
+    try:
+        project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8"))
+        return project["tool"]["prefect"]["plugins"]["enabled"] is True
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _activation(environment: Mapping[str, str]) -> list[str]:

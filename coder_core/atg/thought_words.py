@@ -43,7 +43,8 @@ _NOUN = (
 )
 _TAIL = (
     r"(?: (?:process|steps?|section|phase|mode|block|trace|notes?|out loud|aloud|silently|quietly|carefully|deeply"
-    r"|hard|it through|this through|first|starts?|begins?|about (?:it|this|that|the \w+)|for a (?:moment|while|second)"
+    r"|hard|it through|this through|first|starts?|begins?|for a (?:moment|while|second)"
+    r"|(?:about|for|behind|regarding) (?:it|this|that|(?:the|an?) \w+(?: \w+)?)"
     r"|to (?:my|him|her|it)self|on this|step(?: |-)by(?: |-)step|(?:is |are )?as follows|is|are))*"
 )
 _ENDS = r"(?:ends?|ended|ending|stop(?:s|ped)?|done|finish(?:es|ed)?|closes?|exits?|complete[d]?|conclude[sd]?)"

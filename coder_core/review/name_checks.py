@@ -47,10 +47,10 @@ HOMONYMS: Mapping[str, tuple[str, str]] = {
 """English words that a photograph can show as two different things, each with two names that say which."""
 
 _WORDNET_ID = re.compile(r"n\d{8}")
-_NUMBER = re.compile(r"\d+[.\s_-]+(?=\D)")
+_NUMBER = re.compile(r"(?<!\d)\d++[.\s_-]+(?=\D)")
 _RUN_TOGETHER = re.compile(r"[A-Z]?[a-z]{2,}(?:[A-Z][a-z]*)+")
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]")
-_SUFFIX = re.compile(r"[\s._-]*(?:\(\d+\)|\d+|copy|new|old)$")
+_SUFFIX = re.compile(r"(?<![\s._-])[\s._-]*+(?:\(\d+\)|(?<!\d)\d+|copy|new|old)$")
 _PREFIXES = ("Mac", "Mc")
 """What family names begin with: `McDonald` is one word."""
 

@@ -6,6 +6,7 @@ import re
 import string
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import fsspec
@@ -512,3 +513,28 @@ print(decode_image(content.getvalue()).size)
     moved = subprocess.run(command, env={**os.environ, **mine}, capture_output=True, text=True, check=False)
     assert moved.stdout == "(14000, 14000)\n", moved.stderr
     assert "nested deeper than 32" in subprocess.run(command, capture_output=True, text=True, check=False).stderr
+
+
+LONG_TO_READ = {
+    "documents": "---\n" * 100_000,
+    "unknown keys": "".join(f"k{number}: 1\n" for number in range(50_000)),
+    "quotes": "name: " + "'\"" * 40_000,
+    "signs": "- " * 20_000,
+    "wrong items": "name: x\nmethods: [" + "{}, " * 20_000 + "]\n",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", LONG_TO_READ)
+def test_a_config_that_is_made_to_take_long_is_an_error_at_once(what: str, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(LONG_TO_READ[what])
+    started = time.process_time()
+    with pytest.raises(CoderError) as error:
+        load_spec(str(tmp_path / "c.yaml"))
+    assert time.process_time() - started < 8.0
+    assert len(str(error.value)) < 40_000
+
+
+def test_a_key_path_without_an_end_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^--set: expected key\.path=value"):
+        apply_override({}, ".".join("a" * 5_000) + "=1")

@@ -3,6 +3,7 @@
 import logging
 import random
 import string
+import time
 
 import pytest
 
@@ -192,3 +193,30 @@ def test_random_passwords_are_in_no_text():
         shown = redact(f"cannot read {url}: gone")
         assert CANARY not in shown
         assert CANARY not in seal(url)
+
+
+LONG = 100_000
+"""Characters, as a text of a config may have them. A pattern that starts anew at each took from a minute to hours."""
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["a-", "sk-", "a", "a ://", "a://", "token=", "api_key:", "'key'", "secret-", "eyJ", "-----BEGIN ", "password ",
+     "Bearer ", "@", "_token", "http://"],
+)  # fmt: skip
+@pytest.mark.parametrize("end", ["", " ://", ":"])
+def test_a_text_that_is_made_to_take_long_takes_no_time(piece: str, end: str) -> None:
+    text = piece * (LONG // len(piece)) + end
+    started = time.process_time()
+    redact(text)
+    assert time.process_time() - started < 3.0
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["db_token=cAnary", "x.secret=cAnary", "a=b&my-key=cAnary", "(sig=cAnary)", "SIGNATURE=cAnary", "foo=token=cAnary",
+     "'api-key': 'cAnary7'", '"secret_access-key" : "cAnary7"', "my_password: cAnary7", "AccessToken:cAnary7",
+     "aws-secretkey: cAnary7", "x" * 40 + "http://me:cAnary7@host/"],
+)  # fmt: skip
+def test_a_name_that_ends_in_a_word_for_secrets_hides_its_value(text: str) -> None:
+    assert "cAnary" not in redact(text)

@@ -135,5 +135,5 @@ def test_a_limit_that_is_none_is_one_line(variable: str, config: str) -> None:
     done = subprocess.run(command, env={**os.environ, variable: "0"}, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.splitlines()) == (
         2,
-        [f"error: {variable}: expected a positive integer. Correct it, or unset it."],
+        [f"error: {variable}: expected a positive integer, found '0'. Correct it, or unset it."],
     )

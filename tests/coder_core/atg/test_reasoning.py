@@ -128,6 +128,8 @@ UNTOLD = {
     "a role": "<|start_of_role|>thought<|end_of_role|>",
     "another language": "\u601d\u8003\uff1a",
     "YAML": "thinking: |",
+    "with the name of the class": "### My thinking about the green frog",
+    "step by step": "Let's think step by step.",
 }
 CLOSING_ONLY = [
     "[end thinking]",

@@ -148,9 +148,9 @@ def test_an_edited_table_of_flags_is_another_data_set(runtime: Runtime, monkeypa
 
 
 def test_a_folder_and_its_parent_have_ids_of_their_own(tmp_path: Path, runtime: Runtime) -> None:
-    """The same files: listed from `photos/test` they are `wren/000.png`, from `photos` they are `test/wren/000.png`."""
+    """Listed from `photos/birds` they are `wren/000.png`, from `photos` they are `birds/wren/000.png`."""
     for name in NAMES[:2]:
-        write_image_class(tmp_path / "photos" / "test", name, 2)
+        write_image_class(tmp_path / "photos" / "birds", name, 2)
     run, context = InlineRunner(runtime), Context.open(runtime)
 
     def ids(folder: str) -> list[str]:
@@ -158,10 +158,10 @@ def test_a_folder_and_its_parent_have_ids_of_their_own(tmp_path: Path, runtime: 
         assert context.read(dataset.labels, ["image_id"]).equals(context.read(dataset.images, ["image_id"]))
         return context.read(dataset.images).column("image_id").to_pylist()
 
-    below = ids("photos/test")
+    below = ids("photos/birds")
     assert below == sorted(f"{name}/{number:03d}.png" for name in NAMES[:2] for number in range(2))
-    assert ids("photos") == [f"test/{name}" for name in below]
-    assert ids("photos/test") == below
+    assert ids("photos") == [f"birds/{name}" for name in below]
+    assert ids("photos/birds") == below
 
 
 def test_new_images_in_another_order_are_another_listing(tmp_path: Path, runtime: Runtime) -> None:

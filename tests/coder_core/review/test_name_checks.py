@@ -1,5 +1,6 @@
 """Names that no caption has are found, with the name that one would have; names that only look odd are left alone."""
 
+import time
 from collections import Counter
 
 import pytest
@@ -93,3 +94,10 @@ def test_texts_about_another_class_are_found_and_a_comparison_is_none() -> None:
     assert (finding.fault, finding.class_ids) == (Fault.OTHER_CLASS, (2,))
     (finding,) = check_texts(classes, bank(classes, good), domain="food")
     assert (finding.fault, finding.remedy) == (Fault.DOMAIN, "Set texts.domain: bird.")
+
+
+@pytest.mark.parametrize("piece", ["- ", ". ", "1", "a", "aA", "_", " (1"])
+def test_a_name_without_an_end_takes_no_time(piece: str) -> None:
+    started = time.process_time()
+    found(piece * (50_000 // len(piece)) + "x", "wren")
+    assert time.process_time() - started < 3.0
