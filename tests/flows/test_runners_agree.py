@@ -49,6 +49,7 @@ NOT_COMPARED: Mapping[str, tuple[str, ...]] = {
 OF_OTHER_RECIPES = {
     "CalibrateExport",
     "CheckExport",
+    "ChooseShownImages",  # where a language model is shown photographs
     "ClaimAnnouncement",
     "CompactStore",
     "CompareNames",
@@ -58,6 +59,7 @@ OF_OTHER_RECIPES = {
     "NamePredictions",
     "PredictAsReleased",  # instead of `Predict`, under the reference protocol
     "SampleDataset",
+    "SetTestImagesApart",  # likewise
 }
 """Steps that an honest evaluation does not take."""
 
