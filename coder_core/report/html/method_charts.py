@@ -39,7 +39,8 @@ def accuracy_chart(facts: RunFacts) -> dict[str, Any] | None:
         return None
     kinds = alt.Scale(domain=["best", "method", "control"], range=[GREEN, BLUE, GREY])
     base = alt.Chart(inline(rows)).encode(
-        y=alt.Y("method:N", sort=None, title=None), color=alt.Color("kind:N", scale=kinds, title=None)
+        y=alt.Y("method:N", sort=None, title=None),
+        color=alt.Color("kind:N", scale=kinds, title=None, legend=alt.Legend(symbolOpacity=1)),
     )
     tips = [_tip("method", "N"), _tip("value"), _tip("low", title="from"), _tip("high", title="to")]
     bars = base.mark_bar(opacity=0.35, height=ROW_PIXELS // 2).encode(
