@@ -165,6 +165,7 @@ def test_every_control(name):
     check(fold_classifier(embed_texts(table.unique_texts()), build_layout(table)), make_images(6))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FEW_SHOT_METHODS)
 @given(is_fused=st.booleans(), shots=st.sampled_from([1, 3]), is_validated=st.booleans(), image_count=st.integers(0, 4))
 @settings(deadline=None, max_examples=8)

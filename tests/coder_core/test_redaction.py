@@ -199,6 +199,7 @@ LONG = 100_000
 """Characters, as a text of a config may have them. A pattern that starts anew at each took from a minute to hours."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece",
     ["a-", "sk-", "a", "a ://", "a://", "token=", "api_key:", "'key'", "secret-", "eyJ", "-----BEGIN ", "password ",

@@ -198,6 +198,7 @@ def test_lists_and_phrases_are_bounded() -> None:
     assert parse_answer(long, ATTRIBUTE) == (("long tail",),)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ["x ", "- ", "1.", "**", "[(", '{"', "a\n", ":\n", "_", "（", "-1 - "])  # noqa: RUF001
 def test_no_answer_takes_long(unit: str) -> None:
     for length in (MAX_ANSWER_CHARACTERS, 100_000):

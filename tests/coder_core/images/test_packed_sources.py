@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from coder_core.errors import CoderError, DatasetError, InputError, UnfinishedInputError
 from coder_core.images.sources import open_source
 from coder_core.specs import DatasetSpec
+from coder_core.storage import read_rounds
 from coder_core.storage.packed_images import read_image
 
 NAMES = ("wren", "robin", "jay")
@@ -170,7 +171,10 @@ def test_files_that_are_no_parquet_of_images_are_refused(tmp_path: Path) -> None
         read(kind="parquet", path=str(file))
 
 
-def test_a_file_that_shrinks_after_the_listing_is_an_unread_image(tmp_path: Path) -> None:
+def test_a_file_that_shrinks_after_the_listing_is_an_unread_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_rounds, "PAUSES", (0.0, 0.0, 0.0))
     shard = write_shards(tmp_path, [str(label) for label in LABELS]) / "0.tar"
     spec = {"kind": "webdataset", "path": str(shard), "class_names": NAMES}
     (batch,) = open_source(TypeAdapter(DatasetSpec).validate_python(spec)).batches(10)

@@ -62,6 +62,7 @@ def test_the_table_of_faults_is_whole() -> None:
     assert set(FAULT_OF) == set(FAULTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_structured", [True, False])
 @pytest.mark.parametrize("name", FAULTS)
 def test_every_fault_leads_to_another_call_and_then_to_the_answer(

@@ -58,6 +58,7 @@ def test_controls_stand_beside_coder_in_every_table(flags_run: Finished) -> None
     assert not best.startswith("control_"), "a control is no method that one would choose"
 
 
+@pytest.mark.slow
 def test_nothing_that_is_said_depends_on_labels(tmp_path: Path, runtime: Runtime) -> None:
     methods = ["clip", "vcd", "coder", "coder_second_round", "coder_rerank"]
     world = paired_world(tmp_path / "world")

@@ -30,6 +30,7 @@ from .runs import CONTROLS, FIRST_STAGE, VARIANTS, counted_passes, rows, run_spe
 
 RUN = "flags-20260101T000000-a"
 LATER = "flags-20260102T000000-a"
+QUICK = {"clip", "coder", "coder_rerank", "control_waffle"}
 ZERO_SHOT = (*FIRST_STAGE, *VARIANTS, "coder_rerank", *(f"control_{name}" for name in CONTROLS))
 SMALL = {"methods": ["clip", "coder", "coder_rerank"], "controls": [], "few_shot": None, "ablation": None}
 FEW_SHOT = get_args(FewShotMethodName)
@@ -97,7 +98,9 @@ def stored(runtime: Runtime, table: str, condition: str) -> dict[str, tuple[str,
     return {image_id: (name, probability) for image_id, name, probability in found}
 
 
-@pytest.mark.parametrize("method", ZERO_SHOT)
+@pytest.mark.parametrize(
+    "method", [one if one in QUICK else pytest.param(one, marks=pytest.mark.slow) for one in ZERO_SHOT]
+)
 def test_every_zero_shot_method_says_again_what_it_said(shared: Published, method: str) -> None:
     """The images are those of the run, so their vectors are in the ledger: equal to the last bit."""
     answered = shared.predict(shared.images, method=method)

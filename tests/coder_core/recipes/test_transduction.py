@@ -37,6 +37,7 @@ def test_rows_say_what_they_read_and_leave_others_alone(tmp_path: Path, runtime:
     assert {taken_for[name] for name in NAMES if name.startswith("sinkhorn")} == {"stated"}
 
 
+@pytest.mark.slow
 def test_labels_decide_nothing_and_the_classifier_gives_the_answers_again(tmp_path: Path, runtime: Runtime) -> None:
     world = paired_world(tmp_path / "world", transduction=ALL)
     first = run_spec(world.spec(), runtime)

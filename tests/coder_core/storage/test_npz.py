@@ -210,6 +210,7 @@ FUZZ_SEEDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", sorted(FUZZ_SEEDS))
 def test_damaged_archives_are_arrays_or_one_error(seed):
     refused = 0
