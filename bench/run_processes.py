@@ -213,6 +213,7 @@ def _run(command: RunCommand, sender: "Connection[Any, Any]") -> None:
         sys.addaudithook(FailingFiles(command.failing))
     from flows.cli import main
 
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # as the console script does: see flows/program.py
     sender.send(None)
     try:
         main(["run", str(command.config), "--store", str(command.store)], prog_name="coder-eval")

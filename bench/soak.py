@@ -41,7 +41,7 @@ from coder_core.results.warehouse import Warehouse
 from coder_core.storage.store import Store
 from tests.fixtures_inputs import write_photos, write_tiny_clip, write_world
 
-ENVIRONMENT = {"CODER_ENGINE": "inline", "CODER_DEVICE": "cpu", "CODER_BATCH_SIZE": "16"}
+ENVIRONMENT = {"CODER_DEVICE": "cpu", "CODER_BATCH_SIZE": "16"}
 NOWHERE = "http://127.0.0.1:9"
 PROXIES = {"HTTP_PROXY": NOWHERE, "HTTPS_PROXY": NOWHERE, "ALL_PROXY": "socks5://127.0.0.1:9", "NO_PROXY": ""}
 CLASS_NAMES = (
@@ -134,7 +134,7 @@ DISTURBANCES: dict[str, tuple[Disturbance, frozenset[int]]] = {
     "5 % of reads and writes fail": (run_on_bad_disk, FAILED),
     "killed at a time": (kill_at_time, frozenset({0, -signal.SIGKILL})),
     "killed before a write": (kill_at_write, frozenset({0, -signal.SIGKILL})),
-    "Ctrl-C": (interrupt, frozenset({0, 130})),
+    "Ctrl-C": (interrupt, frozenset({0, 130, -signal.SIGINT})),  # before a command works, the signal itself
     "proxies that lead nowhere": (run_behind_proxies, frozenset({0})),
     "two at once": (run_twice_at_once, frozenset({0})),
     "compacted before": (run_compacted, frozenset({0})),
