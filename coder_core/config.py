@@ -126,7 +126,8 @@ def check_variables(environment: Mapping[str, str]) -> None:
     problems: list[CoderError] = []
     limits = [partial(limit, name, 1) for name in LIMITS if environment.get(name)]
     numbers = [partial(check_query_number, name) for name in QUERY_NUMBERS]
-    checks: list[Callable[[], object]] = [load_runtime, *limits, *numbers]
+    others = partial(load_runtime, llm=LlmRuntime.model_construct())  # a wrong one of these would hide all others
+    checks: list[Callable[[], object]] = [load_runtime, others, *limits, *numbers]
     for check in checks:
         try:
             check()
@@ -134,7 +135,7 @@ def check_variables(environment: Mapping[str, str]) -> None:
             problems += error.problems
         except ConfigError as error:
             problems.append(error)
-    raise_all(problems)
+    raise_all(list({str(problem): problem for problem in problems}.values()))
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:

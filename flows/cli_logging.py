@@ -45,15 +45,22 @@ def note_line(message: str) -> str:
 @contextmanager
 def progress_on_stderr() -> Iterator[None]:
     """Show the lines that tell how far the work is (`coder_core.progress`), where nobody else shows what is logged."""
-    progress = logging.getLogger("coder_core.progress")
-    handler, level = _ProgressLines(logging.INFO), progress.level
-    progress.addHandler(handler)
-    progress.setLevel(logging.INFO)
+    with listening("coder_core.progress", _ProgressLines(logging.INFO)):
+        yield
+
+
+@contextmanager
+def listening(name: str, handler: logging.Handler) -> Iterator[None]:
+    """Hand a logger's lines, from INFO on, to a handler for a while."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
     try:
         yield
     finally:
-        progress.removeHandler(handler)
-        progress.setLevel(level)
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 class _ProgressLines(logging.Handler):

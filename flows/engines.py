@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from coder_core.errors import ConfigError
 from coder_core.log_redaction import hide_secrets_in
+from flows.cli_logging import listening
 from service.served_api import check_api_url, find_served_api, served_home
 from tasks.json_logs import FORMAT_VARIABLE, JsonLines
 
@@ -98,19 +99,12 @@ def takes_connection(url: str) -> bool:
 @contextmanager
 def logs_on_stderr() -> Iterator[None]:
     """Show what steps log, as text or as JSON lines, while a recipe runs in this process."""
-    root = logging.getLogger("coder_core")
     handler = logging.StreamHandler(sys.stderr)
     is_json = os.environ.get(FORMAT_VARIABLE) == "json"
     handler.setFormatter(JsonLines() if is_json else logging.Formatter("%(asctime)s | %(message)s", "%H:%M:%S"))
     hide_secrets_in(handler)
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.INFO)
-    try:
+    with listening("coder_core", handler):
         yield
-    finally:
-        root.removeHandler(handler)
-        root.setLevel(level)
 
 
 def _profile_server() -> str | None:

@@ -1,11 +1,6 @@
 """A wrong config is one error that names the place as its writer wrote it, the value, and the remedy."""
 
-import os
 import pickle
-import re
-import string
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,10 +10,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coder_core.config import SETTING_VARIABLES, apply_override, check_variables, load_runtime, load_spec, validate_spec
+from coder_core.config import apply_override, load_spec, validate_spec
 from coder_core.config_errors import FORMS
 from coder_core.errors import CoderError, ConfigError, InputError
-from coder_core.limits import LIMITS, QUERY_NUMBERS
 from coder_core.specs import EvalSpec, Runtime
 from coder_core.specs.sweep_spec import SweepSpec
 
@@ -287,73 +281,6 @@ def test_the_demonstration_with_a_path_of_ones_own_starts_from_the_working_direc
     assert load_spec("demo:flags", ["texts.bank=bank.yaml"]).texts.bank == str(tmp_path.resolve() / "bank.yaml")
 
 
-@pytest.mark.parametrize(
-    ("override", "read"),
-    [
-        ("name=b", lambda spec: spec.name == "b"),
-        ("name='1'", lambda spec: spec.name == "1"),
-        ("dataset.seed=3", lambda spec: spec.dataset.seed == 3),
-        (" dataset . seed =3", lambda spec: spec.dataset.seed == 3),
-        ("dataset={kind: flags, seed: 4}", lambda spec: spec.dataset.seed == 4),
-        ('dataset={"kind": "flags", "seed": 4}', lambda spec: spec.dataset.seed == 4),
-        ("methods.0=clip_ensemble", lambda spec: spec.methods == ("clip_ensemble",)),
-        ("methods=[clip_ensemble, clip]", lambda spec: spec.methods == ("clip_ensemble", "clip")),
-        ("matrix.write=true", lambda spec: spec.matrix.write),
-        ("texts.bank=", lambda spec: spec.texts.bank is None),
-        ("texts.domains.x.class_name=a {class}=b", lambda spec: spec.texts.domains["x"]["class_name"] == "a {class}=b"),
-    ],
-)
-def test_an_override_sets_one_value(override, read):
-    assert read(load_spec(SMALLEST, [override]))
-    assert SMALLEST["dataset"] == FLAGS
-    assert SMALLEST["methods"] == ["clip"]
-
-
-def test_later_overrides_win():
-    assert load_spec(SMALLEST, ["dataset.seed=3", "dataset.seed=4"]).dataset.seed == 4
-
-
-def test_an_override_reaches_into_a_list():
-    settings = {"dataset": {"kind": "features", "path": "/i.npz"}}
-    settings["encoder"] = {"kind": "precomputed", "texts": [{"path": "/a.npz"}, {"path": "/b.npz"}]}
-    spec = load_spec({**SMALLEST, **settings}, ["encoder.texts.1.path=/c.npz"])
-    assert [file.path for file in spec.encoder.texts] == ["/a.npz", "/c.npz"]
-
-
-@pytest.mark.parametrize(
-    ("override", "problem"),
-    [
-        ("dataset.seed", "expected key.path=value"),
-        ("=3", "expected key.path=value"),
-        ("dataset..seed=3", "expected key.path=value"),
-        ("name=[", "no YAML value"),
-        ("name=2024-13-01", "no YAML value"),
-        ("name=" + "1" * 5000, "no YAML value"),
-        ("methods.1=clip", "1 items, '1' is none"),
-        ("methods.-1=clip", "'-1' is none"),
-        ("methods.x=clip", "'x' is none"),
-        ("methods.\N{SUPERSCRIPT TWO}=clip", "is none"),
-        ("name.x=3", "'a' has no key 'x'"),
-    ],
-)
-def test_an_override_that_cannot_be_is_refused(override, problem):
-    error = refusal(SMALLEST, [override])
-    assert error.place.startswith("--set")
-    assert problem in error.problem
-
-
-def test_an_override_with_an_unknown_key_is_an_unknown_key():
-    assert "Did you mean 'seed'?" in refusal(SMALLEST, ["dataset.seeed=3"]).remedy
-
-
-@given(path=st.text(st.sampled_from("ab.019 "), max_size=8), value=st.text(string.printable, max_size=12))
-def test_any_override_is_applied_or_refused(path, value):
-    settings = {"a": {"b": [1, {"a": 2}]}, "b": None}
-    outcome = attempt(lambda: apply_override(settings, f"{path}={value}"))
-    assert outcome.place.startswith("--set") if isinstance(outcome, ConfigError) else set(settings) <= set(outcome)
-    assert settings == {"a": {"b": [1, {"a": 2}]}, "b": None}
-
-
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
 DOCUMENTS = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner)
@@ -369,58 +296,6 @@ def test_any_settings_are_accepted_or_refused_with_a_place(key, value):
         assert outcome.remedy
 
 
-def test_runtime_refusals_name_the_field():
-    with pytest.raises(ConfigError, match=r"^runtime: batch_size: .*found 0"):
-        load_runtime(batch_size=0)
-    with pytest.raises(ConfigError, match="Did you mean 'batch_size'"):
-        load_runtime(batchsize=1)
-
-
-def test_runtime_refusals_know_the_environment(monkeypatch):
-    monkeypatch.setenv("CODER_WORKERS", "many")
-    with pytest.raises(ConfigError, match=r"^CODER_WORKERS: .*found 'many'"):
-        load_runtime()
-    assert load_runtime(workers=1) == Runtime(workers=1)
-    monkeypatch.setenv("CODER_WORKERS", "")
-    assert load_runtime().workers == Runtime(workers=2).workers, "an empty variable is none"
-
-
-FREE_TEXT = {"CODER_STORE", "CODER_TASK_RUNNER_ADDRESS", "CODER_LLM_BASE_URL"}
-
-
-@pytest.mark.parametrize("name", sorted({*SETTING_VARIABLES, *LIMITS, *QUERY_NUMBERS} - FREE_TEXT))
-@pytest.mark.parametrize("value", ["nonsense", "{", "-1", "cud"])
-def test_a_variable_with_a_nonsense_value_is_named_with_it_and_what_it_may_be(monkeypatch, name, value):
-    monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigError) as caught:
-        check_variables(os.environ)
-    error = caught.value
-    assert error.place.split(":")[0] == name
-    assert (
-        f"found {value!r}" in error.problem or f"there is no {value!r}" in error.problem or "found -1" in error.problem
-    )
-    assert re.search("expected|JSON|Known are|Did you mean", str(error))
-    assert "\n" not in str(error)
-
-
-def test_all_nonsense_is_told_at_once(monkeypatch):
-    for name in ("CODER_DEVICE", "CODER_LLM_CONCURRENCY", "CODER_MAX_NESTING"):
-        monkeypatch.setenv(name, "cud")
-    with pytest.raises(ConfigError) as caught:
-        check_variables(os.environ)
-    told = [str(problem) for problem in caught.value.problems]
-    assert [line.partition(":")[0] for line in told] == ["CODER_LLM_CONCURRENCY", "CODER_MAX_NESTING"] or len(told) == 3
-    monkeypatch.delenv("CODER_LLM_CONCURRENCY")
-    with pytest.raises(ConfigError, match=r"CODER_DEVICE: expected auto, cpu, cuda, cuda:<number> or mps, found 'cud'"):
-        check_variables(os.environ)
-
-
-@pytest.mark.parametrize("device", ["cuda:", "cuda:1000", "cuda:\N{ARABIC-INDIC DIGIT THREE}", "CUDA", "gpu", "cpu "])
-def test_a_device_that_cannot_be_is_refused_when_it_is_read(device):
-    with pytest.raises(ConfigError, match="expected auto, cpu, cuda, cuda:<number> or mps, found"):
-        load_runtime(device=device)
-
-
 def test_every_form_of_a_text_has_words():
     def patterns(node):
         if isinstance(node, dict):
@@ -434,23 +309,6 @@ def test_every_form_of_a_text_has_words():
     found = {form for model in (EvalSpec, SweepSpec, Runtime) for form in patterns(model.model_json_schema())}
     assert found <= FORMS.keys()
     assert len(found) == len(FORMS)
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "message"),
-    [
-        ("CODER_LLM_TIMEOUT_SECONDS", "soon", r"^CODER_LLM_TIMEOUT_SECONDS: expected a number, found 'soon'"),
-        ("CODER_LLM", "{", r"^CODER_LLM: this is no JSON, found '\{'"),
-        ("CODER_LLM", '{"concurrency": 0}', r"^CODER_LLM: concurrency: .*at least 1, found 0"),
-        ("CODER_LLM_PRICES", '{"gpt": {"input": "dear"}}', r"^CODER_LLM_PRICES: gpt\.input"),
-    ],
-)
-def test_refusals_of_the_language_models_settings_name_them(monkeypatch, name, value, message):
-    monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigError) as caught:
-        load_runtime()
-    problems = getattr(caught.value, "problems", (caught.value,))
-    assert any(re.search(message, str(problem)) for problem in problems), caught.value
 
 
 @pytest.mark.parametrize(
@@ -498,25 +356,6 @@ def test_a_config_is_read_within_bounds(tmp_path: Path) -> None:
         assert len(str(error.value)) < 500
     with pytest.raises(CoderError, match="a device and not a file"):
         load_spec("/dev/zero")
-
-
-@pytest.mark.slow
-def test_pixels_and_nesting_are_settings() -> None:
-    program = """
-import io
-from PIL import Image
-from coder_core.images.decoding import decode_image
-from coder_core.storage.bounded_json import parse_json
-parse_json("[" * 40 + "]" * 40)
-content = io.BytesIO()
-Image.new("1", (14_000, 14_000)).save(content, "PNG")
-print(decode_image(content.getvalue()).size)
-"""
-    mine = {"CODER_MAX_IMAGE_PIXELS": "200000000", "CODER_MAX_NESTING": "50"}
-    command = [sys.executable, "-c", program]
-    moved = subprocess.run(command, env={**os.environ, **mine}, capture_output=True, text=True, check=False)
-    assert moved.stdout == "(14000, 14000)\n", moved.stderr
-    assert "nested deeper than 32" in subprocess.run(command, capture_output=True, text=True, check=False).stderr
 
 
 LONG_TO_READ = {
