@@ -4,8 +4,8 @@
     python bench/predict.py --stream 100000 --images 2000 --size 128x96 --checkpoint demo:micro-clip
 
 Both sides read the same files of this disk; weights are random and photographs rendered, so nothing is downloaded. The
-sides take turns. `--stream` asks about the same files again and again, every time read and decoded anew, prints rate and
-memory after 1,000, 10,000 and 100,000 of them (and at the end), and embeds the same files alone before and after it.
+sides take turns. `--stream` asks about the same files again and again, every time read and decoded anew, prints rate
+and memory after 1,000, 10,000 and 100,000 of them (and at the end), and embeds the same files alone before and after.
 """
 
 import argparse
@@ -38,6 +38,22 @@ MARKS = (1_000, 10_000, 100_000)
 
 def main() -> None:
     """Print both rates, or the memory of a long stream."""
+    options = parsed()
+    width, _, height = options.size.partition("x")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        checkpoint = options.checkpoint or str(write_clip(folder / "clip", options.architecture))
+        made = write_photographs(folder / "photographs", options.images, (int(width), int(height)))
+        files = [str(path) for path in made]
+        classifier = export(folder, checkpoint, files)
+        if options.stream:
+            stream(folder, checkpoint, classifier, files, options)
+        else:
+            compare(folder, checkpoint, classifier, files, options)
+
+
+def parsed() -> argparse.Namespace:
+    """What was typed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--architecture", default="ViT-B-32")
@@ -46,17 +62,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--stream", type=int, default=0)
     parser.add_argument("--size", default="500x375", help="width and height of the photographs")
-    options = parser.parse_args()
-    width, _, height = options.size.partition("x")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        checkpoint = options.checkpoint or str(write_clip(folder / "clip", options.architecture))
-        files = [str(path) for path in write_photographs(folder / "photographs", options.images, (int(width), int(height)))]
-        classifier = export(folder, checkpoint, files)
-        if options.stream:
-            stream(folder, checkpoint, classifier, files, options)
-        else:
-            compare(folder, checkpoint, classifier, files, options)
+    return parser.parse_args()
 
 
 def export(folder: Path, checkpoint: str, files: list[str]) -> PortableClassifier:

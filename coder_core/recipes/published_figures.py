@@ -1,4 +1,4 @@
-"""What others have published, beside what a sweep has found: they are read, told with their source, and decide nothing."""
+"""What others have published, beside what a sweep has found: told with its source, and deciding nothing."""
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence

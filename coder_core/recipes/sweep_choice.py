@@ -54,8 +54,8 @@ def choose_cells(
     """Read a sweep and choose of it.
 
     Args:
-        sweep: The path or URL of a file, or the settings themselves, whose paths start from the working directory; None:
-            what the choice names.
+        sweep: The path or URL of a file, or the settings themselves, whose paths start from the working directory;
+            None: what the choice names.
         choice: What is chosen.
         may_read: Raises where a file that the sweep names may not be read.
 

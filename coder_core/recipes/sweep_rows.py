@@ -1,4 +1,4 @@
-"""What the table of a sweep is made of: accuracies with their intervals, rows of methods, groups that may be compared."""
+"""What the table of a sweep is made of: accuracies with intervals, rows of methods, groups that may be compared."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The sweeps of configs/paper, typed as their page says: whole, on tiny data in the true layouts, to the printed tables.
+"""The sweeps of configs/paper, typed as their page says: whole, on tiny data in true layouts, to the printed tables.
 
 Two things are otherwise than for whoever has all: `partial: true` beside the names of data sets, because tiny ones are
 not whole; and a local checkpoint where each published model would be fetched, in a folder of its very name.

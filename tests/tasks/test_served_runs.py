@@ -106,7 +106,7 @@ def test_a_person_sweeps_over_any_config(sweep_file: Path) -> None:
 
 @pytest.mark.usefixtures("served")
 def test_a_server_reads_no_sweep_and_nothing_that_one_names_from_elsewhere(
-    sweep_file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    sweep_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ConfigError, match=r"^config: .*only below allowed places"):
         load_flow_sweep(str(sweep_file), SweepChoice())

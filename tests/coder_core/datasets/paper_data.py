@@ -1,4 +1,4 @@
-"""All data sets that configs/paper names, each tiny and in its true layout, with a bank of texts: a root for a sweep."""
+"""All data sets that configs/paper names, tiny and in their true layouts, with banks of texts: a root for sweeps."""
 
 import json
 from collections.abc import Mapping, Sequence

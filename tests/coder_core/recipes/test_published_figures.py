@@ -1,4 +1,4 @@
-"""Published figures beside ours: read from a sweep or from a file, checked before anything runs, and harmless as text."""
+"""Published figures beside ours: read from a sweep or a file, checked before anything runs, and harmless as text."""
 
 import json
 from pathlib import Path
@@ -52,7 +52,12 @@ def test_a_row_stands_beside_ours_of_its_model_shots_and_method_and_an_honest_on
     honest = SweepRow("a", "", "clip", None, OURS)
     zero_shot = SweepGroup(None, ("x", "y"), (marked, honest))
     learnt = SweepGroup(4, ("x",), (SweepRow("a", "", "tip_adapter", 4, {"x": Score(0.6, None, None)}),))
-    rows = [row_of(), row_of(method="tip_adapter", shots=4), row_of(method="tip_adapter", shots=8), row_of(method="vcd")]
+    rows = [
+        row_of(),
+        row_of(method="tip_adapter", shots=4),
+        row_of(method="tip_adapter", shots=8),
+        row_of(method="vcd"),
+    ]
     found = compare_published(rows, [zero_shot, learnt], ["x", "y"])
     assert [(each.method, each.row.shots) for each in found] == [("clip", None), ("tip_adapter", 4)]
     assert not found[1].by_dataset["x"].is_outside, "without an interval nothing can be said"
