@@ -42,7 +42,7 @@ NOT_HERE = {
     r"python bench/peers.py": "installs other projects",
     r"export ": "names what is not ours: keys, passwords, addresses",
     r"CODER_TASK_RUNNER=": "needs a cluster: tests/flows/test_runners_agree.py has one on this machine",
-    r"coder-eval run configs/(dtd|caltech)": "needs ../shared/data",
+    r"coder-eval (run configs/(dtd|caltech)|sweep configs/sweeps/real)": "needs ../shared/data",
     r"coder-eval sweep configs/paper/": "needs the data sets themselves",
     r"coder-eval (import clip-retrieval|run vectors)": "tests/coder_core/recipes/test_import_retrieval.py",
     r"coder-eval (sweep configs/sweeps/generators|compare generators)": "tests/coder_core/recipes/test_shown_images.py",

@@ -15,7 +15,7 @@ from coder_core.recipes.sweep_rows import Score, SweepGroup, SweepRow
 from coder_core.report.sweep_table import sweep_markdown, sweep_record, write_sweep
 from coder_core.specs.sweep_spec import PublishedRow, SweepSpec
 
-ROW = {"source": "Them, table 2", "model": "a", "method": "clip", "top1_percent": {"x": 50.0, "y": 71.5}}
+ROW = {"source": "Them, table 2", "model": "a", "method": "clip", "top1_percent": {"x": 50.0, "y": 71.4}}
 AXES = {"name": "s", "datasets": {"x": "x.yaml", "y": "y.yaml"}, "models": {"a": "demo:micro-clip"}}
 OURS = {"x": Score(0.52, 0.51, 0.53), "y": Score(0.71, 0.70, 0.72)}
 
@@ -37,10 +37,10 @@ def test_the_difference_is_ours_minus_theirs_and_the_mean_is_over_what_both_have
     (found,) = result_of(row_of()).published
     assert found.by_dataset["x"].difference == pytest.approx(0.02)
     assert found.by_dataset["x"].is_outside, "0.50 is no part of 0.51 to 0.53"
-    assert found.by_dataset["y"].difference == pytest.approx(-0.005)
+    assert found.by_dataset["y"].difference == pytest.approx(-0.004)
     assert not found.by_dataset["y"].is_outside
-    assert found.means.published == pytest.approx((0.5 + 0.715) / 2)
-    assert found.means.difference == pytest.approx((0.02 - 0.005) / 2)
+    assert found.means.published == pytest.approx((0.5 + 0.714) / 2)
+    assert found.means.difference == pytest.approx((0.02 - 0.004) / 2)
     group = SweepGroup(None, ("x",), (SweepRow("a", "", "clip", None, {"x": OURS["x"]}),))
     (found,) = result_of(row_of(), group=group).published
     assert found.by_dataset["y"].difference is None
@@ -70,8 +70,8 @@ def test_tables_for_a_person_and_for_a_program_hold_figure_source_and_difference
     lines = [line.split() for line in table[3:6]]
     assert lines == [
         ["a", "clip", "ours", "52.0", "71.0", "61.5"],
-        ["a", "clip", "[1]", "50.0", "71.5", "60.8"],
-        ["a", "clip", "ours", "-", "[1]", "+2.0*", "-0.5", "+0.7"],
+        ["a", "clip", "[1]", "50.0", "71.4", "60.7"],
+        ["a", "clip", "ours", "-", "[1]", "+2.0*", "-0.4", "+0.8"],
     ]
     assert "[1] Them, table 2 (other images)" in written
     (record,) = json.loads(json.dumps(sweep_record(result)))["published"]
