@@ -52,7 +52,7 @@ def make_environment(root: Path, name: str, shared: Path | None) -> Environment:
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)  # noqa: S603 (our own words)
     if shared is not None:
         site = next((folder / "lib").glob("python*/site-packages"))
-        (site / "zz_shared.pth").write_text(f"{shared}\n")
+        (site / "zz_shared.pth").write_text(f"{shared.absolute()}\n")
     command = [str(python), "-m", "pip", "install", "--quiet", *PACKAGES[name]]
     found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (our own words)
     if found.returncode:
