@@ -69,8 +69,14 @@ def sweep(
     if cells is not None:
         outcomes: Sequence[CellOutcome] = _run(cells, runtime)
     else:
-        axes = (tuple(names or ()) for names in (datasets, models, methods))
-        choice = SweepChoice(*axes, tuple(shots or ()), tuple(overrides or ()), data_root=data_root)
+        choice = SweepChoice(
+            tuple(datasets or ()),
+            tuple(models or ()),
+            tuple(methods or ()),
+            tuple(shots or ()),
+            tuple(overrides or ()),
+            data_root=data_root,
+        )
         outcomes = _sweep(load_flow_sweep(config or "", choice), runtime, keeps_going=keeps_going, is_again=is_again)
     if any(outcome.run_id is None for outcome in outcomes):
         raise CellsFailedError(outcomes)
