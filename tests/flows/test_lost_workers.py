@@ -214,8 +214,8 @@ def test_a_run_on_a_cluster_that_is_killed_is_gone_on_with(
     finally:
         run.kill()
         run.wait(30)
-    _, left = psutil.wait_procs(started, timeout=60)
-    assert left == [], "the workers of a run end with it"
+    _, left = psutil.wait_procs(started, timeout=240)  # Ray's agents look for their node now and then
+    assert left == [], "the cluster of a run ends with it"
     assert (scene.folder / "held").exists()
     coder_eval(scene.photos.settings, [], scene.runtime(f"{task_runner}-killed", task_runner=task_runner))
     check_same(Store(runtime.store), expected)
