@@ -93,11 +93,14 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
 def report(name: str, way: Callable[[Scene], None], scene: Scene) -> float:
     """Do it, and print passes, views and seconds."""
     passes = Passes(scene.model)
-    started = time.perf_counter()
+    started, busy = time.perf_counter(), time.process_time()
     way(scene)
-    took = time.perf_counter() - started
+    took, busy = time.perf_counter() - started, time.process_time() - busy
     passes.hook.remove()
-    print(f"{name:>20}: {passes.count:6,} passes, {passes.views:8,} views embedded, {took:7.1f} s", flush=True)
+    print(
+        f"{name:>20}: {passes.count:6,} passes, {passes.views:8,} views embedded, {took:7.1f} s, {busy:7.1f} s of CPU",
+        flush=True,
+    )
     return took
 
 

@@ -77,7 +77,7 @@ def reservation(runner: DaskTaskRunner) -> Callable[[], AbstractContextManager[A
     workers = runner.client.scheduler_info()["workers"].values()
     if not any(worker["resources"].get(name, 0) >= count for worker in workers for name, count in RESERVED.items()):
         return None
-    return partial(dask.annotate, resources=RESERVED)
+    return partial(dask.annotate, resources=RESERVED)  # type: ignore[attr-defined]
 
 
 def _local(workers: int) -> DaskTaskRunner:

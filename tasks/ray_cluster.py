@@ -79,7 +79,8 @@ def reservation() -> Callable[[], AbstractContextManager[Any]] | None:
     import ray
     from prefect_ray.context import remote_options
 
-    if ray.cluster_resources().get("GPU", 0) < 1:
+    offered: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    if offered.get("GPU", 0) < 1:
         return None
     return partial(remote_options, num_gpus=1, max_calls=0)
 

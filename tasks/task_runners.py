@@ -7,7 +7,7 @@ elsewhere; the words of the logs. Clusters are imported only where a run asks fo
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -79,7 +79,7 @@ def _reservation(name: str, tasks: AnyRunner) -> Reserve | None:
     if name == "dask":
         from tasks.dask_cluster import reservation
 
-        return reservation(tasks)
+        return reservation(cast(Any, tasks))
     if name == "ray":
         from tasks.ray_cluster import reservation as ray_reservation
 

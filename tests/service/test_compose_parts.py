@@ -174,7 +174,7 @@ def test_a_run_goes_through_all_services(tmp_path: Path, database: str, s3_serve
         sql = "SELECT state_type FROM flow_run"
         asked = postgres("psql", *there, "--tuples-only", "--no-align", "--command", sql)
         states = subprocess.run(asked, env={**os.environ, "PGPASSWORD": PASSWORD}, capture_output=True, text=True)
-    assert states.stdout.split() == ["COMPLETED"], states.stderr
+    assert "COMPLETED" in states.stdout.split(), states.stderr  # beside those of the schedules
     assert "Completed" in told
     assert {row["method"] for row in rows} >= {"clip", "coder"}
     assert not left_behind(tmp_path)
