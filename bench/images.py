@@ -23,6 +23,8 @@ from bench.random_clip import encoder_at, write_clip, write_photographs
 
 SMALL, LARGE = (500, 375), (4000, 3000)
 ROUNDS = 3
+MODE = "default"
+"""Of `torch.compile`."""
 BATCHES = (8, 16, 32, 64, 128, 256)
 
 
@@ -34,7 +36,7 @@ def main() -> None:
     parser.add_argument("--architecture", default="ViT-B-32")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--only", nargs="+", default=["bound", "batches", "half", "draft"])
+    parser.add_argument("--only", nargs="+", default=["bound", "batches", "half", "compiled", "draft"])
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         bench = Bench(Path(name), options.architecture, options.device, options.workers)
@@ -53,6 +55,7 @@ class Bench:
             "bound": self.bound,
             "batches": self.batches,
             "half": self.half,
+            "compiled": self.compiled,
             "draft": self.draft,
         }
 
@@ -61,6 +64,13 @@ class Bench:
         from coder_core.encoders.registry import load_encoder
 
         return load_encoder(encoder_at(self.checkpoint, **settings), device=self.device)
+
+    def another_model(self, **settings: Any) -> Any:
+        """The encoder, loaded once more: what is done to it is not done to the other."""
+        from coder_core.encoders.registry import find_family
+
+        encoder = encoder_at(self.checkpoint, **settings)
+        return find_family(encoder.spec.kind).load(encoder.spec, device=self.device)
 
     def photographs(self, count: int, size: tuple[int, int]) -> list[bytes]:
         """The bytes of photographs, made once."""
@@ -108,6 +118,25 @@ class Bench:
                 f"{compare(vectors['float32'], vectors[name])}",
                 flush=True,
             )
+
+    def compiled(self, options: Any) -> None:
+        """The image tower compiled against as it is, the time of compiling apart."""
+        plain = self.model()
+        prepared = self.decode(self.photographs(options.images, SMALL), plain)
+        size = self.batch_size()
+        expected = forward_rows(plain, prepared[:size], size)
+        tower = self.another_model()
+        tower.compile_images(MODE)
+        started = time.perf_counter()
+        found = forward_rows(tower, prepared[:size], size)
+        compiling = time.perf_counter() - started
+        seconds = interleaved(lambda: forward_all(plain, prepared, size), lambda: forward_all(tower, prepared, size))
+        rates = [len(prepared) / took for took in seconds]
+        print(
+            f"compiled ({MODE}, {compiling:.0f} s for it): {rates[1]:.1f} images/s forward, as it is {rates[0]:.1f}: "
+            f"{rates[1] / rates[0]:.2f} times; largest difference {np.abs(expected - found).max():.1e}",
+            flush=True,
+        )
 
     def draft(self, options: Any) -> None:
         """JPEG draft decoding of 12-megapixel photographs against whole decoding, one core."""
