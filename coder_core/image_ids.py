@@ -159,11 +159,11 @@ class RowNumbers(Sequence[str]):
     """The ids of rows that have none: their numbers, in nine digits.
 
     Args:
-        count: How many rows there are.
+        rows: Which rows.
     """
 
-    def __init__(self, count: int) -> None:
-        self._rows = range(count)
+    def __init__(self, rows: range) -> None:
+        self._rows = rows
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -171,11 +171,14 @@ class RowNumbers(Sequence[str]):
     @overload
     def __getitem__(self, place: int) -> str: ...
     @overload
-    def __getitem__(self, place: slice) -> list[str]: ...
-    def __getitem__(self, place: int | slice) -> str | list[str]:
+    def __getitem__(self, place: slice) -> "RowNumbers": ...
+    def __getitem__(self, place: int | slice) -> "str | RowNumbers":
         if isinstance(place, slice):
-            return [f"{row:09d}" for row in self._rows[place]]
+            return RowNumbers(self._rows[place])
         return f"{self._rows[place]:09d}"
+
+    def __iter__(self) -> Iterator[str]:
+        return (f"{row:09d}" for row in self._rows)
 
 
 def _bounds(lengths: Int[np.ndarray, " ids"]) -> Int[np.ndarray, " bounds"]:

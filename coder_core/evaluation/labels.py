@@ -78,7 +78,8 @@ class LabelTable:
                 f"labels of the split {self.split!r}",
                 "Predict and label the same split.",
             )
-        return self.label_ids[rows]
+        found: Int64[np.ndarray, " images"] = self.label_ids[rows]
+        return found
 
     def knows(self, image_ids: Sequence[str]) -> bool:
         """Whether all images have a label."""

@@ -60,7 +60,7 @@ def load_features(dataset: FeaturesDataset, listed: ClassList | None = None) -> 
     features = normalised_rows(arrays[dataset.features], f"{path}: {dataset.features}")
     classes = ClassList(text_values(arrays[names], f"{path}: {names}") if isinstance(names, str) else names)
     labels = _checked_labels(arrays[dataset.labels], len(features), classes, f"{path}: {dataset.labels}")
-    image_ids: Sequence[str] = RowNumbers(len(features))
+    image_ids: Sequence[str] = RowNumbers(range(len(features)))
     if dataset.image_ids:
         image_ids = _checked_ids(arrays[dataset.image_ids], len(features), f"{path}: {dataset.image_ids}")
     found = FeatureSet(classes, image_ids, features, labels, IgnoredFiles())

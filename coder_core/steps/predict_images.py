@@ -5,6 +5,7 @@ images: each vector is read once.
 """
 
 from collections.abc import Sequence
+from itertools import compress
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from coder_core.encoders.base import IdentifiedEncoder
@@ -66,11 +67,12 @@ class Predict(ShardedStep[PredictionsArtifact]):
         per_part = shard.rows // len(shard.parts)
         parts = context.each(shard.parts, "classifying", total=shard.rows, unit="images", size=lambda _: per_part)
         for part in parts:
-            if all(output.found_part(part) is not None for output in outputs):
+            is_missing = [output.found_part(part) is None for output in outputs]
+            if not any(is_missing):
                 continue
             usable = usable_images(context, images, part)
             vectors, image_ids = read_vectors(context, encoder, usable), usable.column("image_id").to_pylist()
-            for method, output in zip(classify, outputs, strict=True):
+            for method, output in compress(zip(classify, outputs, strict=True), is_missing):
                 output.write_part(part, method(vectors, image_ids))
 
     def open_classifier(self, context: Context) -> "Any":

@@ -130,8 +130,8 @@ def _merged(runs: Sequence[Run]) -> Run:
 
 def _find(run: Run, asked: Digests) -> tuple[Int[np.ndarray, " found"], Int[np.ndarray, " found"]]:
     """Which asked keys the run holds, and where in it. Equal high numbers stand side by side: each is looked at."""
-    places = np.searchsorted(run.high, asked.high)
-    slots = np.arange(len(asked.high))
+    slots = np.argsort(asked.high)  # in their order, so that each search begins where memory was just read
+    places = np.searchsorted(run.high, asked.high[slots])
     found_slots, found_places = [], []
     while len(slots):
         is_within = places < len(run.high)

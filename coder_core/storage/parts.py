@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -38,7 +38,7 @@ class Hit(NamedTuple):
     rows: Int[np.ndarray, " hits"]
 
 
-Keys = Sequence[str] | pa.Array | pa.ChunkedArray
+Keys: TypeAlias = Sequence[str] | pa.Array | pa.ChunkedArray
 """Keys that are asked for; a column of a table is taken as it is, without an object for each."""
 
 

@@ -53,6 +53,6 @@ def test_without_a_compiler_the_tower_goes_on_as_it_is(
         for rows in (3, 2):
             asked = {"pixels": inputs[:rows]}
             assert np.array_equal(fast(asked).numpy(), tower(asked).numpy())
-    assert [record.message.partition(":")[0] for record in caplog.records] == [
+    assert [record.message.partition(":")[0] for record in caplog.records if record.name.startswith("coder_core")] == [
         "the image tower cannot be compiled, and goes on as it is"
     ]
