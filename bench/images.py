@@ -19,12 +19,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bench.random_clip import encoder_at, write_clip, write_photographs
+from bench.random_clip import GRAIN, encoder_at, write_clip, write_photographs
 
 SMALL, LARGE = (500, 375), (4000, 3000)
 ROUNDS = 3
 MODE = "default"
 """Of `torch.compile`."""
+SMOOTH = 1.0
+"""Grain of photographs that hardly have any: their files are much smaller."""
 BATCHES = (8, 16, 32, 64, 128, 256)
 
 
@@ -72,10 +74,10 @@ class Bench:
         encoder = encoder_at(self.checkpoint, **settings)
         return find_family(encoder.spec.kind).load(encoder.spec, device=self.device)
 
-    def photographs(self, count: int, size: tuple[int, int]) -> list[bytes]:
+    def photographs(self, count: int, size: tuple[int, int], grain: float = GRAIN) -> list[bytes]:
         """The bytes of photographs, made once."""
-        folder = self.folder / f"{size[0]}-{count}"
-        files = sorted(folder.iterdir()) if folder.is_dir() else write_photographs(folder, count, size)
+        folder = self.folder / f"{size[0]}-{count}-{grain}"
+        files = sorted(folder.iterdir()) if folder.is_dir() else write_photographs(folder, count, size, grain=grain)
         return [file.read_bytes() for file in files]
 
     def bound(self, options: Any) -> None:
@@ -139,17 +141,25 @@ class Bench:
         )
 
     def draft(self, options: Any) -> None:
-        """JPEG draft decoding of 12-megapixel photographs against whole decoding, one core."""
-        images = self.photographs(options.large, LARGE)
+        """JPEG draft decoding of 12-megapixel photographs against whole decoding, one core; of two sizes of file.
+
+        Whole decoding costs by the pixel, and a draft by the byte: every one of them has to be unpacked.
+        """
+        for grain in (GRAIN, SMOOTH):
+            self.draft_of(self.photographs(options.large, LARGE, grain))
+
+    def draft_of(self, images: list[bytes]) -> None:
+        """The same for some photographs."""
         whole, drafted = self.model(), self.model(jpeg_draft=True)
         slow, fast = interleaved(
             lambda: [prepare(content, whole) for content in images],
             lambda: [prepare(content, drafted) for content in images],
         )
         rows = [forward_rows(model, [prepare(content, model) for content in images], 32) for model in (whole, drafted)]
+        size = np.mean([len(content) for content in images]) / 1e6
         print(
-            f"{len(images)} JPEGs of 12 megapixels, one core: whole {len(images) / slow:.1f} images/s, draft "
-            f"{len(images) / fast:.1f} ({slow / fast:.1f} times); {compare(*rows)}",
+            f"{len(images)} JPEGs of 12 megapixels and {size:.1f} MB, one core: whole {len(images) / slow:.1f} images/s, "
+            f"draft {len(images) / fast:.1f} ({slow / fast:.1f} times); {compare(*rows)}",
             flush=True,
         )
 
