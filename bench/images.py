@@ -156,10 +156,11 @@ class Bench:
             lambda: [prepare(content, drafted) for content in images],
         )
         rows = [forward_rows(model, [prepare(content, model) for content in images], 32) for model in (whole, drafted)]
-        size = np.mean([len(content) for content in images]) / 1e6
+        rates = [len(images) / took for took in (slow, fast)]
         print(
-            f"{len(images)} JPEGs of 12 megapixels and {size:.1f} MB, one core: whole {len(images) / slow:.1f} images/s, "
-            f"draft {len(images) / fast:.1f} ({slow / fast:.1f} times); {compare(*rows)}",
+            f"{len(images)} JPEGs of 12 megapixels, {np.mean([len(content) for content in images]) / 1e6:.1f} MB each, "
+            f"one core: whole {rates[0]:.1f} a second, draft {rates[1]:.1f} ({slow / fast:.1f} times); "
+            f"{compare(*rows)}",
             flush=True,
         )
 
