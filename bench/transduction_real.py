@@ -196,7 +196,10 @@ def measure_scale(count: int = 50_000, classes: int = 1000, dim: int = 512) -> N
         started = time.monotonic()
         found = fit_batch(_made_up(rows, texts), LinearClassifier(texts), class_texts=texts, space=space)
         seconds = time.monotonic() - started
-        print(f"{rows} x {classes}: {seconds:.0f} s, peak {_peak_mb():.0f} MB ({before:.0f} MB before), {_kind(found)}")
+        print(
+            f"{rows} x {classes}: {seconds:.0f} s, peak {_peak_mb():.0f} MB ({before:.0f} MB before), {_kind(found)}",
+            flush=True,
+        )
 
 
 def _kind(found: Transduced) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.input_contract import InputContract
 from coder_core.pipeline.artifact_types import (
+    BatchAnswersArtifact,
     ClassesArtifact,
     ClassifierArtifact,
     FewShotFitsArtifact,
@@ -34,6 +35,7 @@ from coder_core.results.schema import (
     table_of,
 )
 from coder_core.steps.build_classifier import read_classifier
+from coder_core.steps.classify_batch import read_log_shares
 from coder_core.steps.image_groups import ImageGroups
 from coder_core.steps.load_dataset import read_classes, read_labels
 from coder_core.steps.predict_images import read_predictions, read_vectors, usable_images
@@ -72,7 +74,7 @@ class MeasureMethod(ArtifactStep[MeasurementArtifact]):
     controls: str | None
     controlled_predictions: PredictionsArtifact | None
     groups: ImageGroups | None
-    classifier: ClassifierArtifact
+    classifier: ClassifierArtifact | BatchAnswersArtifact
     images: ImageEmbeddingsArtifact
     encoder: IdentifiedEncoder
     labels: LabelsArtifact
@@ -187,6 +189,9 @@ def _scored_again(
 
     if not wanted:
         return
+    if isinstance(step.classifier, BatchAnswersArtifact):
+        yield from _told_again(context, step.classifier, wanted)
+        return
     ids = pa.array(sorted(wanted), type=pa.string())
     classifier, parts = read_classifier(context, step.classifier), context.parts(step.images)
     for part in context.each(parts, "scoring", total=len(parts), unit="parts"):
@@ -195,6 +200,18 @@ def _scored_again(
         if len(own):
             vectors = read_vectors(context, step.encoder, own)
             yield own.column("image_id").to_pylist(), classifier.logits(vectors)
+
+
+def _told_again(
+    context: Context, answers: BatchAnswersArtifact, wanted: Collection[str]
+) -> "Iterator[tuple[list[str], Float[Tensor, 'images classes']]]":
+    """The same of a method that has no classifier: all that it said of a batch was kept."""
+    parts = context.parts(answers)
+    for part in context.each(parts, "scoring", total=len(parts), unit="parts"):
+        image_ids, logits = read_log_shares(context, answers, part.name)
+        rows = [row for row, image_id in enumerate(image_ids) if image_id in wanted]
+        if rows:
+            yield [image_ids[row] for row in rows], logits[rows]
 
 
 def read_rows(context: Context, artifact: MeasurementArtifact, row_class: type[Any]) -> list[Any]:

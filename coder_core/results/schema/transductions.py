@@ -9,10 +9,12 @@ from coder_core.results.schema.declaring import result_table
 @result_table("transductions")
 @dataclass(frozen=True, kw_only=True)
 class TransductionRow:
-    """One row per method that reads all images under test at once: what it took them for, and why."""
+    """One row per method (and draw) that reads all images under test at once: what it took them for, and why."""
 
     method: Annotated[str, "The method, `<transduction>_on_<stage 1>`."]
     stage1: Annotated[str, "The method that it stands upon."]
+    shots: Annotated[int | None, "Support images per class, where it stands upon a few-shot method."] = None
+    seed: Annotated[int | None, "The draw, likewise."] = None
     batch: Annotated[
         str,
         "`balanced`, `all_classes`, `few_classes`; `nothing` where stage 1 came back unchanged; `stated` where the "
@@ -27,6 +29,6 @@ class TransductionRow:
         float, "Nats per image left out by which an estimated class prior explains stage 1 better than equal shares."
     ]
     image_evidence: Annotated[
-        float, "Nats per image left out by which images say better where classes lie than texts alone."
+        float, "Nats per image left out by which images say better where classes lie than texts and support images do."
     ]
     temperature: Annotated[float, "That its logits were divided by."]
