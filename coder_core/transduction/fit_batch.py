@@ -115,15 +115,14 @@ def fit_batch(
     problem = _find_problem(batch)
     if problem is not None:
         return _unchanged(batch, problem)
-    images = take_sample(parts, batch.survey)
-    sample = batch.prepare(images)
+    sample = batch.sample()
     evidence = _weigh(batch, sample)
     if evidence.kind is BatchKind.NOTHING:
         return _unchanged(batch, evidence.reason, evidence)
     model = _maximise(batch, evidence.kind, sample)
     if model is None:
         return _unchanged(batch, "stage 1 unchanged: the images do not vary within classes", evidence)
-    return _finish(batch, model, evidence, images)
+    return _finish(batch, model, evidence, sample)
 
 
 class _Prepared(NamedTuple):
@@ -151,17 +150,27 @@ class _Batch:
     settings: BatchSettings
     kept: list[_Prepared] = field(default_factory=list)
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether all that the batch brings into an iteration is kept in memory."""
+        return self.survey.images * sum(self.stage1.shape) <= KEPT_NUMBERS
+
+    def sample(self) -> _Prepared:
+        """Images from all over the batch; all of a small one, which is read once and for all then."""
+        sample = self.prepare(take_sample(self.parts, self.survey))
+        if self.is_kept and len(sample.rows) == self.survey.images:
+            self.kept.append(sample)
+        return sample
+
     def prepared(self) -> Iterator[_Prepared]:
-        """Go through the batch once, part by part; what fits in memory as a whole is computed the first time only."""
+        """Go through the batch once, part by part; what is kept is computed the first time only."""
         if self.kept:
             yield from each(self.kept)
             return
-        shape = self.stage1.shape
-        is_kept = self.survey.images * (shape.dim + shape.class_count) <= KEPT_NUMBERS
         found = []
-        for part in usable_parts(self.parts, shape.dim):
+        for part in usable_parts(self.parts, self.stage1.shape.dim):
             prepared = self.prepare(part)
-            found += [prepared] if is_kept else []
+            found += [prepared] if self.is_kept else []
             yield prepared
         self.kept.extend(found)
 
@@ -200,12 +209,15 @@ class _Model(NamedTuple):
     counts: Float64[Tensor, " classes"]
     free_share: float = 0.0
 
-    def shares(self, batch: _Batch, images: _Prepared) -> Float32[Tensor, "rows classes"]:
-        """The shares of images, as `classifier` gives them."""
+    def logits(self, batch: _Batch, images: _Prepared) -> Float32[Tensor, "rows classes"]:
+        """The logits of images, as `classifier` gives them at temperature 1."""
         discriminant, weight = self.discriminant, batch.settings.weight
         bias = (self.prior + weight * discriminant.bias).to(images.own)
-        logits = torch.addmm(images.own, images.rows, (weight * discriminant.weights).to(images.rows)).add_(bias)
-        return logits.softmax(dim=1)
+        return torch.addmm(images.own, images.rows, (weight * discriminant.weights).to(images.rows)).add_(bias)
+
+    def shares(self, batch: _Batch, images: _Prepared) -> Float32[Tensor, "rows classes"]:
+        """Their shares."""
+        return self.logits(batch, images).softmax(dim=1)
 
     def classifier(self, batch: _Batch, temperature: float = 1.0) -> TransductiveClassifier:
         """Freeze it."""
@@ -344,9 +356,9 @@ def _prior(
     return (1.0 if is_sparse else settings.prior_weight) * shares.log()
 
 
-def _finish(batch: _Batch, model: _Model, evidence: Evidence, sample: Float[Tensor, "sample dim"]) -> Transduced:
+def _finish(batch: _Batch, model: _Model, evidence: Evidence, sample: _Prepared) -> Transduced:
     """Freeze the model at a temperature, and say what the batch was."""
-    temperature = match_confidence(model.classifier(batch), sample, model.prior)
+    temperature = match_confidence(model.logits(batch, sample), sample.own, model.prior)
     off = int((model.counts < CLAIMED).sum())
     reason = f"{evidence.reason}; {off} of {len(model.counts)} classes claimed by no image"
     if model.kind is BatchKind.BALANCED:
