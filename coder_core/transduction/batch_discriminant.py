@@ -84,7 +84,7 @@ def fit_discriminant(
     *,
     text_images: float,
     shrinkage: float,
-    placed_by: Statistics | None = None,
+    reads_images: bool = True,
 ) -> BatchDiscriminant | None:
     """Fit the discriminant to what was summed up.
 
@@ -93,8 +93,7 @@ def fit_discriminant(
         class_texts: P; None where no text is known, then means are shrunk towards the batch's own, which is 0.
         text_images: tau, for how many images the texts of a class count.
         shrinkage: s, in (0, 1].
-        placed_by: Sums that say where class means lie, beside the texts at the length that the images give; None for
-            those of the images themselves.
+        reads_images: Whether images say where class means lie; else texts alone do, at the length that images give.
 
     Returns:
         None where the rows do not vary within classes: they give no covariance.
@@ -103,15 +102,14 @@ def fit_discriminant(
     dim = sums.shape[1]
     lengths = torch.linalg.vector_norm(sums, dim=1)
     length = float(lengths.sum() / counts.sum().clamp(min=1e-9))
-    texts = text_images * (torch.zeros_like(sums) if class_texts is None else length * class_texts)
-    means = (sums + texts) / (counts + text_images)
+    texts = torch.zeros_like(sums) if class_texts is None else length * class_texts
+    means = (sums + text_images * texts) / (counts + text_images)
     cross = sums.T @ means
     within = (statistics.gram - cross - cross.T + (means * counts).T @ means) / max(1.0, statistics.rows)
     variance = float(within.diagonal().mean())
     if not variance > 1e-12:
         return None
     covariance = (1 - shrinkage) * within + shrinkage * variance * torch.eye(dim, dtype=torch.float64)
-    if placed_by is not None:
-        means = (placed_by.sums + texts) / (placed_by.counts.unsqueeze(1) + text_images)
-    weights = torch.linalg.solve(covariance, means.T)
-    return BatchDiscriminant(weights, -(means.T * weights).sum(dim=0) / 2)
+    placed = means if reads_images else texts
+    weights = torch.linalg.solve(covariance, placed.T)
+    return BatchDiscriminant(weights, -(placed.T * weights).sum(dim=0) / 2)

@@ -5,8 +5,8 @@ Two questions, each answered on images left out (no label, no constant of a data
 * Are some classes there and others not? The estimated class prior explains images left out `prior_evidence` nats
   better than equal shares: `FEW_CLASSES` of it is a batch that falls upon half of the classes or fewer.
 * Do images say where classes lie? A discriminant that is fitted to the other images should agree with stage 1 on those
-  left out better than one whose class means are those of the texts and of images whose class is known; else the batch
-  is too small, and moving the means by it adds noise: `image_evidence`, in nats per image, is the mean difference of
+  left out better than one whose class means are the texts' alone; else the batch is too small, and moving the means by
+  it adds noise: `image_evidence`, in nats per image, is the mean difference of
 
       log sum_c softmax(stage 1)_ic softmax(g)_ic
 
@@ -121,7 +121,7 @@ def weigh_evidence(
         )
     enough = len(rows) + known.rows >= min(LEAST_IMAGES, LEAST_OF_EACH * probabilities.shape[1])
     if enough and images > SURE * error:
-        reason = f"images say where classes lie: {images:.2f} nats per image left out more than {_known_by(known)} do"
+        reason = f"images say where classes lie: {images:.2f} nats per image left out more than texts do"
         return Evidence(BatchKind.ALL_CLASSES, prior, images, reason)
     reason = f"stage 1 unchanged: {len(rows)} images say too little about {probabilities.shape[1]} classes"
     return Evidence(BatchKind.NOTHING, prior, images, f"{reason} ({images:.2f} ± {error:.2f} nats per image left out)")
@@ -153,10 +153,6 @@ def is_balanced(counts: Float64[Tensor, " classes"], doubt: float) -> bool:
     return is_distorted or float(counts.var()) <= mean * float(chi2.ppf(EVEN_BY_CHANCE, freedom)) / freedom
 
 
-def _known_by(known: Statistics) -> str:
-    return "the images of known classes" if known.rows else "texts"
-
-
 def _agreement(
     probabilities: Float[Tensor, "images classes"],
     rows: Float[Tensor, "images dim"],
@@ -167,14 +163,14 @@ def _agreement(
     weight: float,
     fold: int,
 ) -> Float[Tensor, " left_out"]:
-    """By how many nats, image by image of a fold, the discriminant of the others beats what is known already."""
+    """By how many nats, image by image of a fold, the discriminant of the others is better than that of texts."""
     is_out = fold_numbers(len(rows)) == fold
     statistics = known.copy()
     statistics.add(rows[~is_out], probabilities[~is_out])
     nats = []
-    for placed_by in (None, known):
+    for reads_images in (True, False):
         discriminant = fit_discriminant(
-            statistics, class_texts, text_images=text_images, shrinkage=shrinkage, placed_by=placed_by
+            statistics, class_texts, text_images=text_images, shrinkage=shrinkage, reads_images=reads_images
         )
         if discriminant is None:
             return torch.zeros(int(is_out.sum()))
