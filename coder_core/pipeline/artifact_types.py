@@ -149,7 +149,7 @@ class BatchFound(Handle):
         classes_off: Classes that no image claims.
         effective_classes: exp of the entropy of the classes' shares.
         prior_evidence: Nats per image left out by which an estimated class prior is better than equal shares.
-        image_evidence: Nats per image left out by which images say better where classes lie than what is known already.
+        image_evidence: Nats per image left out by which images say better where classes lie than texts.
         temperature: That its logits were divided by.
     """
 

@@ -29,6 +29,6 @@ class TransductionRow:
         float, "Nats per image left out by which an estimated class prior explains stage 1 better than equal shares."
     ]
     image_evidence: Annotated[
-        float, "Nats per image left out by which images say better where classes lie than texts and support images do."
+        float, "Nats per image left out by which images say better where classes lie than texts alone."
     ]
     temperature: Annotated[float, "That its logits were divided by."]
