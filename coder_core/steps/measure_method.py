@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from coder_core.encoders.base import IdentifiedEncoder
-from coder_core.input_contract import InputContract
 from coder_core.image_ids import ImageIds
+from coder_core.input_contract import InputContract
 from coder_core.loops import each
 from coder_core.pipeline.artifact_types import (
     BatchAnswersArtifact,
@@ -221,7 +221,10 @@ def _in_order(usable: "pa.Table", image_ids: Sequence[str]) -> "pa.Table":
 
 
 def _told_again(
-    context: Context, answers: BatchAnswersArtifact, predictions: "Predictions", is_wanted: "Bool[np.ndarray, ' images']"
+    context: Context,
+    answers: BatchAnswersArtifact,
+    predictions: "Predictions",
+    is_wanted: "Bool[np.ndarray, ' images']",
 ) -> "Iterator[tuple[Int64[np.ndarray, ' some'], Float[Tensor, 'some classes']]]":
     """The same of a method that has no classifier: all that it said of a batch was kept."""
     import numpy as np
