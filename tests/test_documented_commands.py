@@ -37,6 +37,7 @@ NOT_HERE = {
     r"(\S+=\S+ )?make serve$|coder-eval (serve|deploy)": "tests/service type it",
     r"(\S+=\S+ )?prefect ": "needs a server: tests/service and tests/flows type such commands",
     r"docker ": "needs Docker",
+    r"CODER_STORE=\S+ python deploy/slurm.py": "needs Slurm",
     r"pip install": "needs a package index",
     r"python -m wn download|coder-eval data get": "needs a network",
     r"python bench/peers.py": "installs other projects",
