@@ -42,6 +42,12 @@ def write_photographs(folder: Path, count: int, size: tuple[int, int], *, grain:
     return paths
 
 
+def commented(jpeg: bytes, number: int) -> bytes:
+    """The same photograph as another file: a comment (marker FE) right behind its start; its length counts itself."""
+    comment = f"{number:08d}".encode()
+    return jpeg[:2] + b"\xff\xfe" + (2 + len(comment)).to_bytes(2, "big") + comment + jpeg[2:]
+
+
 def encoder_at(checkpoint: Path, **settings: Any) -> Any:
     """The encoder of a checkpoint, identified."""
     from coder_core.encoders.registry import identify_encoder

@@ -8,9 +8,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from coder_core.encoders.base import IdentifiedEncoder
+from coder_core.image_ids import ImageIds
 from coder_core.input_contract import InputContract
 from coder_core.loops import each
 from coder_core.pipeline.artifact_types import (
+    BatchAnswersArtifact,
     ClassesArtifact,
     ClassifierArtifact,
     FewShotFitsArtifact,
@@ -35,6 +37,7 @@ from coder_core.results.schema import (
     table_of,
 )
 from coder_core.steps.build_classifier import read_classifier
+from coder_core.steps.classify_batch import read_log_shares
 from coder_core.steps.image_groups import ImageGroups
 from coder_core.steps.load_dataset import read_classes, read_labels, read_labels_of
 from coder_core.steps.predict_images import read_predictions, read_vectors, usable_images
@@ -77,7 +80,7 @@ class MeasureMethod(ArtifactStep[MeasurementArtifact]):
     controls: str | None
     controlled_predictions: PredictionsArtifact | None
     groups: ImageGroups | None
-    classifier: ClassifierArtifact
+    classifier: ClassifierArtifact | BatchAnswersArtifact
     images: ImageEmbeddingsArtifact
     encoder: IdentifiedEncoder
     labels: LabelsArtifact
@@ -193,6 +196,9 @@ def _scored_again(
 
     if not is_wanted.any():
         return
+    if isinstance(step.classifier, BatchAnswersArtifact):
+        yield from _told_again(context, step.classifier, predictions, is_wanted)
+        return
     classifier, parts, start = read_classifier(context, step.classifier), context.parts(step.predictions), 0
     for part in context.each(parts, "scoring", total=len(parts), unit="parts"):
         rows = start + np.flatnonzero(is_wanted[start : start + part.rows])
@@ -212,6 +218,24 @@ def _in_order(usable: "pa.Table", image_ids: Sequence[str]) -> "pa.Table":
 
     listed = ids_from_arrow(usable.column("image_id"))
     return usable if listed == image_ids else usable.take(pa.array(listed.find(image_ids)))
+
+
+def _told_again(
+    context: Context,
+    answers: BatchAnswersArtifact,
+    predictions: "Predictions",
+    is_wanted: "Bool[np.ndarray, ' images']",
+) -> "Iterator[tuple[Int64[np.ndarray, ' some'], Float[Tensor, 'some classes']]]":
+    """The same of a method that has no classifier: all that it said of a batch was kept."""
+    import numpy as np
+
+    parts, listed = context.parts(answers), ImageIds.of(predictions.image_ids)
+    for part in context.each(parts, "scoring", total=len(parts), unit="parts"):
+        image_ids, logits = read_log_shares(context, answers, part.name)
+        rows = listed.find(image_ids)
+        kept = np.flatnonzero((rows >= 0) & is_wanted[rows])
+        if len(kept):
+            yield rows[kept], logits[kept]
 
 
 def read_rows(context: Context, artifact: MeasurementArtifact, row_class: type[Any]) -> list[Any]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from coder_core.atg.generation_report import GenerationReport, merge_reports
 from coder_core.classes import ClassList
 from coder_core.evaluation.predictions import Predictions
-from coder_core.pipeline.artifact_types import FewShotPredictionsArtifact, TextsArtifact
+from coder_core.pipeline.artifact_types import BatchFound, FewShotPredictionsArtifact, TextsArtifact
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.pace import Pace
 from coder_core.pipeline.run_manifest import MethodRecord, RerankRecord, RunManifest
@@ -176,11 +176,20 @@ def rerank_tables(context: Context, manifest: RunManifest, classes: ClassList) -
 
 
 def transduction_tables(manifest: RunManifest) -> Tables:
-    """What every transduction took the batch for."""
-    columns = TransductionRow.__dataclass_fields__
-    if manifest.transductions:
-        rows = [TransductionRow(**{name: getattr(found, name) for name in columns}) for found in manifest.transductions]
+    """What every transduction took the batch for, those of few-shot draws last."""
+    rows = [_transduction_row(found.method, found) for found in manifest.transductions]
+    for draw in manifest.few_shot.draws if manifest.few_shot else ():
+        fits = draw.fits
+        rows += [_transduction_row(name, found, shots=fits.shots, seed=fits.seed) for name, found in fits.found.items()]
+    if rows:
         yield TransductionRow, rows
+
+
+def _transduction_row(
+    method: str, found: BatchFound, *, shots: int | None = None, seed: int | None = None
+) -> TransductionRow:
+    columns: dict[str, Any] = {name: getattr(found, name) for name in BatchFound.model_fields}
+    return TransductionRow(method=method, shots=shots, seed=seed, **columns)
 
 
 def _prediction_table(

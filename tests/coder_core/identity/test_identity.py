@@ -214,7 +214,8 @@ def test_every_step_counts_its_version(worlds: dict[str, Files], run: Run, monke
         before = step.key
         monkeypatch.setattr(kind, "version", kind.version + 1)
         assert step.key != before, kind
-    elsewhere = {"PredictAsReleased", "NamePredictions"}  # under `protocol: reference`; in the recipe of `predict`
+    # under `protocol: reference`; in the recipe of `predict`; what steps of one draw have in common
+    elsewhere = {"PredictAsReleased", "NamePredictions", "OfDraw"}
     assert {kind.__name__ for kind in artifact_steps()} - {kind.__name__ for kind in found} == elsewhere
 
 
