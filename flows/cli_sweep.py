@@ -150,7 +150,7 @@ def _run_inline(planned: "Sequence[PlannedCell]", runtime: "Runtime", _: "Engine
         looked = look(cell.spec, runtime)  # once more: the cells before it may have answered its questions
         raise_all(looked.problems)
         tell(look_before_paying(cell.spec, runtime, looked.to_ask))
-        with checked(cell.spec, looked, again=True), inline_runner(runtime) as run:
+        with checked(cell.spec, looked), inline_runner(runtime) as run:
             name_run_in_logs(None, run.name_run(cell.spec.name))
             run_id = evaluate(cell.spec, run).run_id
         if runtime.report:

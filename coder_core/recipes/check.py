@@ -112,19 +112,16 @@ def require_sound(spec: EvalSpec, runtime: Runtime) -> Checked:
 
 
 @contextmanager
-def checked(spec: EvalSpec, found: Checked, *, again: bool = False) -> Iterator[None]:
+def checked(spec: EvalSpec, found: Checked) -> Iterator[None]:
     """For whoever has checked an evaluation and told what was found: inside the block it counts as checked.
 
     Args:
         spec: The evaluation.
-        found: By the check: the data sets that it opened are not opened again.
-        again: Whether other evaluations of these data sets follow, and find them opened, too; else their memory is free
-            as soon as they are in the store.
+        found: By the check: the data sets that it opened are not opened again, and forgotten once they are in the store.
     """
     token = _checked.set(spec)
     try:
-        sources = list(found.sources) if again else found.sources
-        with opened_before(sources) if sources else nullcontext():
+        with opened_before(found.sources) if found.sources else nullcontext():
             yield
     finally:
         _checked.reset(token)
