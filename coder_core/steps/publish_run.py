@@ -96,13 +96,15 @@ class PublishRun(Step[EvalResult]):
         summaries = summarise_draws(few_shot)
         row = self._run_row(context, metrics)
         with RunWriter(context.artifacts.store, self.manifest.run_id) as writer:
-            for row_class, rows in (
-                (MetricRow, metrics),
-                (ComparisonRow, comparisons),
-                (FewShotRow, few_shot),
-                (FewShotSummaryRow, summaries),
-                *self._tables(context),
-            ):
+            small: Tables = iter(
+                (
+                    (MetricRow, metrics),
+                    (ComparisonRow, comparisons),
+                    (FewShotRow, few_shot),
+                    (FewShotSummaryRow, summaries),
+                )
+            )
+            for row_class, rows in chain(small, self._tables(context)):  # never all at once: predictions are many
                 writer.append(row_class, rows)
             row = replace(row, finished_at=max(datetime.now(UTC), row.started_at))  # a clock may go backwards
             writer.publish(row, encode_run_manifest(self.manifest))
