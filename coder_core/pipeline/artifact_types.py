@@ -136,6 +136,18 @@ class ClassifierArtifact(ArtifactHandle):
     method: str
 
 
+class ChosenTextsArtifact(ClassifierArtifact):
+    """CODER on texts that support images have chosen.
+
+    Attributes:
+        kept: Share of each class's descriptions that stay, in (0, 1].
+        images: Support images that this share was chosen on; 0 where it is the default.
+    """
+
+    kept: float
+    images: int
+
+
 class TransducedArtifact(ClassifierArtifact):
     """A classifier that a batch of unlabelled images has taught, and what the batch was taken for.
 

@@ -181,6 +181,7 @@ class EvalSpec(Spec):
         starved += [f"controls.{control}" for control in self.controls]
         fused = self.few_shot.zero_shot if self.few_shot is not None else "none"
         starved += ["few_shot.zero_shot"] if fused in NEEDS_BANK - {"vcd"} else []
+        starved += ["few_shot.select_texts"] if self.few_shot is not None and self.few_shot.select_texts else []
         starved += ["ablation"] if self.ablation is not None else []
         if starved and self.texts.bank is None and self.texts.generator is None:
             raise ValueError(

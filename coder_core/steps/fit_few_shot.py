@@ -7,7 +7,7 @@ A draw is one number of shots and one seed: every method is fitted on its suppor
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.errors import DatasetError
@@ -99,7 +99,7 @@ class FitFewShot(ArtifactStep[FewShotFitsArtifact]):
 
     def make(self, context: Context, output: Output) -> FewShotFitsArtifact:
         """Write one classifier per method."""
-        pool = _read_pool(context, self)
+        pool = read_pool(context, self)
         selected = _select(context, self, pool)
         for name, method in context.each(selected.items(), "keeping", total=len(selected), unit="methods"):
             output.write_part(name, classifier_table(method.classifier.state()))
@@ -167,7 +167,19 @@ def read_few_shot_predictions(context: Context, artifact: FewShotPredictionsArti
     return predictions_from_arrow(context.read(artifact, columns).rename_columns(list(COLUMNS)), method)
 
 
-class _ReadPool(NamedTuple):
+@runtime_checkable
+class ReadsPool(Protocol):
+    """A step that draws from the pool."""
+
+    drop_shared: bool
+    texts: TextsArtifact
+    test_images: ImageEmbeddingsArtifact
+    pool: ImageEmbeddingsArtifact
+    pool_labels: LabelsArtifact
+    encoder: IdentifiedEncoder
+
+
+class ReadPool(NamedTuple):
     """The pool's images that can be read, their content keys, and how many were left out as test images."""
 
     pool: "Pool"
@@ -175,7 +187,12 @@ class _ReadPool(NamedTuple):
     dropped: int
 
 
-def _read_pool(context: Context, step: FitFewShot) -> _ReadPool:
+def read_pool(context: Context, step: ReadsPool) -> ReadPool:
+    """Read the pool, without test images.
+
+    Raises:
+        LabelLeakError: A pool image is a test image, and `drop_shared` is off.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -194,10 +211,10 @@ def _read_pool(context: Context, step: FitFewShot) -> _ReadPool:
     vectors = read_vectors(context, step.encoder, kept)
     pool = build_pool(image_ids, vectors, labels, class_count=step.texts.class_count)
     keys = dict(zip(image_ids, kept.column("key").to_pylist(), strict=True))
-    return _ReadPool(pool, keys, len(listing) - len(kept))
+    return ReadPool(pool, keys, len(listing) - len(kept))
 
 
-def _select(context: Context, step: FitFewShot, pool: _ReadPool) -> "dict[str, Selected]":
+def _select(context: Context, step: FitFewShot, pool: ReadPool) -> "dict[str, Selected]":
     from coder_core.few_shot.draws import draw_examples
     from coder_core.few_shot.few_shot_methods import plan_methods
     from coder_core.few_shot.pool import select_methods
@@ -275,7 +292,7 @@ def _metric_vectors(
     return vectors[torch.from_numpy(np.unique(layout.segments(METRIC_KINDS).columns))]
 
 
-def _with_views(context: Context, step: FitFewShot, read: _ReadPool, draw: "Draw") -> "Pool":
+def _with_views(context: Context, step: FitFewShot, read: ReadPool, draw: "Draw") -> "Pool":
     """The pool with support images at the mean of their augmented views."""
     import torch
 

@@ -113,6 +113,7 @@ def features_world(folder: Path, _checkpoint: Path) -> Files:
             "draws": 1,
             "methods": ["lda"],
             "texts": {"path": str(folder / "texts.npz")},
+            "select_texts": True,
         },
         "transduction": {"texts": {"path": str(folder / "texts.npz")}},
         "ablation": {"draws": 1, "texts_per_class": [1]},
