@@ -45,7 +45,13 @@ def cases() -> Iterator[Case]:
         yield Case("top-1", f"{n} images, {low:.0%} to {high:.0%}", _share(n, low, high))
     for name, sizes, chances in data_sets():
         yield Case("mean per class", name, _by_class(sizes, chances))
-    for n, gained, lost in ((15, 0.2, 0.03), (40, 0.2, 0.1), (500, 0.12, 0.06), (1300, 0.006, 0.004), (1692, 0.15, 0.05)):
+    for n, gained, lost in (
+        (15, 0.2, 0.03),
+        (40, 0.2, 0.1),
+        (500, 0.12, 0.06),
+        (1300, 0.006, 0.004),
+        (1692, 0.15, 0.05),
+    ):
         yield Case("difference", f"{n} images, {gained:.1%} gained, {lost:.1%} lost", _paired(n, gained, lost))
     for name, sizes, chances in data_sets():
         yield Case("difference of means per class", name, _paired_by_class(sizes, chances))

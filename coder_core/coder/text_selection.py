@@ -55,18 +55,18 @@ def select_texts(
     Args:
         text_embeddings: L2-normalised rows, one per column of the layout.
         layout: Which columns belong to which class and kind.
-        kept: Share of every class's descriptions that stays, in (0, 1], rounded up; of equals the first.
+        kept: Share of every class's descriptions that stays, in [0, 1], rounded up; of equals the first.
         class_places: Where the classes are, of any length; default: the mean of their texts.
 
     Returns:
         The same layout with fewer columns in use; numbers of texts, names and pairs stay as they are.
 
     Raises:
-        ConfigError: The share is not in (0, 1].
+        ConfigError: The share is not in [0, 1].
         FeatureFileError: The embeddings are not as many as the layout's columns.
     """
-    if not 0 < kept <= 1:
-        raise ConfigError(f"the share of texts is {kept}.", "text selection", "Give one in (0, 1].")
+    if not 0 <= kept <= 1:
+        raise ConfigError(f"the share of texts is {kept}.", "text selection", "Give one in [0, 1].")
     check_text_embeddings(text_embeddings, layout)
     entries = layout.segments(DESCRIPTIVE_KINDS)
     scores = _scores(text_embeddings, layout, entries, class_places)

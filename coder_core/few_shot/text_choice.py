@@ -2,8 +2,8 @@
 
 The score of a text is that of `coder.text_selection`, with the mean of each class's support images in the place of the
 mean of its texts. How many texts stay is chosen on the support itself: one image of every class is left out at a time,
-texts are chosen by the others, and the likelihood of those left out decides. All texts are among the choices, so a
-selection that does not help is not made.
+texts are chosen by the others, and the likelihood of those left out decides. All texts and none (names alone) are among
+the choices, so neither a selection that does not help is made, nor are texts kept that do not.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,8 +22,8 @@ from coder_core.texts.text_layout import TextLayout
 
 __all__ = ["DEFAULT_SHARE", "SHARES", "ChosenTexts", "choose_texts"]
 
-SHARES = (1.0, 0.75, 0.5, 0.25)
-"""Of each class's descriptions; of equals the first."""
+SHARES = (1.0, 0.75, 0.5, 0.25, 0.0)
+"""Of each class's descriptions; of equals the first. 0: names alone."""
 
 DEFAULT_SHARE = 0.75
 """Where a class has a single image and none can be left out: that of `coder_selected`."""
@@ -34,7 +34,7 @@ class ChosenTexts(NamedTuple):
 
     Args:
         classifier: Of these texts.
-        kept: Share of each class's descriptions that stay, in (0, 1].
+        kept: Share of each class's descriptions that stay, in [0, 1].
         images: Support images that the share was chosen on; 0 for the default share.
     """
 

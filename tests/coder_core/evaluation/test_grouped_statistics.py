@@ -11,7 +11,7 @@ from coder_core.evaluation.intervals import Interval, wilson_interval
 from coder_core.evaluation.power import smallest_difference
 from coder_core.evaluation.score_intervals import share_interval
 from coder_core.evaluation.spread import measure_spread
-from coder_core.evaluation.temperature import fit_temperature
+from coder_core.evaluation.temperature import batch_temperature, fit_temperature
 from coder_core.evaluation.tiers import tiers_of
 
 RNG = np.random.default_rng(5)
@@ -75,6 +75,16 @@ def test_the_temperature_is_that_of_the_greatest_likelihood() -> None:
     losses = [float(torch.nn.functional.cross_entropy(logits / t, labels)) for t in (found * 0.98, found, found * 1.02)]
     assert losses[1] == min(losses)
     assert fit_temperature(torch.eye(6), torch.arange(6)) < 0.05, "all right: as sure as a double can tell"
+
+
+def test_the_batchs_temperature_lies_between_trusting_its_answers_and_sharing_its_doubts() -> None:
+    generator = torch.Generator().manual_seed(4)
+    logits = 3 * torch.randn(800, 6, generator=generator)
+    sure, unsure = torch.softmax(logits / 0.3, dim=1), torch.softmax(logits / 4, dim=1)
+    assert batch_temperature(logits, torch.softmax(logits / 2, dim=1)) == pytest.approx(
+        (2 * fit_temperature(logits, logits.argmax(dim=1))) ** 0.5, rel=1e-4
+    ), "the expected likelihood is greatest where both say the same"
+    assert batch_temperature(logits, sure) < batch_temperature(logits, unsure)
 
 
 @pytest.mark.slow

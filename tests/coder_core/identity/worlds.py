@@ -141,7 +141,7 @@ def photos_world(folder: Path, checkpoint: Path) -> Files:
         "views": 1,
         "vocabulary": "shipped",
     }
-    settings = {**deepcopy(world.settings), "methods": ["clip"], "few_shot": few_shot}
+    settings = {**deepcopy(world.settings), "methods": ["clip"], "few_shot": few_shot, "calibrate": "batch"}
     settings["dataset"]["class_names"] = list(NAMES)
     return Files(folder, settings)
 
