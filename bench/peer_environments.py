@@ -15,13 +15,14 @@ from statistics import median
 from typing import NamedTuple
 
 PACKAGES: Mapping[str, tuple[str, ...]] = {
-    "clip_benchmark": ("clip-benchmark>=1.6", "numpy<2.4"),
+    "clip_benchmark": ("clip-benchmark>=1.6", "numpy<2.4", "requests"),
     "clip_retrieval": ("clip-retrieval>=2.45", "setuptools<81"),
     "daft": ("daft>=0.7",),
     "ray": ("ray[data]>=2.50",),
     "mteb": ("mteb>=2",),
 }
-"""What each needs besides: CLIP_benchmark 1.6.2 makes a number of an array of one, which numpy 2.4 refuses;
+"""What each needs besides: CLIP_benchmark 1.6.2 makes a number of an array of one, which numpy 2.4 refuses,
+and imports requests without asking for it;
 clip-retrieval's clip-anytorch imports pkg_resources, which setuptools 81 lacks."""
 SHOWN = 2_000
 """Characters of a failed command's last words."""
@@ -51,7 +52,7 @@ def make_environment(root: Path, name: str, shared: Path | None) -> Environment:
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)  # noqa: S603 (our own words)
     if shared is not None:
         site = next((folder / "lib").glob("python*/site-packages"))
-        (site / "zz_shared.pth").write_text(f"{shared}\n")
+        (site / "zz_shared.pth").write_text(f"{shared.absolute()}\n")
     command = [str(python), "-m", "pip", "install", "--quiet", *PACKAGES[name]]
     found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (our own words)
     if found.returncode:

@@ -104,13 +104,20 @@ class Peers:
             "mteb": self.mteb,
         }
 
-    def config(self, name: str, dataset: Mapping[str, Any], methods: Sequence[str], **settings: Any) -> Path:
+    def config(
+        self,
+        name: str,
+        dataset: Mapping[str, Any],
+        methods: Sequence[str],
+        precision: str = "float32",
+        **settings: Any,
+    ) -> Path:
         """Write a config of ours."""
         sentences = {"class_name": TEMPLATES["clip"][0], "ensemble": TEMPLATES["clip_ensemble"]}
         content = {
             "name": name,
             "dataset": dict(dataset),
-            "encoder": {"kind": "open_clip", "checkpoint": str(self.checkpoint)},
+            "encoder": {"kind": "open_clip", "checkpoint": str(self.checkpoint), "precision": precision},
             "texts": {"domain": "peers", "domains": {"peers": sentences}},
             "methods": list(methods),
             **settings,
@@ -191,6 +198,7 @@ class Peers:
             lambda: command,
             peer,
         )
+        self.race_halves(dataset, command, result, peer)
         self.output(
             self.ours("metrics", "photos", str(self.folder / "exported"), "--format", "clip_benchmark", store=store)
         )
@@ -208,6 +216,18 @@ class Peers:
         print(
             f"metrics {theirs}; ours differ by at most {apart:.1e}; its `build` reads our export: {built} rows",
             flush=True,
+        )
+
+    def race_halves(self, dataset: Mapping[str, Any], exact: Sequence[str], result: Path, peer: Environment) -> None:
+        """Both with their quicker precision: CLIP_benchmark's default, and weights in bfloat16."""
+        config = self.config("photos-half", dataset, ["clip_ensemble"], precision="bfloat16")
+        other = str(result.with_name("half.json"))
+        command = [other if word == str(result) else word for word in exact if word != "--no_amp"]
+        self.race(
+            "clip_benchmark eval as it comes (autocast) beside `precision: bfloat16`,",
+            lambda: self.ours("run", str(config), "--engine", "inline", store=self.fresh("store")),
+            lambda: command,
+            peer,
         )
 
     def compare_decisions(
