@@ -21,7 +21,7 @@ from coder_core.coder.classifier import LinearClassifier
 from coder_core.evaluation.calibration import expected_calibration_error
 from coder_core.evaluation.temperature import batch_temperature, fit_temperature
 from coder_core.few_shot.text_metric import MetricSpace, fit_metric
-from coder_core.transduction.batch_evidence import BatchKind
+from coder_core.steps.calibrate_method import SUGGESTING
 from coder_core.transduction.fit_batch import METRIC_LEVEL, fit_batch
 from coder_core.transduction.image_batch import in_parts
 
@@ -44,7 +44,7 @@ def measure(batch: Source, scale: float, space: MetricSpace) -> Errors:
     logits = stage1.logits(batch.images)
     found = fit_batch(in_parts(batch.images), stage1, class_texts=batch.class_texts, space=space)
     chosen = 1.0
-    if found.kind is not BatchKind.NOTHING:
+    if str(found.kind) in SUGGESTING:
         chosen = batch_temperature(logits, found.classifier.logits(batch.images).softmax(dim=1))
     best = fit_temperature(logits, batch.labels)
     return Errors(*(_error(logits / t, batch.labels) for t in (1.0, chosen, best)), chosen)

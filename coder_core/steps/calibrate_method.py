@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 BATCH_SAMPLE = 4000
 """Images that a batch's temperature is found on, at most about twice as many: 64 MB of logits for 1,000 classes."""
 
+SUGGESTING = ("balanced", "all_classes")
+"""Kinds of batch that suggest a temperature. Where few classes share the images, stage 1's answers are mostly about
+classes that are not there: measured, it fails as often as not (docs/configuration.md)."""
+
 CALIBRATED = "_calibrated"
 """After the name of a method whose temperature was chosen."""
 
@@ -93,8 +97,6 @@ class ChooseBatchTemperature(Step[BatchTemperature]):
 
         from coder_core.evaluation.temperature import batch_temperature
 
-        if self.batch == "nothing":
-            return BatchTemperature(temperature=1.0, n=0, batch=self.batch)
         step = -(-self.images.rows // BATCH_SAMPLE)
         both = [read_classifier(context, artifact) for artifact in (self.classifier, self.taught)]
         found: list[list[Tensor]] = [[], []]
@@ -104,7 +106,7 @@ class ChooseBatchTemperature(Step[BatchTemperature]):
             for logits, classifier in zip(found, both, strict=True):
                 logits.append(classifier.logits(vectors))
         own, taught = (torch.cat(logits) for logits in found)
-        temperature = batch_temperature(own, taught.softmax(dim=1))
+        temperature = batch_temperature(own, taught.softmax(dim=1)) if self.batch in SUGGESTING else 1.0
         return BatchTemperature(temperature=temperature, n=len(own), batch=self.batch)
 
 
