@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from coder_core.input_contract import InputContract
+from coder_core.pipeline.artifact_types import TransducedArtifact
 from coder_core.pipeline.run_manifest import MethodRecord
 from coder_core.pipeline.runner import Runner
 from coder_core.recipes.eval_inputs import Inputs
@@ -23,9 +24,10 @@ def calibrate_by_batch(methods: Mapping[str, MethodRecord], inputs: Inputs, run:
     found: dict[str, MethodRecord] = {}
     for name, record in methods.items():
         taught = run(fit_transduction(TransductionSpec(), "batch_discriminant", record, inputs))
+        assert isinstance(taught, TransducedArtifact)  # noqa: S101 - a discriminant makes a classifier
         chosen = run(
             ChooseBatchTemperature(
-                classifier=record.classifier,
+                classifier=record.for_any_image,
                 taught=classifier_of(taught),
                 batch=taught.batch,
                 images=inputs.images,
@@ -53,7 +55,7 @@ def calibrate(
     for name, record in methods.items():
         chosen = run(
             ChooseTemperature(
-                classifier=record.classifier,
+                classifier=record.for_any_image,
                 images=validation.images,
                 labels=validation.dataset.labels,
                 encoder=validation.encoder,
@@ -75,7 +77,7 @@ def _with_temperature(
     note: str,
 ) -> dict[str, MethodRecord]:
     """The same method under another name and temperature."""
-    classifier = run(BuildCalibrated(classifier=record.classifier, temperature=temperature))
+    classifier = run(BuildCalibrated(classifier=record.for_any_image, temperature=temperature))
     called = f"{record.method}{CALIBRATED}"
     predict = Predict(classifier=classifier, images=inputs.images, encoder=inputs.encoder, label=called)
     changed = {"method": called, "classifier": classifier, "predictions": run(predict), "contract": contract}

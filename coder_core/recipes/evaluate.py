@@ -5,7 +5,7 @@ Handles travel between steps, never arrays; the store is the cache, so a second 
 
 from collections.abc import Iterable
 
-from coder_core.pipeline.artifact_types import AblationArtifact, CoderMatrixArtifact
+from coder_core.pipeline.artifact_types import AblationArtifact, ClassifierArtifact, CoderMatrixArtifact
 from coder_core.pipeline.eval_result import EvalResult
 from coder_core.pipeline.run_manifest import MethodRecord, RunManifest
 from coder_core.pipeline.runner import Runner
@@ -19,7 +19,7 @@ from coder_core.recipes.rerank_uncertain import Reranked, embed_validation, rera
 from coder_core.recipes.score_controls import score_controls
 from coder_core.recipes.select_texts import select_texts
 from coder_core.recipes.show_images import show_images
-from coder_core.recipes.transduce import transduce
+from coder_core.recipes.transduce import require_room, transduce
 from coder_core.specs import RERANK, EvalSpec
 from coder_core.steps.ablate_texts import AblateTexts
 from coder_core.steps.embed_images import EmbedImages
@@ -38,7 +38,7 @@ def evaluate(spec: EvalSpec, run: Runner) -> EvalResult:
     pool = embed_pool(spec, inputs, run)
     selected = select_texts(spec, inputs, pool, run)
     reranked = rerank_uncertain(spec, methods["coder"], inputs, run) if RERANK in spec.methods else None
-    transduced = transduce(spec.transduction, methods, inputs, run)
+    transduced = transduce(spec, methods, inputs, run)
     calibrated = calibrate_methods(spec, methods, (*selected.values(), *transduced.methods), inputs, run)
     controls = score_controls(spec, inputs, pool, run)
     few_shot = compare_few_shot(spec, spec.few_shot, inputs, pool, run) if spec.few_shot and pool else None
@@ -76,6 +76,7 @@ def embed_inputs(spec: EvalSpec, run: Runner) -> Inputs:
     run(CheckStore())
     dataset = run(LoadDataset(source=spec.dataset, class_names=spec.class_names))
     encoder = run(IdentifyEncoder(encoder=spec.encoder))
+    require_room(spec, dataset.images.rows, dataset.classes.class_count, encoder.dim)
     shown = show_images(spec, dataset, encoder, run)
     gathered = gather_texts(spec, dataset, encoder, run, shown=shown)
     texts = run(stage1_texts(spec, dataset, gathered.bank))
@@ -104,7 +105,8 @@ def calibrate_methods(
         return calibrate_by_batch(methods, inputs, run)
     if not spec.calibrate or spec.validation is None:
         return {}
-    everything = {**methods, **{record.method: record for record in others}}
+    able = (record for record in others if isinstance(record.classifier, ClassifierArtifact))
+    everything = {**methods, **{record.method: record for record in able}}
     return calibrate(everything, inputs, embed_validation(spec.validation, inputs, run), run)
 
 

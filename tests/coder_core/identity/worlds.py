@@ -115,7 +115,7 @@ def features_world(folder: Path, _checkpoint: Path) -> Files:
             "texts": {"path": str(folder / "texts.npz")},
             "select_texts": True,
         },
-        "transduction": {"texts": {"path": str(folder / "texts.npz")}},
+        "transduction": {"texts": {"path": str(folder / "texts.npz")}, "methods": ["batch_discriminant", "stata"]},
         "ablation": {"draws": 1, "texts_per_class": [1]},
         "matrix": {"write": True},
     }
@@ -141,7 +141,9 @@ def photos_world(folder: Path, checkpoint: Path) -> Files:
         "views": 1,
         "vocabulary": "shipped",
     }
-    settings = {**deepcopy(world.settings), "methods": ["clip"], "few_shot": few_shot, "calibrate": "batch"}
+    transduction = {"stage1": ["lda"]}
+    changes = {"methods": ["clip"], "few_shot": few_shot, "transduction": transduction, "calibrate": "batch"}
+    settings = {**deepcopy(world.settings), **changes}
     settings["dataset"]["class_names"] = list(NAMES)
     return Files(folder, settings)
 
