@@ -1,5 +1,6 @@
 """The temperature of a softmax, chosen by log-likelihood on labelled images that are not under test, or by a batch."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -55,7 +56,7 @@ def batch_temperature(logits: Float[Tensor, "images classes"], shares: Float[Ten
         scaled = sharpness * numbers
         return float((torch.logsumexp(scaled, dim=1) - (wanted * scaled).sum(dim=1)).mean())
 
-    return (_search(expected_loss) * fit_temperature(logits, shares.argmax(dim=1))) ** 0.5
+    return math.sqrt(_search(expected_loss) * fit_temperature(logits, shares.argmax(dim=1)))
 
 
 def _search(loss: Callable[[float], float]) -> float:
