@@ -15,6 +15,8 @@ from coder_core.evaluation.temperature import batch_temperature, fit_temperature
 from coder_core.evaluation.tiers import tiers_of
 
 RNG = np.random.default_rng(5)
+WIDE = ("5 classes x 3", "3 classes of", " 15 ", ", 0% too sure")
+"""Data sets that are too small for 95 %, or have nothing to be missed from below."""
 
 
 def test_images_that_stand_alone_have_the_interval_of_single_images() -> None:
@@ -90,6 +92,12 @@ def test_the_batchs_temperature_lies_between_trusting_its_answers_and_sharing_it
 @pytest.mark.slow
 @pytest.mark.thorough
 def test_every_interval_holds_the_truth_as_often_as_it_says() -> None:
-    """300 simulated data sets of each kind: three standard errors are 3.8 %. `bench/coverage.py` tells 94 from 96 %."""
-    found = {(case.interval, case.data): coverage(case, 300)[0] for case in cases()}
-    assert {case: share for case, share in found.items() if not 0.912 <= share <= 0.995} == {}
+    """300 simulated data sets of each kind: three standard errors are 3.8 %. `bench/coverage.py` tells 94 from 96 %.
+
+    Data sets of a few images, and true probabilities, have intervals that are too wide (docs/configuration.md).
+    """
+    found = {f"{case.interval}, {case.data}": coverage(case, 300)[0] for case in cases()}
+    assert {case: share for case, share in found.items() if share < 0.912} == {}
+    usual = {case: share for case, share in found.items() if not any(part in case for part in WIDE)}
+    assert {case: share for case, share in usual.items() if share > 0.988} == {}
+    assert len(usual) > 30
