@@ -1,18 +1,20 @@
 # The project at a fixed path with locked dependencies, for server, worker and single commands alike: see compose.yaml.
 FROM python:3.11-slim-bookworm
-# git: the version of the code stands in every run.
+# git: the version of the code stands in every run. wget: KubeRay asks its containers with it how they are.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends git \
+    && apt-get install --yes --no-install-recommends git wget \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home --uid 10001 coder \
     && mkdir -p /var/lib/coder-eval \
     && chown coder /var/lib/coder-eval
 WORKDIR /opt/coder-eval
-# Dependencies first: a changed source does not install them again. Extras have the releases that dev.txt has locked.
+# Dependencies first: a changed source does not install them again. Packages of extras have the releases that dev.txt has
+# locked; on a cluster add prefect-dask or prefect-ray: --build-arg PACKAGES="s3fs pillow-heif prefect-dask".
+ARG PACKAGES="s3fs pillow-heif"
 COPY requirements requirements
 RUN pip install --no-cache-dir --require-hashes --requirement requirements/run.txt \
     && sed -e '/--hash=/d' -e 's/ \\$//' requirements/dev.txt > /tmp/locked.txt \
-    && pip install --no-cache-dir --constraint /tmp/locked.txt s3fs pillow-heif
+    && pip install --no-cache-dir --constraint /tmp/locked.txt $PACKAGES
 COPY . .
 RUN pip install --no-cache-dir --no-deps --editable . && chown -R coder .
 USER coder

@@ -4,12 +4,15 @@ Support and validation images are drawn from each set's validation split, scores
 the draws: methods were developed on seeds from 11 on (the older ones from 101 on), the figures in docs/few-shot.md are
 of seeds 1 to 10. Every table of a method that reads texts stands twice: with the text bank as it is, and with the names
 of the tested set's own classes purged from it.
+
+`--tables batch` adds the unlabelled test images: a few-shot method (`--stage1`) is moved by `batch_discriminant`, the
+support being images whose class is known. What every batch was taken for is printed below the table.
 """
 
 import argparse
 import json
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,12 +20,17 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from coder_core.coder.classifier import LinearClassifier
+from coder_core.classifiers import TemperedClassifier
+from coder_core.coder.classifier import Classifier, LinearClassifier
 from coder_core.evaluation.labels import LabelTable
-from coder_core.few_shot.draws import draw_examples
+from coder_core.evaluation.temperature import fit_temperature
+from coder_core.few_shot.draws import Draw, draw_examples
 from coder_core.few_shot.few_shot_methods import FEW_SHOT_METHODS, plan_methods
 from coder_core.few_shot.pool import Pool, build_pool, select_methods
+from coder_core.few_shot.text_metric import MetricSpace, fit_metric
 from coder_core.texts.vocabulary import plain_name
+from coder_core.transduction.fit_batch import METRIC_LEVEL, fit_batch
+from coder_core.transduction.image_batch import KnownRows, in_parts
 
 DATASETS = ("dtd", "caltech101", "oxford_pets")
 SHOTS = (1, 2, 4, 8, 16)
@@ -31,10 +39,11 @@ BANKS = ("names in", "names purged")
 RIVALS = ("nearest_mean_coder", "lda", "gda", "hard_cut_lda", "text_discriminant")
 FUSED_RIVALS = ("tip_adapter", "coder_adapter", "coder_adapter_min_max", "gda", "proker", "text_discriminant")
 BEST = "text_pool"
+OURS = "batch_discriminant_on_"
 
 
 class Result(NamedTuple):
-    """Top-1 accuracy of one method on one draw, in percent."""
+    """Top-1 accuracy of one method on one draw, in percent; of a transduction, what it took the batch for."""
 
     dataset: str
     bank: str
@@ -43,6 +52,7 @@ class Result(NamedTuple):
     shots: int
     seed: int
     top1: float
+    taken_for: str = ""
 
 
 class Images(NamedTuple):
@@ -68,6 +78,8 @@ def main() -> None:
             fused = list(evaluate(arguments, "dtd", bank, known, is_fused=True))
             _print_table(f"dtd, with zero-shot logits, {bank}", fused)
             _print_gains(fused, FUSED_RIVALS)
+        if "batch" in arguments.tables:
+            _print_batch(arguments, bank, known)
 
 
 def _print_alone(arguments: argparse.Namespace, bank: str, known: dict[tuple[object, ...], Result]) -> None:
@@ -76,6 +88,18 @@ def _print_alone(arguments: argparse.Namespace, bank: str, known: dict[tuple[obj
         _print_table(f"{name}, images alone, {bank}", [result for result in alone if result.dataset == name])
     _print_table(f"mean of {len(arguments.datasets)} sets, images alone, {bank}", alone)
     _print_gains(alone, RIVALS)
+
+
+def _print_batch(arguments: argparse.Namespace, bank: str, known: dict[tuple[object, ...], Result]) -> None:
+    rows = [row for name in arguments.datasets for row in evaluate_batch(arguments, name, bank, known)]
+    for name in arguments.datasets:
+        own = [result for result in rows if result.dataset == name]
+        _print_table(f"{name}, with the unlabelled test images, {bank}", own)
+    _print_table(f"mean of {len(arguments.datasets)} sets, with the unlabelled test images, {bank}", rows)
+    kinds = Counter((row.dataset, row.shots, row.taken_for) for row in rows if row.taken_for)
+    for (name, shots, kind), times in sorted(kinds.items()):
+        print(f"* {name}, {shots} shots: {kind} {times}")
+    print()
 
 
 def _arguments() -> argparse.Namespace:
@@ -88,7 +112,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--methods", nargs="+", choices=tuple(FEW_SHOT_METHODS), default=tuple(FEW_SHOT_METHODS))
     parser.add_argument("--datasets", nargs="+", choices=DATASETS, default=DATASETS)
     parser.add_argument("--banks", nargs="+", choices=BANKS, default=BANKS)
-    parser.add_argument("--tables", nargs="+", choices=("alone", "fused"), default=("alone", "fused"))
+    parser.add_argument("--tables", nargs="+", choices=("alone", "fused", "batch"), default=("alone", "fused"))
+    parser.add_argument("--stage1", nargs="+", choices=tuple(FEW_SHOT_METHODS), default=(BEST,), help="of the batch")
     parser.add_argument(
         "--keep", type=Path, default=None, help="a file of results: what it holds is not computed again"
     )
@@ -130,6 +155,57 @@ def _score(
         hits = (selected.classifier.logits(images.queries).argmax(dim=1) == images.truth).double().mean()
         found.append(Result(name, bank, is_fused, method, shots, seed, 100 * float(hits)))
     return found
+
+
+def evaluate_batch(
+    arguments: argparse.Namespace, name: str, bank: str, known: dict[tuple[object, ...], Result]
+) -> Iterator[Result]:
+    """Score few-shot methods of images alone, and the same after the test images, without labels, have moved them."""
+    images = load_images(arguments.features, name)
+    texts = load_texts(arguments.features, images.class_names if bank == "names purged" else ())
+    space = fit_metric(texts).saturating(METRIC_LEVEL)
+    for shots in arguments.shots:
+        for seed in range(arguments.seed, arguments.seed + arguments.draws):
+            place = (name, bank, False, shots, seed)
+            missing = [method for method in arguments.stage1 if (*place, OURS + method) not in known]
+            found = _score_batch(images, texts, space, missing, place, arguments.leave_one_out) if missing else []
+            known |= {_key_of(result): result for result in found}
+            _keep_results(arguments.keep, found)
+            yield from (known[(*place, row)] for method in arguments.stage1 for row in (method, OURS + method))
+
+
+def _score_batch(
+    images: Images,
+    texts: torch.Tensor,
+    space: MetricSpace,
+    methods: Sequence[str],
+    place: tuple[str, str, bool, int, int],
+    leave_one_out: bool,
+) -> list[Result]:
+    name, bank, is_fused, shots, seed = place
+    draw = draw_examples(images.pool.label_ids, shots=shots, seed=seed, allow_fewer=True)
+    if leave_one_out:
+        draw = draw._replace(validation=draw.validation[:0])
+    support = images.pool.support(draw)
+    known = KnownRows(support.embeddings, support.label_ids)
+    found = []
+    planned = plan_methods(methods, texts, zero_shot=None)
+    for method, selected in select_methods(images.pool, draw, planned, zero_shot=None).items():
+        stage1 = _calibrated(selected.classifier, images.pool, draw)
+        moved = fit_batch(in_parts(images.queries), stage1, space=space, known=known)
+        for row, classifier, kind in ((method, stage1, ""), (OURS + method, moved.classifier, str(moved.kind))):
+            hits = (classifier.logits(images.queries).argmax(dim=1) == images.truth).double().mean()
+            found.append(Result(name, bank, is_fused, row, shots, seed, 100 * float(hits), kind))
+    return found
+
+
+def _calibrated(classifier: Classifier, pool: Pool, draw: Draw) -> Classifier:
+    """With the temperature that a run gives it, where there are validation images (`steps.transduce_few_shot`)."""
+    validation = pool.validation(draw)
+    if validation is None:
+        return classifier
+    logits = classifier.logits(validation.embeddings).float()
+    return TemperedClassifier(classifier, fit_temperature(logits, validation.label_ids))
 
 
 def load_images(folder: Path, name: str) -> Images:

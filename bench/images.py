@@ -19,10 +19,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bench.random_clip import encoder_at, write_clip, write_photographs
+from bench.random_clip import GRAIN, encoder_at, write_clip, write_photographs
 
 SMALL, LARGE = (500, 375), (4000, 3000)
 ROUNDS = 3
+MODE = "default"
+"""Of `torch.compile`."""
+SMOOTH = 1.0
+"""Grain of photographs that hardly have any: their files are much smaller."""
 BATCHES = (8, 16, 32, 64, 128, 256)
 
 
@@ -34,7 +38,7 @@ def main() -> None:
     parser.add_argument("--architecture", default="ViT-B-32")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--only", nargs="+", default=["bound", "batches", "half", "draft"])
+    parser.add_argument("--only", nargs="+", default=["bound", "batches", "half", "compiled", "draft"])
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         bench = Bench(Path(name), options.architecture, options.device, options.workers)
@@ -53,6 +57,7 @@ class Bench:
             "bound": self.bound,
             "batches": self.batches,
             "half": self.half,
+            "compiled": self.compiled,
             "draft": self.draft,
         }
 
@@ -62,10 +67,17 @@ class Bench:
 
         return load_encoder(encoder_at(self.checkpoint, **settings), device=self.device)
 
-    def photographs(self, count: int, size: tuple[int, int]) -> list[bytes]:
+    def another_model(self, **settings: Any) -> Any:
+        """The encoder, loaded once more: what is done to it is not done to the other."""
+        from coder_core.encoders.registry import find_family
+
+        encoder = encoder_at(self.checkpoint, **settings)
+        return find_family(encoder.spec.kind).load(encoder.spec, device=self.device)
+
+    def photographs(self, count: int, size: tuple[int, int], grain: float = GRAIN) -> list[bytes]:
         """The bytes of photographs, made once."""
-        folder = self.folder / f"{size[0]}-{count}"
-        files = sorted(folder.iterdir()) if folder.is_dir() else write_photographs(folder, count, size)
+        folder = self.folder / f"{size[0]}-{count}-{grain}"
+        files = sorted(folder.iterdir()) if folder.is_dir() else write_photographs(folder, count, size, grain=grain)
         return [file.read_bytes() for file in files]
 
     def bound(self, options: Any) -> None:
@@ -109,18 +121,46 @@ class Bench:
                 flush=True,
             )
 
+    def compiled(self, options: Any) -> None:
+        """The image tower compiled against as it is, the time of compiling apart."""
+        plain = self.model()
+        prepared = self.decode(self.photographs(options.images, SMALL), plain)
+        size = self.batch_size()
+        expected = forward_rows(plain, prepared[:size], size)
+        tower = self.another_model()
+        tower.compile_images(MODE)
+        started = time.perf_counter()
+        found = forward_rows(tower, prepared[:size], size)
+        compiling = time.perf_counter() - started
+        seconds = interleaved(lambda: forward_all(plain, prepared, size), lambda: forward_all(tower, prepared, size))
+        rates = [len(prepared) / took for took in seconds]
+        print(
+            f"compiled ({MODE}, {compiling:.0f} s for it): {rates[1]:.1f} images/s forward, as it is {rates[0]:.1f}: "
+            f"{rates[1] / rates[0]:.2f} times; largest difference {np.abs(expected - found).max():.1e}",
+            flush=True,
+        )
+
     def draft(self, options: Any) -> None:
-        """JPEG draft decoding of 12-megapixel photographs against whole decoding, one core."""
-        images = self.photographs(options.large, LARGE)
+        """JPEG draft decoding of 12-megapixel photographs against whole decoding, one core; of two sizes of file.
+
+        Whole decoding costs by the pixel, and a draft by the byte: every one of them has to be unpacked.
+        """
+        for grain in (GRAIN, SMOOTH):
+            self.draft_of(self.photographs(options.large, LARGE, grain))
+
+    def draft_of(self, images: list[bytes]) -> None:
+        """The same for some photographs."""
         whole, drafted = self.model(), self.model(jpeg_draft=True)
         slow, fast = interleaved(
             lambda: [prepare(content, whole) for content in images],
             lambda: [prepare(content, drafted) for content in images],
         )
         rows = [forward_rows(model, [prepare(content, model) for content in images], 32) for model in (whole, drafted)]
+        rates = [len(images) / took for took in (slow, fast)]
         print(
-            f"{len(images)} JPEGs of 12 megapixels, one core: whole {len(images) / slow:.1f} images/s, draft "
-            f"{len(images) / fast:.1f} ({slow / fast:.1f} times); {compare(*rows)}",
+            f"{len(images)} JPEGs of 12 megapixels, {np.mean([len(content) for content in images]) / 1e6:.1f} MB each, "
+            f"one core: whole {rates[0]:.1f} a second, draft {rates[1]:.1f} ({slow / fast:.1f} times); "
+            f"{compare(*rows)}",
             flush=True,
         )
 

@@ -33,13 +33,19 @@ def write_clip(folder: Path, architecture: str, preprocess: Mapping[str, Any] = 
     return folder
 
 
-def write_photographs(folder: Path, count: int, size: tuple[int, int]) -> list[Path]:
+def write_photographs(folder: Path, count: int, size: tuple[int, int], *, grain: float = GRAIN) -> list[Path]:
     """Write JPEG files of some width and height; no two are alike."""
     folder.mkdir(parents=True)
     paths = [folder / f"{number:05d}.jpg" for number in range(count)]
     for number, path in enumerate(paths):
-        _photograph(np.random.default_rng(number), size).save(path, "JPEG", quality=90)
+        _photograph(np.random.default_rng(number), size, grain).save(path, "JPEG", quality=90)
     return paths
+
+
+def commented(jpeg: bytes, number: int) -> bytes:
+    """The same photograph as another file: a comment (marker FE) right behind its start; its length counts itself."""
+    comment = f"{number:08d}".encode()
+    return jpeg[:2] + b"\xff\xfe" + (2 + len(comment)).to_bytes(2, "big") + comment + jpeg[2:]
 
 
 def encoder_at(checkpoint: Path, **settings: Any) -> Any:
@@ -50,9 +56,9 @@ def encoder_at(checkpoint: Path, **settings: Any) -> Any:
     return identify_encoder(OpenClipEncoder(kind="open_clip", checkpoint=str(checkpoint), **settings))
 
 
-def _photograph(random: np.random.Generator, size: tuple[int, int]) -> Image.Image:
+def _photograph(random: np.random.Generator, size: tuple[int, int], grain: float) -> Image.Image:
     width, height = size
     small = random.integers(0, 256, (max(2, SHAPES * height // width), SHAPES, 3), dtype=np.uint8)
     large = np.asarray(Image.fromarray(small).resize(size, Image.Resampling.BICUBIC), dtype=np.float32)
-    grain = random.standard_normal((height, width, 1), dtype=np.float32) * GRAIN
-    return Image.fromarray(np.clip(large + grain, 0, 255).astype(np.uint8))
+    noise = random.standard_normal((height, width, 1), dtype=np.float32) * grain
+    return Image.fromarray(np.clip(large + noise, 0, 255).astype(np.uint8))

@@ -56,6 +56,7 @@ def predict(
     shots: int | None = None,
     store: str | None = None,
     output: str | None = None,
+    adapt: bool = False,
     **runtime: Any,
 ) -> "Predicted":
     """Classify new images with a method of a published run, in this process.
@@ -67,6 +68,7 @@ def predict(
         shots: Of a few-shot method; default: the most that the run has.
         store: As for `evaluate`.
         output: A `.parquet` file to write.
+        adapt: Whether all the images together, without labels, move the classifier before it answers them.
         **runtime: Fields of `coder_core.specs.Runtime`.
     """
     from coder_core.config import load_runtime
@@ -78,7 +80,7 @@ def predict(
     settings = load_runtime(**_with_store(store, runtime))
     manifest = open_run(Store(settings.store), run)
     with inline_runner(settings, run_id=manifest.run_id) as runner:
-        return recipe(manifest, list(images), runner, method=method, shots=shots, output=output)
+        return recipe(manifest, list(images), runner, method=method, shots=shots, output=output, adapt=adapt)
 
 
 def load_classifier(path: "str | Path", *, encoder: str | None = None, device: str = "auto") -> "PortableClassifier":

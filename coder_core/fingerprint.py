@@ -47,6 +47,8 @@ SHOWN_CHARACTERS = 80
 """Longest piece of a value that an explanation quotes: one line of a terminal."""
 SHOWN_CONTEXT = 20
 """Characters quoted before the place where two long values part."""
+PIECE_ROWS = 65_536
+"""Values of a long column that are written at a time."""
 _ABSENT = object()
 
 
@@ -74,6 +76,41 @@ def content_hash(content: bytes) -> str:
 def key_of(value: object) -> str:
     """Return the sha256 of a value's canonical JSON: its identity in the store."""
     return content_hash(canonical_json(value).encode("ascii"))
+
+
+def key_of_columns(*columns: object) -> str:
+    """As `key_of(columns)`, of columns that may be long: written and hashed piece by piece.
+
+    Args:
+        columns: What `key_of` takes; also sequences of texts and arrays of whole numbers, which count as lists do.
+    """
+    digest = hashlib.sha256(b"[")
+    for number, column in enumerate(columns):
+        if number:
+            digest.update(b",")
+        for piece in _pieces(column):
+            digest.update(piece.encode("ascii"))
+    digest.update(b"]")
+    return digest.hexdigest()
+
+
+def _pieces(column: Any) -> Iterator[str]:
+    """The canonical text of a column, in pieces."""
+    if isinstance(column, str) or not hasattr(column, "__len__") or isinstance(column, Mapping):
+        yield canonical_json(column)
+        return
+    yield "["
+    for start in range(0, len(column), PIECE_ROWS):
+        block = column[start : start + PIECE_ROWS]
+        values = block.tolist() if hasattr(block, "tolist") else list(block)
+        text = json.dumps(values, separators=(",", ":")) if _is_plain(values) else canonical_json(values)
+        yield f"{',' if start else ''}{text[1:-1]}"
+    yield "]"
+
+
+def _is_plain(values: list[Any]) -> bool:
+    """Whether all values are texts, or all are whole numbers: nothing of those has to be looked at one by one."""
+    return len({*map(type, values)}) == 1 and type(values[0]) in (str, int)
 
 
 def differences(old: object, new: object) -> list[str]:

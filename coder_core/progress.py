@@ -37,12 +37,12 @@ class Progress:
 
     Args:
         label: What is done, e.g. `classifying`.
-        total: Units in all.
+        total: Units in all; None where nobody knows before the end.
         unit: What is counted, e.g. `images`.
         note: Says more about the work when it is shown, e.g. how busy a device is; empty for nothing.
     """
 
-    def __init__(self, label: str, total: int, unit: str, note: Callable[[], str] = _nothing) -> None:
+    def __init__(self, label: str, total: int | None, unit: str, note: Callable[[], str] = _nothing) -> None:
         self.label, self.total, self.unit, self._note = label, total, unit, note
         self.done = 0
         self._context = copy_context()
@@ -50,7 +50,8 @@ class Progress:
         self._bar = tqdm(total=total, desc=label, unit=f" {unit}", leave=False) if sys.stderr.isatty() else None
 
     def __str__(self) -> str:
-        return f"{self.label}: {self.done:,} of {self.total:,} {self.unit}"
+        of = "" if self.total is None else f" of {self.total:,}"
+        return f"{self.label}: {self.done:,}{of} {self.unit}"
 
     def advance(self, count: int) -> None:
         """Add to what is done."""
@@ -85,12 +86,14 @@ class Progress:
         if not self.done or seconds <= 0:
             return ""
         rate = self.done / seconds
-        left = max(0, self.total - self.done) / rate
-        return f", {rate:,.{0 if rate >= 10 else 1}f} a second, {_duration(left)} left"
+        told = f", {rate:,.{0 if rate >= 10 else 1}f} a second"
+        if self.total is None:
+            return told
+        return f"{told}, {_duration(max(0, self.total - self.done) / rate)} left"
 
 
 @contextmanager
-def track(label: str, *, total: int, unit: str, note: Callable[[], str] = _nothing) -> Iterator[Progress]:
+def track(label: str, *, total: int | None, unit: str, note: Callable[[], str] = _nothing) -> Iterator[Progress]:
     """Show the progress of a block, see `Progress`; silent when there is nothing to do."""
     progress = Progress(label, total, unit, note)
     with _lock:
@@ -100,7 +103,7 @@ def track(label: str, *, total: int, unit: str, note: Callable[[], str] = _nothi
         yield progress
     except BaseException:
         with _lock:
-            _broken_off.append(str(progress))
+            _broken_off.extend([str(progress)] if progress.done or progress.total is not None else [])
         raise
     finally:
         with _lock:

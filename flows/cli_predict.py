@@ -33,6 +33,7 @@ class Asked(NamedTuple):
     model: str | None
     none_below: float | None
     is_explained: bool
+    adapt: bool
 
 
 @click.command()
@@ -46,6 +47,7 @@ class Asked(NamedTuple):
 @click.option("--out", help="Write all answers to this .parquet file, too: a path or an fsspec URL. Of a run alone.")
 @click.option("--model", help="Of an exported classifier: its encoder, where it is here.")
 @click.option("--none-below", type=click.FloatRange(0, 1), help="Least probability of an answer; below: none of these.")
+@click.option("--adapt", is_flag=True, help="First let all IMAGES together, without labels, move the classifier.")
 @click.option("--explain", "is_explained", is_flag=True, help="Of an exported classifier: the texts that decided.")
 @store_option
 @engine_option
@@ -77,6 +79,7 @@ def _ask_folder(folder: str, asked: Asked) -> int:
         model=asked.model,
         none_below=asked.none_below,
         explain=asked.is_explained,
+        adapt=asked.adapt,
         device=runtime.device,
         workers=runtime.workers,
     )
@@ -114,6 +117,10 @@ def _with_method(asked: Asked, manifest: "RunManifest") -> Asked:
 
     method = choose_method(manifest, asked.method, shots=asked.shots)
     choose_classifier(manifest, method, shots=asked.shots)
+    if asked.adapt:
+        from coder_core.recipes.adapt import check_adaptable
+
+        check_adaptable(manifest, method)
     if asked.method is None and (note := describe_choice(manifest, method, shots=asked.shots)):
         click.echo(note_line(note), err=True)
     return asked._replace(method=method)
@@ -142,12 +149,13 @@ def _classify(manifest: "RunManifest", asked: Asked, runtime: "Runtime", engine:
         with prefect_ready(chosen.server):
             from flows.predict import predict as predict_flow
 
-            return predict_flow(manifest.run_id, images, asked.method, asked.shots, asked.out, runtime)
+            return predict_flow(manifest.run_id, images, asked.method, asked.shots, asked.out, runtime, asked.adapt)
     from coder_core.pipeline.runner import inline_runner
     from coder_core.recipes.predict import predict as predict_images
 
+    wanted: dict[str, Any] = {"method": asked.method, "shots": asked.shots, "output": asked.out, "adapt": asked.adapt}
     with inline_runner(runtime, run_id=manifest.run_id) as runner:
-        return predict_images(manifest, images, runner, method=asked.method, shots=asked.shots, output=asked.out)
+        return predict_images(manifest, images, runner, **wanted)
 
 
 def _print_answers(predicted: "Predicted", asked: Asked, runtime: "Runtime") -> int:
@@ -156,10 +164,14 @@ def _print_answers(predicted: "Predicted", asked: Asked, runtime: "Runtime") -> 
     from coder_core.report.prediction_table import read_named, render_named
 
     rows = list(read_named(Context.open(runtime), predicted.table))
-    click.echo(render_named(rows, asked.form, none_below=asked.none_below or 0.0).removesuffix("\n"))
+    batch = {"batch": predicted.batch.batch, "batch_reason": predicted.batch.reason} if predicted.batch else {}
+    told = render_named(rows, asked.form, none_below=asked.none_below or 0.0, more=batch)
+    click.echo(told.removesuffix("\n"))
     broken = [row for row in rows if row.problem is not None]
     for row in broken:
         click.echo(note_line(f"left out: {row.image}: {row.problem}"), err=True)
+    if predicted.batch:
+        click.echo(note_line(predicted.describe_batch()), err=True)
     what = f"run {predicted.run_id}, method {predicted.method}: {predicted.images} images"
     click.echo(note_line(f"{what}; {predicted.location}"), err=True)
     return len(broken)

@@ -3,8 +3,8 @@
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -14,9 +14,13 @@ from coder_core.report.prediction_table import COLUMNS, NONE_OF_THESE
 from flows.cli_logging import note_line
 
 if TYPE_CHECKING:
-    from coder_core.portable.classifier import Answer
+    from coder_core.portable.classifier import Answer, PortableClassifier
 
 TEXTS_SHOWN = 5
+
+Counted = TypeVar("Counted")
+
+_NOTHING: Mapping[str, str] = {}
 
 
 def predict_with_folder(
@@ -27,6 +31,7 @@ def predict_with_folder(
     model: str | None,
     none_below: float | None,
     explain: bool,
+    adapt: bool,
     device: str,
     workers: int | None,
 ) -> int:
@@ -41,13 +46,20 @@ def predict_with_folder(
 
     if form == "csv-excel":
         raise ConfigError("an exported classifier writes table, csv or json.", "--format", "Choose one of them.")
+    if adapt and explain:
+        raise ConfigError("what a batch has moved is no sum over texts.", "--explain", "Leave --adapt or it out.")
     classifier = load_classifier(folder, encoder=model, device=device)
     files = open_images([seal(image) for image in given]).files
-    answers = classifier.stream((file.url for file in files), explain=explain, none_below=none_below, workers=workers)
-    if not sys.stdout.isatty():  # where answers are seen as they come, they tell how far it is
-        answers = _counted(answers, len(files))
+    urls, more = [file.url for file in files], _NOTHING
+    if adapt:
+        answers, more = _adapt(classifier, urls, none_below, workers)
+    else:
+        answers = classifier.stream(urls, explain=explain, none_below=none_below, workers=workers)
+        if not sys.stdout.isatty():  # where answers are seen as they come, they tell how far it is
+            answers = _counted(answers, len(files))
     broken: list[Answer] = []
-    _PRINTERS[form](_good(answers, broken))
+    good = _good(answers, broken)
+    _print_json(good, more) if form == "json" else _PRINTERS[form](good)
     for answer in broken:
         click.echo(note_line(f"left out: {answer.image}: {answer.problem}"), err=True)
     what = f"{classifier.card.method} of {classifier.card.provenance.run_id}"
@@ -55,10 +67,19 @@ def predict_with_folder(
     return len(broken)
 
 
-def _counted(answers: "Iterator[Answer]", total: int) -> "Iterator[Answer]":
+def _adapt(
+    classifier: "PortableClassifier", urls: list[str], none_below: float | None, workers: int | None
+) -> "tuple[Iterator[Answer], Mapping[str, str]]":
+    """Answers after all images together have moved the classifier, and what they were taken for."""
+    adapted = classifier.adapt(_counted(urls, len(urls)), none_below=none_below, workers=workers)
+    click.echo(note_line(f"batch taken for {adapted.batch}: {adapted.reason}"), err=True)
+    return iter(adapted.answers), {"batch": adapted.batch, "batch_reason": adapted.reason}
+
+
+def _counted(items: "Iterable[Counted]", total: int) -> "Iterator[Counted]":
     with track("classifying", total=total, unit="images") as progress:
-        for answer in answers:
-            yield answer
+        for item in items:
+            yield item
             progress.advance(1)
 
 
@@ -91,8 +112,8 @@ def _print_csv(answers: "Iterator[Answer]") -> None:
         writer.writerow([*row, json.dumps(names, ensure_ascii=False), json.dumps(shares)])
 
 
-def _print_json(answers: "Iterator[Answer]") -> None:
-    """A list, one object to a line."""
+def _print_json(answers: "Iterator[Answer]", more: Mapping[str, str]) -> None:
+    """A list, one object to a line; `more` stands in each."""
     begin = "["
     for answer in answers:
         record: dict[str, object] = {
@@ -106,6 +127,7 @@ def _print_json(answers: "Iterator[Answer]") -> None:
         }
         if answer.texts:
             record["texts"] = [share._asdict() for share in answer.texts]
+        record |= more
         click.echo(f"{begin}{json.dumps(record)}", nl=False)
         begin = ",\n"
     click.echo("[]" if begin == "[" else "]")
@@ -114,5 +136,4 @@ def _print_json(answers: "Iterator[Answer]") -> None:
 _PRINTERS: "dict[str, Callable[[Iterator[Answer]], None]]" = {
     "table": _print_table,
     "csv": _print_csv,
-    "json": _print_json,
 }

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,18 +21,11 @@ from flows.cli_try import quiet_logs
 if TYPE_CHECKING:
     from coder_core.recipes.sweep import CellOutcome
     from coder_core.recipes.sweep_cells import Cell
+    from coder_core.recipes.sweep_choice import ChosenCells, SweepChoice
     from coder_core.recipes.sweep_plan import PlannedCell
+    from coder_core.recipes.sweep_results import SweepResult
     from coder_core.specs import Runtime
     from flows.engines import Engine, EngineName
-
-
-class _Choice(NamedTuple):
-    """What the options say about the axes."""
-
-    datasets: tuple[str, ...]
-    models: tuple[str, ...]
-    methods: tuple[str, ...]
-    shots: tuple[int, ...]
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -79,14 +72,15 @@ def sweep(
     A cell that is published is not run again, so the same command goes on after a stop, and prints the table again.
     """
     from coder_core.config import load_runtime
+    from coder_core.recipes.sweep_choice import SweepChoice
     from coder_core.recipes.sweep_plan import plan_lines, plan_sweep
+    from coder_core.recipes.sweep_results import read_sweep
     from coder_core.storage.store import Store
     from flows.engines import choose_engine
 
     runtime = load_runtime(store=store)
-    title, cells = _cells(
-        file, _Choice(_words(datasets), _words(models), _words(methods), _numbers(shots)), name, overrides, data_root
-    )
+    axes = _words(datasets), _words(models), _words(methods), _numbers(shots)
+    title, cells, published = _chosen(file, SweepChoice(*axes, overrides, name, data_root))
     opened = Store(store)
     planned = plan_sweep(cells, opened, lambda spec: look(spec, runtime), is_again=again)
     for line in plan_lines(planned):
@@ -102,7 +96,7 @@ def sweep(
     if chosen.note and any(cell.is_to_run for cell in planned):
         click.echo(note_line(chosen.note), err=True)
     outcomes = _run(planned, runtime, chosen)
-    _show(title, outcomes, opened, as_json=as_json, markdown=markdown)
+    _show(read_sweep(title, outcomes, opened, published), as_json=as_json, markdown=markdown)
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -112,21 +106,12 @@ def _numbers(text: str) -> tuple[int, ...]:
         raise ConfigError(f"expected whole numbers, found {text!r:.80}.", "--shots", "As in 1,2,4.") from None
 
 
-def _cells(
-    file: str | None, choice: _Choice, name: str | None, overrides: Sequence[str], data_root: str | None
-) -> "tuple[str, list[Cell]]":
-    """The sweep's name, and its cells."""
-    from coder_core.locations import folder_of
-    from coder_core.recipes.sweep_cells import cells_of, load_sweep, select, typed_sweep
+def _chosen(file: str | None, choice: "SweepChoice") -> "ChosenCells":
+    from coder_core.recipes.sweep_choice import choose_cells
 
-    if file is None:
-        if not choice.datasets:
-            raise ConfigError("there is nothing to classify.", "sweep", "Name a SWEEP.YAML, or --datasets a,b.")
-        sweep, base = typed_sweep(name or "sweep", *choice), str(Path.cwd())
-    else:
-        sweep, base = select(load_sweep(file), *choice), folder_of(file)
-        sweep = sweep.model_copy(update={"name": name}) if name else sweep
-    return sweep.name, cells_of(sweep, base, overrides=overrides, data_root=data_root)
+    if file is None and not choice.datasets:
+        raise ConfigError("there is nothing to classify.", "sweep", "Name a SWEEP.YAML, or --datasets a,b.")
+    return choose_cells(file, choice)
 
 
 def _end_unrun(
@@ -187,30 +172,24 @@ def _run_flow(planned: "Sequence[PlannedCell]", runtime: "Runtime", engine: "Eng
         from flows.sweep import sweep as sweep_flow
 
         try:
-            runs = sweep_flow(settings, runtime)
+            runs = sweep_flow(cells=settings, runtime=runtime)
         except CellsFailedError as error:
             return error.outcomes
     return [CellOutcome(cell, "ran", runs[cell.name]) for cell in cells]
 
 
-def _show(
-    title: str, outcomes: "Sequence[CellOutcome]", store: object, *, as_json: bool, markdown: Path | None
-) -> None:
+def _show(result: "SweepResult", *, as_json: bool, markdown: Path | None) -> None:
     """Print the tables; end with a status that says whether every cell has a result."""
     from coder_core.recipes.sweep import CellsFailedError
-    from coder_core.recipes.sweep_results import read_sweep
     from coder_core.report.sweep_table import sweep_markdown, sweep_record, write_sweep
     from coder_core.storage.output_file import write_file
-    from coder_core.storage.store import Store
 
-    assert isinstance(store, Store)  # noqa: S101 - opened by the command
-    result = read_sweep(title, outcomes, store)
     click.echo(json.dumps(sweep_record(result)) if as_json else write_sweep(result))
     if markdown is not None:
         write_file(markdown, sweep_markdown(result))
         click.echo(note_line(f"tables: {markdown}"), err=True)
-    for outcome in outcomes:
+    for outcome in result.outcomes:
         if outcome.state == "failed":
             click.echo(error_line(f"{outcome.cell.name}: {outcome.problem}"), err=True)
-    if any(outcome.run_id is None for outcome in outcomes):
-        raise CellsFailedError(outcomes)
+    if any(outcome.run_id is None for outcome in result.outcomes):
+        raise CellsFailedError(result.outcomes)

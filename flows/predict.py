@@ -21,6 +21,7 @@ def predict(
     shots: int | None = None,
     out: str | None = None,
     runtime: Runtime | None = None,
+    adapt: bool = False,
 ) -> Predicted:
     """Say what new images show: the five best classes of each, with probabilities.
 
@@ -31,6 +32,7 @@ def predict(
         shots: Of a few-shot method; default: the most that the run has.
         out: A `.parquet` file to write beside the store's own table, path or fsspec URL.
         runtime: Where and how fast; what is not given comes from CODER_* in the environment of the worker.
+        adapt: Whether all the images together, without labels, move the classifier before it answers them.
     """
     runtime = served_runtime(runtime)
     check_fetched(images, "images")
@@ -39,5 +41,5 @@ def predict(
     manifest = open_run(Store(runtime.store), run)
     call_flow_run(f"predict-{manifest.run_id}")
     with prefect_runner(runtime, run_id=manifest.run_id) as runner:
-        predicted = predict_images(manifest, images, runner, method=method, shots=shots, output=out)
+        predicted = predict_images(manifest, images, runner, method=method, shots=shots, output=out, adapt=adapt)
     return ended_with(predicted, Predicted.describe)

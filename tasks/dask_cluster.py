@@ -6,9 +6,9 @@ threads as this process does, so that sums are added in the same order and resul
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -32,6 +32,9 @@ GREETING_SECONDS = 60.0
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """Dask sets them to 1 unless it is told None."""
+
+RESERVED = {"GPU": 1}
+"""Of a task that runs a model. Dask knows of no accelerator unless it is told: `dask worker --resources GPU=1`."""
 
 LOG_LEVELS = {
     "distributed": logging.WARNING,
@@ -67,6 +70,14 @@ def open_dask(runtime: Runtime) -> Iterator[DaskTaskRunner]:
         runner.client.register_plugin(Preparation(named_run()), name="coder-eval")
         stack.enter_context(_lost_workers_explained())
         yield runner
+
+
+def reservation(runner: DaskTaskRunner) -> Callable[[], AbstractContextManager[Any]] | None:
+    """What a task that runs a model is submitted in: it goes to a worker that has `GPU`; None where no worker has."""
+    workers = runner.client.scheduler_info()["workers"].values()
+    if not any(worker["resources"].get(name, 0) >= count for worker in workers for name, count in RESERVED.items()):
+        return None
+    return partial(dask.annotate, resources=RESERVED)  # type: ignore[attr-defined]
 
 
 def _local(workers: int) -> DaskTaskRunner:

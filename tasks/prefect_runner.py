@@ -5,7 +5,7 @@ runner that the runtime names: threads, Dask or Ray. The first failure that no r
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -28,7 +28,7 @@ from tasks.gpu import report_missing_limit
 from tasks.json_logs import name_run_in_logs
 from tasks.logs import prepare_logs
 from tasks.run_step import CarriedWork, FinishStep, OneShard, PlanPass, Sharded, WholeStep, Work, task_for
-from tasks.task_runners import for_other_processes, open_task_runner
+from tasks.task_runners import Reserve, for_other_processes, open_task_runner
 
 Result = TypeVar("Result")
 First = TypeVar("First")
@@ -64,13 +64,14 @@ def prefect_runner(
             name_flow_run(context, named)
         get_run_logger().info("Run %s", named)
     with (
-        open_task_runner(runtime) as task_runner,
-        context.model_copy(update={"task_runner": task_runner}),
+        open_task_runner(runtime) as opened,
+        context.model_copy(update={"task_runner": opened.tasks}),
         interruptible(),
     ):
-        report_missing_limit(runtime)
+        if opened.reserve is None:
+            report_missing_limit(runtime)
         try:
-            yield PrefectRunner(for_other_processes(runtime), named or "")
+            yield PrefectRunner(for_other_processes(runtime), named or "", opened.reserve)
         except Exception as error:
             redact_error(error)  # Prefect keeps its words as the state of the run
             raise
@@ -109,8 +110,9 @@ class _Submitted(NamedTuple):
 class PrefectRunner:
     """Runs steps as task runs of the flow run that this process works for; see `coder_core.pipeline.runner.Runner`."""
 
-    def __init__(self, runtime: Runtime, run_id: str) -> None:
+    def __init__(self, runtime: Runtime, run_id: str, reserve: Reserve | None = None) -> None:
         self.runtime = runtime
+        self._reserve = reserve
         self.engine: str = runtime.task_runner
         self.records: list[StepRecord] = []
         self.started_at = datetime.now(UTC)
@@ -120,6 +122,8 @@ class PrefectRunner:
         """Run one step and wait for it."""
         if isinstance(step, ShardedStep):
             return cast(Result, self.in_one_pass([step])[0])
+        if self._reserve is not None and step.traits.needs_device:  # which this process need not have
+            return cast(Result, self._run_all([(step,)])[0][0])
         return cast(Result, self._account(self._call(WholeStep(step))))
 
     def together(self, first: Step[First], second: Step[Second]) -> tuple[First, Second]:
@@ -170,11 +174,16 @@ class PrefectRunner:
         return task_for(work)(work, self.runtime, work.title)
 
     def _submit(self, work: Work) -> PrefectFuture[Any]:
-        return task_for(work).submit(self._carried(work), self.runtime, work.title)
+        reserve = self._reserve if work.traits.needs_device else None
+        carried = self._carried(work, has_accelerator=reserve is not None)
+        with nullcontext() if reserve is None else reserve():
+            return task_for(work).submit(carried, self.runtime, work.title)
 
-    def _carried(self, work: Work) -> Work:
+    def _carried(self, work: Work, *, has_accelerator: bool) -> Work:
         known = seals()
-        return CarriedWork(work, known) if self.runtime.task_runner != "threads" and known.addresses else work
+        if self.runtime.task_runner == "threads" or not (known.addresses or has_accelerator):
+            return work
+        return CarriedWork(work, known, has_accelerator)
 
     def _account(self, done: Done) -> Any:
         self.records += done.records

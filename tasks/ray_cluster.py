@@ -11,8 +11,9 @@ import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 from prefect.task_runners import TaskRunner
@@ -39,7 +40,7 @@ QUIET = {
 }
 LOCAL_ENVIRONMENT = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # the name is Ray's; it makes loopback the address of this machine
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # tasks reserve no accelerator; `tasks.gpu` counts them
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # hides none from tasks that reserve none
 }
 
 
@@ -68,6 +69,20 @@ def open_ray(runtime: Runtime) -> Iterator[TaskRunner[Any]]:
             ask_a_worker(runtime, _greeting_of)
         stack.enter_context(_lost_workers_explained())
         yield runner
+
+
+def reservation() -> Callable[[], AbstractContextManager[Any]] | None:
+    """What a task that runs a model is submitted in: Ray gives it an accelerator; None where the cluster has none.
+
+    Ray would end a worker after one task with an accelerator, and the model with it.
+    """
+    import ray
+    from prefect_ray.context import remote_options
+
+    offered: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    if offered.get("GPU", 0) < 1:
+        return None
+    return partial(remote_options, num_gpus=1, max_calls=0)
 
 
 @contextmanager

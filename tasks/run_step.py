@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 
+from coder_core.pipeline.accelerator import Accelerator, LocalAccelerator
 from coder_core.pipeline.artifact_handle import ArtifactHandle
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.runner import JITTER
@@ -159,10 +160,17 @@ class FinishStep(NamedTuple):
 
 
 class CarriedWork(NamedTuple):
-    """Work for another process, with what that must know to open the addresses in it; never written anywhere."""
+    """Work for another process; never written anywhere.
+
+    Attributes:
+        work: What is to be done.
+        seals: What that process must know to open the addresses in it.
+        has_accelerator: Whether the cluster keeps one for it, so that nobody else needs to be asked.
+    """
 
     work: Work
     seals: Seals
+    has_accelerator: bool = False
 
     @property
     def name(self) -> str:
@@ -189,10 +197,16 @@ class CarriedWork(NamedTuple):
 def run_step(work: Work, runtime: Runtime, title: str) -> Any:  # noqa: ARG001 - Prefect names the run by the title
     """Do one piece of work, in whatever process this is."""
     try:
-        return work.do(Context.open(runtime, ServerAccelerator(runtime)))
+        return work.do(Context.open(runtime, _accelerator_for(work, runtime)))
     except Exception as error:
         redact_error(error)  # Prefect keeps its words as the state of the run
         raise
+
+
+def _accelerator_for(work: Work, runtime: Runtime) -> Accelerator:
+    if isinstance(work, CarriedWork) and work.has_accelerator:
+        return LocalAccelerator(runtime)
+    return ServerAccelerator(runtime)
 
 
 def task_for(work: Work) -> Task[Any, Any]:

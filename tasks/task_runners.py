@@ -7,7 +7,7 @@ elsewhere; the words of the logs. Clusters are imported only where a run asks fo
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -18,10 +18,24 @@ from coder_core.storage.store import Store
 from tasks.task_runner_choice import check_task_runner
 
 AnyRunner = TaskRunner[Any]
+Reserve = Callable[[], AbstractContextManager[Any]]
+
+
+class OpenRunner(NamedTuple):
+    """What the tasks of a run are submitted to.
+
+    Attributes:
+        tasks: Prefect's runner.
+        reserve: For a task that is submitted within its block, the cluster keeps an accelerator; None where it knows of
+            none, or the run wants none.
+    """
+
+    tasks: AnyRunner
+    reserve: Reserve | None = None
 
 
 @contextmanager
-def open_task_runner(runtime: Runtime) -> Iterator[AnyRunner]:
+def open_task_runner(runtime: Runtime) -> Iterator[OpenRunner]:
     """Start what a run's tasks work on, and end it with the block: after a failure, tasks that wait are dropped.
 
     Raises:
@@ -31,7 +45,8 @@ def open_task_runner(runtime: Runtime) -> Iterator[AnyRunner]:
     with ExitStack() as stack:
         if runtime.task_runner != "threads":
             stack.enter_context(_api_for_other_processes())
-        yield stack.enter_context(_opener(runtime.task_runner)(runtime))
+        tasks = stack.enter_context(_opener(runtime.task_runner)(runtime))
+        yield OpenRunner(tasks, None if runtime.device == "cpu" else _reservation(runtime.task_runner, tasks))
 
 
 def for_other_processes(runtime: Runtime) -> Runtime:
@@ -58,6 +73,18 @@ def _opener(name: str) -> Callable[[Runtime], AbstractContextManager[AnyRunner]]
 
         return open_ray
     return _open_threads
+
+
+def _reservation(name: str, tasks: AnyRunner) -> Reserve | None:
+    if name == "dask":
+        from tasks.dask_cluster import reservation
+
+        return reservation(cast(Any, tasks))
+    if name == "ray":
+        from tasks.ray_cluster import reservation as ray_reservation
+
+        return ray_reservation()
+    return None
 
 
 @contextmanager

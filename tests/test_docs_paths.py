@@ -14,7 +14,7 @@ from flows.cli import main
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
-FOLDERS = ("bench", "coder_core", "configs", "docs", "flows", "service", "tasks", "tests", "tools")
+FOLDERS = ("bench", "coder_core", "configs", "deploy", "docs", "flows", "service", "tasks", "tests", "tools")
 LEVELS = ("", "coder_core")
 """Where a path may begin: pages shorten `coder_core/coder/variants.py` to `coder/variants.py`."""
 

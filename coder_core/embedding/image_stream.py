@@ -6,7 +6,7 @@ finish: the same images make the same passes.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext, suppress
 from typing import Any, NamedTuple, TypeVar
 
@@ -96,10 +96,11 @@ def embed_images(
         CheckpointError: The model cannot be loaded.
     """
     with (
-        ThreadPoolExecutor(context.runtime.workers, "images") as pool,
+        ThreadPoolExecutor(context.runtime.workers, "read") as readers,
+        ThreadPoolExecutor(context.runtime.workers, "decode") as decoders,
         HeldDevice(context.accelerator) as device,
         context.pace.working(),
-        _Work(context, encoder, pool, device, advance) as work,
+        _Work(context, encoder, _Threads(readers, decoders), device, advance) as work,
     ):
         try:
             for number, entry in enumerate(work.prepared(items), start=1):
@@ -110,7 +111,8 @@ def embed_images(
             work.finish_passes()
             yield from work.finished()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for pool in (readers, decoders):
+                pool.shutdown(wait=False, cancel_futures=True)
 
 
 class _Read(NamedTuple):
@@ -132,6 +134,13 @@ class _Entry(NamedTuple):
     future: Future[list[Any]] | None
 
 
+class _Threads(NamedTuple):
+    """Threads that wait for bytes, and threads that compute."""
+
+    readers: ThreadPoolExecutor
+    decoders: ThreadPoolExecutor
+
+
 class _Work:
     """What the stages share; leaving the block keeps what was embedded."""
 
@@ -139,12 +148,12 @@ class _Work:
         self,
         context: Context,
         encoder: IdentifiedEncoder,
-        pool: ThreadPoolExecutor,
+        threads: _Threads,
         device: HeldDevice,
         advance: Callable[[int], None],
     ) -> None:
         self._advance = advance
-        self._context, self._encoder, self._pool, self._device = context, encoder, pool, device
+        self._context, self._encoder, self._threads, self._device = context, encoder, threads, device
         self._ledger = open_ledger(context, "image_embeddings", encoder)
         self._buffer = VectorBuffer(self._ledger, context.pace)
         self._queue: PassQueue | None = None
@@ -152,6 +161,7 @@ class _Work:
         self._scheduled: set[str] = set()
         self._problems: dict[str, str] = {}
         self._waiting: deque[_Entry] = deque()
+        self._preparing: deque[Future[list[Any]]] = deque()
         self._ledger.missing([])  # learn of the parts once; after that, lookups ask nobody
 
     def __enter__(self) -> "_Work":
@@ -225,10 +235,21 @@ class _Work:
         return 0 if self._queue is None else self._queue.size.rows * len(self._queue.models)
 
     def _start_pass(self) -> bool:
+        self._let_decoders_end()
         size = self._passes.size.rows
         batch, self._batch = self._batch[:size], self._batch[size:]
         keys, prepared = [key for key, _ in batch], [one for _, one in batch]
         return self._keep(self._passes.submit(keys, prepared, start_images))
+
+    def _let_decoders_end(self) -> None:
+        """Where the decoders would take all cores from the model, let them end first, and the model compute alone.
+
+        Its threads wait for each other, so a core that one of them lacks is lost to all. Reading goes on meanwhile.
+        """
+        if self._passes.shares_cores(self._context.runtime.workers):
+            with self._context.pace.waiting("decode"):
+                wait(self._preparing)
+        self._preparing.clear()
 
     def _keep(self, passes: Iterable[Done]) -> bool:
         """Hand on what has its vectors; tells whether something has come into the ledger."""
@@ -253,7 +274,7 @@ class _Work:
     def _read(self, items: Iterable[ImageItem]) -> Iterator[_Read]:
         ahead: deque[Future[_Read]] = deque()
         for item in each(items):
-            ahead.append(self._pool.submit(_read_image, item))
+            ahead.append(self._threads.readers.submit(_read_image, item))
             if len(ahead) > READ_AHEAD:
                 yield self._result(ahead.popleft(), "read")
         for future in each(ahead):
@@ -270,7 +291,9 @@ class _Work:
         self._scheduled.update(new)
         future = None
         if new:
-            future = self._pool.submit(_prepare, self._passes.models[0], read.content, new, bool(item.views))
+            arguments = (self._passes.models[0], read.content, new, bool(item.views))
+            future = self._threads.decoders.submit(_prepare, *arguments)
+            self._preparing.append(future)
         return _Entry(item, key, keys, new, future)
 
 

@@ -4,6 +4,7 @@ A pass that does not fit into memory is made again in halves, and later ones are
 makes a pass do not depend on how fast devices are, so the same inputs give the same vectors.
 """
 
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,7 @@ from coder_core.encoders.registry import find_family, load_on_devices
 from coder_core.errors import DeviceError
 from coder_core.pipeline.accelerator import HeldDevice
 from coder_core.pipeline.context import Context
+from coder_core.specs.runtime import CompileMode
 
 Start = Callable[[Encoder, Any], Any]
 """Starts a pass over some inputs: `(encoder, inputs) -> Pending`."""
@@ -70,10 +72,13 @@ class PassQueue:
     def __init__(self, context: Context, encoder: IdentifiedEncoder, what: str, device: HeldDevice) -> None:
         self._pace, self._device = context.pace, device
         self.models = load_on_devices(encoder, device=context.runtime.device)
+        if what == "images" and context.runtime.compile_mode is not None:
+            _compile(self.models, context.runtime.compile_mode)
         self._turns = cycle(self.models)
         self._started: deque[_Started] = deque()
         self._capacity = sum(in_flight(model) for model in self.models)
-        self.size = BatchSize(encoder, _device_name(context, encoder), what, context.runtime.batch_size)
+        self._device_name = _device_name(context, encoder)
+        self.size = BatchSize(encoder, self._device_name, what, context.runtime.batch_size)
         self._pace.add(devices=len(self.models))
 
     def submit(self, keys: list[str], inputs: Any, start: Start) -> Iterator[Done]:
@@ -90,6 +95,11 @@ class PassQueue:
             yield from self._in_halves(job, model, error)
         if self._capacity == 1 and self._started:
             yield self._finish()
+
+    def shares_cores(self, threads: int) -> bool:
+        """Whether so many busy threads would take all cores from the models, which compute on them."""
+        torch = sys.modules.get("torch")  # an encoder of one's own may do without
+        return self._device_name == "cpu" and torch is not None and torch.get_num_threads() <= threads
 
     def drain(self) -> Iterator[Done]:
         """Finish all that is on its way."""
@@ -152,6 +162,14 @@ def start_texts(model: Encoder, tokens: Any, rows: np.ndarray) -> Any:
     """Start a pass over some of the tokenised texts; of an encoder that can only embed, make it."""
     start = getattr(model, "start_texts", None)
     return _at_once(lambda: model.encode_texts(tokens, rows)) if start is None else start(tokens, rows)
+
+
+def _compile(models: Sequence[Encoder], mode: CompileMode) -> None:
+    """Have the models compiled that can be; one that is keeps its mode."""
+    for model in models:
+        compile_images = getattr(model, "compile_images", None)
+        if compile_images is not None:
+            compile_images(mode)
 
 
 def _at_once(embed: Callable[[], Float[np.ndarray, "rows dim"]]) -> _Ready:

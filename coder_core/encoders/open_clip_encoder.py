@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
+from coder_core.encoders.compiled import Forward, compiled
 from coder_core.encoders.device import choose_device
 from coder_core.encoders.open_clip_model import load_open_clip
 from coder_core.encoders.passes import Buffers, Passes, Pending
@@ -22,6 +23,7 @@ from coder_core.encoders.text_tower import (
     uncut_lengths,
 )
 from coder_core.specs import OpenClipEncoder
+from coder_core.specs.runtime import CompileMode
 
 
 class OpenClip:
@@ -34,6 +36,7 @@ class OpenClip:
         self._can_cut = can_cut(self._clip.model, self._clip.tokenizer, "cpu")
         self._model = self._passes.place(self._clip.model)
         self._normaliser = PixelNormaliser(self._clip.mean, self._clip.std)
+        self._forward_images: Forward = self._encode_images
         self.in_flight = self._passes.in_flight
         self.draft_side = draft_side(self._model.visual.image_size) if spec.jpeg_draft else None
 
@@ -79,7 +82,11 @@ class OpenClip:
 
     def start_images(self, prepared: Sequence[UInt8[Tensor, "height width channels"]]) -> Pending:
         """Start a pass over prepared images."""
-        return self._passes.start(lambda buffers: {"pixels": buffers.stack("pixels", prepared)}, self._encode_images)
+        return self._passes.start(lambda buffers: {"pixels": buffers.stack("pixels", prepared)}, self._forward_images)
+
+    def compile_images(self, mode: CompileMode) -> None:
+        """Have passes over images compiled from now on."""
+        self._forward_images = compiled(self._forward_images, mode)
 
     def encode_images(self, prepared: Sequence[Tensor]) -> Float[np.ndarray, "images dim"]:
         """Embed prepared images in one pass."""

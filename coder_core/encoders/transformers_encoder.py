@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
+from coder_core.encoders.compiled import Forward, compiled
 from coder_core.encoders.device import choose_device
 from coder_core.encoders.passes import Buffers, Passes, Pending
 from coder_core.encoders.pixels import draft_side
@@ -18,6 +19,7 @@ from coder_core.encoders.text_tower import PROBES, TOLERANCE
 from coder_core.encoders.transformers_loading import ModelFolder
 from coder_core.encoders.transformers_model import load_folder, pooled
 from coder_core.specs.encoder_specs import Numerics
+from coder_core.specs.runtime import CompileMode
 
 MAX_CONTEXT = 4096
 """Tokens of a text at most, where nothing of the model says how many."""
@@ -34,6 +36,7 @@ class TwoTowers:
         self.context_length = _context_length(loaded.model, loaded.tokenizer, loaded.text_settings)
         self._can_cut = self._measure_cut(loaded.model)
         self._model = self._passes.place(loaded.model)
+        self._forward_images: Forward = self._encode_images
         self.in_flight = self._passes.in_flight
         self.draft_side = _draft_side(self._images, self._image_settings) if spec.jpeg_draft else None
 
@@ -79,7 +82,11 @@ class TwoTowers:
         def fill(buffers: Buffers) -> dict[str, Tensor]:
             return {name: buffers.stack(name, [image[name] for image in prepared]) for name in prepared[0]}
 
-        return self._passes.start(fill, self._encode_images)
+        return self._passes.start(fill, self._forward_images)
+
+    def compile_images(self, mode: CompileMode) -> None:
+        """Have passes over images compiled from now on."""
+        self._forward_images = compiled(self._forward_images, mode)
 
     def encode_images(self, prepared: Sequence[Mapping[str, Tensor]]) -> Float[np.ndarray, "images dim"]:
         """Embed prepared images in one pass."""

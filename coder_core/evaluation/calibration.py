@@ -25,6 +25,7 @@ from coder_core.evaluation.intervals import (
 from coder_core.evaluation.labels import LabelTable
 from coder_core.evaluation.metrics import aligned_labels
 from coder_core.evaluation.predictions import Predictions
+from coder_core.loops import each
 from coder_core.results.schema import MetricRow, ReliabilityRow
 
 __all__ = [
@@ -48,6 +49,9 @@ ECE_BINS = 15
 
 RESOLUTION = float(np.finfo(np.float32).eps)
 """The least mass that `1 - sum` of float32 probabilities can show; less is taken for this much."""
+
+ROWS_AT_ONCE = 262_144
+"""Images whose likelihoods are computed at a time: what is needed meanwhile stays in the cache, and 30 MB."""
 
 
 def evaluate_calibration(
@@ -204,10 +208,11 @@ def calibration_interval(
         draws: Bootstrap samples.
         seed: Same seed, same interval.
     """
-    cells, place, counts = np.unique(
-        2 * _bins_of(confidences, bins) + is_correct, return_inverse=True, return_counts=True
-    )
-    excess = np.bincount(place, weights=is_correct - confidences.astype(np.float64)) / counts
+    place = 2 * _bins_of(confidences, bins) + is_correct
+    sizes = np.bincount(place)
+    cells = np.flatnonzero(sizes)
+    counts = sizes[cells]
+    excess = np.bincount(place, weights=is_correct - confidences.astype(np.float64))[cells] / counts
     _, starts = np.unique(cells // 2, return_index=True)
 
     def errors_of(drawn: Int64[np.ndarray, "draws cells"]) -> Float64[np.ndarray, " draws"]:
@@ -235,12 +240,15 @@ def kept_log_likelihoods(
     Returns:
         `(images,)` natural logarithms; probabilities below float32's resolution count as that.
     """
-    kept = predictions.top_probabilities.astype(np.float64)
-    is_true = predictions.top_ids == label_ids[:, None]
-    rest = np.maximum(1 - kept.sum(axis=1), RESOLUTION) / max(1, class_count - kept.shape[1])
-    own = np.where(is_true, kept, 0).sum(axis=1)
-    own_or_rest = np.where(is_true.any(axis=1), np.maximum(own, np.finfo(np.float32).tiny), rest)
-    return np.asarray(np.log(own_or_rest), dtype=np.float64)
+    found = np.empty(len(label_ids), dtype=np.float64)
+    for start in each(range(0, len(label_ids), ROWS_AT_ONCE)):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        kept = predictions.top_probabilities[rows].astype(np.float64)
+        is_true = predictions.top_ids[rows] == label_ids[rows, None]
+        rest = np.maximum(1 - kept.sum(axis=1), RESOLUTION) / max(1, class_count - kept.shape[1])
+        own = np.where(is_true, kept, 0).sum(axis=1)
+        found[rows] = np.log(np.where(is_true.any(axis=1), np.maximum(own, np.finfo(np.float32).tiny), rest))
+    return found
 
 
 def mean_interval(values: Values) -> Interval | None:

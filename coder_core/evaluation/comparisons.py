@@ -28,6 +28,7 @@ from coder_core.evaluation.intervals import (
 from coder_core.evaluation.labels import LabelTable
 from coder_core.evaluation.metrics import aligned_labels, refuse_too_few_kept
 from coder_core.evaluation.predictions import Predictions
+from coder_core.image_ids import ImageIds
 from coder_core.loops import each
 from coder_core.results.schema import ComparisonRow
 
@@ -225,16 +226,17 @@ def paired_rows(baseline: Predictions, method: Predictions) -> Int64[np.ndarray,
     """
     if baseline.image_ids == method.image_ids:
         return np.arange(len(baseline), dtype=np.int64)
-    row_of = {image_id: row for row, image_id in enumerate(each(method.image_ids, every=4096))}
-    missing = [image_id for image_id in baseline.image_ids if image_id not in row_of]
-    if missing or len(baseline) != len(method):
-        example = f", {missing[0]!r} by the first only" if missing else ""
+    known = method.image_ids if isinstance(method.image_ids, ImageIds) else ImageIds.of(method.image_ids)
+    rows = known.find(baseline.image_ids)
+    missing = np.flatnonzero(rows < 0)
+    if len(missing) or len(baseline) != len(method):
+        example = f", {baseline.image_ids[missing[0]]!r} by the first only" if len(missing) else ""
         raise DatasetError(
             f"{baseline.method} predicted {len(baseline)} images, {method.method} {len(method)}{example}.",
             f"{method.method} compared with {baseline.method}",
             "Compare methods on the same images.",
         )
-    return np.array([row_of[image_id] for image_id in baseline.image_ids], dtype=np.int64)
+    return rows
 
 
 def _hits(

@@ -108,9 +108,9 @@ def count_in_groups(
         groups: `(images,)` at least 0.
         values: Cells.
     """
-    present, group_of = np.unique(groups, return_inverse=True)
-    flat = np.bincount(values * group_of + cells, minlength=values * len(present))
-    return flat.reshape(len(present), values).astype(np.int64)
+    flat = np.bincount(values * groups + cells, minlength=values * (int(groups.max(initial=-1)) + 1))
+    counts = flat.reshape(-1, values).astype(np.int64)
+    return counts[counts.any(axis=1)]
 
 
 def redraw_within(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from coder_core.errors import DatasetError
 from coder_core.evaluation.predictions import Predictions, refuse_repeated
-from coder_core.loops import each
+from coder_core.image_ids import ImageIds
 
 __all__ = ["LabelTable"]
 
@@ -30,7 +30,7 @@ class LabelTable:
         DatasetError: There are not as many labels as ids, or an id occurs twice.
     """
 
-    image_ids: tuple[str, ...]
+    image_ids: Sequence[str]
     label_ids: NDArray[np.int64]
     split: str
 
@@ -61,23 +61,30 @@ class LabelTable:
         return self.label_ids_of(predictions.image_ids)
 
     def label_ids_of(self, image_ids: Sequence[str]) -> Int64[np.ndarray, " images"]:
-        """Look up the labels of images.
+        """Look up the labels of images; not to be written to.
 
         Raises:
             DatasetError: An image has no label; names up to five.
         """
-        missing = [image_id for image_id in image_ids if image_id not in self._row_of]
-        if missing:
+        if self.image_ids == image_ids:
+            return self.label_ids
+        rows = self._known.find(image_ids)
+        missing = np.flatnonzero(rows < 0)
+        if len(missing):
             more = f" and {len(missing) - IDS_SHOWN} more" if len(missing) > IDS_SHOWN else ""
+            shown = ", ".join(repr(image_ids[row]) for row in missing[:IDS_SHOWN].tolist())
             raise DatasetError(
-                f"{len(missing)} of {len(image_ids)} predicted images have no label:"
-                f" {', '.join(map(repr, missing[:IDS_SHOWN]))}{more}.",
+                f"{len(missing)} of {len(image_ids)} predicted images have no label: {shown}{more}.",
                 f"labels of the split {self.split!r}",
                 "Predict and label the same split.",
             )
-        rows = np.array([self._row_of[image_id] for image_id in each(image_ids, every=4096)], dtype=np.int64)
-        return self.label_ids[rows]
+        found: Int64[np.ndarray, " images"] = self.label_ids[rows]
+        return found
+
+    def knows(self, image_ids: Sequence[str]) -> bool:
+        """Whether all images have a label."""
+        return self.image_ids == image_ids or bool((self._known.find(image_ids) >= 0).all())
 
     @cached_property
-    def _row_of(self) -> dict[str, int]:
-        return {image_id: row for row, image_id in enumerate(self.image_ids)}
+    def _known(self) -> ImageIds:
+        return self.image_ids if isinstance(self.image_ids, ImageIds) else ImageIds.of(self.image_ids)

@@ -57,9 +57,8 @@ def aligned_labels(predictions: Predictions, labels: LabelTable, classes: ClassL
         raise DatasetError("there are 0 predictions.", f"predictions of {predictions.method}", "Predict an image.")
     label_ids = labels.align(predictions)
     for what, ids in (("label", label_ids), ("predicted class", predictions.top_ids)):
-        bad = np.argwhere((ids < 0) | (ids >= len(classes)))
-        if len(bad):
-            position = tuple(bad[0])
+        if ids.min() < 0 or ids.max() >= len(classes):
+            position = tuple(np.argwhere((ids < 0) | (ids >= len(classes)))[0])
             raise DatasetError(
                 f"the {what} {int(ids[position])} is not in 0..{len(classes) - 1}.",
                 f"image {predictions.image_ids[position[0]]!r} (row {int(position[0])})",

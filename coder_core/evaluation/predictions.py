@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coder_core.errors import DatasetError
+from coder_core.image_ids import ImageIds
 
 __all__ = [
     "HONEST",
@@ -62,7 +63,7 @@ class Predictions:
         DatasetError: Not all have one row per image, or an id occurs twice.
     """
 
-    image_ids: tuple[str, ...]
+    image_ids: Sequence[str]
     top_ids: NDArray[np.int32]
     top_probabilities: NDArray[np.float32]
     method: str
@@ -129,7 +130,8 @@ def count_reranked(details: Details) -> RerankCounts:
 
 def refuse_repeated(image_ids: Sequence[str], place: str) -> None:
     """Raise DatasetError when an image id occurs twice: a label could not be told from the other's."""
-    if len(frozenset(image_ids)) == len(image_ids):
+    is_unique = image_ids.is_unique if isinstance(image_ids, ImageIds) else len(frozenset(image_ids)) == len(image_ids)
+    if is_unique:
         return
     image_id, count = Counter(image_ids).most_common(1)[0]
     raise DatasetError(f"the image id {image_id!r} occurs {count} times.", place, "Give every image an id of its own.")

@@ -1,6 +1,7 @@
 """Image features that another tool computed: read, checked, normalised."""
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,11 +10,18 @@ from jaxtyping import Float, Int
 from coder_core.class_source.matching import match_labels, no_such_class
 from coder_core.classes import ClassList
 from coder_core.errors import DatasetError, FeatureFileError
+from coder_core.image_ids import ImageIds, RowNumbers
 from coder_core.locations import open_location
 from coder_core.specs import FeaturesDataset
 from coder_core.storage.ignored_files import IgnoredFiles
 from coder_core.storage.input_names import is_printable
 from coder_core.storage.input_tables import read_feature_file
+
+TEXT_KINDS = "SUOiu"
+"""Of numpy: bytes, texts, objects, and whole numbers, which stand for their digits."""
+
+IDS_AT_ONCE = 65_536
+"""Ids that are taken over at a time: as objects, all of them would take ten times the memory."""
 
 UNIT_TOLERANCE = 2e-3
 """How far from 1 the length of a row may be after rounding to float16 (512 values: below 1e-3 in practice)."""
@@ -23,7 +31,7 @@ class FeatureSet(NamedTuple):
     """Features, labels and names of one file, and the images of it that were left out."""
 
     classes: ClassList
-    image_ids: tuple[str, ...]
+    image_ids: Sequence[str]
     features: Float[np.ndarray, "images dim"]
     label_ids: Int[np.ndarray, " images"]
     ignored: IgnoredFiles
@@ -52,7 +60,7 @@ def load_features(dataset: FeaturesDataset, listed: ClassList | None = None) -> 
     features = normalised_rows(arrays[dataset.features], f"{path}: {dataset.features}")
     classes = ClassList(text_values(arrays[names], f"{path}: {names}") if isinstance(names, str) else names)
     labels = _checked_labels(arrays[dataset.labels], len(features), classes, f"{path}: {dataset.labels}")
-    image_ids = tuple(f"{row:09d}" for row in range(len(features)))
+    image_ids: Sequence[str] = RowNumbers(range(len(features)))
     if dataset.image_ids:
         image_ids = _checked_ids(arrays[dataset.image_ids], len(features), f"{path}: {dataset.image_ids}")
     found = FeatureSet(classes, image_ids, features, labels, IgnoredFiles())
@@ -65,7 +73,7 @@ def text_values(values: np.ndarray, place: str) -> tuple[str, ...]:
     Raises:
         FeatureFileError: Not a vector, something else than text in it, or text that is no UTF-8.
     """
-    if values.ndim == 1 and values.dtype.kind in "SUOiu":
+    if values.ndim == 1 and values.dtype.kind in TEXT_KINDS:
         try:
             texts = [text.decode("utf-8") if isinstance(text, bytes) else text for text in values.tolist()]
         except ValueError as error:  # no UTF-8; in an array of fixed-width text, a number that is no character
@@ -113,7 +121,10 @@ def normalised_rows(values: np.ndarray, place: str) -> Float[np.ndarray, "rows d
 def _of_listed_classes(found: FeatureSet, listed: ClassList, dataset: FeaturesDataset) -> FeatureSet:
     """Count the labels in another class list, by the names that they had."""
     names, place = found.classes.names, dataset.path
-    counts = Counter(names[label_id] for label_id in found.label_ids.tolist())
+    labelled = np.bincount(found.label_ids, minlength=len(names)).tolist()
+    counts: Counter[str] = Counter()
+    for name, count in zip(names, labelled, strict=True):
+        counts.update({name: count} if count else {})
     label_of = match_labels(sorted(counts), listed, place)
     others = {name: count for name, count in sorted(counts.items()) if name not in label_of}
     if others and not dataset.ignore_other_folders:
@@ -123,13 +134,15 @@ def _of_listed_classes(found: FeatureSet, listed: ClassList, dataset: FeaturesDa
         name = names[found.label_ids[row]]
         found.ignored.add("class", f"{place}: {found.image_ids[row]}", f"its class {name!r} is not in dataset.classes")
     rows = np.flatnonzero(new_ids >= 0)
+    if len(rows) == len(new_ids):
+        return found._replace(classes=listed, label_ids=new_ids)
     if not len(rows):
         raise DatasetError(
             f"no image is of a listed class; the first class of the file is {names[0]!r}.",
             place,
             "Name the file's classes in dataset.classes, by name or by id.",
         )
-    image_ids = tuple(found.image_ids[row] for row in rows)
+    image_ids = ImageIds.of(found.image_ids[row] for row in rows.tolist())
     return FeatureSet(listed, image_ids, found.features[rows], new_ids[rows], found.ignored)
 
 
@@ -141,15 +154,23 @@ def _refuse_names_per_row(dataset: FeaturesDataset) -> None:
         )
 
 
-def _checked_ids(values: np.ndarray, count: int, place: str) -> tuple[str, ...]:
-    ids = text_values(values, place)
+def _checked_ids(values: np.ndarray, count: int, place: str) -> ImageIds:
+    ids = ImageIds.join([ImageIds.of(text_values(block, place)) for block in _blocks(values)])
     if len(ids) != count:
         raise FeatureFileError(f"{len(ids)} image ids and {count} features.", place, "Give one id per image.")
-    rows_of = Counter(ids)
-    if len(rows_of) != count:
-        twice, times = rows_of.most_common(1)[0]
+    if not ids.is_unique:
+        twice, times = Counter(ids).most_common(1)[0]
         raise FeatureFileError(f"the image id {twice!r} is there {times} times.", place, "Make ids unique.")
     return ids
+
+
+def _blocks(values: np.ndarray) -> Iterator[np.ndarray]:
+    """Rows, some at a time; what holds no texts, as a whole, to be refused."""
+    if values.ndim != 1 or values.dtype.kind not in TEXT_KINDS:
+        yield values
+        return
+    for start in range(0, len(values), IDS_AT_ONCE):
+        yield values[start : start + IDS_AT_ONCE]
 
 
 def _checked_labels(values: np.ndarray, count: int, classes: ClassList, place: str) -> Int[np.ndarray, " images"]:

@@ -13,7 +13,7 @@ from coder_core.loops import each
 from coder_core.specs import TableDataset
 from coder_core.storage.bounded_json import parse_json
 from coder_core.storage.input_files import InputFile, read_input
-from coder_core.storage.input_walk import walk_input
+from coder_core.storage.input_walk import list_input
 
 METADATA = ("metadata.csv", "metadata.jsonl")
 FILE_NAME = "file_name"
@@ -27,7 +27,7 @@ def list_table(dataset: TableDataset) -> LabelledRows:
         InputError: There is no such folder.
         DatasetError: It has no table; a table lacks a column, or names an image that is not there.
     """
-    walked = list(walk_input(dataset.path))
+    walked = list(list_input(dataset.path))
     tables = [file for file in walked if posixpath.basename(file.name) in METADATA]
     if not tables:
         problem = f"there is no {' or '.join(METADATA)}."

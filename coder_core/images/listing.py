@@ -17,7 +17,7 @@ from coder_core.images.image_files import no_image, select_images
 from coder_core.specs import FolderDataset
 from coder_core.storage.ignored_files import IgnoredFiles
 from coder_core.storage.input_files import InputFile
-from coder_core.storage.input_walk import walk_input
+from coder_core.storage.input_walk import list_input
 
 __all__ = ["FolderListing", "list_folder", "make_listing"]
 
@@ -60,7 +60,7 @@ def list_folder(dataset: FolderDataset, listed: ClassList | None = None) -> Fold
         DatasetError: No image, or none of a listed class; an image outside any class folder; a folder that is no
             class, two that are one, or a class of `class_names` without a folder.
     """
-    found = select_images(walk_input(dataset.path))
+    found = select_images(list_input(dataset.path))
     if not found.files:
         remedy = "Give a folder of class folders with files like .jpg, .png, .webp, .heic."
         raise DatasetError(no_image(found), dataset.path, remedy)

@@ -21,7 +21,7 @@ from coder_core.specs import ManifestDataset
 from coder_core.storage.addresses import parse_address, redact
 from coder_core.storage.ignored_files import IgnoredFiles
 from coder_core.storage.input_files import InputFile, input_exists
-from coder_core.storage.input_walk import walk_input
+from coder_core.storage.input_walk import list_input
 from coder_core.storage.manifest_tables import ManifestRow, read_manifest_rows
 
 __all__ = [
@@ -142,12 +142,12 @@ def _beside(named: Iterable[str], dataset: ManifestDataset) -> Iterator[InputFil
     root = manifest_root(dataset)
     tops = sorted({path.partition("/")[0] if "/" in path else "" for path in named})
     if "" in tops:
-        yield from (file for file in walk_input(root) if file.url != dataset.path)
+        yield from (file for file in list_input(root) if file.url != dataset.path)
         return
     for top in tops:
         place = f"{root.rstrip('/')}/{top}"
         if input_exists(place):
-            yield from (file._replace(name=f"{top}/{file.name}") for file in walk_input(place))
+            yield from (file._replace(name=f"{top}/{file.name}") for file in list_input(place))
 
 
 def _path(row: ManifestRow, column: str, root: str) -> str:

@@ -51,26 +51,25 @@ class SampledImages:
     @cached_property
     def class_counts(self) -> tuple[int, ...]:
         """Images of each class in the whole source, in label order."""
-        return tuple(self._counted[0])
-
-    @property
-    def _rows(self) -> frozenset[int]:
-        return self._counted[1]
+        read = getattr(self._source, "labels", self._source.batches)
+        counts = np.zeros(len(self.classes), dtype=np.int64)
+        for batch in each(read(LISTED_AT_ONCE)):
+            if batch.label_ids is not None:
+                counts += np.bincount(batch.label_ids, minlength=len(counts))
+        return tuple(counts.tolist())
 
     @cached_property
-    def _counted(self) -> tuple[list[int], frozenset[int]]:
-        """Images of each class, and the rows that are taken."""
-        counts = [0] * len(self.classes)
-        smallest: list[list[tuple[str, int]]] = [[] for _ in counts]
+    def _rows(self) -> frozenset[int]:
+        """The rows that are taken."""
+        smallest: list[list[tuple[str, int]]] = [[] for _ in self.classes.names]
         row = 0
         for batch in each(self._source.batches(LISTED_AT_ONCE)):
             labels = [] if batch.label_ids is None else batch.label_ids.tolist()
             for image_id, label in zip(batch.image_ids, labels, strict=True):
-                counts[label] += 1
                 smallest[label].append((content_hash(image_id.encode("utf-8", "surrogateescape")), row))
                 row += 1
             smallest = [heapq.nsmallest(self._per_class, found) for found in smallest]
-        return counts, frozenset(row for found in smallest for _, row in found)
+        return frozenset(row for found in smallest for _, row in found)
 
     def batches(self, rows: int) -> Iterator[ImageBatch]:
         """The images that were taken, a batch of the source at a time."""

@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 from coder_core.class_source.read_class_source import SETTLE_SECONDS, read_class_source
 from coder_core.classes import ClassList
 from coder_core.demo.flag_images import RENDERER_VERSION, flag_designs_hash, flag_names, list_flags, render_flags
-from coder_core.fingerprint import key_of
+from coder_core.fingerprint import key_of, key_of_columns
 from coder_core.images.features_file import load_features
 from coder_core.images.labelled_rows import LabelledRows, label_rows
 from coder_core.images.listed_images import list_table
@@ -241,7 +241,7 @@ class FilesSource:
     @property
     def labels_identity(self) -> str:
         """Files and labels, and the names that the labels count in."""
-        return key_of([self.identity, self._listing.label_ids.tolist(), self.classes.names])
+        return key_of_columns(self.identity, self._listing.label_ids, self.classes.names)
 
     def batches(self, rows: int) -> Iterator[ImageBatch]:
         """Slice the listing; no file is opened."""
@@ -274,12 +274,12 @@ class FeaturesSource:
     def identity(self) -> str:
         """Ids and normalised features."""
         features = np.ascontiguousarray(self._set.features)
-        return key_of([self._set.image_ids, features.shape, hashlib.sha256(features.data).hexdigest()])
+        return key_of_columns(self._set.image_ids, features.shape, hashlib.sha256(features.data).hexdigest())
 
     @cached_property
     def labels_identity(self) -> str:
         """Ids, labels, and the names that the labels count in."""
-        return key_of([self._set.image_ids, self._set.label_ids.tolist(), self.classes.names])
+        return key_of_columns(self._set.image_ids, self._set.label_ids, self.classes.names)
 
     def batches(self, rows: int) -> Iterator[ImageBatch]:
         """Slice the features."""

@@ -14,7 +14,7 @@ from coder_core.storage.addresses import redact
 from coder_core.storage.ignored_files import IgnoredFiles
 from coder_core.storage.input_files import InputFile, read_input
 from coder_core.storage.input_names import printable, why_nobodys_data
-from coder_core.storage.input_walk import walk_input
+from coder_core.storage.input_walk import list_input
 
 
 def list_split(dataset: SplitDataset) -> FolderListing:
@@ -50,7 +50,7 @@ def list_parts(
     """
     ignored = IgnoredFiles()
     named = frozenset(item.path for items in published.items.values() for item in items)
-    files = find_named_files(walk_input(folder), named, ignored)
+    files = find_named_files(list_input(folder), named, ignored)
     items = _distinct_items(published, parts, place, ignored)
     absent = [item.path for item in items if item.path not in files]
     if not items or (absent and not (is_partial and len(absent) < len(items))):

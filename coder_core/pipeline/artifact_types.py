@@ -136,11 +136,11 @@ class ClassifierArtifact(ArtifactHandle):
     method: str
 
 
-class TransducedArtifact(ClassifierArtifact):
-    """A classifier that a batch of unlabelled images has taught, and what the batch was taken for.
+class BatchFound(Handle):
+    """What a batch of unlabelled images was taken for.
 
     Attributes:
-        stage1: What it stands upon.
+        stage1: What the transduction stands upon.
         batch: `balanced`, `all_classes`, `few_classes`, or `nothing`: then it is stage 1 itself; `stated` where nothing
             was to be found out.
         reason: Why, with the numbers.
@@ -163,6 +163,22 @@ class TransducedArtifact(ClassifierArtifact):
     prior_evidence: float
     image_evidence: float
     temperature: float
+
+
+class TransducedArtifact(ClassifierArtifact, BatchFound):
+    """A classifier that a batch of unlabelled images has taught, and what the batch was taken for."""
+
+
+class BatchAnswersArtifact(ArtifactHandle, BatchFound):
+    """What a transduction that makes no classifier says of every image of its batch: logarithms of the classes' shares.
+
+    In the parts of the image embeddings; nothing in it answers a further image.
+    """
+
+    kind: ClassVar[str] = "batch_answers"
+
+    method: str
+    class_count: int
 
 
 class PredictionsArtifact(ArtifactHandle):
@@ -228,7 +244,15 @@ class FewShotChoice(Handle):
 
 
 class FewShotFitsArtifact(ArtifactHandle):
-    """Few-shot classifiers fitted on one draw, one part per method."""
+    """Few-shot classifiers fitted on one draw, one part per method.
+
+    Attributes:
+        shots: Support images per class.
+        seed: Of the draw.
+        dropped: Pool images left out, because they are test images as well.
+        choices: How the settings of each method were chosen.
+        found: Of transductions of such classifiers: what each took the batch for.
+    """
 
     kind: ClassVar[str] = "few_shot_fits"
 
@@ -236,6 +260,7 @@ class FewShotFitsArtifact(ArtifactHandle):
     seed: int
     dropped: int
     choices: dict[str, FewShotChoice]
+    found: dict[str, BatchFound] = {}  # noqa: RUF012 - pydantic copies a default
 
 
 class FewShotPredictionsArtifact(ArtifactHandle):

@@ -72,6 +72,10 @@ class Context:
         """List the parts of an artifact."""
         return self.artifacts.parts(artifact.stored)
 
+    def columns(self, artifact: ArtifactHandle) -> frozenset[str]:
+        """Name the columns of an artifact's table."""
+        return frozenset(self.artifacts.known_manifest(artifact.stored).columns)
+
     def read_part(self, artifact: ArtifactHandle, name: str, columns: Sequence[str] | None = None) -> "pa.Table":
         """Read one part of an artifact."""
         return self.artifacts.read_part(artifact.stored, name, columns)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from coder_core.errors import StepContractError
 from coder_core.pipeline.artifact_handle import ArtifactHandle
 from coder_core.storage.artifacts import ArtifactWriter
-from coder_core.storage.manifest import PartRecord
+from coder_core.storage.manifest import Artifact, PartRecord
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,6 +62,11 @@ class Output:
         if record is not None:
             self._rows[name] = record.rows
         return record
+
+    def take_part_over(self, name: str, other: Artifact, record: PartRecord) -> None:
+        """Copy a part of another artifact that is what is to be made; one that is damaged, or gone, is made instead."""
+        if self._writer.take_part_over(name, other, record):
+            self._rows[name] = record.rows
 
     def discard_part(self, name: str) -> None:
         """Remove a part that is sound but says too little by now, so that it can be written anew."""

@@ -15,6 +15,7 @@ from coder_core.input_contract import InputContract
 from coder_core.pipeline.artifact_handle import Handle
 from coder_core.pipeline.artifact_types import (
     AblationArtifact,
+    BatchAnswersArtifact,
     ClassifierArtifact,
     CoderMatrixArtifact,
     ConfusedPairsArtifact,
@@ -41,7 +42,7 @@ class MethodRecord(Handle):
         method: What it is called in this run, e.g. `coder` or `control_waffle`.
         texts: What it read of the classes.
         text_embeddings: Where that lies.
-        classifier: What it made of that.
+        classifier: What it made of that; of a method that makes none, what it said of the batch.
         predictions: What it said about the images.
         contract: What it has read; None in runs older than contracts.
         controls: The method that it controls, where it is a control.
@@ -50,10 +51,22 @@ class MethodRecord(Handle):
     method: str
     texts: TextsArtifact
     text_embeddings: TextEmbeddingsArtifact
-    classifier: ClassifierArtifact
+    classifier: ClassifierArtifact | BatchAnswersArtifact
     predictions: PredictionsArtifact
     contract: InputContract | None = None
     controls: str | None = None
+
+    @property
+    def for_any_image(self) -> ClassifierArtifact:
+        """Its classifier, which answers further images.
+
+        Raises:
+            ConfigError: It made none.
+        """
+        if isinstance(self.classifier, ClassifierArtifact):
+            return self.classifier
+        problem = "it said what each image of its batch is, and made no classifier for any other image."
+        raise ConfigError(problem, f"method {self.method}", f"Take {self.classifier.stage1}, or another method.")
 
 
 class RerankRecord(Handle):
@@ -65,7 +78,7 @@ class RerankRecord(Handle):
 
 
 class FewShotDraw(Handle):
-    """One number of shots and one seed."""
+    """One number of shots and one seed; what unlabelled images have taught its classifiers is another entry."""
 
     fits: FewShotFitsArtifact
     predictions: FewShotPredictionsArtifact
@@ -119,7 +132,7 @@ class RunManifest(Handle):
     few_shot: FewShotRecord | None = None
     ablation: AblationArtifact | None = None
     matrix: CoderMatrixArtifact | None = None
-    transductions: tuple[TransducedArtifact, ...] = ()
+    transductions: tuple[TransducedArtifact | BatchAnswersArtifact, ...] = ()
     shown: ShownImages | None = None
 
     def method(self, name: str) -> MethodRecord:

@@ -16,6 +16,7 @@ from coder_core.pipeline.context import Context
 from coder_core.pipeline.output import Output
 from coder_core.pipeline.pace import Pace
 from coder_core.pipeline.step import ArtifactStep, Done, Made
+from coder_core.pipeline.taken_parts import slot_of, take_parts_over
 from coder_core.storage.manifest import PartRecord
 
 
@@ -115,6 +116,8 @@ def run_shard(steps: Sequence[ShardedStep[ArtifactHandle]], shard: Shard, contex
     check_interruption()
     outputs = [step.open_output(context) for step in steps]
     with time_limit(steps[0].traits.time_limit_seconds):
+        for step, output in zip(steps, outputs, strict=True):
+            take_parts_over(step, shard.parts, context, output)
         type(steps[0]).make_shard(steps, shard, context, outputs)
     seconds, pace = (time.monotonic() - started) / len(steps), context.pace.total
     return tuple(
@@ -136,4 +139,6 @@ def finish_step(step: ShardedStep[ArtifactHandle], reports: Sequence[ShardReport
             context.pace.add(**report.pace.model_dump())
     made = step.join(context, output)
     seconds = time.monotonic() - started + sum(report.seconds for report in own)
-    return step.commit(context, output, made, seconds)
+    done = step.commit(context, output, made, seconds)
+    context.artifacts.note_latest(made.stored, slot_of(step))
+    return done

@@ -188,7 +188,11 @@ class ArtifactStep(Step[Made], Generic[Made]):
         if manifest is None:
             return None
         found: Made = self.result_type().of_manifest(manifest)
-        return found if self.is_intact(found, context) else None
+        context.artifacts.forget(found.stored)
+        if self.is_intact(found, context):
+            return found
+        context.artifacts.forget(found.stored)
+        return None
 
     def __call__(self, context: Context) -> Done:
         """Find the artifact or make it, within the time limit; see `Step.__call__`."""

@@ -22,6 +22,7 @@ from coder_core.portable.image_reading import GivenImage, ReadyImage, prepare_ba
 if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Float
+    from torch import Tensor
 
     from coder_core.coder.classifier import Classifier
     from coder_core.coder.text_shares import Explanation
@@ -65,6 +66,21 @@ class Answer(NamedTuple):
     top: tuple[tuple[str, float], ...] = ()
     problem: str | None = None
     texts: tuple[TextShare, ...] = ()
+
+
+class AdaptedAnswers(NamedTuple):
+    """Answers of a classifier that a batch of images, without labels, has moved.
+
+    Args:
+        answers: One per image, in order.
+        batch: What the images were taken for: `balanced`, `all_classes`, `few_classes`; `nothing` where the classifier
+            itself has answered.
+        reason: Why, with the numbers.
+    """
+
+    answers: list[Answer]
+    batch: str
+    reason: str
 
 
 class PortableClassifier:
@@ -120,30 +136,81 @@ class PortableClassifier:
             self._check_explainable()
         chosen = self.card.none_of_these.threshold if self.card.none_of_these else 0.0
         cutoff = chosen if none_below is None else none_below
-        size = batch_size or BATCH.get(self._device, BATCH_ON_ACCELERATOR)
-        threads = workers or os.cpu_count() or 1
-        for batch in prepare_batches(images, self._model, batch_size=size, workers=threads):
+        for batch in self._batches(images, batch_size, workers):
             yield from self._answer(batch, cutoff, explain=explain)
+
+    def adapt(
+        self,
+        images: Iterable[GivenImage],
+        *,
+        none_below: float | None = None,
+        batch_size: int | None = None,
+        workers: int | None = None,
+    ) -> "AdaptedAnswers":
+        """Say what images show after all of them together, without labels, have moved the classifier.
+
+        All are embedded before the first is answered, and their vectors held in memory (2 kB each of 512 dimensions).
+        Where they say too little, the classifier itself answers.
+
+        Args:
+            images: As for `stream`.
+            none_below: Smallest probability of an answer; default: none, for the limit that was chosen on validation
+                images is that of the classifier itself, and holds where that answers.
+            batch_size: As for `stream`.
+            workers: As for `stream`.
+
+        Raises:
+            ConfigError: It is not known which texts the method has of its classes.
+        """
+        import torch
+
+        from coder_core.portable.adapting import adapt_to
+
+        embedded = [(_names(batch), self._embed_usable(batch)) for batch in self._batches(images, batch_size, workers)]
+        vectors = torch.cat([rows for _, rows in embedded] or [torch.zeros(0, self.card.encoder.dim)])
+        found = adapt_to(self._folder, self.card, self._classifier, vectors)
+        chosen = self.card.none_of_these.threshold if self.card.none_of_these and not found.has_moved else 0.0
+        cutoff = chosen if none_below is None else none_below
+        answers = [answer for batch, rows in embedded for answer in self._say(batch, rows, found.classifier, cutoff)]
+        return AdaptedAnswers(answers, found.batch, found.reason)
+
+    def _batches(
+        self, images: Iterable[GivenImage], batch_size: int | None, workers: int | None
+    ) -> Iterator[list[ReadyImage]]:
+        size = batch_size or BATCH.get(self._device, BATCH_ON_ACCELERATOR)
+        return prepare_batches(images, self._model, batch_size=size, workers=workers or os.cpu_count() or 1)
 
     def embed(self, batch: list[ReadyImage]) -> "Float[np.ndarray, 'images dim']":
         """The embeddings of the images of a batch that could be read."""
         return self._model.encode_images([image.prepared for image in batch if image.problem is None])
 
     def _answer(self, batch: list[ReadyImage], cutoff: float, *, explain: bool) -> Iterator[Answer]:
+        yield from self._say(batch, self._embed_usable(batch), self._classifier, cutoff, explain=explain)
+
+    def _embed_usable(self, batch: list[ReadyImage]) -> "Float[Tensor, 'usable dim']":
         import torch
 
+        if all(image.problem is not None for image in batch):
+            return torch.zeros(0, self.card.encoder.dim, device=self._device)
+        return torch.from_numpy(self.embed(batch)).to(self._device)
+
+    def _say(
+        self,
+        batch: list[ReadyImage],
+        vectors: "Float[Tensor, 'usable dim']",
+        by: "Classifier",
+        cutoff: float,
+        *,
+        explain: bool = False,
+    ) -> Iterator[Answer]:
+        """Answers to the images of a batch, by some classifier."""
         from coder_core.classifiers import predict_with
 
-        usable = [image for image in batch if image.problem is None]
-        if not usable:
-            yield from (Answer(image.name, problem=image.problem) for image in batch)
-            return
-        vectors = torch.from_numpy(self.embed(batch)).to(self._device)
-        rows = [str(row) for row in range(len(usable))]
-        found = predict_with(self._classifier, vectors, rows, method=self.card.method, k=TOP)
+        rows = [str(row) for row in range(len(vectors))]
+        found = predict_with(by, vectors, rows, method=self.card.method, k=TOP) if rows else None
         row = 0
         for image in batch:
-            if image.problem is not None:
+            if image.problem is not None or found is None:
                 yield Answer(image.name, problem=image.problem)
                 continue
             answer = self._name(image.name, found, row, cutoff)
@@ -173,6 +240,11 @@ class PortableClassifier:
             TextShare(part.contribution, part.cosine, str(part.kind), names[part.class_id], texts[part.column])
             for part in explained.contributions
         )
+
+
+def _names(batch: list[ReadyImage]) -> list[ReadyImage]:
+    """Without the pictures, which are large."""
+    return [image._replace(prepared=None) for image in batch]
 
 
 def load_classifier(path: str | Path, *, encoder: str | None = None, device: str = "auto") -> PortableClassifier:

@@ -34,11 +34,16 @@ def explain_answer(folder: Path, card: ClassifierCard, image: Any, *, winner: in
     Returns:
         Shares that add up to the difference of the two calibrated logits.
     """
-    vectors, layout = _texts_of(folder, card.text_vectors or "")
+    vectors, layout = texts_of(folder, card)
     temperature = card.calibration.temperature if card.calibration else 1.0
     explain = EXPLAINERS[card.method.removesuffix("_calibrated")]
     scale = card.logit_scale / temperature
     return explain(image, vectors, layout, winner=winner, runner_up=runner_up, logit_scale=scale)
+
+
+def texts_of(folder: Path, card: ClassifierCard) -> tuple[torch.Tensor, TextLayout]:
+    """The vectors of the exported texts, each once, and which of them are whose."""
+    return _texts_of(folder, card.text_vectors or "")
 
 
 @lru_cache(maxsize=2)

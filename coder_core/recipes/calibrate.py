@@ -24,13 +24,13 @@ def calibrate(
     for name, record in methods.items():
         chosen = run(
             ChooseTemperature(
-                classifier=record.classifier,
+                classifier=record.for_any_image,
                 images=validation.images,
                 labels=validation.dataset.labels,
                 encoder=validation.encoder,
             )
         )
-        classifier = run(BuildCalibrated(classifier=record.classifier, temperature=chosen.temperature))
+        classifier = run(BuildCalibrated(classifier=record.for_any_image, temperature=chosen.temperature))
         called = f"{name}{CALIBRATED}"
         predict = Predict(classifier=classifier, images=inputs.images, encoder=inputs.encoder, label=called)
         contract = record.contract.also(labels="validation") if record.contract is not None else None

@@ -1,16 +1,26 @@
 """Few-shot, step by step: the pool of labelled images goes the way of the test images, then every draw is fitted."""
 
+from collections.abc import Sequence
+
 from coder_core.input_contract import InputContract
 from coder_core.method_texts import kinds_of_method, with_pictured
-from coder_core.pipeline.artifact_types import TextBankArtifact, TextEmbeddingsArtifact
-from coder_core.pipeline.run_manifest import FewShotDraw, FewShotRecord
+from coder_core.pipeline.artifact_types import (
+    Dataset,
+    FewShotFitsArtifact,
+    ImageEmbeddingsArtifact,
+    TextBankArtifact,
+    TextEmbeddingsArtifact,
+)
+from coder_core.pipeline.run_manifest import FewShotDraw, FewShotRecord, RunManifest
 from coder_core.pipeline.runner import Runner
 from coder_core.recipes.eval_inputs import Inputs
-from coder_core.specs import IMAGES_ALONE, READS_VOCABULARY, EvalSpec, FewShotSpec
+from coder_core.recipes.transduce import metric_kinds, with_batch
+from coder_core.specs import IMAGES_ALONE, READS_VOCABULARY, EvalSpec, FewShotSpec, TransductionName, row_name
 from coder_core.steps.embed_images import EmbedImages
 from coder_core.steps.embed_texts import EmbedTexts
 from coder_core.steps.fit_few_shot import METRIC_KINDS, FitFewShot, PredictFewShot, metric_input, plan_draws
 from coder_core.steps.load_dataset import CheckSameClasses, LoadDataset
+from coder_core.steps.transduce_few_shot import TransduceFewShot
 from coder_core.steps.write_texts import WriteVocabulary
 from coder_core.texts.kinds import TextKind
 
@@ -44,9 +54,87 @@ def compare_few_shot(evaluation: EvalSpec, spec: FewShotSpec, inputs: Inputs, ru
         )
         for shots, seed in plan_draws(spec)
     )
+    fits += transduce_draws(evaluation, pool, pool_embeddings, inputs, fits, run)
     predictions = run.each(PredictFewShot(fits=fit, images=inputs.images, encoder=inputs.encoder) for fit in fits)
     draws = tuple(FewShotDraw(fits=fit, predictions=found) for fit, found in zip(fits, predictions, strict=True))
     return FewShotRecord(pool=pool, pool_embeddings=pool_embeddings, draws=draws)
+
+
+def transduce_draws(
+    evaluation: EvalSpec,
+    pool: Dataset,
+    pool_embeddings: ImageEmbeddingsArtifact,
+    inputs: Inputs,
+    fits: Sequence[FewShotFitsArtifact],
+    run: Runner,
+) -> list[FewShotFitsArtifact]:
+    """Let the images under test, without labels, move the classifiers of every draw, where the spec asks for it."""
+    spec = evaluation.transduction
+    if spec is None or not spec.on_few_shot:
+        return []
+    return run.each(
+        transduce_draw(
+            evaluation,
+            fit,
+            methods=spec.methods,
+            stage1=spec.on_few_shot,
+            images=inputs.images,
+            pool=pool,
+            pool_embeddings=pool_embeddings,
+            inputs=inputs,
+        )
+        for fit in fits
+    )
+
+
+def transduce_draw(
+    evaluation: EvalSpec,
+    fit: FewShotFitsArtifact,
+    *,
+    methods: tuple[TransductionName, ...],
+    stage1: tuple[str, ...],
+    images: ImageEmbeddingsArtifact,
+    pool: Dataset,
+    pool_embeddings: ImageEmbeddingsArtifact,
+    inputs: Inputs,
+) -> TransduceFewShot:
+    """What unlabelled images teach the classifiers of one draw, beside its support.
+
+    Args:
+        evaluation: Whose few-shot methods they are.
+        fit: The classifiers of the draw.
+        methods: Transductions.
+        stage1: Few-shot methods, one by one beneath each of them.
+        images: The batch: those under test, or new ones.
+        pool: The labelled images.
+        pool_embeddings: Where these lie.
+        inputs: Texts and images under test of the evaluation.
+    """
+    few_shot, transduction = evaluation.few_shot, evaluation.transduction
+    assert few_shot is not None  # noqa: S101 - there is a draw
+    own = transduction.texts if transduction is not None else None
+    return TransduceFewShot(
+        shots=fit.shots,
+        seed=fit.seed,
+        zero_shot=few_shot.zero_shot,
+        views=few_shot.views,
+        validation_per_class=few_shot.validation_per_class,
+        allow_fewer=few_shot.allow_fewer,
+        drop_shared=few_shot.drop_shared,
+        metric_texts=metric_input(own or few_shot.texts),
+        texts=inputs.texts,
+        text_embeddings=inputs.text_embeddings,
+        test_images=inputs.images,
+        pool_images=pool.images,
+        pool=pool_embeddings,
+        pool_labels=pool.labels,
+        encoder=inputs.encoder,
+        logit_scale=evaluation.logit_scale,
+        fits=fit,
+        methods=methods,
+        stage1=stage1,
+        images=images,
+    )
 
 
 def embed_vocabulary(evaluation: EvalSpec, spec: FewShotSpec, inputs: Inputs, run: Runner) -> TextEmbeddingsArtifact:
@@ -73,3 +161,17 @@ def few_shot_contracts(spec: FewShotSpec, bank: TextBankArtifact) -> dict[str, I
         kinds = (kind for kind in read if isinstance(kind, TextKind))
         found[method] = with_pictured(contract, kinds, bank.pictured_kinds)
     return found
+
+
+def draw_contracts(evaluation: EvalSpec, manifest: RunManifest) -> dict[str, InputContract]:
+    """What every few-shot method of a run reads, and what transductions of them read beside."""
+    few_shot, spec = evaluation.few_shot, evaluation.transduction
+    if few_shot is None:
+        return {}
+    found = few_shot_contracts(few_shot, manifest.bank)
+    if spec is None:
+        return found
+    size = {"texts": manifest.text_embeddings.rows, "dim": manifest.encoder.dim}
+    texts = metric_kinds(evaluation, spec.texts or few_shot.texts, **size)
+    rows = [(method, stage1) for stage1 in spec.on_few_shot for method in spec.methods]
+    return found | {row_name(method, stage1): with_batch(found[stage1], method, texts) for method, stage1 in rows}

@@ -16,7 +16,7 @@ from coder_core.recipes.measure_and_publish import publish
 from coder_core.recipes.rerank_uncertain import Reranked, embed_validation, rerank_uncertain
 from coder_core.recipes.score_controls import score_controls
 from coder_core.recipes.show_images import show_images
-from coder_core.recipes.transduce import transduce
+from coder_core.recipes.transduce import require_room, transduce
 from coder_core.specs import RERANK, EvalSpec
 from coder_core.steps.ablate_texts import AblateTexts
 from coder_core.steps.embed_images import EmbedImages
@@ -34,7 +34,7 @@ def evaluate(spec: EvalSpec, run: Runner) -> EvalResult:
     methods = classify({name: name for name in spec.stage1_methods}, inputs, spec.logit_scale, run)
     reranked = rerank_uncertain(spec, methods["coder"], inputs, run) if RERANK in spec.methods else None
     calibrated = calibrate(methods, inputs, _validation(spec, inputs, run), run) if spec.calibrate else {}
-    transduced = transduce(spec.transduction, methods, inputs, run)
+    transduced = transduce(spec, methods, inputs, run)
     controls = score_controls(spec, inputs, run)
     few_shot = compare_few_shot(spec, spec.few_shot, inputs, run) if spec.few_shot else None
     manifest = RunManifest(
@@ -70,6 +70,7 @@ def embed_inputs(spec: EvalSpec, run: Runner) -> Inputs:
     run(CheckStore())
     dataset = run(LoadDataset(source=spec.dataset, class_names=spec.class_names))
     encoder = run(IdentifyEncoder(encoder=spec.encoder))
+    require_room(spec, dataset.images.rows, dataset.classes.class_count, encoder.dim)
     shown = show_images(spec, dataset, encoder, run)
     gathered = gather_texts(spec, dataset, encoder, run, shown=shown)
     texts = run(stage1_texts(spec, dataset, gathered.bank))

@@ -11,9 +11,9 @@ from coder_core.pipeline.run_manifest import MethodRecord, RunManifest
 from coder_core.pipeline.runner import Runner
 from coder_core.portable.card import CalibrationCard, ClassifierCard, CutoffCard, EncoderCard, Provenance, TextCard
 from coder_core.portable.writing import write_classifier
-from coder_core.recipes.compare_few_shot import few_shot_contracts
-from coder_core.recipes.eval_inputs import Inputs
-from coder_core.recipes.predict import Chosen, choose_classifier, choose_method, same_encoder
+from coder_core.recipes.adapt import Chosen, inputs_of
+from coder_core.recipes.compare_few_shot import draw_contracts
+from coder_core.recipes.predict import choose_classifier, choose_method, same_encoder
 from coder_core.recipes.rerank_uncertain import embed_validation
 from coder_core.specs import EvalSpec, OpenClipEncoder
 from coder_core.steps.build_classifier import read_classifier
@@ -102,17 +102,7 @@ def _calibrate(
 ) -> ExportCalibration | None:
     if spec.validation is None:
         return None
-    inputs = Inputs(
-        dataset=manifest.dataset,
-        encoder=manifest.encoder,
-        bank=manifest.bank,
-        generation=(),
-        texts=manifest.texts,
-        text_embeddings=manifest.text_embeddings,
-        images=manifest.images,
-        class_names=spec.class_names,
-    )
-    validation = embed_validation(spec.validation, inputs, run)
+    validation = embed_validation(spec.validation, inputs_of(manifest), run)
     return run(
         CalibrateExport(
             classifier=chosen.artifact,
@@ -141,8 +131,7 @@ def _cutoff(found: ExportCalibration | None) -> CutoffCard | None:
 
 def _contract(spec: EvalSpec, manifest: RunManifest, method: str, *, has_validation: bool) -> InputContract:
     record = next((record for record in manifest.methods if record.method == method), None)
-    few_shot = few_shot_contracts(spec.few_shot, manifest.bank) if spec.few_shot else {}
-    own = record.contract if record else few_shot.get(method)
+    own = record.contract if record else draw_contracts(spec, manifest).get(method)
     contract = own or InputContract()
     return contract.also(labels="validation") if has_validation else contract
 

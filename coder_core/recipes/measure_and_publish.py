@@ -7,7 +7,7 @@ from coder_core.input_contract import InputContract
 from coder_core.pipeline.eval_result import EvalResult
 from coder_core.pipeline.run_manifest import RunManifest
 from coder_core.pipeline.runner import Runner
-from coder_core.recipes.compare_few_shot import few_shot_contracts
+from coder_core.recipes.compare_few_shot import draw_contracts
 from coder_core.specs import EvalSpec
 from coder_core.steps.image_groups import groups_of
 from coder_core.steps.measure_method import MeasureFewShot, MeasureMethod
@@ -36,10 +36,15 @@ def publish(spec: EvalSpec, manifest: RunManifest, generation: Sequence[Generati
         )
         for record in manifest.methods
     )
-    contracts = few_shot_contracts(spec.few_shot, manifest.bank) if spec.few_shot else {}
+    contracts = draw_contracts(spec, manifest)
     draws = manifest.few_shot.draws if manifest.few_shot else ()
     few_shot = run.each(
-        MeasureFewShot(fits=draw.fits, predictions=draw.predictions, contracts=contracts, labels=dataset.labels)
+        MeasureFewShot(
+            fits=draw.fits,
+            predictions=draw.predictions,
+            contracts={name: contracts[name] for name in draw.fits.choices},
+            labels=dataset.labels,
+        )
         for draw in draws
     )
     return run(

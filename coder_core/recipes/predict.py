@@ -1,23 +1,23 @@
-"""Classify new images with a published run: its classes, its texts, its encoder; nothing is generated or learnt.
+"""Classify new images with a published run: its classes, its texts, its encoder; nothing is generated.
 
-The images go the way of a data set's images, in shards through the ledgers; labels do not exist here.
+The images go the way of a data set's images, in shards through the ledgers; labels do not exist here. Nothing is learnt
+either, unless it is asked to `adapt`: then all new images together, without labels, move the classifier first.
 """
-
-from typing import NamedTuple
 
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.encoders.registry import find_family
 from coder_core.errors import CheckpointError, ConfigError
 from coder_core.pipeline.artifact_handle import Handle
 from coder_core.pipeline.artifact_types import (
-    ClassifierArtifact,
+    BatchAnswersArtifact,
+    BatchFound,
     FewShotFitsArtifact,
     IgnoredArtifact,
     NamedPredictionsArtifact,
 )
-from coder_core.pipeline.output import ONE_PART
 from coder_core.pipeline.run_manifest import RunManifest
 from coder_core.pipeline.runner import Runner
+from coder_core.recipes.adapt import Adapted, Chosen, adapt_classifier, check_adaptable
 from coder_core.steps.embed_images import EmbedImages
 from coder_core.steps.load_dataset import ListNewImages
 from coder_core.steps.name_predictions import ExportTable, NamePredictions
@@ -34,12 +34,13 @@ class Predicted(Handle):
 
     Attributes:
         run_id: Whose classes, texts and encoder.
-        method: The method.
+        method: The method; of one that was adapted, that which it stands upon.
         table: One row per image, in the order of the images.
         images: Images classified.
         broken: Images that could not be read and were left out: they have a `problem` and no class.
         ignored: Files beside the images that are none.
         location: Where the table is: the file that was asked for, or the store.
+        batch: What the images were taken for as a batch, where the method adapted to them.
     """
 
     run_id: str
@@ -49,18 +50,17 @@ class Predicted(Handle):
     broken: int
     ignored: IgnoredArtifact
     location: str
+    batch: BatchFound | None = None
 
     def describe(self) -> str:
         """What was done, in one line."""
         left_out = f", {self.broken} left out" if self.broken else ""
-        return f"{self.images} images by {self.method} of {self.run_id}{left_out}"
+        batch = f"; {self.describe_batch()}" if self.batch else ""
+        return f"{self.images} images by {self.method} of {self.run_id}{left_out}{batch}"
 
-
-class Chosen(NamedTuple):
-    """A classifier of a run."""
-
-    artifact: ClassifierArtifact | FewShotFitsArtifact
-    part: str = ONE_PART
+    def describe_batch(self) -> str:
+        """What the images were taken for, in one line; empty where nothing adapted to them."""
+        return f"batch taken for {self.batch.batch}: {self.batch.reason}" if self.batch else ""
 
 
 def predict(
@@ -71,6 +71,7 @@ def predict(
     method: str | None = None,
     shots: int | None = None,
     output: str | None = None,
+    adapt: bool = False,
 ) -> Predicted:
     """Say what new images show: the five best classes of each, with probabilities.
 
@@ -81,20 +82,25 @@ def predict(
         method: A method of that run: zero-shot, rerank, variant, control or few-shot; default: `choose_method`.
         shots: Of a few-shot method; default: the most that the run has. Its first draw classifies.
         output: A `.parquet` file to write beside the store's own table, path or fsspec URL.
+        adapt: Whether all the images together, without labels, move the classifier before it answers any of them.
 
     Raises:
-        ConfigError: The run has not the method, or its features were computed elsewhere.
+        ConfigError: The run has not the method, its features were computed elsewhere, or the method cannot adapt.
         CheckpointError: The weights are not those that the run used.
         InputError: There is no such image.
     """
     method = choose_method(manifest, method, shots=shots)
     chosen = choose_classifier(manifest, method, shots=shots)
+    if adapt:
+        check_adaptable(manifest, method)
     run(CheckStore())
     if output is not None:
         run(CheckExport(output=output))
     encoder = same_encoder(manifest, run(IdentifyEncoder(encoder=manifest.encoder.spec)))
     listed = run(ListNewImages(locations=tuple(images)))
     embedded = run(EmbedImages(images=listed.images, encoder=encoder))
+    adapted = adapt_classifier(manifest, method, chosen, embedded, run) if adapt else Adapted(chosen)
+    chosen = adapted.chosen
     predictions = run(
         Predict(classifier=chosen.artifact, part=chosen.part, images=embedded, encoder=encoder, label=method)
     )
@@ -108,6 +114,7 @@ def predict(
         broken=embedded.quarantined,
         ignored=listed.ignored,
         location=location or f"{run.runtime.store} (artifact {table.kind} {table.key[:12]})",
+        batch=adapted.found,
     )
 
 
@@ -153,7 +160,7 @@ def choose_classifier(manifest: RunManifest, method: str, *, shots: int | None =
         if record.method == method and record.predictions.protocol == HONEST:
             if shots is not None:
                 raise ConfigError(f"{method!r} learns from no images, so it has no shots.", place, _known(manifest))
-            return Chosen(record.classifier)
+            return Chosen(record.for_any_image)
     fits = [fit for fit in _fits(manifest, shots) if method in fit.choices]
     if fits:
         best = max(fit.shots for fit in fits)
@@ -169,7 +176,11 @@ def usable_methods(manifest: RunManifest) -> list[str]:
 
 
 def _zero_shot_methods(manifest: RunManifest) -> list[str]:
-    return [record.method for record in manifest.methods if record.predictions.protocol == HONEST]
+    return [
+        record.method
+        for record in manifest.methods
+        if record.predictions.protocol == HONEST and not isinstance(record.classifier, BatchAnswersArtifact)
+    ]
 
 
 def _fits(manifest: RunManifest, shots: int | None = None) -> list[FewShotFitsArtifact]:

@@ -56,8 +56,8 @@ def rerank_uncertain(spec: EvalSpec, stage1: MethodRecord, inputs: Inputs, run: 
     gate = spec.rerank
     confused = run(CountConfusedPairs(stage1=stage1.predictions, threshold=gate.threshold, candidates=gate.candidates))
     pair_inputs = embed_pair_texts(spec, confused, inputs, run)
-    threshold = find_threshold(spec, stage1.classifier, pair_inputs, inputs, run)
-    classifier = run(second_stage(spec, stage1.classifier, pair_inputs, threshold.threshold))
+    threshold = find_threshold(spec, stage1.for_any_image, pair_inputs, inputs, run)
+    classifier = run(second_stage(spec, stage1.for_any_image, pair_inputs, threshold.threshold))
     method = MethodRecord(
         method=RERANK,
         texts=pair_inputs.texts,

@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
+from coder_core.allowed_places import is_fetched
 from coder_core.config import apply_override, read_settings, validate_spec
 from coder_core.config_errors import explain_invalid
 from coder_core.datasets.named_settings import named_settings
@@ -127,7 +128,18 @@ def select(
     return sweep.model_copy(update=changes)
 
 
-def cells_of(sweep: SweepSpec, base: str, *, overrides: Sequence[str] = (), data_root: str | None = None) -> list[Cell]:
+def read_any(_: str) -> None:
+    """For whoever types a command: it reads what the person may read."""
+
+
+def cells_of(
+    sweep: SweepSpec,
+    base: str,
+    *,
+    overrides: Sequence[str] = (),
+    data_root: str | None = None,
+    may_read: Callable[[str], None] = read_any,
+) -> list[Cell]:
     """All cells of a sweep, data set by data set; one whose config is wrong says so, and the others are there.
 
     Args:
@@ -135,6 +147,7 @@ def cells_of(sweep: SweepSpec, base: str, *, overrides: Sequence[str] = (), data
         base: Folder (path or URL) that its relative paths start from.
         overrides: `key.path=value` settings that win in every cell.
         data_root: What `${DATA_ROOT}` stands for; default: CODER_DATA_ROOT in the environment.
+        may_read: Raises a CoderError where a config or a manifest may not be read.
 
     Raises:
         ConfigError: Shots are asked for, and no data set has images to learn from; two cells have one name; or there
@@ -145,7 +158,7 @@ def cells_of(sweep: SweepSpec, base: str, *, overrides: Sequence[str] = (), data
         problem = f"it has {count} cells, more than {MAX_CELLS} (CODER_MAX_SWEEP_CELLS)."
         raise ConfigError(problem, sweep.name, "Cut it into several.")
     root = data_root or os.environ.get(DATA_ROOT_VARIABLE)
-    makers = _CellMaker(sweep, base, tuple(overrides), _absolute(root), _absolute(data_root))
+    makers = _CellMaker(sweep, base, tuple(overrides), _absolute(root), _absolute(data_root), may_read)
     axes = itertools.product(sweep.datasets, sweep.models or [OWN], sweep.texts or [OWN])
     cells = [makers.cell(*names) for names in axes]
     name, times = Counter(cell.name for cell in cells).most_common(1)[0]
@@ -164,6 +177,7 @@ class _CellMaker:
     data_root: str | None
     named_root: str | None
     """Where data sets by name lie, where the command says it; the environment says it anew on every machine."""
+    may_read: Callable[[str], None]
 
     def cell(self, dataset: str, model: str, texts: str) -> Cell:
         """One cell, sound or not."""
@@ -207,6 +221,8 @@ class _CellMaker:
             given = resolve_location(given, self.base)
         if given.startswith(DEMO_PREFIX) or _is_config(given):
             return self._of_config(given, words)
+        if is_fetched(given) or not (is_url(given) or Path(given).is_dir()):
+            self.may_read(given)
         return {"dataset": dataset_settings(Wish(images=given, model=""), Path(self.base))}
 
     def _of_name(self, name: str) -> dict[str, Any]:
@@ -217,6 +233,7 @@ class _CellMaker:
 
     def _of_config(self, location: str, words: Mapping[str, str | None]) -> dict[str, Any]:
         """What a config says, its paths made independent of its folder."""
+        self.may_read(location)
         own = fill(read_settings(location), words)
         spec = validate_spec({**_STAND_IN, **own}, place=location, base=folder_of(location))
         said = spec.model_dump(mode="json", exclude_unset=True)

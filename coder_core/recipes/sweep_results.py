@@ -4,94 +4,22 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
-from typing import NamedTuple
 
 from coder_core.evaluation.intervals import Interval
 from coder_core.evaluation.predictions import HONEST
 from coder_core.evaluation.tiers import tiers_of
 from coder_core.method_texts import FROM_IMAGES
+from coder_core.recipes.published_figures import PublishedComparison, compare_published
 from coder_core.recipes.sweep import CellOutcome
+from coder_core.recipes.sweep_rows import GainRow, Score, SweepGroup, SweepRow
 from coder_core.results.result_tables import ResultTables
 from coder_core.results.schema import ComparisonRow, FewShotRow, MetricRow
+from coder_core.specs.sweep_spec import PublishedRow
 from coder_core.steps.write_texts import CONTROL_PREFIX
 from coder_core.storage.store import Store
 
 TOP1 = "top1"
 GAIN_OF, GAIN_OVER = "coder", "clip"
-
-
-class Score(NamedTuple):
-    """A number with its 95 % interval.
-
-    Attributes:
-        value: Top-1 accuracy, 0..1, or a difference of two, -1..1.
-        low: Lower end; None where nothing can be said.
-        high: Upper end.
-    """
-
-    value: float
-    low: float | None
-    high: float | None
-
-
-@dataclass(frozen=True)
-class SweepRow:
-    """A method with a model and texts, over data sets.
-
-    Attributes:
-        model: On the sweep's axis; empty where it has none.
-        texts: The same.
-        method: What classified.
-        shots: Images per class that were learnt from; None for zero-shot.
-        by_dataset: Top-1 accuracy.
-        mean: Over all data sets of the group; None where this row lacks one, for a mean over other data sets compares
-            with nothing.
-        tier: Rank by the mean from 1, one for rows whose means the images cannot tell apart; None without a mean.
-    """
-
-    model: str
-    texts: str
-    method: str
-    shots: int | None
-    by_dataset: Mapping[str, Score]
-    mean: Score | None = None
-    tier: int | None = None
-
-
-@dataclass(frozen=True)
-class SweepGroup:
-    """Rows that may be compared: all zero-shot, or all of one number of shots.
-
-    Attributes:
-        shots: None for zero-shot.
-        datasets: That any row has.
-        rows: Best mean first; those without one after them, as they came.
-    """
-
-    shots: int | None
-    datasets: tuple[str, ...]
-    rows: tuple[SweepRow, ...]
-
-
-@dataclass(frozen=True)
-class GainRow:
-    """What CODER gains over CLIP by name with a model and texts.
-
-    Attributes:
-        model: On the sweep's axis; empty where it has none.
-        texts: The same.
-        by_dataset: Difference of top-1 accuracy, -1..1, with its paired interval.
-        mean: Over these data sets.
-        better: Data sets on which the interval lies above 0.
-        worse: Data sets on which it lies below.
-    """
-
-    model: str
-    texts: str
-    by_dataset: Mapping[str, Score]
-    mean: Score
-    better: int
-    worse: int
 
 
 @dataclass(frozen=True)
@@ -103,20 +31,30 @@ class SweepResult:
         outcomes: Of its cells.
         groups: Zero-shot first, then by shots.
         gains: Largest first.
+        published: What others have published, beside what was found here.
     """
 
     name: str
     outcomes: tuple[CellOutcome, ...]
     groups: tuple[SweepGroup, ...]
     gains: tuple[GainRow, ...] = field(default=())
+    published: tuple[PublishedComparison, ...] = field(default=())
 
 
 _Place = tuple[int | None, str, str, str]
 """Shots, model, texts, method."""
 
 
-def read_sweep(name: str, outcomes: Sequence[CellOutcome], store: Store) -> SweepResult:
+def read_sweep(
+    name: str, outcomes: Sequence[CellOutcome], store: Store, published: Sequence[PublishedRow] = ()
+) -> SweepResult:
     """Read what the runs of a sweep have published.
+
+    Args:
+        name: Of the sweep.
+        outcomes: Of its cells.
+        store: Where the runs are.
+        published: What others have published, to be put beside it.
 
     Raises:
         StoreError: A table is not what was published.
@@ -134,7 +72,9 @@ def read_sweep(name: str, outcomes: Sequence[CellOutcome], store: Store) -> Swee
             gains.setdefault((cell.model, cell.texts), {})[cell.dataset] = gain
     found = sorted((_gain_row(*place, row) for place, row in gains.items()), key=lambda row: -row.mean.value)
     order = list(dict.fromkeys(outcome.cell.dataset for outcome in outcomes))
-    return SweepResult(name, tuple(outcomes), tuple(_groups(scores, order)), tuple(found))
+    groups = tuple(_groups(scores, order))
+    beside = compare_published(published, groups, order)
+    return SweepResult(name, tuple(outcomes), groups, tuple(found), beside)
 
 
 def mean_of(scores: Sequence[Score]) -> Score:

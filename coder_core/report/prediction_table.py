@@ -1,6 +1,6 @@
 """Predictions of new images for people and programs: a table, CSV or JSON."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,13 +43,16 @@ def read_named(context: Context, table: NamedPredictionsArtifact) -> Iterator[Na
         yield from (NamedPrediction(**row) for row in batch.to_pylist())
 
 
-def render_named(predictions: Iterable[NamedPrediction], form: str, *, none_below: float = 0.0) -> str:
+def render_named(
+    predictions: Iterable[NamedPrediction], form: str, *, none_below: float = 0.0, more: Mapping[str, str] | None = None
+) -> str:
     """Write the images that were classified.
 
     Args:
         predictions: The rows; those with a problem are left out.
         form: `table`, `csv`, `csv-excel` or `json`.
         none_below: Least probability of an answer that is given.
+        more: Said of every image in JSON: what they were taken for as a batch, say.
     """
     good = [row for row in predictions if row.problem is None]
     if form == "table":
@@ -58,8 +61,10 @@ def render_named(predictions: Iterable[NamedPrediction], form: str, *, none_belo
     cells = [
         (row.image, row.label(none_below), row.probability, row.gap, row.top5, row.top5_probabilities) for row in good
     ]
-    result = QueryResult(COLUMNS, cells)
-    return to_json(result) if form == "json" else to_csv(result, for_spreadsheet=form == "csv-excel")
+    if form == "json":
+        names, same = ((), ()) if more is None else (tuple(more), tuple(more.values()))
+        return to_json(QueryResult([*COLUMNS, *names], [(*row, *same) for row in cells]))
+    return to_csv(QueryResult(COLUMNS, cells), for_spreadsheet=form == "csv-excel")
 
 
 def _table_row(row: NamedPrediction, none_below: float) -> tuple[str, str | None, float | None, float | None, str]:

@@ -5,10 +5,12 @@ from dataclasses import asdict
 from typing import Any
 
 from coder_core.recipes.sweep import CellOutcome
-from coder_core.recipes.sweep_results import GainRow, Score, SweepGroup, SweepResult, SweepRow
+from coder_core.recipes.sweep_results import SweepResult
+from coder_core.recipes.sweep_rows import GainRow, Score, SweepGroup, SweepRow
 from coder_core.report.markdown import escape_markdown, markdown_table
+from coder_core.report.published_table import published_record, published_rows, source_notes
 from coder_core.results.query_result import QueryResult
-from coder_core.results.render import to_table
+from coder_core.results.render import printable, to_table
 
 STATES = {
     "done": "published before",
@@ -23,7 +25,7 @@ NO_SCORE = "-"
 def write_sweep(result: SweepResult) -> str:
     """The tables as aligned text."""
     parts = [f"{title}\n{_text(headings, rows)}" for title, headings, rows in _tables(result)]
-    return "\n\n".join([*parts, *_notes(result)])
+    return "\n\n".join([*parts, *map(printable, _notes(result))])
 
 
 def sweep_markdown(result: SweepResult) -> str:
@@ -45,6 +47,7 @@ def sweep_record(result: SweepResult) -> dict[str, Any]:
         "cells": [cell_record(outcome) for outcome in result.outcomes],
         "groups": [_group_record(group) for group in result.groups],
         "coder_over_clip": [_scores_record(asdict(row), row.by_dataset, row.mean) for row in result.gains],
+        "published": [published_record(comparison) for comparison in result.published],
     }
 
 
@@ -77,6 +80,9 @@ def _tables(result: SweepResult) -> Iterator[_Titled]:
         headings = ["tier", *axes, "method", *group.datasets, "mean [95 % interval]"]
         rows = [_row(row, group, axes) for row in group.rows]
         yield f"{result.name}: {what}, top-1 %", headings, rows
+        beside = published_rows(result, group)
+        if beside is not None:
+            yield f"{result.name}: {what}, beside published figures, top-1 %", *beside
     if result.gains:
         axes = _axes(result.gains)
         datasets = [name for name in dict.fromkeys(cell.cell.dataset for cell in result.outcomes) if _has(result, name)]
@@ -128,6 +134,7 @@ def _notes(result: SweepResult) -> Iterator[str]:
         yield f"{NO_SCORE}: not measured there; a row that lacks a data set has no mean and no tier."
     if any(group.rows for group in result.groups):
         yield "tier: rows of one tier have means whose intervals overlap with that of the best among them."
+    yield from source_notes(result)
 
 
 def _text(headings: Sequence[str], rows: Sequence[tuple[str | int | None, ...]]) -> str:

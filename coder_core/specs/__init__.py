@@ -46,9 +46,10 @@ from coder_core.specs.method_names import (
 )
 from coder_core.specs.runtime import DEFAULT_STORE, Runtime
 from coder_core.specs.texts_spec import TextsSpec
-from coder_core.specs.transduction_spec import TransductionName, TransductionSpec
+from coder_core.specs.transduction_spec import BATCH_ONLY, TransductionName, TransductionSpec, row_name
 
 __all__ = [
+    "BATCH_ONLY",
     "COMPARED_FEW_SHOT",
     "DEFAULT_STORE",
     "IMAGES_ALONE",
@@ -90,4 +91,5 @@ __all__ = [
     "TransductionSpec",
     "TransformersEncoder",
     "UnlabelledDataset",
+    "row_name",
 ]

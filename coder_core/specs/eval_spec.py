@@ -203,9 +203,10 @@ class EvalSpec(Spec):
 
     @model_validator(mode="after")
     def _transductions_stand_on_methods(self) -> "EvalSpec":
+        standing = (*self.stage1_methods, *(self.few_shot.methods if self.few_shot else ()))
         for method in self.transduction.stage1 if self.transduction else ():
-            if method not in self.stage1_methods:
-                known = ", ".join(self.stage1_methods) or "there is none"
+            if method not in standing:
+                known = ", ".join(standing) or "there is none"
                 raise ValueError(f"transduction.stage1: {method!r} is none of the methods ({known}): list it, too")
         return self
 

@@ -10,6 +10,7 @@ from coder_core.sealing import seal
 
 DEFAULT_STORE = "./store"
 DEVICE_PATTERN = r"^(auto|cpu|cuda(:[0-9]{1,3})?|mps)$"
+CompileMode = Literal["default", "reduce-overhead", "max-autotune"]
 Sealed = Annotated[str, AfterValidator(seal)]
 """An address: it travels without what authorises."""
 
@@ -39,6 +40,11 @@ class Runtime(BaseSettings):
         le=65_536,
         description="Images or texts per forward pass, at most; default: what suits the device (CPU: 32 images, 256 "
         "texts). Where memory ends it is halved, and that is remembered.",
+    )
+    compile_mode: CompileMode | None = Field(
+        default=None,
+        description="Compile image towers by torch.compile in this mode (the last two make CUDA graphs on CUDA): takes "
+        "minutes at first, and pays for many images. Vectors differ by rounding, as between two machines.",
     )
     shard_images: int = Field(default=16_384, ge=1, description="Images per task.")
     workers: int = Field(default=2, ge=1, le=256, description="Tasks, and image readers within one, at a time.")

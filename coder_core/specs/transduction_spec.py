@@ -1,15 +1,18 @@
 """What a batch of unlabelled images may add to methods that look at every image on its own."""
 
-from typing import Literal
+from typing import Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from coder_core.spec_base import Spec
 from coder_core.specs.encoder_specs import TextFeaturesFile
-from coder_core.specs.method_names import MethodName
+from coder_core.specs.method_names import FewShotMethodName, MethodName
 
-TransductionName = Literal["batch_discriminant", "class_prior", "sinkhorn"]
-"""Keys of `steps.fit_transduction.TRANSDUCTIONS`."""
+TransductionName = Literal["batch_discriminant", "class_prior", "sinkhorn", "transclip", "stata"]
+"""What can be done with a batch, by name."""
+
+BATCH_ONLY: tuple[TransductionName, ...] = ("transclip", "stata")
+"""Those that say what each image of the batch is and make no classifier: nothing answers a further image."""
 
 
 class TransductionSpec(Spec):
@@ -22,12 +25,14 @@ class TransductionSpec(Spec):
         default=("batch_discriminant",),
         min_length=1,
         description="`batch_discriminant`: ours, for any batch. Baselines: `class_prior` (re-estimated shares of the "
-        "classes), `sinkhorn` (equal shares, assumed).",
+        "classes), `sinkhorn` (equal shares, assumed), `transclip` and `stata` (published; they answer this "
+        "batch only, hold it in memory as a whole, and stand on zero-shot methods).",
     )
-    stage1: tuple[MethodName, ...] = Field(
+    stage1: tuple[MethodName | FewShotMethodName, ...] = Field(
         default=("clip",),
         min_length=1,
-        description="What each stands upon: methods of this evaluation, but for the rerank, which makes no logits.",
+        description="What each stands upon: methods of this evaluation, but for the rerank, which makes no logits; or "
+        "of its `few_shot`: then the support of every draw enters as images whose class is known.",
     )
     texts: TextFeaturesFile | None = Field(
         default=None,
@@ -36,6 +41,37 @@ class TransductionSpec(Spec):
     )
 
     @property
+    def on_zero_shot(self) -> tuple[MethodName, ...]:
+        """Methods of stage 1 that it stands upon."""
+        return tuple(name for name in get_args(MethodName) if name in self.stage1)
+
+    @property
+    def on_few_shot(self) -> tuple[FewShotMethodName, ...]:
+        """Few-shot methods that it stands upon."""
+        return tuple(name for name in get_args(FewShotMethodName) if name in self.stage1)
+
+    @property
     def row_names(self) -> dict[str, tuple[TransductionName, MethodName]]:
-        """What every row is called, and what it is: a method, and what it stands upon."""
-        return {f"{method}_on_{stage1}": (method, stage1) for stage1 in self.stage1 for method in self.methods}
+        """What every row on a zero-shot method is called, and what it is: a method, and what it stands upon."""
+        standing = [name for name in self.stage1 if name in self.on_zero_shot]
+        return {row_name(method, stage1): (method, stage1) for stage1 in standing for method in self.methods}
+
+    @model_validator(mode="after")
+    def _names_are_distinct(self) -> "TransductionSpec":
+        for field, names in (("methods", self.methods), ("stage1", self.stage1)):
+            if len(set(names)) != len(names):
+                raise ValueError(f"{field}: each name once")
+        return self
+
+    @model_validator(mode="after")
+    def _batch_only_is_zero_shot(self) -> "TransductionSpec":
+        unmatched = [name for name in self.methods if name in BATCH_ONLY] if self.on_few_shot else []
+        if unmatched:
+            few_shot = ", ".join(self.on_few_shot)
+            raise ValueError(f"methods: {unmatched[0]} takes no support images: it cannot stand on {few_shot}")
+        return self
+
+
+def row_name(method: str, stage1: str) -> str:
+    """What a row is called."""
+    return f"{method}_on_{stage1}"

@@ -5,6 +5,7 @@ A broken image is left out, counted and listed with its reason, and the run goes
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field
@@ -25,11 +26,13 @@ from coder_core.progress import track
 from coder_core.storage.shared_work import Work, share_work
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
     from jaxtyping import Float
 
 COLUMNS = ("image_id", "key", "problem")
+
+FEATURE_PARTS = 4
+"""Parts of a listing of features whose vectors go into the ledger together: 16,384 rows, as a shard has by default."""
 
 
 class EmbedImages(ShardedStep[ImageEmbeddingsArtifact]):
@@ -61,7 +64,11 @@ class EmbedImages(ShardedStep[ImageEmbeddingsArtifact]):
 
     def is_intact(self, artifact: ImageEmbeddingsArtifact, context: Context) -> bool:
         """Whether every image could be read, and the ledger still holds every vector: a damaged part is moved aside."""
-        return artifact.unread is None and self._holds(context, context.read(artifact, ["key", "problem"]))
+        if artifact.unread is not None:
+            return False
+        self._look(context)
+        read = (context.read_part(artifact, part.name, ["key", "problem"]) for part in context.parts(artifact))
+        return all(self._holds(context, part) for part in each(read))
 
     @classmethod
     def make_shard(cls, steps: Sequence[Self], shard: Shard, context: Context, outputs: Sequence[Output]) -> None:
@@ -72,6 +79,7 @@ class EmbedImages(ShardedStep[ImageEmbeddingsArtifact]):
             return
 
         def lacking(names: list[str]) -> list[str]:  # moves nothing aside: who made them may be at work on the others
+            step._look(context)
             return [name for name in names if not step._is_made(name, context, output)]
 
         def embed(names: list[str]) -> None:
@@ -82,7 +90,7 @@ class EmbedImages(ShardedStep[ImageEmbeddingsArtifact]):
 
     def _name_images(self, parts: Sequence[str], context: Context) -> dict[str, list[str]]:
         """What tells the images of each part from others, before any is read: where they are, or in which part."""
-        if "location" not in context.artifacts.manifest(self.images.stored).columns:
+        if "location" not in context.columns(self.images):
             return {name: [f"{self.images.key} {name}"] for name in parts}
         listed = ((name, context.read_part(self.images, name, ["location"])) for name in parts)
         return {name: listing.column("location").to_pylist() for name, listing in listed}
@@ -93,6 +101,7 @@ class EmbedImages(ShardedStep[ImageEmbeddingsArtifact]):
         return self._holds(context, output.read_part(name, ["key", "problem"]))
 
     def _lacking(self, names: Sequence[str], context: Context, output: Output) -> list[str]:
+        self._look(context)
         return [name for name in names if not self._has_part(name, context, output)]
 
     def _embed(self, missing: Sequence[str], context: Context, output: Output) -> None:
@@ -109,8 +118,7 @@ class EmbedImages(ShardedStep[ImageEmbeddingsArtifact]):
         rows = 0
         for record in context.each(output.records(), "joining", total=len(output.records()), unit="parts"):
             rows += record.rows
-            table = output.read_part(record.name, ["image_id", "problem"])
-            problems += [row for row in table.to_pylist() if row["problem"] is not None]
+            problems += broken_rows(output.read_part(record.name, ["image_id", "problem"])).to_pylist()
         if len(problems) == rows:
             raise DatasetError(
                 f"none of {rows} images can be read ({problems[0]['problem']}).",
@@ -131,13 +139,27 @@ class EmbedImages(ShardedStep[ImageEmbeddingsArtifact]):
             return False
         return self._holds(context, part)
 
+    def _look(self, context: Context) -> None:
+        """Learn of what others have added to the ledger, or moved aside, since the last look."""
+        from coder_core.embedding.ledgers import open_ledger
+
+        open_ledger(context, "image_embeddings", self.encoder).missing(())
+
     def _holds(self, context: Context, embedded: "pa.Table") -> bool:
+        """Whether the ledger held the vectors of a part at the last look."""
         import pyarrow.compute as pc
 
         from coder_core.embedding.ledgers import open_ledger
 
-        keys = embedded.filter(pc.is_null(embedded.column("problem"))).column("key").to_pylist()
-        return not open_ledger(context, "image_embeddings", self.encoder).missing(keys)
+        keys = embedded.filter(pc.is_null(embedded.column("problem"))).column("key")
+        return open_ledger(context, "image_embeddings", self.encoder).holds_all(keys)
+
+
+def broken_rows(part: "pa.Table") -> "pa.Table":
+    """The rows of a part that have a problem."""
+    import pyarrow.compute as pc
+
+    return part.filter(pc.is_valid(part.column("problem")))
 
 
 def _has_unread(part: "pa.Table") -> bool:
@@ -150,8 +172,8 @@ def read_quarantine(context: Context, embeddings: ImageEmbeddingsArtifact) -> li
     """Images that could not be read: `image_id` and `problem`."""
     if not embeddings.quarantined:
         return []
-    table = context.read(embeddings, ["image_id", "problem"])
-    return [row for row in table.to_pylist() if row["problem"] is not None]
+    parts = (context.read_part(embeddings, part.name, ["image_id", "problem"]) for part in context.parts(embeddings))
+    return [row for part in each(parts) for row in broken_rows(part).to_pylist()]
 
 
 def _embed_parts(
@@ -166,10 +188,10 @@ def _embed_parts(
 
         yield from embed_listed(context, encoder, listed, advance)
         return
-    for name, listing in listed:
-        keys, computed = _keep_vectors(context, encoder, listing)
-        advance(len(keys))
-        yield name, embedded_table(listing.column("image_id").to_pylist(), keys, [None] * len(keys)), computed
+    while parts := list(islice(listed, FEATURE_PARTS)):
+        for name, table, computed in _keep_vectors(context, encoder, parts):
+            advance(table.num_rows)
+            yield name, table, computed
 
 
 def embedded_table(image_ids: Sequence[str], keys: Sequence[str | None], problems: Sequence[str | None]) -> "pa.Table":
@@ -180,22 +202,38 @@ def embedded_table(image_ids: Sequence[str], keys: Sequence[str | None], problem
     return pa.table(columns, names=list(COLUMNS))
 
 
-def _keep_vectors(context: Context, encoder: IdentifiedEncoder, listing: "pa.Table") -> tuple[list[str], int]:
-    """Keep features that another tool computed; gives their keys and how many are new."""
+def _keep_vectors(
+    context: Context, encoder: IdentifiedEncoder, listed: Sequence[tuple[str, "pa.Table"]]
+) -> Iterator[tuple[str, "pa.Table", int]]:
+    """Keep features that another tool computed, of some parts at once; gives each part's table and how many are new."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     from coder_core.embedding.ledgers import open_ledger
     from coder_core.storage.tables import vectors_from_arrow
 
-    vectors: Float[np.ndarray, "images dim"] = vectors_from_arrow(listing.column("vector"))
-    if vectors.shape[1] != encoder.dim:
-        files = ", ".join(file.path for file in getattr(encoder.spec, "texts", ()))
+    vectors: Float[np.ndarray, "images dim"] = np.concatenate(
+        [vectors_from_arrow(listing.column("vector")) for _, listing in listed]
+    )
+    _check_dim(vectors.shape[1], encoder)
+    keys = pa.array([content_hash(row.tobytes()) for row in vectors], type=pa.string())
+    ledger = open_ledger(context, "image_embeddings", encoder)
+    missing = pa.array(ledger.missing(keys), type=pa.string())
+    new = np.sort(pc.index_in(missing, keys).to_numpy())
+    ledger.append(keys.take(pa.array(new)), vectors[new])
+    start = 0
+    for name, listing in listed:
+        end = start + len(listing)
+        columns = [listing.column("image_id"), keys.slice(start, end - start), pa.nulls(end - start, pa.string())]
+        yield name, pa.table(columns, names=list(COLUMNS)), int(((start <= new) & (new < end)).sum())
+        start = end
+
+
+def _check_dim(dim: int, encoder: IdentifiedEncoder) -> None:
+    if dim != encoder.dim:
         raise FeatureFileError(
-            f"image features have {vectors.shape[1]} dimensions, text features {encoder.dim}.",
-            files,
+            f"image features have {dim} dimensions, text features {encoder.dim}.",
+            ", ".join(file.path for file in getattr(encoder.spec, "texts", ())),
             "Give image and text features of one encoder.",
         )
-    ledger = open_ledger(context, "image_embeddings", encoder)
-    keys = [content_hash(row.tobytes()) for row in vectors]
-    row_of = {key: row for row, key in enumerate(keys)}
-    missing = ledger.missing(keys)
-    ledger.append(missing, vectors[[row_of[key] for key in missing]])
-    return keys, len(missing)

@@ -56,27 +56,24 @@ METRIC_KINDS = (TextKind.CLASS_NAME, TextKind.ATTRIBUTE, TextKind.ANALOGOUS_CLAS
 """Kinds of text that make the few-shot metric (Yi et al., CVPR 2024, CODER-Adapter)."""
 
 
-class FitFewShot(ArtifactStep[FewShotFitsArtifact]):
-    """Fit and select every method on one draw.
+class OfDraw(ArtifactStep[FewShotFitsArtifact]):
+    """A step that reads the labelled images of one draw: the same fields, the same support.
 
     Raises:
         LabelLeakError: A pool image is a test image, and `drop_shared` is off.
         DatasetError: A class has too few images in the pool.
-        ConfigError: The texts give no metric.
     """
 
     traits: ClassVar[Traits] = MODEL
 
     shots: int
     seed: int
-    methods: tuple[str, ...]
     zero_shot: str
     views: int
     validation_per_class: int | None
     allow_fewer: bool
     drop_shared: bool
     metric_texts: FileInput | None
-    vocabulary: TextEmbeddingsArtifact | None
     texts: TextsArtifact
     text_embeddings: TextEmbeddingsArtifact
     test_images: ImageEmbeddingsArtifact
@@ -86,6 +83,31 @@ class FitFewShot(ArtifactStep[FewShotFitsArtifact]):
     encoder: IdentifiedEncoder
     logit_scale: float
     views_version: int = VIEWS_VERSION
+
+    def read_draw(self, context: Context) -> "ReadDraw":
+        """Draw from the pool; support images stand at the mean of their views."""
+        from coder_core.few_shot.draws import draw_examples
+
+        pool = _read_pool(context, self)
+        draw = draw_examples(
+            pool.pool.label_ids,
+            shots=self.shots,
+            seed=self.seed,
+            validation_per_class=self.validation_per_class,
+            allow_fewer=self.allow_fewer,
+        )
+        return ReadDraw(_with_views(context, self, pool, draw) if self.views else pool.pool, draw, pool.dropped)
+
+
+class FitFewShot(OfDraw):
+    """Fit and select every method on one draw.
+
+    Raises:
+        ConfigError: The texts give no metric.
+    """
+
+    methods: tuple[str, ...]
+    vocabulary: TextEmbeddingsArtifact | None
 
     @property
     def name(self) -> str:
@@ -99,13 +121,13 @@ class FitFewShot(ArtifactStep[FewShotFitsArtifact]):
 
     def make(self, context: Context, output: Output) -> FewShotFitsArtifact:
         """Write one classifier per method."""
-        pool = _read_pool(context, self)
-        selected = _select(context, self, pool)
+        read = self.read_draw(context)
+        selected = _select(context, self, read)
         for name, method in context.each(selected.items(), "keeping", total=len(selected), unit="methods"):
             output.write_part(name, classifier_table(method.classifier.state()))
         choices = {name: _choice_of(method) for name, method in selected.items()}
         return output.finish(
-            FewShotFitsArtifact, shots=self.shots, seed=self.seed, dropped=pool.dropped, choices=choices
+            FewShotFitsArtifact, shots=self.shots, seed=self.seed, dropped=read.dropped, choices=choices
         )
 
 
@@ -167,6 +189,14 @@ def read_few_shot_predictions(context: Context, artifact: FewShotPredictionsArti
     return predictions_from_arrow(context.read(artifact, columns).rename_columns(list(COLUMNS)), method)
 
 
+class ReadDraw(NamedTuple):
+    """Labelled images, which of them are support and validation, and how many were left out as test images."""
+
+    pool: "Pool"
+    draw: "Draw"
+    dropped: int
+
+
 class _ReadPool(NamedTuple):
     """The pool's images that can be read, their content keys, and how many were left out as test images."""
 
@@ -175,7 +205,7 @@ class _ReadPool(NamedTuple):
     dropped: int
 
 
-def _read_pool(context: Context, step: FitFewShot) -> _ReadPool:
+def _read_pool(context: Context, step: OfDraw) -> _ReadPool:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -197,21 +227,13 @@ def _read_pool(context: Context, step: FitFewShot) -> _ReadPool:
     return _ReadPool(pool, keys, len(listing) - len(kept))
 
 
-def _select(context: Context, step: FitFewShot, pool: _ReadPool) -> "dict[str, Selected]":
-    from coder_core.few_shot.draws import draw_examples
+def _select(context: Context, step: FitFewShot, read: ReadDraw) -> "dict[str, Selected]":
     from coder_core.few_shot.few_shot_methods import plan_methods
     from coder_core.few_shot.pool import select_methods
     from coder_core.texts.text_layout import build_layout
 
-    draw = draw_examples(
-        pool.pool.label_ids,
-        shots=step.shots,
-        seed=step.seed,
-        validation_per_class=step.validation_per_class,
-        allow_fewer=step.allow_fewer,
-    )
     layout = build_layout(read_text_table(context, step.texts))
-    vectors = _text_vectors(context, step)
+    vectors = text_vectors(context, step)
     zero_shot = _zero_shot(step, vectors, layout)
     methods = plan_methods(
         step.methods,
@@ -220,23 +242,30 @@ def _select(context: Context, step: FitFewShot, pool: _ReadPool) -> "dict[str, S
         class_texts=_class_texts(zero_shot, vectors, layout),
         vocabulary=_vocabulary(context, step),
     )
-    examples = _with_views(context, step, pool, draw) if step.views else pool.pool
-    return select_methods(examples, draw, methods, zero_shot=zero_shot)
+    return select_methods(read.pool, read.draw, methods, zero_shot=zero_shot)
 
 
-def _text_vectors(context: Context, step: FitFewShot) -> "Float[Tensor, 'texts dim']":
+def text_vectors(context: Context, step: OfDraw) -> "Float[Tensor, 'texts dim']":
+    """The vectors of the texts, in their order."""
     import torch
 
     return torch.from_numpy(read_text_embeddings(context, step.text_embeddings, step.encoder))
 
 
-def _zero_shot(step: FitFewShot, vectors: "Float[Tensor, 'texts dim']", layout: "TextLayout") -> "Classifier | None":
+def _zero_shot(step: OfDraw, vectors: "Float[Tensor, 'texts dim']", layout: "TextLayout") -> "Classifier | None":
     """The zero-shot classifier to fuse with."""
     from coder_core.methods import build_classifier
 
     if step.zero_shot == "none":
         return None
     return build_classifier(step.zero_shot, vectors, layout, logit_scale=step.logit_scale)
+
+
+def draw_class_texts(
+    step: OfDraw, vectors: "Float[Tensor, 'texts dim']", layout: "TextLayout"
+) -> "Float[Tensor, 'classes dim'] | None":
+    """What the draw's methods know of the classes' texts; None for images alone."""
+    return _class_texts(_zero_shot(step, vectors, layout), vectors, layout)
 
 
 def _class_texts(
@@ -275,7 +304,7 @@ def _metric_vectors(
     return vectors[torch.from_numpy(np.unique(layout.segments(METRIC_KINDS).columns))]
 
 
-def _with_views(context: Context, step: FitFewShot, read: _ReadPool, draw: "Draw") -> "Pool":
+def _with_views(context: Context, step: OfDraw, read: _ReadPool, draw: "Draw") -> "Pool":
     """The pool with support images at the mean of their augmented views."""
     import torch
 
@@ -287,7 +316,7 @@ def _with_views(context: Context, step: FitFewShot, read: _ReadPool, draw: "Draw
     return pool._replace(embeddings=embeddings)
 
 
-def _embed_views(context: Context, step: FitFewShot, keys: dict[str, str]) -> "Float[np.ndarray, 'images views dim']":
+def _embed_views(context: Context, step: OfDraw, keys: dict[str, str]) -> "Float[np.ndarray, 'images views dim']":
     """Vectors of augmented views of some images, in the order of `keys` (image id -> content key)."""
     from coder_core.embedding.image_stream import view_key
     from coder_core.embedding.ledgers import open_ledger
@@ -308,7 +337,7 @@ def _embed_views(context: Context, step: FitFewShot, keys: dict[str, str]) -> "F
     return ledger.read(wanted).reshape(len(keys), step.views, -1)
 
 
-def _embed_lacking(context: Context, step: FitFewShot, lacking: Sequence[str]) -> None:
+def _embed_lacking(context: Context, step: OfDraw, lacking: Sequence[str]) -> None:
     from coder_core.embedding.image_stream import ImageItem, embed_images
 
     items = (ImageItem(name, source, step.views) for name, source in _sources(context, step.pool_images, lacking))

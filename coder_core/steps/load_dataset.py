@@ -6,6 +6,7 @@ data set is looked at in every run; what is found is kept under the key of its c
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -16,6 +17,7 @@ from coder_core.fingerprint import NotIdentity
 from coder_core.images.renamed_classes import open_renamed
 from coder_core.images.sources import ImageSource
 from coder_core.images.unlabelled import open_images
+from coder_core.loops import each
 from coder_core.pipeline.artifact_types import (
     ClassesArtifact,
     Dataset,
@@ -202,13 +204,56 @@ def read_classes(context: Context, classes: ClassesArtifact) -> ClassList:
 
 def read_labels(context: Context, labels: LabelsArtifact, split: str) -> "LabelTable":
     """The labels of an artifact, as those of a split: `train`, `validation` or `test`."""
+    parts = context.parts(labels)
+    read = [_labels_of_part(context, labels, part.name, split) for part in each(parts)]
+    return _joined_labels(read, split)
+
+
+class LabelParts:
+    """Labels as they are needed beside images that are worked through part by part.
+
+    Args:
+        context: The store.
+        labels: The labels.
+        split: `train`, `validation` or `test`.
+    """
+
+    def __init__(self, context: Context, labels: LabelsArtifact, split: str) -> None:
+        self._context, self._labels, self._split = context, labels, split
+        self._names = frozenset(part.name for part in context.parts(labels))
+
+    def beside(self, name: str, image_ids: "Sequence[str]") -> "LabelTable":
+        """Labels of the images of a part: those of the part of that name, as a rule, else all that there are."""
+        if name in self._names:
+            own = _labels_of_part(self._context, self._labels, name, self._split)
+            if own.knows(image_ids):
+                return own
+        return self._all
+
+    @cached_property
+    def _all(self) -> "LabelTable":
+        return read_labels(self._context, self._labels, self._split)
+
+
+def _labels_of_part(context: Context, labels: LabelsArtifact, name: str, split: str) -> "LabelTable":
     import numpy as np
 
     from coder_core.evaluation.labels import LabelTable
+    from coder_core.storage.tables import ids_from_arrow
 
-    table = context.read(labels)
+    table = context.read_part(labels, name)
     label_ids = table.column("label_id").to_numpy().astype(np.int64)
-    return LabelTable(tuple(table.column("image_id").to_pylist()), label_ids, split)
+    return LabelTable(ids_from_arrow(table.column("image_id")), label_ids, split)
+
+
+def _joined_labels(read: "Sequence[LabelTable]", split: str) -> "LabelTable":
+    import numpy as np
+
+    from coder_core.evaluation.labels import LabelTable
+    from coder_core.image_ids import ImageIds
+
+    ids = ImageIds.join([table.image_ids for table in read if isinstance(table.image_ids, ImageIds)])
+    return LabelTable(ids, np.concatenate([table.label_ids for table in read]), split)
 
 
 def _batches(source: ImageSource, context: Context, *, only_labels: bool = False) -> Iterator[tuple[int, "ImageBatch"]]:

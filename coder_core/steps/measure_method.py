@@ -3,13 +3,16 @@
 One artifact per method, one part per result table: a second run, or a further method, measures only what is new.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from coder_core.encoders.base import IdentifiedEncoder
+from coder_core.image_ids import ImageIds
 from coder_core.input_contract import InputContract
+from coder_core.loops import each
 from coder_core.pipeline.artifact_types import (
+    BatchAnswersArtifact,
     ClassesArtifact,
     ClassifierArtifact,
     FewShotFitsArtifact,
@@ -34,13 +37,15 @@ from coder_core.results.schema import (
     table_of,
 )
 from coder_core.steps.build_classifier import read_classifier
+from coder_core.steps.classify_batch import read_log_shares
 from coder_core.steps.image_groups import ImageGroups
 from coder_core.steps.load_dataset import read_classes, read_labels
 from coder_core.steps.predict_images import read_predictions, read_vectors, usable_images
 
 if TYPE_CHECKING:
     import numpy as np
-    from jaxtyping import Float, Float64
+    import pyarrow as pa
+    from jaxtyping import Bool, Float, Float64, Int64
     from torch import Tensor
 
     from coder_core.classes import ClassList
@@ -51,6 +56,9 @@ if TYPE_CHECKING:
 CONFUSIONS_COMPARED = 10_000
 """Pairs per method that `confusion_comparisons` keeps: 1,000 classes can be confused in 999,000 ways, most of them
 once, and every method brings its own."""
+
+ROWS_AT_ONCE = 262_144
+"""Images whose likelihoods are computed at a time: all at once would take twice the memory of the predictions."""
 
 Rows = dict[type[Any], Sequence[Any]]
 
@@ -72,7 +80,7 @@ class MeasureMethod(ArtifactStep[MeasurementArtifact]):
     controls: str | None
     controlled_predictions: PredictionsArtifact | None
     groups: ImageGroups | None
-    classifier: ClassifierArtifact
+    classifier: ClassifierArtifact | BatchAnswersArtifact
     images: ImageEmbeddingsArtifact
     encoder: IdentifiedEncoder
     labels: LabelsArtifact
@@ -164,13 +172,14 @@ def true_log_likelihoods(
     import numpy as np
 
     label_ids = labels.align(predictions)
-    is_true = predictions.top_ids == label_ids[:, None]
-    kept = np.where(is_true, predictions.top_probabilities, 0).sum(axis=1).astype(np.float64)
-    found = np.log(np.maximum(kept, np.finfo(np.float32).tiny))
-    missing = np.flatnonzero(~is_true.any(axis=1)).tolist()
-    place_of = {predictions.image_ids[row]: row for row in missing}
-    for image_ids, logits in _scored_again(context, step, place_of.keys()):
-        rows = [place_of[image_id] for image_id in image_ids]
+    found, is_kept = np.empty(len(label_ids)), np.empty(len(label_ids), dtype=np.bool_)
+    for start in each(range(0, len(label_ids), ROWS_AT_ONCE)):
+        block = slice(start, start + ROWS_AT_ONCE)
+        is_true = predictions.top_ids[block] == label_ids[block, None]
+        kept = np.where(is_true, predictions.top_probabilities[block], 0).sum(axis=1).astype(np.float64)
+        found[block] = np.log(np.maximum(kept, np.finfo(np.float32).tiny))
+        is_kept[block] = is_true.any(axis=1)
+    for rows, logits in _scored_again(context, step, predictions, ~is_kept):
         scores = logits.double().numpy()
         highest = scores.max(axis=1)
         total = np.log(np.exp(scores - highest[:, None]).sum(axis=1))
@@ -179,22 +188,54 @@ def true_log_likelihoods(
 
 
 def _scored_again(
-    context: Context, step: MeasureMethod, wanted: Collection[str]
-) -> "Iterator[tuple[list[str], Float[Tensor, 'images classes']]]":
-    """The logits of some images, part by part."""
+    context: Context, step: MeasureMethod, predictions: "Predictions", is_wanted: "Bool[np.ndarray, ' images']"
+) -> "Iterator[tuple[Int64[np.ndarray, ' some'], Float[Tensor, 'some classes']]]":
+    """The logits of some images, part by part, and which rows of the predictions they are."""
+    import numpy as np
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    if not wanted:
+    if not is_wanted.any():
         return
-    ids = pa.array(sorted(wanted), type=pa.string())
-    classifier, parts = read_classifier(context, step.classifier), context.parts(step.images)
+    if isinstance(step.classifier, BatchAnswersArtifact):
+        yield from _told_again(context, step.classifier, predictions, is_wanted)
+        return
+    classifier, parts, start = read_classifier(context, step.classifier), context.parts(step.predictions), 0
     for part in context.each(parts, "scoring", total=len(parts), unit="parts"):
-        usable = usable_images(context, step.images, part.name)
-        own = usable.filter(pc.is_in(usable.column("image_id"), value_set=ids))
-        if len(own):
-            vectors = read_vectors(context, step.encoder, own)
-            yield own.column("image_id").to_pylist(), classifier.logits(vectors)
+        rows = start + np.flatnonzero(is_wanted[start : start + part.rows])
+        if len(rows):
+            own = _in_order(
+                usable_images(context, step.images, part.name), predictions.image_ids[start : start + part.rows]
+            )
+            yield rows, classifier.logits(read_vectors(context, step.encoder, own.take(pa.array(rows - start))))
+        start += part.rows
+
+
+def _in_order(usable: "pa.Table", image_ids: Sequence[str]) -> "pa.Table":
+    """The images of a part in the order of its predictions, which is theirs, as a rule."""
+    import pyarrow as pa
+
+    from coder_core.storage.tables import ids_from_arrow
+
+    listed = ids_from_arrow(usable.column("image_id"))
+    return usable if listed == image_ids else usable.take(pa.array(listed.find(image_ids)))
+
+
+def _told_again(
+    context: Context,
+    answers: BatchAnswersArtifact,
+    predictions: "Predictions",
+    is_wanted: "Bool[np.ndarray, ' images']",
+) -> "Iterator[tuple[Int64[np.ndarray, ' some'], Float[Tensor, 'some classes']]]":
+    """The same of a method that has no classifier: all that it said of a batch was kept."""
+    import numpy as np
+
+    parts, listed = context.parts(answers), ImageIds.of(predictions.image_ids)
+    for part in context.each(parts, "scoring", total=len(parts), unit="parts"):
+        image_ids, logits = read_log_shares(context, answers, part.name)
+        rows = listed.find(image_ids)
+        kept = np.flatnonzero((rows >= 0) & is_wanted[rows])
+        if len(kept):
+            yield rows[kept], logits[kept]
 
 
 def read_rows(context: Context, artifact: MeasurementArtifact, row_class: type[Any]) -> list[Any]:

@@ -5,11 +5,13 @@ images: each vector is read once.
 """
 
 from collections.abc import Sequence
+from itertools import compress
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.evaluation.predictions import HONEST, Predictions
 from coder_core.fingerprint import NotIdentity
+from coder_core.loops import each
 from coder_core.pipeline.artifact_types import (
     ClassifierArtifact,
     FewShotFitsArtifact,
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from jaxtyping import Float
     from torch import Tensor
+
+    from coder_core.storage.manifest import PartRecord
 
 COLUMNS = ("image_id", "top_ids", "top_probabilities")
 
@@ -63,12 +67,13 @@ class Predict(ShardedStep[PredictionsArtifact]):
         per_part = shard.rows // len(shard.parts)
         parts = context.each(shard.parts, "classifying", total=shard.rows, unit="images", size=lambda _: per_part)
         for part in parts:
-            if all(output.found_part(part) is not None for output in outputs):
+            is_missing = [output.found_part(part) is None for output in outputs]
+            if not any(is_missing):
                 continue
             usable = usable_images(context, images, part)
-            vectors = read_vectors(context, encoder, usable)
-            for method, output in zip(classify, outputs, strict=True):
-                output.write_part(part, method(vectors, usable.column("image_id").to_pylist()))
+            vectors, image_ids = read_vectors(context, encoder, usable), usable.column("image_id").to_pylist()
+            for method, output in compress(zip(classify, outputs, strict=True), is_missing):
+                output.write_part(part, method(vectors, image_ids))
 
     def open_classifier(self, context: Context) -> "Any":
         """A function from vectors and ids to rows of the artifact."""
@@ -127,24 +132,67 @@ def read_vectors(context: Context, encoder: IdentifiedEncoder, usable: "pa.Table
 
     from coder_core.embedding.ledgers import open_ledger
 
-    keys = usable.column("key").to_pylist()
-    return torch.from_numpy(open_ledger(context, "image_embeddings", encoder).read(keys))
+    return torch.from_numpy(open_ledger(context, "image_embeddings", encoder).read(usable.column("key")))
 
 
 def read_predictions(context: Context, artifact: PredictionsArtifact, method: str = "") -> Predictions:
     """The predictions of an artifact; `method` is what it is called in this run, where that is another name."""
-    table = context.read(artifact, COLUMNS)
-    return predictions_from_arrow(table, method or artifact.method, protocol=artifact.protocol)
+    from coder_core.image_ids import ImageIds
+    from coder_core.storage.tables import ids_from_arrow
+
+    parts = context.parts(artifact)
+    ids, top_ids, top_probabilities = [], _Stack(parts), _Stack(parts)  # filled part by part: never twice in memory
+    for part in each(parts):
+        table = context.read_part(artifact, part.name, COLUMNS)
+        ids.append(ids_from_arrow(table.column("image_id")))
+        top_ids.add(table.column("top_ids"))
+        top_probabilities.add(table.column("top_probabilities"))
+    return Predictions(
+        image_ids=ImageIds.join(ids),
+        top_ids=top_ids.matrix,
+        top_probabilities=top_probabilities.matrix,
+        method=method or artifact.method,
+        protocol=artifact.protocol,
+    )
+
+
+class _Stack:
+    """A matrix that is filled part by part.
+
+    Args:
+        parts: Whose rows it is for.
+    """
+
+    def __init__(self, parts: "Sequence[PartRecord]") -> None:
+        self._rows, self._filled = sum(part.rows for part in parts), 0
+        self._matrix: Any = None
+
+    @property
+    def matrix(self) -> Any:
+        """All rows."""
+        return self._matrix
+
+    def add(self, column: "pa.ChunkedArray") -> None:
+        """Add the rows of a part: lists of one length."""
+        import numpy as np
+
+        from coder_core.storage.tables import vectors_from_arrow
+
+        rows = vectors_from_arrow(column)
+        if self._matrix is None:
+            self._matrix = np.empty((self._rows, rows.shape[1]), dtype=rows.dtype)
+        self._matrix[self._filled : self._filled + len(rows)] = rows
+        self._filled += len(rows)
 
 
 def predictions_from_arrow(table: "pa.Table", method: str, *, protocol: str = HONEST) -> Predictions:
     """Predictions from rows of an artifact."""
     import numpy as np
 
-    from coder_core.storage.tables import vectors_from_arrow
+    from coder_core.storage.tables import ids_from_arrow, vectors_from_arrow
 
     return Predictions(
-        image_ids=tuple(table.column("image_id").to_pylist()),
+        image_ids=ids_from_arrow(table.column("image_id")),
         top_ids=np.array(vectors_from_arrow(table.column("top_ids"))),  # a copy: torch takes no read-only memory
         top_probabilities=np.array(vectors_from_arrow(table.column("top_probabilities"))),
         method=method,
@@ -159,7 +207,7 @@ def predictions_to_arrow(predictions: Predictions) -> "pa.Table":
     width = predictions.top_ids.shape[1]
     best = (predictions.top_ids, predictions.top_probabilities)
     lists = [pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), width) for matrix in best]
-    table = pa.table([pa.array(predictions.image_ids, pa.string()), *lists], names=list(COLUMNS))
+    table = pa.table([pa.array(list(predictions.image_ids), pa.string()), *lists], names=list(COLUMNS))
     for name, column in predictions.details.items():
         table = table.append_column(name, pa.array(column))
     return table

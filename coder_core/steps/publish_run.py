@@ -38,7 +38,7 @@ from coder_core.results.schema import (
 )
 from coder_core.specs import RERANK, EvalSpec
 from coder_core.steps.assemble_bank import read_bank
-from coder_core.steps.load_dataset import read_classes, read_labels
+from coder_core.steps.load_dataset import LabelParts, read_classes
 from coder_core.steps.measure_method import read_rows
 from coder_core.steps.run_tables import (
     Tables,
@@ -59,7 +59,7 @@ from coder_core.texts.bank_checks import equal_classes_warning
 from coder_core.texts.kinds import TextKind
 
 if TYPE_CHECKING:
-    from coder_core.evaluation.labels import LabelTable
+    pass
 
 CONTRACT = tuple(InputContract().columns())
 """The columns that say what a method has read."""
@@ -129,7 +129,7 @@ class PublishRun(Step[EvalResult]):
     def _tables(self, context: Context) -> Tables:
         manifest = self.manifest
         classes = read_classes(context, manifest.dataset.classes)
-        labels: LabelTable = read_labels(context, manifest.dataset.labels, "test")
+        labels = LabelParts(context, manifest.dataset.labels, "test")
         draws = manifest.few_shot.draws if manifest.few_shot else ()
         measured = ((table, read_rows(context, one, table)) for table in MEASURED_TABLES for one in self.measured)
         return chain(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from coder_core.atg.generation_report import GenerationReport, merge_reports
 from coder_core.classes import ClassList
 from coder_core.evaluation.predictions import Predictions
-from coder_core.pipeline.artifact_types import FewShotPredictionsArtifact, TextsArtifact
+from coder_core.pipeline.artifact_types import BatchFound, FewShotPredictionsArtifact, TextsArtifact
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.pace import Pace
 from coder_core.pipeline.run_manifest import MethodRecord, RerankRecord, RunManifest
@@ -29,6 +29,8 @@ from coder_core.results.schema import (
     TransductionRow,
 )
 from coder_core.steps.count_confused_pairs import PAIRS, read_budget
+from coder_core.steps.embed_images import broken_rows
+from coder_core.steps.load_dataset import LabelParts
 from coder_core.steps.predict_images import COLUMNS, predictions_from_arrow
 from coder_core.steps.write_texts import read_text_table, read_texts_and_pairs
 from coder_core.texts.bank import ClassPair
@@ -109,7 +111,7 @@ def text_tables(context: Context, manifest: RunManifest, classes: ClassList) -> 
     )
 
 
-def prediction_tables(context: Context, manifest: RunManifest, labels: "LabelTable", classes: ClassList) -> Tables:
+def prediction_tables(context: Context, manifest: RunManifest, labels: LabelParts, classes: ClassList) -> Tables:
     """What every method said about every image, part by part."""
     parts = [part.name for part in context.parts(manifest.images)]
     for record in manifest.methods:
@@ -117,11 +119,12 @@ def prediction_tables(context: Context, manifest: RunManifest, labels: "LabelTab
         for part in context.each(parts, f"writing predictions of {record.method}", total=len(parts), unit="parts"):
             table = context.read_part(said, part, COLUMNS)
             predictions = predictions_from_arrow(table, record.method, protocol=said.protocol)
-            yield PredictionRow, _prediction_table(predictions, labels, classes, _locations(context, manifest, part))
+            own = labels.beside(part, predictions.image_ids)
+            yield PredictionRow, _prediction_table(predictions, own, classes, _locations(context, manifest, part))
 
 
 def few_shot_prediction_tables(
-    context: Context, said: FewShotPredictionsArtifact, labels: "LabelTable", classes: ClassList
+    context: Context, said: FewShotPredictionsArtifact, labels: LabelParts, classes: ClassList
 ) -> Tables:
     """What every few-shot method of a draw said, part by part."""
     import pyarrow as pa
@@ -132,7 +135,7 @@ def few_shot_prediction_tables(
         for method in said.methods:
             own = table.select(["image_id", f"{method}.top_ids", f"{method}.top_probabilities"])
             predictions = predictions_from_arrow(own.rename_columns(list(COLUMNS)), method)
-            rows = _best_class_columns(predictions, labels, classes)
+            rows = _best_class_columns(predictions, labels.beside(part.name, predictions.image_ids), classes)
             shots, seed = (pa.repeat(number, len(own)) for number in (said.shots, said.seed))
             yield FewShotPredictionRow, pa.table({**rows, "shots": shots, "seed": seed})
 
@@ -143,8 +146,7 @@ def quarantine_tables(context: Context, manifest: RunManifest) -> Tables:
         return
     parts = context.parts(manifest.images)
     for part in context.each(parts, "listing the quarantine", total=len(parts), unit="parts"):
-        broken = context.read_part(manifest.images, part.name, ["image_id", "problem"]).to_pylist()
-        rows = [row for row in broken if row["problem"] is not None]
+        rows = broken_rows(context.read_part(manifest.images, part.name, ["image_id", "problem"])).to_pylist()
         if rows:
             locations = _locations(context, manifest, part.name)
             found = [QuarantineRow(**row, location=locations.get(row["image_id"])) for row in rows]
@@ -174,11 +176,20 @@ def rerank_tables(context: Context, manifest: RunManifest, classes: ClassList) -
 
 
 def transduction_tables(manifest: RunManifest) -> Tables:
-    """What every transduction took the batch for."""
-    columns = TransductionRow.__dataclass_fields__
-    if manifest.transductions:
-        rows = [TransductionRow(**{name: getattr(found, name) for name in columns}) for found in manifest.transductions]
+    """What every transduction took the batch for, those of few-shot draws last."""
+    rows = [_transduction_row(found.method, found) for found in manifest.transductions]
+    for draw in manifest.few_shot.draws if manifest.few_shot else ():
+        fits = draw.fits
+        rows += [_transduction_row(name, found, shots=fits.shots, seed=fits.seed) for name, found in fits.found.items()]
+    if rows:
         yield TransductionRow, rows
+
+
+def _transduction_row(
+    method: str, found: BatchFound, *, shots: int | None = None, seed: int | None = None
+) -> TransductionRow:
+    columns: dict[str, Any] = {name: getattr(found, name) for name in BatchFound.model_fields}
+    return TransductionRow(method=method, shots=shots, seed=seed, **columns)
 
 
 def _prediction_table(
@@ -195,7 +206,7 @@ def _prediction_table(
             **_best_class_columns(predictions, labels, classes),
             "top5": _lists(top_ids),
             "protocol": pa.repeat(predictions.protocol, len(predictions)),
-            "location": pa.array([locations.get(name) for name in predictions.image_ids], type=pa.string()),
+            "location": _column_of(locations, predictions.image_ids),
             "true_probability": pa.array(true_probability, mask=~is_true.any(axis=1)),
         }
     )
@@ -210,7 +221,7 @@ def _best_class_columns(predictions: Predictions, labels: "LabelTable", classes:
     names = pa.array(classes.names, type=pa.string())
     return {
         "method": pa.repeat(predictions.method, len(predictions)),
-        "image_id": pa.array(predictions.image_ids, type=pa.string()),
+        "image_id": pa.array(list(predictions.image_ids), type=pa.string()),
         "label": pa.array(label_ids),
         "label_name": names.take(pa.array(label_ids)),
         "predicted": pa.array(first),
@@ -222,11 +233,19 @@ def _best_class_columns(predictions: Predictions, labels: "LabelTable", classes:
 
 def _locations(context: Context, manifest: RunManifest, part: str) -> dict[str, str]:
     """Where the images of a part are, without secrets; empty where they are no files."""
-    listing = context.read_part(manifest.dataset.images, part)
-    if "location" not in listing.column_names:
+    if "location" not in context.columns(manifest.dataset.images):
         return {}
+    listing = context.read_part(manifest.dataset.images, part, ["image_id", "location"])
     locations = redact_all(listing.column("location").to_pylist())
     return dict(zip(listing.column("image_id").to_pylist(), locations, strict=True))
+
+
+def _column_of(locations: dict[str, str], image_ids: Sequence[str]) -> "pa.Array":
+    import pyarrow as pa
+
+    if not locations:
+        return pa.nulls(len(image_ids), pa.string())
+    return pa.array([locations.get(name) for name in image_ids], type=pa.string())
 
 
 def _lists(matrix: "np.ndarray") -> "pa.ListArray":

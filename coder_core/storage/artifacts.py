@@ -11,7 +11,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -41,12 +41,24 @@ logger = logging.getLogger(__name__)
 __all__ = ["Artifact", "ArtifactPayload", "ArtifactStore", "ArtifactWriter", "artifact_key"]
 
 
+class _Known(NamedTuple):
+    """A manifest that was read, and its parts by name."""
+
+    manifest: Manifest
+    parts: dict[str, PartRecord]
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> "_Known":
+        """Name its parts."""
+        return cls(manifest, {part.name: part for part in manifest.parts})
+
+
 class ArtifactStore:
     """Artifacts of one store. Picklable."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._known: dict[tuple[str, str], Manifest] = {}
+        self._known: dict[tuple[str, str], _Known] = {}
 
     def find(self, payload: ArtifactPayload) -> Artifact | None:
         """Return the finished artifact of a payload, or None.
@@ -95,12 +107,19 @@ class ArtifactStore:
         Raises:
             DamagedFileError: When a part is gone or is not what was written.
         """
-        parts = self.manifest(artifact).parts
+        parts = self.known_manifest(artifact).parts
         return pa.concat_tables([self._read_checked(artifact, part, columns) for part in parts])
 
     def parts(self, artifact: Artifact) -> tuple[PartRecord, ...]:
         """List the parts in the order of their names."""
-        return tuple(self.manifest(artifact).parts)
+        return tuple(self.known_manifest(artifact).parts)
+
+    def known_manifest(self, artifact: Artifact) -> Manifest:
+        """As `manifest`, read once: what is committed does not change, unless it is made again (`forget`).
+
+        The record of ten million images names 2,400 parts, and every shard asks for it.
+        """
+        return self._remembered(artifact).manifest
 
     def read_part(self, artifact: Artifact, name: str, columns: Sequence[str] | None = None) -> pa.Table:
         """Read one part.
@@ -108,14 +127,21 @@ class ArtifactStore:
         Raises:
             DamagedFileError: When it is gone or is not what was written.
         """
-        identity = (artifact.kind, artifact.key)
-        if identity not in self._known:  # what is committed does not change: reading a manifest once is enough
-            self._known[identity] = self.manifest(artifact)
-        records = [part for part in self._known[identity].parts if part.name == name]
-        if not records:
+        record = self._remembered(artifact).parts.get(name)
+        if record is None:
             place = self.store.url(artifact_folder(artifact.kind, artifact.key))
             raise StoreError(f"This artifact has no part {name!r}.", place, "Use the names that `parts` gives.")
-        return self._read_checked(artifact, records[0], columns)
+        return self._read_checked(artifact, record, columns)
+
+    def forget(self, artifact: Artifact) -> None:
+        """Read the record of an artifact that is made again anew."""
+        self._known.pop((artifact.kind, artifact.key), None)
+
+    def _remembered(self, artifact: Artifact) -> "_Known":
+        identity = (artifact.kind, artifact.key)
+        if identity not in self._known:
+            self._known[identity] = _Known.of(self.manifest(artifact))
+        return self._known[identity]
 
     def iter_batches(
         self, artifact: Artifact, columns: Sequence[str] | None = None, *, rows: int = 8_192
@@ -156,7 +182,7 @@ class ArtifactStore:
             payload: What was looked for.
             slot: Who looks: a step's name, see `note_latest`.
         """
-        last = self._latest(payload.kind, slot)
+        last = self.latest(payload.kind, slot)
         if last is None:
             return f"{slot} has made none yet"
         fields = differences(last.payload, payload)
@@ -166,13 +192,19 @@ class ArtifactStore:
 
     def note_latest(self, artifact: Artifact, slot: str) -> None:
         """Note that a step has just made an artifact; of two notes at once either may stay."""
+        self.forget(artifact)
         self.store.write_bytes(_note_path(artifact.kind, slot), artifact.key.encode("ascii"))
 
-    def _latest(self, kind: str, slot: str) -> Manifest | None:
+    def latest(self, kind: str, slot: str) -> Manifest | None:
+        """The record of what was noted last in a slot; None where nothing was, or it is gone."""
         try:
-            return load_manifest(self.store, kind, self.store.read_bytes(_note_path(kind, slot)).decode("ascii"))
+            key = self.store.read_bytes(_note_path(kind, slot)).decode("ascii")
+            if (kind, key) not in self._known and (found := load_manifest(self.store, kind, key)) is not None:
+                self._known[kind, key] = _Known.of(found)
         except (StoreError, UnicodeDecodeError):  # no note, or one that explains nothing any more
             return None
+        known = self._known.get((kind, key))
+        return None if known is None else known.manifest
 
     def _read_checked(self, artifact: Artifact, part: PartRecord, columns: Sequence[str] | None) -> pa.Table:
         content = checked_part(self.store, artifact.kind, artifact.key, part)
@@ -231,6 +263,19 @@ class ArtifactWriter:
     def found_part(self, name: str) -> PartRecord | None:
         """The record of a part that is there, e.g. from an interrupted run, or None."""
         return self._records[name] if self.has_part(name) else None
+
+    def take_part_over(self, name: str, other: Artifact, record: PartRecord) -> bool:
+        """Copy a part of another artifact; False where it is not (any more) what its record says."""
+        try:
+            content = self.store.read_bytes(part_path(other.kind, other.key, record.name))
+        except NotInStoreError:
+            return False
+        if content_hash(content) != record.sha256:
+            return False
+        if not self.store.create_bytes(self._path(name), content):
+            return self.has_part(name)
+        self._records[name] = record.model_copy(update={"name": name})
+        return True
 
     def discard_part(self, name: str) -> None:
         """Remove a part that is to be made anew, after the manifest that may name it."""

@@ -4,8 +4,6 @@ The partition is the encoder's key, so another backbone or another preprocessing
 halves the disk and is widened when read; numpy rows in, numpy rows out, from the Parquet pages into one matrix.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Float, Float32
@@ -13,6 +11,7 @@ from jaxtyping import Float, Float32
 from coder_core.errors import StoreError
 from coder_core.storage.ledger import Ledger, Match
 from coder_core.storage.ledger_damage import KEY, examine_part
+from coder_core.storage.parts import Keys, key_column
 from coder_core.storage.refusals import REPAIR, UnexpectedContentError
 from coder_core.storage.store import Store
 from coder_core.storage.tables import vectors_from_arrow, vectors_to_arrow
@@ -43,15 +42,15 @@ class EmbeddingLedger:
         """Return every key that the ledger holds now."""
         return self._ledger.keys()
 
-    def missing(self, keys: Sequence[str]) -> list[str]:
+    def missing(self, keys: Keys) -> list[str]:
         """Return the keys that the ledger does not hold now, each once, in the given order."""
         return self._ledger.missing(keys)
 
-    def holds_all(self, keys: Sequence[str]) -> bool:
+    def holds_all(self, keys: Keys) -> bool:
         """Whether all keys were held when the ledger was last looked at, or were added here since; asks nobody."""
         return self._ledger.holds_all(keys)
 
-    def append(self, keys: Sequence[str], vectors: Float[np.ndarray, "rows dim"]) -> int:
+    def append(self, keys: Keys, vectors: Float[np.ndarray, "rows dim"]) -> int:
         """Add vectors in one atomic step, leaving out those known to be held; returns how many were written.
 
         Args:
@@ -65,10 +64,10 @@ class EmbeddingLedger:
         with np.errstate(over="ignore"):  # too large for float32 becomes infinity, and that is refused below
             stored = vectors if vectors.dtype == np.float16 else vectors.astype(np.float32, copy=False)
         self._check_finite(keys, stored)
-        table = pa.table({KEY: pa.array(keys, type=pa.string()), VECTOR: vectors_to_arrow(stored)})
+        table = pa.table({KEY: key_column(keys), VECTOR: vectors_to_arrow(stored)})
         return self._ledger.append(table)
 
-    def read(self, keys: Sequence[str]) -> Float32[np.ndarray, "rows dim"]:
+    def read(self, keys: Keys) -> Float32[np.ndarray, "rows dim"]:
         """Return one vector per asked key, in the asked order; keys may repeat.
 
         Raises:
@@ -95,17 +94,18 @@ class EmbeddingLedger:
             raise StoreError(problem, place, "Check the encoder and its key.")
         return vectors
 
-    def _check_shape(self, keys: Sequence[str], vectors: Float[np.ndarray, "rows dim"]) -> None:
+    def _check_shape(self, keys: Keys, vectors: Float[np.ndarray, "rows dim"]) -> None:
         if vectors.shape != (len(keys), self.dim):
             raise self._refusal(f"expected vectors of shape ({len(keys)}, {self.dim}), found {vectors.shape}.")
         if not np.issubdtype(vectors.dtype, np.floating):
             raise self._refusal(f"expected floating point vectors, found {vectors.dtype}.")
 
-    def _check_finite(self, keys: Sequence[str], vectors: Float[np.ndarray, "rows dim"]) -> None:
+    def _check_finite(self, keys: Keys, vectors: Float[np.ndarray, "rows dim"]) -> None:
         bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
         if len(bad):
             raise self._refusal(
-                f"{len(bad)} of {len(keys)} vectors hold NaN or infinity, the first is row {bad[0]} ({keys[bad[0]]!r})."
+                f"{len(bad)} of {len(keys)} vectors hold NaN or infinity, the first is row {bad[0]} "
+                f"({key_column(keys)[int(bad[0])].as_py()!r})."
             )
 
     def _refusal(self, problem: str) -> StoreError:

@@ -15,12 +15,15 @@ from typing import Any
 
 from coder_core.errors import InputError
 from coder_core.loops import each
+from coder_core.progress import track
 from coder_core.storage.addresses import Address, format_url, parse_address, redact
 from coder_core.storage.input_files import InputFile, file_token, object_token, special_file
 from coder_core.storage.read_rounds import read_in_rounds
 from coder_core.storage.refusals import explained
 
 EMPTY_FOLDER = "an empty folder"
+TOLD_AT_ONCE = 1_000
+"""Files between two looks at the clock of the progress."""
 FOLDER_MARKER = "the marker of a folder, and no file"
 
 _READABLE_BY_ALL = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
@@ -47,6 +50,19 @@ def walk_input(url: str) -> Iterator[InputFile]:
             raise InputError("There is no such folder, or it is empty.", redact(url), "Check the path.")
         yield first
         yield from each(entries, every=100)
+
+
+def list_input(url: str) -> Iterator[InputFile]:
+    """`walk_input` for whoever wants all of it: how many files were found so far is told where that takes long.
+
+    Raises:
+        InputError: As `walk_input`.
+    """
+    with track("listing files", total=None, unit="files") as shown:
+        for number, file in enumerate(walk_input(url), start=1):
+            if number % TOLD_AT_ONCE == 0:
+                shown.advance(TOLD_AT_ONCE)
+            yield file
 
 
 def list_subfolders(url: str) -> list[str]:

@@ -18,7 +18,7 @@ from jaxtyping import Int
 from coder_core.errors import StoreError
 from coder_core.fingerprint import content_hash
 from coder_core.storage.ledger_damage import KEY, part_hash, watched_part, write_ledger_part
-from coder_core.storage.parts import Hit, PartIndex, check_key_column
+from coder_core.storage.parts import Hit, Keys, PartIndex, check_key_column, key_column
 from coder_core.storage.refusals import NotInStoreError, UnexpectedContentError
 from coder_core.storage.store import Store
 from coder_core.storage.tables import check_columns, decode_parquet, open_parquet, read_parquet
@@ -55,13 +55,14 @@ class Ledger:
         self._index.refresh()
         return set(self._index.keys())
 
-    def missing(self, keys: Sequence[str]) -> list[str]:
+    def missing(self, keys: Keys) -> list[str]:
         """Return the keys that the ledger does not hold now, each once, in the given order."""
         self._index.refresh()
-        _, unknown = self._index.locate(keys)
-        return list(dict.fromkeys(keys[position] for position in unknown))
+        asked = key_column(keys)
+        _, unknown = self._index.locate(asked)
+        return list(dict.fromkeys(asked.take(pa.array(unknown)).to_pylist()))
 
-    def holds_all(self, keys: Sequence[str]) -> bool:
+    def holds_all(self, keys: Keys) -> bool:
         """Whether all keys were held when the ledger was last looked at, or were added here since; asks nobody."""
         return not len(self._index.locate(keys)[1])
 
@@ -79,13 +80,13 @@ class Ledger:
         if keys.null_count:
             raise StoreError(f"{keys.null_count} of {len(keys)} keys are null.", self.url, "Give every row a key.")
         self._index.load()
-        _, unknown = self._index.locate(keys.to_pylist())
+        _, unknown = self._index.locate(keys)
         new = _drop_repeated(table.take(pa.array(unknown)) if len(unknown) < len(keys) else table)
         if new.num_rows:
             self._index.remember(write_ledger_part(self.store, self.folder, new), new.column(KEY))
         return int(new.num_rows)
 
-    def read(self, keys: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
+    def read(self, keys: Keys, columns: Sequence[str] | None = None) -> pa.Table:
         """Return one row per asked key, in the asked order; keys may repeat.
 
         Args:
@@ -101,10 +102,11 @@ class Ledger:
         table = pa.concat_tables([match.table for match in matches], promote_options="permissive")
         return table.take(pa.array(np.argsort(np.concatenate([match.slots for match in matches]))))
 
-    def matches(self, keys: Sequence[str], columns: Sequence[str] | None = None) -> Iterator[Match]:
+    def matches(self, keys: Keys, columns: Sequence[str] | None = None) -> Iterator[Match]:
         """Yield the rows of asked keys as they come, one row group of one part at a time (bounded memory)."""
-        hits = self._locate_all(keys)
-        is_open = np.ones(len(keys), dtype=np.bool_)
+        asked = key_column(keys)
+        hits = self._locate_all(asked)
+        is_open = np.ones(len(asked), dtype=np.bool_)
         try:
             for hit in hits:
                 for match in _read_hit(self.store, hit, columns):
@@ -113,7 +115,7 @@ class Ledger:
         except NotInStoreError:  # compacted away a moment ago: its rows are in another part now
             self._index.refresh()
             slots = np.flatnonzero(is_open)
-            again = self.matches([keys[int(slot)] for slot in slots], columns)
+            again = self.matches(asked.take(pa.array(slots)), columns)
             yield from (match._replace(slots=slots[match.slots]) for match in again)
 
     def plan_compaction(self) -> list[list[str]]:
@@ -136,15 +138,16 @@ class Ledger:
         self._index.refresh()
         return gone
 
-    def _locate_all(self, keys: Sequence[str]) -> list[Hit]:
+    def _locate_all(self, keys: pa.Array) -> list[Hit]:
         hits, unknown = self._index.locate(keys)
         for _ in range(2):  # twice: a listing during a compaction may show neither the old part nor the new one
             if len(unknown):
                 self._index.refresh()
                 hits, unknown = self._index.locate(keys)
         if len(unknown):
+            first = keys[int(unknown[0])].as_py()
             raise StoreError(
-                f"{len(unknown)} of {len(keys)} keys are not in this ledger, the first is {keys[unknown[0]]!r}.",
+                f"{len(unknown)} of {len(keys)} keys are not in this ledger, the first is {first!r}.",
                 self.url,
                 "Ask `missing` first, then compute and append those.",
             )

@@ -5,16 +5,16 @@ cached by name: a refresh lists the folder and reads the key column of new parts
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Int
 
-from coder_core.storage.key_index import KeyIndex, Places
+from coder_core.storage.key_index import KeyIndex, Places, Run, run_of
 from coder_core.storage.ledger_damage import KEY, watched_part
 from coder_core.storage.refusals import NotInStoreError, UnexpectedContentError
 from coder_core.storage.store import Store
@@ -27,12 +27,26 @@ REFRESH_ROUNDS = 10
 """How often parts are listed again when one is compacted away while it is being read."""
 
 
+Read = TypeVar("Read")
+
+
 class Hit(NamedTuple):
     """Where asked keys stand in one part: `rows[i]` of the part answers request `slots[i]`."""
 
     part: str
     slots: Int[np.ndarray, " hits"]
     rows: Int[np.ndarray, " hits"]
+
+
+Keys: TypeAlias = Sequence[str] | pa.Array | pa.ChunkedArray
+"""Keys that are asked for; a column of a table is taken as it is, without an object for each."""
+
+
+def key_column(keys: Keys) -> pa.Array:
+    """Keys as one column."""
+    if isinstance(keys, pa.ChunkedArray):
+        return _one_chunk(keys)
+    return keys if isinstance(keys, pa.Array) else pa.array(keys, type=pa.string())
 
 
 @dataclass(frozen=True)
@@ -88,7 +102,7 @@ class PartIndex:
         """Add a part that this process has just written, which saves reading it back."""
         with self._lock:
             if part not in self._known.numbers:
-                self._known = self._grown(self._known, [(part, _one_chunk(keys))])
+                self._known = self._grown(self._known, {part: run_of(self._next_number, _one_chunk(keys))})
 
     def refresh(self) -> None:
         """Learn of parts that were added or removed by anyone since the last call."""
@@ -105,16 +119,17 @@ class PartIndex:
 
     def keys(self) -> list[str]:
         """Read the keys of all known parts; a key may occur in more than one part."""
-        return [key for column in self._read_keys(self.parts()) for key in column.to_pylist()]
+        columns = self._read_parts(lambda _, part: self._read_part_keys(part), self.parts())
+        return [key for column in columns for key in column.to_pylist()]
 
-    def locate(self, keys: Sequence[str]) -> tuple[list[Hit], Int[np.ndarray, " unknown"]]:
+    def locate(self, keys: Keys) -> tuple[list[Hit], Int[np.ndarray, " unknown"]]:
         """Find keys; of several parts that hold one, any answers.
 
         Returns:
             The hits by part, in the order of parts; and the positions of the keys that no known part holds.
         """
         known = self._known
-        places = known.index.locate(pa.array(keys, type=pa.string()))
+        places = known.index.locate(key_column(keys))
         names = {number: part for part, number in known.numbers.items()}
         return sorted(_hits_by_part(names, places), key=lambda hit: hit.part), np.flatnonzero(places.parts < 0)
 
@@ -123,23 +138,25 @@ class PartIndex:
         known = self._known
         gone = known.numbers.keys() - set(present)
         new = [part for part in present if part not in known.numbers]
-        columns = list(zip(new, self._read_keys(new), strict=True))
-        return self._grown(_without(known, gone) if gone else known, columns)
+        runs = self._read_parts(lambda place, part: run_of(self._next_number + place, self._read_part_keys(part)), new)
+        return self._grown(_without(known, gone) if gone else known, dict(zip(new, runs, strict=True)))
 
-    def _grown(self, known: _Known, columns: list[tuple[str, pa.Array]]) -> _Known:
-        numbered = {part: self._next_number + place for place, (part, _) in enumerate(columns)}
-        self._next_number += len(columns)
+    def _grown(self, known: _Known, runs: dict[str, Run]) -> _Known:
+        """With further parts, which are numbered in their order, from the next number on."""
+        numbered = {part: self._next_number + place for place, part in enumerate(runs)}
+        self._next_number += len(runs)
         return _Known(
             known.numbers | numbered,
-            known.sizes | {numbered[part]: len(keys) for part, keys in columns},
-            known.index.add([(numbered[part], keys) for part, keys in columns]),
+            known.sizes | {numbered[part]: len(run.high) for part, run in runs.items()},
+            known.index.add(list(runs.values())),
         )
 
-    def _read_keys(self, parts: list[str]) -> list[pa.Array]:
+    def _read_parts(self, read: Callable[[int, str], Read], parts: list[str]) -> list[Read]:
+        """Read parts, several at once, and keep of each what `read(place, part)` makes of it."""
         if len(parts) < 2:
-            return [self._read_part_keys(part) for part in parts]
+            return [read(place, part) for place, part in enumerate(parts)]
         with ThreadPoolExecutor(READERS) as readers:
-            return list(readers.map(self._read_part_keys, parts))
+            return list(readers.map(read, range(len(parts)), parts))
 
     def _read_part_keys(self, part: str) -> pa.Array:
         with watched_part(self.store, part), open_parquet(self.store, part) as file:
@@ -160,6 +177,8 @@ def _without(known: _Known, gone: set[str]) -> _Known:
 
 
 def _one_chunk(keys: pa.ChunkedArray) -> pa.Array:
+    if keys.num_chunks == 1:
+        return keys.chunk(0)
     return pa.concat_arrays(keys.chunks) if keys.num_chunks else pa.array([], type=pa.string())
 
 

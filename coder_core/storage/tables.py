@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jaxtyping import Float
 
+from coder_core.image_ids import ImageIds
 from coder_core.storage.refusals import REPAIR, UnexpectedContentError, explained
 from coder_core.storage.store import Store
 
@@ -53,6 +54,26 @@ def vectors_from_arrow(column: pa.Array | pa.ChunkedArray) -> Float[np.ndarray, 
         dtype = column.type.value_type.to_pandas_dtype() if is_list(column.type) else np.float32
         return np.empty((0, getattr(column.type, "list_size", 0)), dtype=dtype)
     return matrices[0] if len(matrices) == 1 else np.concatenate(matrices)
+
+
+def ids_from_arrow(column: pa.Array | pa.ChunkedArray) -> ImageIds:
+    """View a column of texts as ids; one chunk is not copied.
+
+    Raises:
+        TypeError: When it holds anything else than texts, or a null.
+    """
+    if column.type != pa.string() or column.null_count:
+        raise TypeError(f"Ids are texts without nulls, not {column.type} with {column.null_count} nulls.")
+    pieces = [_chunk_ids(chunk) for chunk in (column.chunks if isinstance(column, pa.ChunkedArray) else [column])]
+    return pieces[0] if len(pieces) == 1 else ImageIds.join(pieces)
+
+
+def _chunk_ids(chunk: pa.StringArray) -> ImageIds:
+    if not len(chunk):
+        return ImageIds.of(())
+    _, offsets, characters = chunk.buffers()
+    bounds = np.frombuffer(offsets, dtype=np.int32)[chunk.offset : chunk.offset + len(chunk) + 1]
+    return ImageIds(np.frombuffer(characters or b"", dtype=np.uint8), bounds)
 
 
 def encode_parquet(table: pa.Table) -> bytes:

@@ -3,19 +3,22 @@
     z = softmax( log softmax(stage 1) + t g + pi log((n_c + alpha) / (N + alpha K)) - kappa log((e_c + e) / e) )
     n_c = sum_i z_ic       e_c = sum_i (1 - z_ic) softmax(stage 1)_ic       e: mean of e_c       g: `batch_discriminant`
 
-`e_c` is what stage 1 claims for a class of images that others own. A text that is near to everything claims much of
-them, whether its class is frequent or not: that tells a class that stage 1 favours from one that the batch has many of.
+A text that is near to everything claims images that others own (`e_c`), whether its class is frequent or not: that tells
+a class that stage 1 favours from one that the batch has many of.
 
 What the batch is decides how it starts and what its class prior may do (`batch_evidence`): where few classes share the
 images, shares start from the estimated class prior and classes that no image claims are switched off; where all classes
 are there, they start from stage 1; where the batch says nothing, stage 1 itself comes back, with the reason. Images
 whose class is known enter as rows with known shares: zero-shot, few-shot and transductive are one estimator.
 
-The batch is read part by part, once an iteration; memory does not grow with its size. What is learnt is a classifier
-like any other (`TransductiveClassifier`), which answers further images without looking at any batch.
+The batch is read part by part, once an iteration; memory does not grow with its size: what each image brings into an
+iteration (its row, what stage 1 says of it) is kept where that is little, and computed anew where it is not. What is
+learnt is a classifier like any other (`TransductiveClassifier`), which answers further images without looking at any
+batch.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -45,10 +48,13 @@ from coder_core.transduction.stated_prior import scale_to_prior
 from coder_core.transduction.temperature import match_confidence
 from coder_core.transduction.transduced import CLAIMED, Transduced
 
-__all__ = ["DEFAULTS", "METRIC_LEVEL", "BatchSettings", "fit_batch"]
+__all__ = ["DEFAULTS", "METRIC_LEVEL", "TEXTS_PER_DIMENSION", "BatchSettings", "fit_batch"]
 
 METRIC_LEVEL = 0.3
 """Of the text metric's saturating spectrum, `C / (C + level)`: docs/transduction.md."""
+
+TEXTS_PER_DIMENSION = 2
+"""A task's own texts make a metric where they are so many: fewer would leave directions of images out."""
 
 
 class BatchSettings(NamedTuple):
@@ -57,8 +63,7 @@ class BatchSettings(NamedTuple):
     Args:
         text_images: tau: for how many images the texts of a class count in its mean.
         shrinkage: s: the identity's share in the covariance.
-        map_ridge: How strongly the map of texts to images is pulled towards a plain stretch, where all classes are
-            there; else it is that stretch.
+        map_ridge: How strongly the map of texts to images is pulled towards a stretch, where all classes are there.
         weight: t: of the discriminant beside stage 1; below 1, because both look at the same image.
         prior_weight: pi, where all classes are there; 1, Bayes's rule, where few are.
         claim_weight: kappa, where all classes are there; else 0.
@@ -82,6 +87,10 @@ DEFAULTS = BatchSettings()
 
 EVIDENCE_TEXT_IMAGES = 1.0
 """For how many images the texts of a class count where images and texts compete: no more than one."""
+
+KEPT_NUMBERS = 2**27
+"""What a batch brings into an iteration is kept in memory up to so many numbers: 512 MB. 50,000 images of 512
+dimensions and 1,000 classes bring 0.76e8 of them."""
 
 
 def fit_batch(
@@ -114,7 +123,7 @@ def fit_batch(
     problem = _find_problem(batch)
     if problem is not None:
         return _unchanged(batch, problem)
-    sample = take_sample(parts, batch.survey)
+    sample = batch.sample()
     evidence = _weigh(batch, sample)
     if evidence.kind is BatchKind.NOTHING:
         return _unchanged(batch, evidence.reason, evidence)
@@ -122,6 +131,18 @@ def fit_batch(
     if model is None:
         return _unchanged(batch, "stage 1 unchanged: the images do not vary within classes", evidence)
     return _finish(batch, model, evidence, sample)
+
+
+class _Prepared(NamedTuple):
+    """What images bring into every iteration.
+
+    Args:
+        rows: Centred unit rows.
+        own: Log-probabilities of stage 1.
+    """
+
+    rows: Float32[Tensor, "rows dim"]
+    own: Float32[Tensor, "rows classes"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,14 +156,39 @@ class _Batch:
     known: KnownRows | None
     survey: BatchSurvey
     settings: BatchSettings
+    kept: list[_Prepared] = field(default_factory=list)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether all that the batch brings into an iteration is kept in memory."""
+        return self.survey.images * sum(self.stage1.shape) <= KEPT_NUMBERS
+
+    def sample(self) -> _Prepared:
+        """Images from all over the batch; all of a small one, which is read once and for all then."""
+        sample = self.prepare(take_sample(self.parts, self.survey))
+        if self.is_kept and len(sample.rows) == self.survey.images:
+            self.kept.append(sample)
+        return sample
+
+    def prepared(self) -> Iterator[_Prepared]:
+        """Go through the batch once, part by part; what is kept is computed the first time only."""
+        if self.kept:
+            yield from each(self.kept)
+            return
+        found = []
+        for part in usable_parts(self.parts, self.stage1.shape.dim):
+            prepared = self.prepare(part)
+            found += [prepared] if self.is_kept else []
+            yield prepared
+        self.kept.extend(found)
+
+    def prepare(self, embeddings: Float[Tensor, "rows dim"]) -> _Prepared:
+        """What some images bring into every iteration."""
+        return _Prepared(self.rows(embeddings), self.stage1.logits(embeddings).float().log_softmax(dim=1))
 
     def rows(self, embeddings: Float[Tensor, "rows dim"]) -> Float32[Tensor, "rows dim"]:
         """Centre rows."""
         return centre_rows(self.space, embeddings, self.survey.mean)
-
-    def log_probabilities(self, embeddings: Float[Tensor, "rows dim"]) -> Float32[Tensor, "rows classes"]:
-        """What stage 1 says of rows."""
-        return self.stage1.logits(embeddings).float().log_softmax(dim=1)
 
     def known_statistics(self) -> Statistics:
         """The sums of images whose class is known."""
@@ -170,6 +216,16 @@ class _Model(NamedTuple):
     prior: Float64[Tensor, " classes"]
     counts: Float64[Tensor, " classes"]
     free_share: float = 0.0
+
+    def logits(self, batch: _Batch, images: _Prepared) -> Float32[Tensor, "rows classes"]:
+        """The logits of images, as `classifier` gives them at temperature 1."""
+        discriminant, weight = self.discriminant, batch.settings.weight
+        bias = (self.prior + weight * discriminant.bias).to(images.own)
+        return torch.addmm(images.own, images.rows, (weight * discriminant.weights).to(images.rows)).add_(bias)
+
+    def shares(self, batch: _Batch, images: _Prepared) -> Float32[Tensor, "rows classes"]:
+        """Their shares."""
+        return self.logits(batch, images).softmax(dim=1)
 
     def classifier(self, batch: _Batch, temperature: float = 1.0) -> TransductiveClassifier:
         """Freeze it."""
@@ -225,11 +281,11 @@ def _unchanged(batch: _Batch, reason: str, evidence: Evidence | None = None) -> 
     )
 
 
-def _weigh(batch: _Batch, sample: Float[Tensor, "sample dim"]) -> Evidence:
+def _weigh(batch: _Batch, sample: _Prepared) -> Evidence:
     settings = batch.settings
     return weigh_evidence(
-        batch.log_probabilities(sample).exp(),
-        batch.rows(sample),
+        sample.own.exp(),
+        sample.rows,
         batch.known_statistics(),
         batch.texts,
         text_images=EVIDENCE_TEXT_IMAGES,
@@ -238,10 +294,10 @@ def _weigh(batch: _Batch, sample: Float[Tensor, "sample dim"]) -> Evidence:
     )
 
 
-def _maximise(batch: _Batch, kind: BatchKind, sample: Float[Tensor, "sample dim"]) -> _Model | None:
+def _maximise(batch: _Batch, kind: BatchKind, sample: _Prepared) -> _Model | None:
     """Go through the batch once an iteration; where it turns out to be balanced, once more with equal shares."""
     settings = batch.settings
-    probabilities = batch.log_probabilities(sample).exp()
+    probabilities = sample.own.exp()
     prior = -settings.claim_weight * claim_bias(claims_of(probabilities, probabilities))
     if kind is BatchKind.FEW_CLASSES:
         prior = estimate_prior(probabilities, concentration=settings.sparse_concentration).log()
@@ -254,9 +310,7 @@ def _maximise(batch: _Batch, kind: BatchKind, sample: Float[Tensor, "sample dim"
     return model if balanced is None else balanced._replace(free_share=effective_share(model.counts))
 
 
-def _iterate(
-    batch: _Batch, kind: BatchKind, prior: Float64[Tensor, " classes"], sample: Float[Tensor, "sample dim"]
-) -> _Model | None:
+def _iterate(batch: _Batch, kind: BatchKind, prior: Float64[Tensor, " classes"], sample: _Prepared) -> _Model | None:
     """Expectation maximisation from stage 1 and a prior on."""
     model = None
     for _ in each(range(batch.settings.rounds)):
@@ -271,7 +325,7 @@ def _improve(
     kind: BatchKind,
     model: _Model | None,
     prior: Float64[Tensor, " classes"],
-    sample: Float[Tensor, "sample dim"],
+    sample: _Prepared,
 ) -> _Model | None:
     """One iteration: shares under the model (under stage 1 and a prior, before there is one), then a better model."""
     settings = batch.settings
@@ -287,7 +341,7 @@ def _improve(
         return None
     found = _Model(kind, discriminant, torch.zeros_like(prior), sums.counts)
     if kind is BatchKind.BALANCED:
-        shares = found.classifier(batch).logits(sample).softmax(dim=1)
+        shares = found.shares(batch, sample)
         return found._replace(prior=scale_to_prior(shares, torch.full_like(prior, 1 / len(prior))))
     return found._replace(prior=_prior(sums, kind, settings))
 
@@ -307,16 +361,13 @@ class _Sums(NamedTuple):
 
 
 def _expect(batch: _Batch, model: _Model | None, prior: Float64[Tensor, " classes"]) -> _Sums:
-    """One pass: the shares of every image under the model, summed up."""
+    """One pass: the shares of every image under the model (under stage 1 and a prior, without one), summed up."""
     sums = _Sums(batch.known_statistics(), torch.zeros_like(prior), torch.zeros_like(prior))
-    frozen = None if model is None else model.classifier(batch)
-    for part in usable_parts(batch.parts, batch.stage1.shape.dim):
-        own = batch.log_probabilities(part)
-        logits = own + prior.to(own) if frozen is None else frozen.logits(part)
-        shares = logits.softmax(dim=1)
-        sums.statistics.add(batch.rows(part), shares, sureness=shares.amax(dim=1, keepdim=True))
+    for images in batch.prepared():
+        shares = (images.own + prior.to(images.own)).softmax(dim=1) if model is None else model.shares(batch, images)
+        sums.statistics.add(images.rows, shares, sureness=shares.amax(dim=1, keepdim=True))
         sums.counts.add_(shares.sum(dim=0).double().cpu())
-        sums.claims.add_(claims_of(own.exp(), shares))
+        sums.claims.add_(claims_of(images.own.exp(), shares))
     return sums
 
 
@@ -330,9 +381,9 @@ def _prior(sums: _Sums, kind: BatchKind, settings: BatchSettings) -> Float64[Ten
     return settings.prior_weight * shares.log() - settings.claim_weight * claim_bias(sums.claims)
 
 
-def _finish(batch: _Batch, model: _Model, evidence: Evidence, sample: Float[Tensor, "sample dim"]) -> Transduced:
+def _finish(batch: _Batch, model: _Model, evidence: Evidence, sample: _Prepared) -> Transduced:
     """Freeze the model at a temperature, and say what the batch was."""
-    temperature = match_confidence(model.classifier(batch), sample, model.prior)
+    temperature = match_confidence(model.logits(batch, sample), sample.own, model.prior)
     off = int((model.counts < CLAIMED).sum())
     reason = f"{evidence.reason}; {off} of {len(model.counts)} classes claimed by no image"
     if model.kind is BatchKind.BALANCED:

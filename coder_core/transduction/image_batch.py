@@ -72,22 +72,31 @@ def usable_parts(parts: Parts, dim: int) -> Iterator[Float[Tensor, "rows dim"]]:
     Raises:
         FeatureFileError: Rows have another dimension than the classifier.
     """
+    for part, usable in checked_parts(parts, dim):
+        yield part if bool(usable.all()) else part[usable]
+
+
+def checked_parts(parts: Parts, dim: int) -> Iterator[tuple[Float[Tensor, "rows dim"], Bool[Tensor, " rows"]]]:
+    """Go through a batch once: every part, and which of its rows hold numbers and not only zeros.
+
+    Raises:
+        FeatureFileError: Rows have another dimension than the classifier.
+    """
     for part in each(parts()):
         if part.shape[1] != dim:
             raise FeatureFileError(
                 f"rows of {part.shape[1]} dimensions for a classifier of {dim}.", "batch", "Use one encoder for both."
             )
-        finite = _is_usable(part)
-        yield part if bool(finite.all()) else part[finite]
+        yield part, torch.isfinite(part).all(dim=1) & (part != 0).any(dim=1)
 
 
 def survey_batch(parts: Parts, space: MetricSpace, dim: int) -> BatchSurvey:
     """Count the rows of a batch, and find their mean in a space."""
     total, square = torch.zeros(dim, dtype=torch.float64), 0.0
     count = seen = 0
-    for part in each(parts()):
+    for part, usable in checked_parts(parts, dim):
+        rows = part[usable]
         seen += len(part)
-    for rows in usable_parts(parts, dim):
         mapped = space.map(rows)
         total += mapped.sum(dim=0).double().cpu()
         square += float(mapped.square().sum())
@@ -118,7 +127,3 @@ def centre_rows(
     """Map embeddings, take the offset off, and bring what is left to unit length (what is nothing stays nothing)."""
     mapped = space.map(embeddings)
     return torch.nn.functional.normalize(mapped - offset.to(mapped), dim=1, eps=1e-6)
-
-
-def _is_usable(rows: Float[Tensor, "rows dim"]) -> Bool[Tensor, " rows"]:
-    return torch.isfinite(rows).all(dim=1) & (rows != 0).any(dim=1)

@@ -9,8 +9,6 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from coder_core.classifiers import TransductiveClassifier
-
 __all__ = ["match_confidence"]
 
 HALVINGS = 30
@@ -21,20 +19,18 @@ HOTTEST = 100.0
 
 
 def match_confidence(
-    classifier: TransductiveClassifier, sample: Float[Tensor, "sample dim"], prior: Float64[Tensor, " classes"]
+    logits: Float[Tensor, "sample classes"], own: Float[Tensor, "sample classes"], prior: Float64[Tensor, " classes"]
 ) -> float:
     """Find the temperature at which a classifier is as sure as its stage 1 under the batch's class prior.
 
     Args:
-        classifier: At temperature 1.
-        sample: Images of the batch.
+        logits: Of images of the batch, at temperature 1.
+        own: Log-probabilities of stage 1 for them.
         prior: Logarithms of the classes' shares, times their weight.
 
     Returns:
         Between 1 (it is not surer than that) and `HOTTEST`.
     """
-    logits = classifier.logits(sample)
-    own = classifier.stage1.logits(sample).float().log_softmax(dim=1)
     wanted = _confidence(own + prior.to(own))
     low, high = 1.0, HOTTEST
     if _confidence(logits) <= wanted:

@@ -3,12 +3,23 @@ import math
 from enum import Enum, StrEnum
 from typing import Annotated
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
-from coder_core.fingerprint import NotIdentity, canonical_json, content_hash, differences, first_difference, key_of
+from coder_core import fingerprint
+from coder_core.fingerprint import (
+    NotIdentity,
+    canonical_json,
+    content_hash,
+    differences,
+    first_difference,
+    key_of,
+    key_of_columns,
+)
+from coder_core.image_ids import ImageIds
 from coder_core.specs import Runtime
 
 JSON = st.recursive(
@@ -75,6 +86,15 @@ def test_what_has_no_one_text_is_refused_with_the_path_to_it(value: object, path
     with pytest.raises(TypeError) as refusal:
         canonical_json(value)
     assert str(refusal.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3, 4, 9])
+def test_long_columns_have_the_key_of_the_whole(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fingerprint, "PIECE_ROWS", 4)
+    texts, numbers = [f'"é {row}' for row in range(rows)], np.arange(rows) - 2
+    mixed = [*texts, *[None, True, 1, 1.5, {"a": [1]}][:rows]]
+    expected = key_of([texts, numbers.tolist(), (3, 4), "name", None, mixed, {"b": 1}])
+    assert key_of_columns(ImageIds.of(texts), numbers, (3, 4), "name", None, mixed, {"b": 1}) == expected
 
 
 @given(JSON)

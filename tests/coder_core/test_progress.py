@@ -42,6 +42,13 @@ def test_a_log_gets_a_line_now_and_then(clock, logged, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+def test_what_nobody_can_know_before_the_end_is_told_without_it(clock, logged):
+    with track("listing files", total=None, unit="files") as shown:
+        clock[0] += 20
+        shown.advance(2000)
+    assert logged() == ["listing files: 2,000 files, 100 a second"]
+
+
 def test_what_is_quick_is_not_logged(clock, logged, capsys):
     assert work(clock, steps=1000, seconds=0.001).done == 1000
     assert logged() == []

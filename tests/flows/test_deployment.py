@@ -137,6 +137,30 @@ def test_a_run_of_a_worker_logs_json_lines_with_its_run_id(deployed: Deployed, c
 
 
 @pytest.mark.thorough
+def test_a_sweep_of_the_deployment_runs_its_cells_as_sub_flows_and_shows_its_table(
+    deployed: Deployed, config: str, tmp_path: Path
+) -> None:
+    world = write_world(tmp_path / "other", images_per_class=5)
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(world.settings))
+    sweep = {"name": "swept", "datasets": {"one": config, "two": "other.yaml"}, "methods": ["clip", "coder"]}
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep))
+    typed = ("deployment", "run", "sweep/sweep", "--param", f"config={tmp_path / 'sweep.yaml'}", "--watch")
+    told = deployed.prefect(*typed, check=False)
+    run = deployed.read_run(UUID(next(line.split()[-1] for line in told.splitlines() if "UUID:" in line)))
+    assert run.state.is_completed(), run.state
+    assert (run.name, run.state.message) == ("sweep-swept", "2 of 2 cells have a result")
+    names = query(deployed.store, "SELECT name FROM runs WHERE name LIKE 'swept.%' ORDER BY name")
+    assert [row["name"] for row in names] == ["swept.one", "swept.two"]
+    with deployed.client() as client:
+        (page,) = [found for found in client.read_artifacts() if found.flow_run_id == run.id]
+    assert page.key == "swept-sweep"
+    assert "swept\\: zero\\-shot" in page.data
+    refused = deployed.prefect(*typed[:-1], "--param", 'shots="many"', check=False)
+    assert "shots" in refused
+    assert "Created flow run" not in refused
+
+
+@pytest.mark.thorough
 def test_a_server_that_stands_elsewhere_is_made_ready_again_without_a_change(deployed: Deployed) -> None:
     command = [sys.executable, "-m", "flows.cli", "deploy"]
     environment = deployed.environment
@@ -150,7 +174,7 @@ def test_a_server_that_stands_elsewhere_is_made_ready_again_without_a_change(dep
         assert client.read_global_concurrency_limit_by_name(GPU_LIMIT).limit == 1
         names = sorted(str(deployment.name) for deployment in client.read_deployments())
         watches = [found.name for found in client.read_automations() if found.name == WATCH_NAME]
-    assert names == ["coder-eval", "compact", "predict", "watch-classes"]
+    assert names == ["coder-eval", "compact", "predict", "sweep", "watch-classes"]
     assert watches == [WATCH_NAME]
 
 

@@ -8,8 +8,16 @@ import yaml
 from coder_core.allowed_places import VARIABLE
 from coder_core.errors import ConfigError
 from coder_core.llm.llm_runtime import LlmRuntime
+from coder_core.recipes.sweep_choice import SweepChoice
 from coder_core.specs import Runtime
-from tasks.served_runs import check_fetched, check_written, is_served, load_flow_spec, served_runtime
+from tasks.served_runs import (
+    check_fetched,
+    check_written,
+    is_served,
+    load_flow_spec,
+    load_flow_sweep,
+    served_runtime,
+)
 from tests.fixtures_inputs import World
 
 
@@ -80,3 +88,36 @@ def test_what_the_worker_says_itself_is_allowed(monkeypatch: pytest.MonkeyPatch)
     assert served_runtime(None) == Runtime()
     own = Runtime(workers=7)
     assert served_runtime(own) == own
+
+
+@pytest.fixture
+def sweep_file(world: World) -> Path:
+    """A sweep whose one data set is a config beside it."""
+    (world.folder / "config.yaml").write_text(yaml.safe_dump(world.settings))
+    path = world.folder / "sweep.yaml"
+    path.write_text(yaml.safe_dump({"name": "s", "datasets": {"w": "config.yaml"}, "methods": ["clip"]}))
+    return path
+
+
+def test_a_person_sweeps_over_any_config(sweep_file: Path) -> None:
+    (cell,) = load_flow_sweep(str(sweep_file), SweepChoice()).cells
+    assert (cell.name, cell.problem) == ("s.w", None)
+
+
+@pytest.mark.usefixtures("served")
+def test_a_server_reads_no_sweep_and_nothing_that_one_names_from_elsewhere(
+    sweep_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match=r"^config: .*only below allowed places"):
+        load_flow_sweep(str(sweep_file), SweepChoice())
+    for dataset in (str(sweep_file.with_name("config.yaml")), {"config": "/etc/passwd.yaml"}, "http://127.0.0.1:9/x"):
+        (cell,) = load_flow_sweep({"name": "s", "datasets": {"w": dataset}}, SweepChoice()).cells
+        assert "only below allowed places" in str(cell.problem)
+        assert cell.spec is None
+    with pytest.raises(ConfigError, match="only below allowed places"):
+        load_flow_sweep({"name": "s", "datasets": {"w": "x"}, "published": "/etc/passwd"}, SweepChoice())
+    monkeypatch.setenv(VARIABLE, str(sweep_file.parent))
+    (cell,) = load_flow_sweep(str(sweep_file), SweepChoice()).cells
+    assert cell.problem is None
+    (cell,) = load_flow_sweep(str(sweep_file), SweepChoice(overrides=("texts.bank=/etc/passwd",))).cells
+    assert str(cell.problem).startswith("texts.bank: /etc/passwd")

@@ -9,10 +9,12 @@ from coder_core.results.schema.declaring import result_table
 @result_table("transductions")
 @dataclass(frozen=True, kw_only=True)
 class TransductionRow:
-    """One row per method that reads all images under test at once: what it took them for, and why."""
+    """One row per method (and draw) that reads all images under test at once: what it took them for, and why."""
 
     method: Annotated[str, "The method, `<transduction>_on_<stage 1>`."]
     stage1: Annotated[str, "The method that it stands upon."]
+    shots: Annotated[int | None, "Support images per class, where it stands upon a few-shot method."] = None
+    seed: Annotated[int | None, "The draw, likewise."] = None
     batch: Annotated[
         str,
         "`balanced`, `all_classes`, `few_classes`; `nothing` where stage 1 came back unchanged; `stated` where the "

@@ -13,8 +13,10 @@ from coder_core.datasets.catalogue import CATALOGUE
 from coder_core.datasets.matlab_files import read_numbers, read_records, read_words
 from coder_core.datasets.tree import Tree
 from coder_core.errors import DatasetError
+from coder_core.specs import PublishedName
 from tests.coder_core.datasets import trees
 from tests.coder_core.datasets.expected import labels_of, named_images, open_named
+from tests.coder_core.datasets.paper_data import BESIDE, COOP
 from tests.coder_core.datasets.trees import TREES, lines, put
 
 
@@ -31,30 +33,16 @@ def test_few_shot_lists_beside_the_images_win_where_the_publisher_has_none(tmp_p
         open_named("fgvc_aircraft", tmp_path, lists="few_shot")
 
 
-COOP = {
-    "caltech101": ("caltech-101", "101_ObjectCategories", "airplanes/image_0001.jpg"),
-    "dtd": ("dtd", "images", "banded/banded_0002.jpg"),
-    "eurosat": ("eurosat", "2750", "AnnualCrop/AnnualCrop_1.jpg"),
-    "flowers102": ("oxford_flowers", "jpg", "image_00001.jpg"),
-    "food101": ("food-101", "images", "apple_pie/1005649.jpg"),
-    "oxford_pets": ("oxford_pets", "images", "Abyssinian_1.jpg"),
-    "stanford_cars": ("stanford_cars", "", "cars_test/00001.jpg"),
-    "sun397": ("sun397", "SUN397", "a/abbey/sun_aaalbzqrimafwbiv.jpg"),
-    "ucf101": ("ucf101", "UCF-101-midframes", "Apply_Eye_Makeup/v_ApplyEyeMakeup_g01_c01.jpg"),
-}
-"""Where CoOp's instructions put a data set, where the paths of its few-shot lists start, and one of them."""
-
-
 def test_coops_layout_is_known_for_every_data_set_that_it_has_lists_for() -> None:
     assert set(COOP) == {name for name, entry in CATALOGUE.items() if entry.few_shot is not None}
 
 
 @pytest.mark.parametrize("name", COOP)
-def test_few_shot_lists_are_read_where_coop_puts_them(name: str, tmp_path: Path) -> None:
+def test_few_shot_lists_are_read_where_coop_puts_them(name: PublishedName, tmp_path: Path) -> None:
     folder, images, path = COOP[name]
-    few_shot = CATALOGUE[name].few_shot  # type: ignore[index]
+    few_shot = CATALOGUE[name].few_shot
     assert few_shot is not None
-    for other in ("labels/x", "meta/x", "annotations/x", "devkit/x", "imagelabels.mat"):  # what lies beside
+    for other in BESIDE:
         put(tmp_path / folder / other, "x")
     put(tmp_path / folder / images / path)
     put(tmp_path / folder / few_shot.file, json.dumps({"train": [], "val": [], "test": [[path, 0, "a name"]]}))

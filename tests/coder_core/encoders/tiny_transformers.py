@@ -71,6 +71,16 @@ def _siglip() -> tuple[Any, Any]:
     return hf.SiglipModel(config), hf.SiglipProcessor(images, tokenizer)
 
 
+def _siglip2_fixed() -> tuple[Any, Any]:
+    """As the hub has them: SigLIP's classes, Gemma's special tokens, 64 positions, bilinear images."""
+    tokenizer = letters_tokenizer(pad=0, end=1)
+    tokenizer.model_max_length = 64
+    text = {**TEXT, "vocab_size": len(tokenizer), "max_position_embeddings": 64, "projection_size": 32}
+    config = hf.SiglipConfig(text_config=text, vision_config=dict(VISION))
+    images = hf.SiglipImageProcessor(size={"height": SIDE, "width": SIDE}, resample=2)
+    return hf.SiglipModel(config), hf.SiglipProcessor(images, tokenizer)
+
+
 def _siglip2_naflex() -> tuple[Any, Any]:
     tokenizer = letters_tokenizer(pad=0, end=1, has_mask=False)
     text = {**TEXT, "vocab_size": len(tokenizer), "max_position_embeddings": 64, "projection_size": 32}
@@ -124,6 +134,7 @@ def _chinese_clip() -> tuple[Any, Any]:
 ARCHITECTURES: dict[str, Callable[[], tuple[Any, Any]]] = {
     "clip": _clip,
     "siglip": _siglip,
+    "siglip2_fixed": _siglip2_fixed,
     "siglip2_naflex": _siglip2_naflex,
     "align": _align,
     "flava": _flava,

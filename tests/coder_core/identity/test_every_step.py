@@ -27,6 +27,7 @@ ELSEWHERE = {
     *("SampleDataset", "CompareNames"),  # doctor
     "CalibrateExport",
     *("GenerateTexts", "CheckGeneration"),  # planned for here, and no language model is asked
+    "OfDraw",  # what steps of one draw have in common
 }
 """Steps of other recipes than `evaluate`."""
 

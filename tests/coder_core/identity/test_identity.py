@@ -56,8 +56,9 @@ RUNTIME: dict[str, Any] = {
     "settle_seconds": 0.0,
     "matrix_part_mb": 1,
 }
-RUNTIME_ELSEWHERE = {"task_runner", "task_runner_address", "report"}
-"""What an inline runner does not read: whole tables are compared in tests/flows; a report is written after the run."""
+RUNTIME_ELSEWHERE = {"task_runner", "task_runner_address", "report", "compile_mode"}
+"""What an inline runner does not read: whole tables are compared in tests/flows; a report is written after the run. And
+what takes minutes to compile; only who loads a model reads it (`embedding.pass_queue`)."""
 
 Run = Callable[..., list[Step[Any]]]
 
@@ -213,7 +214,8 @@ def test_every_step_counts_its_version(worlds: dict[str, Files], run: Run, monke
         before = step.key
         monkeypatch.setattr(kind, "version", kind.version + 1)
         assert step.key != before, kind
-    elsewhere = {"PredictAsReleased", "NamePredictions"}  # under `protocol: reference`; in the recipe of `predict`
+    # under `protocol: reference`; in the recipe of `predict`; what steps of one draw have in common
+    elsewhere = {"PredictAsReleased", "NamePredictions", "OfDraw"}
     assert {kind.__name__ for kind in artifact_steps()} - {kind.__name__ for kind in found} == elsewhere
 
 

@@ -114,7 +114,7 @@ def features_world(folder: Path, _checkpoint: Path) -> Files:
             "methods": ["lda"],
             "texts": {"path": str(folder / "texts.npz")},
         },
-        "transduction": {"texts": {"path": str(folder / "texts.npz")}},
+        "transduction": {"texts": {"path": str(folder / "texts.npz")}, "methods": ["batch_discriminant", "stata"]},
         "ablation": {"draws": 1, "texts_per_class": [1]},
         "matrix": {"write": True},
     }
@@ -140,7 +140,8 @@ def photos_world(folder: Path, checkpoint: Path) -> Files:
         "views": 1,
         "vocabulary": "shipped",
     }
-    settings = {**deepcopy(world.settings), "methods": ["clip"], "few_shot": few_shot}
+    transduction = {"stage1": ["lda"]}
+    settings = {**deepcopy(world.settings), "methods": ["clip"], "few_shot": few_shot, "transduction": transduction}
     settings["dataset"]["class_names"] = list(NAMES)
     return Files(folder, settings)
 

@@ -50,7 +50,7 @@ def test_a_good_file_is_read(load, suffix):
     found = load(suffix=suffix)
     assert found.classes.names == ("wren", "owl")
     assert found.label_ids.tolist() == [1, 0, 1]
-    assert found.image_ids == ("000000000", "000000001", "000000002")
+    assert tuple(found.image_ids) == ("000000000", "000000001", "000000002")
     assert found.features.dtype == np.float32
     assert np.allclose(found.features, [[0.6, 0.8], [0.0, 1.0], [1.0, 0.0]])
 

@@ -39,7 +39,7 @@ def test_every_column_is_written(
         for name, first in (("pool", 300), ("validation", 500))
     )
     few_shot = {"pool": pool, "shots": [2], "draws": 2, "methods": ["nearest_mean"], "zero_shot": "none"}
-    transduction = {"methods": ["batch_discriminant", "class_prior"], "stage1": ["clip", "coder"]}
+    transduction = {"methods": ["batch_discriminant", "class_prior"], "stage1": ["clip", "nearest_mean"]}
     chosen = {
         "rerank": {"choose_threshold": True},
         "validation": other,

@@ -10,15 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import yaml
 from fsspec.implementations.memory import MemoryFileSystem
 
 from coder_core.specs import Runtime
-from tests.fixtures_inputs import NAMES, World, write_bank, write_image_class
+from coder_core.storage.store import Store
+from tests.fixtures_inputs import NAMES, World, rewrite_features, write_bank, write_image_class, write_world
 
 from .conftest import Finished
-from .runs import copy_store, counted_passes, forget_files, paired_world, predicted, rows, run_spec
+from .runs import contents, copy_store, counted_passes, forget_files, paired_world, predicted, rows, run_spec
 
 AGAIN = """
 import json, sys
@@ -148,6 +150,55 @@ def test_one_more_image_is_one_image_in_one_pass(photos: World, runtime: Runtime
     assert (grown.result.images_embedded, grown.result.images_reused) == (1, 20)
     assert (grown.record("write_texts").computed, grown.record("build_coder").computed) == (0, 0)
     assert grown.record("predict_coder").computed == 21, "a part of predictions is made as a whole"
+
+
+QUICK = {"methods": ["clip", "coder"], "matrix": {"write": False}}
+
+
+def test_one_more_image_costs_the_part_that_it_is_in(
+    world: World, runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coder_core.steps.load_dataset.LISTING_ROWS", 8)
+    first = run_spec(world.spec(**QUICK), runtime, "run-1")
+    with np.load(world.folder / "images.npz") as held:
+        features, labels = held["features"], held["labels"]
+    rewrite_features(world, features=np.concatenate([features, -features[:1]]), labels=np.append(labels, labels[0]))
+    grown = run_spec(world.spec(**QUICK), runtime, "run-2")
+    count = len(features) + 1
+    last = count % 8 or 8
+    assert (first.result.image_count, grown.result.image_count) == (count - 1, count)
+    assert grown.record("embed_images").computed == 1
+    assert {grown.record(f"predict_{method}").computed for method in ("clip", "coder")} == {last}
+    fresh = Runtime(store=str(tmp_path / "fresh"), device="cpu")
+    alone = run_spec(world.spec(**QUICK), fresh, "run-2")
+    assert predicted(runtime, "run-2") == predicted(fresh, "run-2")
+    assert grown.result.metrics == alone.result.metrics
+    assert contents(grown, runtime) == contents(alone, fresh)
+
+
+def test_numbers_do_not_depend_on_how_a_listing_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight classes: of some images the true one is not among the five that are kept, and is asked for once more."""
+    world = write_world(tmp_path / "world", (*NAMES, "goldcrest", "dipper", "twite", "dunnock"), images_per_class=4)
+    metrics = []
+    for size in (5, 4096):
+        monkeypatch.setattr("coder_core.steps.load_dataset.LISTING_ROWS", size)
+        runtime = Runtime(store=str(tmp_path / f"store-{size}"), device="cpu")
+        metrics.append(run_spec(world.spec(**QUICK), runtime).result.metrics)
+    cut, whole = ({(row.method, row.metric): row.value for row in found} for found in metrics)
+    assert cut["clip", "top5"] < 1
+    assert cut == pytest.approx(whole, abs=1e-6)
+
+
+def test_a_damaged_part_is_not_taken_over(world: World, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("coder_core.steps.load_dataset.LISTING_ROWS", 8)
+    first = run_spec(world.spec(**QUICK), runtime, "run-1")
+    store, said = Store(runtime.store), first.predictions["clip"]
+    store.write_bytes(f"artifacts/{said.kind}/{said.key}/part-000000.parquet", b"no longer what it was")
+    with np.load(world.folder / "images.npz") as held:
+        features, labels = held["features"], held["labels"]
+    rewrite_features(world, features=np.concatenate([features, -features[:1]]), labels=np.append(labels, labels[0]))
+    grown = run_spec(world.spec(**QUICK), runtime, "run-2")
+    assert grown.record("predict_clip").computed == grown.record("predict_coder").computed + 8
 
 
 def test_one_more_class_is_its_own_texts_and_images(photos: World, runtime: Runtime) -> None:

@@ -1,21 +1,32 @@
 """Transduction as a method of a run: rows of its own, labels that it cannot see, answers for new images."""
 
 from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import pytest
+import torch
 
+from coder_core.classifiers import TemperedClassifier
 from coder_core.errors import ConfigError
+from coder_core.evaluation.temperature import fit_temperature
+from coder_core.few_shot.draws import draw_examples
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.runner import inline_runner
 from coder_core.recipes.predict import predict
-from coder_core.specs import Runtime
+from coder_core.specs import BATCH_ONLY, Runtime, TransductionName
 from coder_core.steps.build_classifier import read_classifier
-from tests.fixtures_inputs import rewrite_features
+from coder_core.steps.predict_images import read_predictions, read_vectors, usable_images
+from coder_core.transduction import batch_answers
+from coder_core.transduction.fit_batch import fit_batch
+from coder_core.transduction.image_batch import KnownRows, in_parts
+from coder_core.transduction.neighbour_mixtures import stata_logits, transclip_logits
+from tests.fixtures_inputs import NAMES as CLASSES
+from tests.fixtures_inputs import World, rewrite_features, write_world
 
-from .runs import contents, paired_world, rows, run_spec, write_flags
+from .runs import Run, contents, paired_world, permute_labels, rows, run_spec, write_flags
 
-ALL = {"methods": ["batch_discriminant", "class_prior", "sinkhorn"], "stage1": ["clip", "coder"]}
+ALL = {"methods": list(get_args(TransductionName)), "stage1": ["clip", "coder"]}
 NAMES = [f"{method}_on_{stage1}" for stage1 in ALL["stage1"] for method in ALL["methods"]]
 
 
@@ -34,7 +45,7 @@ def test_rows_say_what_they_read_and_leave_others_alone(tmp_path: Path, runtime:
     assert {method for method, (_, balance) in found.items() if balance} == {"sinkhorn_on_clip", "sinkhorn_on_coder"}
     taken_for = dict(rows(runtime, "SELECT method, batch FROM transductions"))
     assert taken_for.keys() == set(NAMES)
-    assert {taken_for[name] for name in NAMES if name.startswith("sinkhorn")} == {"stated"}
+    assert {taken_for[name] for name in NAMES if not name.startswith("batch_")} == {"stated"}
 
 
 @pytest.mark.slow
@@ -51,11 +62,12 @@ def test_labels_decide_nothing_and_the_classifier_gives_the_answers_again(tmp_pa
     for name in NAMES:
         record = first.manifest.method(name)
         assert record.classifier.method == name
-        assert read_classifier(context, record.classifier).shape.class_count == first.manifest.texts.class_count
+        if not name.startswith(BATCH_ONLY):
+            assert read_classifier(context, record.for_any_image).shape.class_count == first.manifest.texts.class_count
 
 
 def test_it_stands_on_methods_of_the_run(tmp_path: Path) -> None:
-    for stage1 in ("vcd", "coder_rerank"):
+    for stage1 in ("vcd", "coder_rerank", "lda"):
         with pytest.raises(ConfigError, match=r"transduction\.stage1"):
             paired_world(tmp_path / stage1, transduction={"stage1": [stage1]}).spec()
 
@@ -78,3 +90,130 @@ def test_new_images_are_answered_without_their_batch(tmp_path: Path, runtime: Ru
             "SELECT predicted_name FROM predictions WHERE method = 'batch_discriminant_on_clip' ORDER BY location",
         )[0][0]
     )
+
+
+def vectors_of(run: Run, runtime: Runtime) -> torch.Tensor:
+    """The images under test, as the run has embedded them."""
+    context, manifest = Context.open(runtime), run.manifest
+    parts = [usable_images(context, manifest.images, part.name) for part in context.parts(manifest.images)]
+    return torch.cat([read_vectors(context, manifest.encoder, part).float() for part in parts])
+
+
+def few_shot_world(folder: Path, **transduction: Any) -> World:
+    """A world to test on, and a pool to learn from."""
+    write_world(folder / "pool", images_per_class=12, first_image=500)
+    world = write_world(folder / "test")
+    pool = {"kind": "features", "path": str(folder / "pool" / "images.npz")}
+    few_shot = {"pool": pool, "shots": [1, 2], "draws": 2, "methods": ["lda", "text_discriminant"], "zero_shot": "none"}
+    changes = {"methods": ["clip"], "few_shot": few_shot, "transduction": transduction, "matrix": {"write": False}}
+    return World(world.folder, {**world.settings, **changes})
+
+
+ON_FEW_SHOT = {"methods": ["batch_discriminant", "sinkhorn"], "stage1": ["clip", "lda", "text_discriminant"]}
+
+
+@pytest.mark.slow
+def test_a_draw_goes_on_with_its_support_as_images_whose_class_is_known(tmp_path: Path, runtime: Runtime) -> None:
+    """Rows in the few-shot tables with contracts of their own; the classifier is that of the library's own function."""
+    run = run_spec(few_shot_world(tmp_path, **ON_FEW_SHOT).spec(), runtime)
+    columns = "reads_labels, reads_unlabelled_images, assumes_balance"
+    summary = f"SELECT method, draws, {columns} FROM few_shot_summary WHERE shots = 2 ORDER BY ALL"
+    validation = "support+validation"
+    assert rows(runtime, summary) == [
+        ("batch_discriminant_on_lda", 2, validation, True, False),
+        ("batch_discriminant_on_text_discriminant", 2, validation, True, False),
+        ("lda", 2, validation, False, False),
+        ("sinkhorn_on_lda", 2, validation, True, True),
+        ("sinkhorn_on_text_discriminant", 2, validation, True, True),
+        ("text_discriminant", 2, validation, False, False),
+    ]
+    told = (
+        "SELECT stage1, shots, seed, images FROM transductions WHERE method = 'batch_discriminant_on_lda' ORDER BY ALL"
+    )
+    assert rows(runtime, told) == [("lda", shots, seed, 120) for shots in (1, 2) for seed in (1, 2)]
+
+    images, draws = vectors_of(run, runtime), run.manifest.few_shot.draws
+    fits = {(draw.fits.seed, bool(draw.fits.found)): draw.fits for draw in draws if draw.fits.shots == 2}
+    with np.load(tmp_path / "pool" / "images.npz") as file:
+        pool = torch.nn.functional.normalize(torch.from_numpy(file["features"]).float(), dim=1)
+        labels = torch.from_numpy(file["labels"]).long()
+    context = Context.open(runtime)
+    for seed in (1, 2):
+        draw = draw_examples(labels.numpy(), shots=2, seed=seed)
+        support, validation_rows = (torch.from_numpy(chosen) for chosen in (draw.support, draw.validation))
+        stage1 = read_classifier(context, fits[seed, False], "lda")
+        heat = fit_temperature(stage1.logits(pool[validation_rows]), labels[validation_rows])
+        known = KnownRows(pool[support], labels[support])
+        found = fit_batch(in_parts(images), TemperedClassifier(stage1, heat), known=known)
+        kept = read_classifier(context, fits[seed, True], "batch_discriminant_on_lda")
+        np.testing.assert_allclose(kept.logits(images), found.classifier.logits(images), atol=1e-4)
+        assert fits[seed, True].found["batch_discriminant_on_lda"].reason == found.reason
+
+
+@pytest.mark.slow
+def test_labels_under_test_reach_no_transduction_of_a_draw(tmp_path: Path, runtime: Runtime) -> None:
+    world = few_shot_world(tmp_path, **ON_FEW_SHOT)
+    run_spec(world.spec(), runtime)
+    permute_labels(world)
+    elsewhere = runtime.model_copy(update={"store": f"{runtime.store}-2"})
+    run_spec(world.spec(), elsewhere)
+    told = "SELECT method, shots, seed, image_id, predicted, probability FROM few_shot_predictions ORDER BY ALL"
+    assert rows(runtime, told) == rows(elsewhere, told)
+    labels = "SELECT DISTINCT image_id, label FROM few_shot_predictions ORDER BY ALL"
+    assert rows(runtime, labels) != rows(elsewhere, labels)
+
+
+def test_what_stands_on_images_alone_asks_for_no_text(tmp_path: Path, runtime: Runtime) -> None:
+    world = few_shot_world(tmp_path, stage1=["lda"])
+    settings = {**world.settings, "encoder": {"kind": "precomputed"}}
+    settings = {name: value for name, value in settings.items() if name not in ("methods", "texts")}
+    settings["few_shot"] = {**settings["few_shot"], "methods": ["lda"], "shots": [2], "draws": 1}
+    run_spec(World(world.folder, settings).spec(), runtime)
+    read = "SELECT method, reads_texts FROM few_shot ORDER BY ALL"
+    assert rows(runtime, read) == [("batch_discriminant_on_lda", "none"), ("lda", "none")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", BATCH_ONLY)
+def test_published_mixtures_are_rows_and_answer_their_batch_alone(
+    tmp_path: Path, runtime: Runtime, method: str
+) -> None:
+    names = (*CLASSES, "robin", "raven", "rook", "crow")  # more than the classes that predictions keep
+    world = write_world(tmp_path / "world", names)
+    transduction = {"methods": [method], "stage1": ["clip"]}
+    run = run_spec(world.spec(methods=["clip"], matrix={}, transduction=transduction), runtime)
+    images, name, context = vectors_of(run, runtime), f"{method}_on_clip", Context.open(runtime)
+    stage1 = read_classifier(context, run.manifest.method("clip").for_any_image)
+    own = stage1.logits(images)
+    anchors = torch.nn.functional.normalize(stage1.weights, dim=1)
+    logits = transclip_logits(images, own) if method == "transclip" else stata_logits(images, own, anchors)
+    said = read_predictions(context, run.predictions[name], name)
+    np.testing.assert_array_equal(said.top_ids[:, 0], logits.argmax(dim=1))
+    shares = logits.double().softmax(dim=1).numpy()
+    np.testing.assert_allclose(said.top_probabilities[:, 0], shares.max(axis=1), atol=1e-5)
+
+    labels = np.repeat(np.arange(len(names)), 30)
+    told = f"SELECT value FROM metrics WHERE method = '{name}' AND metric = 'negative_log_likelihood'"
+    own = logits.double().log_softmax(dim=1).numpy()[np.arange(240), labels]
+    is_kept = (said.top_ids == labels[:, None]).any(axis=1)  # kept as float32, of all others exact
+    loss = -np.where(is_kept, np.maximum(own, np.log(np.finfo(np.float32).tiny)), own).mean()
+    assert 0 < is_kept.sum() < 240
+    assert rows(runtime, told) == [(pytest.approx(loss, rel=1e-3),)]
+    with pytest.raises(ConfigError, match=r"no classifier for any other image.*Take clip"):
+        _ = run.manifest.method(name).for_any_image
+
+
+def test_a_batch_that_would_not_fit_is_refused_before_any_work(
+    tmp_path: Path, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_answers, "MOST_BYTES", 10_000)
+    world = paired_world(tmp_path / "world", transduction={"methods": ["stata"]})
+    with pytest.raises(ConfigError, match=r"120 images x 4 classes .*batch_discriminant reads a batch of any size"):
+        run_spec(world.spec(), runtime)
+    context = Context.open(runtime)
+    assert not [path for path in context.artifacts.store.list() if path.startswith("image_embeddings")]
+
+
+def test_mixtures_take_no_support(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"stata takes no support images: it cannot stand on lda"):
+        few_shot_world(tmp_path, methods=["stata"], stage1=["lda"]).spec()

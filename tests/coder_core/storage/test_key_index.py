@@ -7,7 +7,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coder_core.storage.key_index import KeyIndex, Places, digest_keys
+from coder_core.storage.key_index import KeyIndex, Places, digest_keys, run_of
 
 KEYS = st.sampled_from([hashlib.sha256(bytes([number])).hexdigest() for number in range(40)] + ["a", "é", "", "f" * 64])
 PARTS = st.lists(st.lists(KEYS, max_size=12), max_size=8)
@@ -25,7 +25,7 @@ def pairs(places: Places) -> list[tuple[int, int]]:
 def test_the_index_finds_what_a_dictionary_finds(parts: list[list[str]], gone: set[int], asked: list[str]) -> None:
     index = KeyIndex()
     for number, keys in enumerate(parts):
-        index = index.add([(number, column(keys))])
+        index = index.add([run_of(number, column(keys))])
     index = index.drop(gone)
     held = {(number, row): key for number, keys in enumerate(parts) for row, key in enumerate(keys)}
     held = {place: key for place, key in held.items() if place[0] not in gone}
@@ -36,7 +36,7 @@ def test_the_index_finds_what_a_dictionary_finds(parts: list[list[str]], gone: s
 
 def test_keys_that_agree_in_their_first_half_are_told_apart() -> None:
     keys = ["0" * 16 + f"{number:016x}" + "0" * 32 for number in range(50)]
-    places = KeyIndex().add([(0, column(keys[::-1]))]).locate(column(keys))
+    places = KeyIndex().add([run_of(0, column(keys[::-1]))]).locate(column(keys))
     assert [keys[::-1][row] for row in places.rows.tolist()] == keys
 
 
@@ -44,8 +44,8 @@ def test_adding_everything_at_once_or_one_by_one_finds_the_same() -> None:
     keys = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(300)]
     one_by_one = KeyIndex()
     for number, key in enumerate(keys):
-        one_by_one = one_by_one.add([(number, column([key]))])
-    at_once = KeyIndex().add([(number, column([key])) for number, key in enumerate(keys)])
+        one_by_one = one_by_one.add([run_of(number, column([key]))])
+    at_once = KeyIndex().add([run_of(number, column([key])) for number, key in enumerate(keys)])
     assert pairs(one_by_one.locate(column(keys))) == pairs(at_once.locate(column(keys)))
     assert len(one_by_one._runs) < 10
 

@@ -133,7 +133,8 @@ def test_the_temperature_makes_it_as_sure_as_stage1_and_moves_no_decision():
     images, _ = make_batch(TAIL)
     classifier = fitted(images).classifier
     prior = torch.zeros(CLASSES, dtype=torch.float64)
-    hot = match_confidence(classifier, images, prior)
+    own = stage1().logits(images).log_softmax(dim=1)
+    hot = match_confidence(classifier.logits(images), own, prior)
     wanted = stage1().logits(images).softmax(dim=1).amax(dim=1).mean()
     tempered = (classifier.logits(images) / hot).softmax(dim=1)
     assert float(tempered.amax(dim=1).mean()) == pytest.approx(float(wanted), abs=1e-4) or hot == 1.0
