@@ -3,8 +3,8 @@
     z = softmax( log softmax(stage 1) + t g + pi log((n_c + alpha) / (N + alpha K)) - kappa log((e_c + e) / e) )
     n_c = sum_i z_ic       e_c = sum_i (1 - z_ic) softmax(stage 1)_ic       e: mean of e_c       g: `batch_discriminant`
 
-A text that is near to everything claims images that others own (`e_c`), whether its class is frequent or not: that tells
-a class that stage 1 favours from one that the batch has many of.
+A text that is near to everything claims images that others own (`e_c`), whether its class is frequent or not: that
+tells a class that stage 1 favours from one that the batch has many of.
 
 What the batch is decides how it starts and what its class prior may do (`batch_evidence`): where few classes share the
 images, shares start from the estimated class prior and classes that no image claims are switched off; where all classes
