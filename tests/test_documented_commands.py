@@ -44,7 +44,7 @@ NOT_HERE = {
     r"OMP_NUM_THREADS=1 python bench/predict.py": "takes minutes",
     r"export ": "names what is not ours: keys, passwords, addresses",
     r"CODER_TASK_RUNNER=": "needs a cluster: tests/flows/test_runners_agree.py has one on this machine",
-    r"coder-eval (run configs/(dtd|caltech)|sweep configs/sweeps/real)": "needs ../shared/data",
+    r"(OMP_NUM_THREADS=1 )?coder-eval (run configs/(dtd|caltech)|sweep configs/sweeps/real)": "needs ../shared/data",
     r"coder-eval sweep configs/paper/": "needs the data sets themselves",
     r"coder-eval (import clip-retrieval|run vectors)": "tests/coder_core/recipes/test_import_retrieval.py",
     r"coder-eval (sweep configs/sweeps/generators|compare generators)": "tests/coder_core/recipes/test_shown_images.py",
@@ -125,6 +125,7 @@ class Stage:
             "my-config": {**own, "texts": {**written, "bank": "edited.yaml"}},
             "dtd": {**own, "methods": ["clip"]},
             "birds": {**own, "texts": written, "methods": ["clip", "coder"]},
+            **{name: {**own, "methods": ["clip"]} for name in ("numbered", "wordnet", "empty", "slipped", "swapped")},
         }
         for name, config in configs.items():
             (self.folder / f"{name}.yaml").write_text(yaml.safe_dump({"name": name, **config}))

@@ -248,7 +248,8 @@ class _Work:
         """
         if self._passes.shares_cores(self._context.runtime.workers):
             with self._context.pace.waiting("decode"):
-                wait(self._preparing)
+                for future in each(self._preparing):
+                    wait([future])
         self._preparing.clear()
 
     def _keep(self, passes: Iterable[Done]) -> bool:

@@ -257,3 +257,40 @@ def test_a_meter_says_how_busy_the_device_is_and_what_it_waits_for_most() -> Non
 def test_a_meter_that_took_nothing_says_nothing() -> None:
     assert PaceMeter().total is None
     assert PaceMeter().describe() == ""
+
+
+@pytest.mark.parametrize(("threads", "is_shared"), [(1, True), (8, False)])
+def test_where_decoders_would_take_all_cores_a_pass_begins_when_they_have_ended(
+    context: Context,
+    encoder: IdentifiedEncoder,
+    monkeypatch: pytest.MonkeyPatch,
+    threads: int,
+    is_shared: bool,
+) -> None:
+    """The context has two decoders; what counts is how many threads the model has."""
+    model = FakeEncoder(context.accelerator)  # type: ignore[arg-type]
+    prepare, may_go_on, is_ninth_begun = model.prepare_image, threading.Event(), threading.Event()
+    begun: list[Any] = []
+    ended: list[Any] = []
+    under_way: list[int] = []
+
+    def slowly(image: Any) -> bytes:
+        begun.append(image)
+        if len(begun) > 8:  # beyond the first pass
+            is_ninth_begun.set()
+            may_go_on.wait(0 if is_shared else 60)
+        made = prepare(image)
+        ended.append(image)
+        return made
+
+    def on_pass() -> None:
+        if not is_shared:
+            is_ninth_begun.wait(60)
+        under_way.append(len(begun) - len(ended))
+        may_go_on.set()
+
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(model, "prepare_image", slowly)
+    model.on_pass = on_pass
+    embed_on(context, encoder, monkeypatch, [model], 40)
+    assert (under_way[0] > 0) != is_shared

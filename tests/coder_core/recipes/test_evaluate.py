@@ -145,6 +145,7 @@ def test_no_runtime_setting_changes_a_key(world: World, runtime: Runtime, monkey
         "task_runner": "dask",
         "task_runner_address": "tcp://there:8786",
         "report": True,
+        "compile_mode": "default",
     }
     llm = LlmRuntime(concurrency=3)
     other = Runtime(store=f"{runtime.store}-other", device="cpu", llm=llm, **settings)
