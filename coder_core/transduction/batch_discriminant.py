@@ -130,4 +130,5 @@ def _place_texts(
         return length * class_texts
     identity = torch.eye(class_texts.shape[1], dtype=torch.float64)
     spread = class_texts.T @ (counts * class_texts) + ridge * identity
-    return class_texts @ torch.linalg.solve(spread, class_texts.T @ statistics.sums + ridge * length * identity)
+    text_map: Tensor = torch.linalg.solve(spread, class_texts.T @ statistics.sums + ridge * length * identity)
+    return class_texts @ text_map
