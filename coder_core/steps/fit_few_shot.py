@@ -106,6 +106,8 @@ class FitFewShot(OfDraw):
         ConfigError: The texts give no metric.
     """
 
+    version: ClassVar[int] = 2
+
     methods: tuple[str, ...]
     vocabulary: TextEmbeddingsArtifact | None
 
