@@ -49,9 +49,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from coder_core.classes import ClassList
-    from coder_core.evaluation.clustered import Groups
     from coder_core.evaluation.labels import LabelTable
     from coder_core.evaluation.predictions import Predictions
+    from coder_core.evaluation.spread import Groups
 
 CONFUSIONS_COMPARED = 10_000
 """Pairs per method that `confusion_comparisons` keeps: 1,000 classes can be confused in 999,000 ways, most of them
@@ -70,7 +70,7 @@ class MeasureMethod(ArtifactStep[MeasurementArtifact]):
         DatasetError: An image has no label.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     method: str
     predictions: PredictionsArtifact
