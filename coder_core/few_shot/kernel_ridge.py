@@ -28,7 +28,7 @@ from coder_core.few_shot.search import Scored, Settings
 from coder_core.few_shot.text_metric import MetricSpace, TextMetric, spaces_of
 from coder_core.loops import each
 
-__all__ = ["KernelRidge", "KernelRidgeClassifier"]
+__all__ = ["KernelRidge", "KernelRidgeClassifier", "Keys", "invert_lifted", "keep_keys", "left_out_of", "residuals_of"]
 
 BETAS = (1.0, 3.0)
 """Sharpness of the kernel; cosines of centred rows lie around 0, and within a class around 0.3."""
@@ -106,14 +106,21 @@ class KernelRidge:
 
 
 @dataclass(frozen=True, eq=False)
-class _Keys:
-    """The support under one gamma."""
+class Keys:
+    """The support under one gamma.
+
+    Args:
+        space: The metric to that power.
+        offset: The support's mean there.
+        rows: Its images around it, unit rows.
+    """
 
     space: MetricSpace
     offset: Float32[Tensor, " dim"]
     rows: Float32[Tensor, "support dim"]
 
     def kernel(self, embeddings: Float[Tensor, "rows dim"], beta: float) -> Float64[Tensor, "rows support"]:
+        """Likeness of images to the support, in (0, 1]."""
         rows = normalize(self.space.map(embeddings) - self.offset, dim=1)
         return torch.exp(-beta * (1 - rows.double() @ self.rows.double().T))
 
@@ -123,7 +130,7 @@ class _RidgeScorer:
         self._method = method
         self._support = support
         spaces = spaces_of(method.metric, method.gammas)
-        self._keys = {gamma: _keep(space, support) for gamma, space in each(spaces.items())}
+        self._keys = {gamma: keep_keys(space, support) for gamma, space in each(spaces.items())}
         self._targets = _targets_of(method, support)
 
     @property
@@ -160,32 +167,49 @@ class _RidgeScorer:
             inverse = self._inverse(keys, beta, ridge)
             for target, residuals in self._targets.items():
                 settings = {"gamma": gamma, "beta": beta, "ridge": ridge, "target": target}
-                without = residuals - (inverse @ residuals) / inverse.diagonal().unsqueeze(1)
-                yield Scored(settings, without.float())
+                yield Scored(settings, left_out_of(inverse, residuals))
 
-    def _inverse(self, keys: _Keys, beta: float, ridge: float) -> Float64[Tensor, "support support"]:
-        kernel = keys.kernel(self._support.embeddings, beta)
-        lifted = kernel + ridge * torch.eye(len(kernel), dtype=torch.float64)
-        return torch.cholesky_inverse(torch.linalg.cholesky((lifted + lifted.T) / 2))
+    def _inverse(self, keys: Keys, beta: float, ridge: float) -> Float64[Tensor, "support support"]:
+        return invert_lifted(keys.kernel(self._support.embeddings, beta), ridge)
 
 
-def _keep(space: MetricSpace, support: Support) -> _Keys:
+def keep_keys(space: MetricSpace, support: Support) -> Keys:
+    """Map the support, around the mean of its class means."""
     mapped = space.map(support.embeddings)
     offset = class_means(mapped, support).mean(dim=0).float()
-    return _Keys(space, offset, normalize(mapped - offset, dim=1))
+    return Keys(space, offset, normalize(mapped - offset, dim=1))
+
+
+def invert_lifted(kernel: Float64[Tensor, "support support"], ridge: float) -> Float64[Tensor, "support support"]:
+    """`(K + ridge I)^-1`."""
+    lifted = kernel + ridge * torch.eye(len(kernel), dtype=torch.float64)
+    return torch.cholesky_inverse(torch.linalg.cholesky((lifted + lifted.T) / 2))
+
+
+def left_out_of(
+    inverse: Float64[Tensor, "support support"], residuals: Float64[Tensor, "support classes"]
+) -> Float32[Tensor, "support classes"]:
+    """With `A = (K + ridge I)^-1` and `a = A y`, the prediction of image i without itself is `y_i - a_i / A_ii`."""
+    return (residuals - (inverse @ residuals) / inverse.diagonal().unsqueeze(1)).float()
+
+
+def residuals_of(zero_shot: Classifier | None, support: Support) -> Float64[Tensor, "support classes"]:
+    """One-hot labels less zero-shot probabilities; less the even share for images alone."""
+    labels = _one_hot(support.label_ids, support.class_count)
+    if zero_shot is None:
+        return labels - 1 / support.class_count
+    return labels - torch.softmax(zero_shot.logits(support.embeddings).double(), dim=1)
 
 
 def _targets_of(method: KernelRidge, support: Support) -> dict[float, Float64[Tensor, "support classes"]]:
     """What is to be corrected, by target."""
-    labels = _one_hot(support.label_ids, support.class_count)
+    of_probabilities = residuals_of(method.zero_shot, support)
     if method.zero_shot is None:
-        return {PROBABILITIES: labels - 1 / support.class_count}
+        return {PROBABILITIES: of_probabilities}
+    labels = _one_hot(support.label_ids, support.class_count)
     logits = method.zero_shot.logits(support.embeddings).double()
     centred = logits - logits.mean(dim=1, keepdim=True)
-    return {
-        scale: labels - (torch.softmax(logits, dim=1) if scale == PROBABILITIES else centred / scale)
-        for scale in method.targets
-    }
+    return {scale: of_probabilities if scale == PROBABILITIES else labels - centred / scale for scale in method.targets}
 
 
 def _one_hot(label_ids: Int64[Tensor, " support"], class_count: int) -> Float64[Tensor, "support classes"]:

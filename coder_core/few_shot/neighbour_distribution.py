@@ -30,7 +30,14 @@ from coder_core.few_shot.search import Scored, Settings
 from coder_core.few_shot.task_vocabulary import Vocabulary
 from coder_core.loops import each
 
-__all__ = ["TEMPERATURES", "NeighbourDistribution", "NeighbourDistributionClassifier"]
+__all__ = [
+    "TEMPERATURES",
+    "NeighbourDistribution",
+    "NeighbourDistributionClassifier",
+    "Neighbours",
+    "find_neighbours",
+    "root_probabilities",
+]
 
 TEMPERATURES = (0.01, 0.02, 0.04)
 """Of the softmax over texts. Below, one text takes all; above, the distribution says what the cosines say."""
@@ -41,12 +48,12 @@ VALUES_AT_ONCE = 8_388_608
 
 @dataclass(frozen=True, eq=False)
 class NeighbourDistributionClassifier(Storable):
-    """Nearest mean of distributions over texts.
+    """Likeness of distributions over texts to one vector for each class: means, or what a regression gives.
 
     Args:
         texts: Unit rows.
         offset: What is taken off every image before it is brought to unit length; None for nothing.
-        means: Unit rows, one per class, of square roots of probabilities.
+        means: One row per class, to be multiplied with square roots of probabilities; of a nearest mean unit rows.
         temperature: Of the softmax, above 0.
     """
 
@@ -63,12 +70,12 @@ class NeighbourDistributionClassifier(Storable):
         return ClassifierShape(len(self.means), self.texts.shape[1])
 
     def logits(self, image_embeddings: Float[Tensor, "images dim"]) -> Float32[Tensor, "images classes"]:
-        """Score images, in [0, 1]; temporary memory does not grow with them."""
+        """Score images, by a nearest mean in [0, 1]; temporary memory does not grow with them."""
         scores = image_embeddings.new_empty((len(image_embeddings), len(self.means)), dtype=torch.float32)
         step = max(1, VALUES_AT_ONCE // len(self.texts))
         for start in each(range(0, len(image_embeddings), step)):
             cosines = _centre(image_embeddings[start : start + step].float(), self.offset) @ self.texts.T
-            scores[start : start + step] = _root_probabilities(cosines, self.temperature) @ self.means.T
+            scores[start : start + step] = root_probabilities(cosines, self.temperature) @ self.means.T
         return scores
 
     def find_problem(self) -> str | None:
@@ -95,7 +102,7 @@ class NeighbourDistribution:
         return _NeighbourScorer(self, support)
 
 
-class _Neighbours(NamedTuple):
+class Neighbours(NamedTuple):
     """The support and its neighbours, in one space.
 
     Args:
@@ -113,7 +120,7 @@ class _NeighbourScorer:
     def __init__(self, method: NeighbourDistribution, support: Support) -> None:
         self._method = method
         self._support = support
-        self._neighbours = {centre: _find_neighbours(method.vocabulary, support, centre) for centre in method.centres}
+        self._neighbours = {centre: find_neighbours(method.vocabulary, support, centre) for centre in method.centres}
 
     @property
     def default(self) -> Settings:
@@ -143,7 +150,7 @@ class _NeighbourScorer:
             yield {"centred": float(centre), "temperature": temperature}
 
     def _rows(self, settings: Settings) -> Float32[Tensor, "support texts"]:
-        return _root_probabilities(self._neighbours[bool(settings["centred"])].cosines, settings["temperature"])
+        return root_probabilities(self._neighbours[bool(settings["centred"])].cosines, settings["temperature"])
 
     def _means(self, settings: Settings) -> Float32[Tensor, "classes texts"]:
         return class_means(self._rows(settings), self._support).float()
@@ -156,10 +163,11 @@ class _NeighbourScorer:
         return scores.scatter(1, labels.unsqueeze(1), (rows * without).sum(dim=1, keepdim=True))
 
 
-def _find_neighbours(vocabulary: Vocabulary, support: Support, centre: bool) -> _Neighbours:
+def find_neighbours(vocabulary: Vocabulary, support: Support, centre: bool) -> Neighbours:
+    """Find the neighbours of a support, around the means of the task or not."""
     texts = vocabulary.centred(support if centre else None).float()
     offset = class_means(support.embeddings, support).mean(dim=0).float() if centre else None
-    return _Neighbours(texts, offset, _centre(support.embeddings.float(), offset) @ texts.T)
+    return Neighbours(texts, offset, _centre(support.embeddings.float(), offset) @ texts.T)
 
 
 def _centre(embeddings: Float32[Tensor, "rows dim"], offset: Float32[Tensor, " dim"] | None) -> Tensor:
@@ -167,5 +175,6 @@ def _centre(embeddings: Float32[Tensor, "rows dim"], offset: Float32[Tensor, " d
     return rows if offset is None else repeatable(normalize(rows - offset, dim=1))
 
 
-def _root_probabilities(cosines: Float32[Tensor, "rows texts"], temperature: float) -> Float32[Tensor, "rows texts"]:
+def root_probabilities(cosines: Float32[Tensor, "rows texts"], temperature: float) -> Float32[Tensor, "rows texts"]:
+    """`h`: unit rows, 0 or more."""
     return torch.softmax(cosines / temperature, dim=1).sqrt()

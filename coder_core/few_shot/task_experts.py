@@ -5,7 +5,7 @@ all experts of a pool.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from jaxtyping import Float
@@ -19,6 +19,7 @@ from coder_core.few_shot.expert_pool import ExpertPool
 from coder_core.few_shot.fitting import ChoosesItself, FewShotMethod, Scorer
 from coder_core.few_shot.kernel_ridge import KernelRidge
 from coder_core.few_shot.neighbour_distribution import NeighbourDistribution
+from coder_core.few_shot.neighbour_ridge import NeighbourRidge
 from coder_core.few_shot.task_vocabulary import Vocabulary
 from coder_core.few_shot.text_metric import TextMetric, fit_metric
 
@@ -109,8 +110,9 @@ def pool_experts(texts: Texts) -> ExpertPool:
 
     The posterior prediction and the discriminant under the task's metric; LDA in CLIP's own space and on the generic
     texts' leading components, for tasks that no word of the vocabulary is about; and distributions over neighbour
-    texts, which no linear map of the image can give. Beside zero-shot logits two more correct what those say: a kernel
-    regression of their errors, and the discriminant whose class means the classes' own texts pull.
+    texts, which no linear map of the image can give. Beside zero-shot logits more join in that correct what those say:
+    kernel regressions of their errors, by images and by images and neighbour texts, and discriminants whose class means
+    the classes' own texts pull, under the task's metric and in CLIP's own space.
     """
 
     def build(support: Support) -> Mapping[str, Scorer]:
@@ -126,17 +128,23 @@ def pool_experts(texts: Texts) -> ExpertPool:
         }
         for names, centre in ((TEMPERATURES, False), (CENTRED_TEMPERATURES, True)):
             methods |= {name: NeighbourDistribution(near, (value,), (centre,)) for name, value in names.items()}
-        return {name: _scorer(method, support) for name, method in (methods | _beside_zero_shot(texts, metric)).items()}
+        methods |= _beside_zero_shot(texts, metric, near)
+        return {name: _scorer(method, support) for name, method in methods.items()}
 
     return ExpertPool(build)
 
 
-def _beside_zero_shot(texts: Texts, metric: TextMetric) -> dict[str, FewShotMethod]:
+def _beside_zero_shot(texts: Texts, metric: TextMetric, near: Vocabulary) -> dict[str, FewShotMethod]:
     """Experts that know the zero-shot answer; none for images alone."""
     if texts.zero_shot is None:
         return {}
     pulled = Discriminant(metric, (0.5,), TASK_SHRINKAGES, is_cosine=False, class_texts=texts.class_texts)
-    return {"ridge": KernelRidge(metric, texts.zero_shot), "pulled": pulled}
+    return {
+        "ridge": KernelRidge(metric, texts.zero_shot),
+        "neighbour_ridge": NeighbourRidge(near, metric.space(0.5), texts.zero_shot),
+        "pulled": pulled,
+        "pulled_lda": replace(pulled, metric=None, gammas=(0.0,)),
+    }
 
 
 def _scorer(method: FewShotMethod, support: Support) -> Scorer:

@@ -45,7 +45,7 @@ class FitTransduction(ArtifactStep[TransducedArtifact]):
         ConfigError: The texts that shall make the metric do not vary.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     method: TransductionName
     stage1: ClassifierArtifact

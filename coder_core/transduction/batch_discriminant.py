@@ -4,11 +4,15 @@
     P = class texts in it, class mean subtracted, unit length
     w_i = max_c z_ic                                          how sure the image's class is
     n_c = sum_i w_i z_ic
-    mu_c = (sum_i w_i z_ic F_i + tau l P_c) / (n_c + tau)     l: mean length of the class means, from the images
+    mu_c = (sum_i w_i z_ic F_i + tau P_c M) / (n_c + tau)     M: how texts become images, learnt from the batch
+    M = (P' diag(n) P + r I)^-1 (P' sum_i w_i z_i F_i + r l I)       r = map_ridge * mean of n
+    l = mean length of the class means
     Sigma = (1 - s) within-class covariance + s (trace / D) I        one full covariance, shared by all classes
     g_ic = F_i Sigma^-1 mu_c - mu_c Sigma^-1 mu_c / 2
 
-All that enters are sums over images (`Statistics`), so memory does not grow with their number.
+A class of few images lies where its text says, and where texts lie is learnt from all classes together: M is the ridge
+regression of images on the texts of their classes, pulled towards a plain stretch by l. All that enters are sums over
+images (`Statistics`), so memory does not grow with their number.
 """
 
 from typing import NamedTuple
@@ -84,6 +88,7 @@ def fit_discriminant(
     *,
     text_images: float,
     shrinkage: float,
+    map_ridge: float | None = None,
     reads_images: bool = True,
 ) -> BatchDiscriminant | None:
     """Fit the discriminant to what was summed up.
@@ -93,6 +98,7 @@ def fit_discriminant(
         class_texts: P; None where no text is known, then means are shrunk towards the batch's own, which is 0.
         text_images: tau, for how many images the texts of a class count.
         shrinkage: s, in (0, 1].
+        map_ridge: How strongly M is pulled towards a stretch, above 0; None for the stretch itself.
         reads_images: Whether images say where class means lie; else texts alone do, at the length that images give.
 
     Returns:
@@ -100,9 +106,7 @@ def fit_discriminant(
     """
     counts, sums = statistics.counts.unsqueeze(1), statistics.sums
     dim = sums.shape[1]
-    lengths = torch.linalg.vector_norm(sums, dim=1)
-    length = float(lengths.sum() / counts.sum().clamp(min=1e-9))
-    texts = torch.zeros_like(sums) if class_texts is None else length * class_texts
+    texts = torch.zeros_like(sums) if class_texts is None else _place_texts(class_texts, statistics, map_ridge)
     means = (sums + text_images * texts) / (counts + text_images)
     cross = sums.T @ means
     within = (statistics.gram - cross - cross.T + (means * counts).T @ means) / max(1.0, statistics.rows)
@@ -113,3 +117,18 @@ def fit_discriminant(
     placed = means if reads_images else texts
     weights = torch.linalg.solve(covariance, placed.T)
     return BatchDiscriminant(weights, -(placed.T * weights).sum(dim=0) / 2)
+
+
+def _place_texts(
+    class_texts: Float64[Tensor, "classes dim"], statistics: Statistics, map_ridge: float | None
+) -> Float64[Tensor, "classes dim"]:
+    """Where images of a class are looked for by its text: `P M`, or `l P`."""
+    counts = statistics.counts.unsqueeze(1)
+    length = float(torch.linalg.vector_norm(statistics.sums, dim=1).sum() / counts.sum().clamp(min=1e-9))
+    ridge = (map_ridge or 0.0) * float(counts.mean())
+    if not ridge > 0:
+        return length * class_texts
+    identity = torch.eye(class_texts.shape[1], dtype=torch.float64)
+    spread = class_texts.T @ (counts * class_texts) + ridge * identity
+    text_map: Tensor = torch.linalg.solve(spread, class_texts.T @ statistics.sums + ridge * length * identity)
+    return class_texts @ text_map

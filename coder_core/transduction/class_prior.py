@@ -18,7 +18,7 @@ from torch import Tensor
 
 from coder_core.loops import each
 
-__all__ = ["FOLDS", "estimate_prior", "fold_numbers", "prior_evidence"]
+__all__ = ["FOLDS", "claim_bias", "claims_of", "estimate_prior", "fold_numbers", "prior_evidence"]
 
 FOLDS = 4
 """Parts of a sample that are left out in turn."""
@@ -53,6 +53,28 @@ def estimate_prior(
         counts = (own * (probabilities.T @ explained.reciprocal())).double().cpu()
         shares = (counts + concentration) / (counts.sum() + concentration * classes)
     return shares
+
+
+def claims_of(
+    probabilities: Float[Tensor, "images classes"], shares: Float[Tensor, "images classes"]
+) -> Float64[Tensor, " classes"]:
+    """What a classifier claims for each class of images that others own, in images: `sum_i (1 - z_ic) p_ic`.
+
+    Args:
+        probabilities: `p`, of the classifier.
+        shares: `z`, of how the images are shared out.
+    """
+    return ((1 - shares) * probabilities).sum(dim=0).double().cpu()
+
+
+def claim_bias(claims: Float64[Tensor, " classes"]) -> Float64[Tensor, " classes"]:
+    """How much a classifier favours each class: `log((e_c + e) / e)`, e the mean; 0 or more, 0 for all without claims.
+
+    As many claims as the mean are taken for made of every class beside its own: a class far from all images is not
+    lifted without bound.
+    """
+    mean = claims.mean().clamp(min=torch.finfo(torch.float32).tiny)
+    return torch.log1p(claims / mean)
 
 
 def prior_evidence(probabilities: Float[Tensor, "images classes"], *, concentration: float = CONCENTRATION) -> float:

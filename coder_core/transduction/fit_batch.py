@@ -1,6 +1,10 @@
 """Transduction: a discriminant fitted by expectation maximisation on unlabelled images, on top of any stage 1.
 
-    z = softmax( log softmax(stage 1) + t g + pi log((n_c + alpha) / (N + alpha K)) )            `batch_discriminant`: g
+    z = softmax( log softmax(stage 1) + t g + pi log((n_c + alpha) / (N + alpha K)) - kappa log((e_c + e) / e) )
+    n_c = sum_i z_ic       e_c = sum_i (1 - z_ic) softmax(stage 1)_ic       e: mean of e_c       g: `batch_discriminant`
+
+A text that is near to everything claims images that others own (`e_c`), whether its class is frequent or not: that
+tells a class that stage 1 favours from one that the batch has many of.
 
 What the batch is decides how it starts and what its class prior may do (`batch_evidence`): where few classes share the
 images, shares start from the estimated class prior and classes that no image claims are switched off; where all classes
@@ -29,7 +33,7 @@ from coder_core.few_shot.text_metric import MetricSpace
 from coder_core.loops import each
 from coder_core.transduction.batch_discriminant import BatchDiscriminant, Statistics, fit_discriminant
 from coder_core.transduction.batch_evidence import BatchKind, Evidence, effective_share, is_balanced, weigh_evidence
-from coder_core.transduction.class_prior import estimate_prior
+from coder_core.transduction.class_prior import claim_bias, claims_of, estimate_prior
 from coder_core.transduction.image_batch import (
     SPREAD,
     BatchSurvey,
@@ -59,8 +63,10 @@ class BatchSettings(NamedTuple):
     Args:
         text_images: tau: for how many images the texts of a class count in its mean.
         shrinkage: s: the identity's share in the covariance.
+        map_ridge: How strongly the map of texts to images is pulled towards a stretch, where all classes are there.
         weight: t: of the discriminant beside stage 1; below 1, because both look at the same image.
         prior_weight: pi, where all classes are there; 1, Bayes's rule, where few are.
+        claim_weight: kappa, where all classes are there; else 0.
         concentration: alpha: images of every class that are taken for seen, where all classes are there.
         sparse_concentration: The same where few are.
         rounds: Of expectation maximisation.
@@ -68,8 +74,10 @@ class BatchSettings(NamedTuple):
 
     text_images: float = 2.0
     shrinkage: float = 0.6
+    map_ridge: float = 1.0
     weight: float = 0.25
     prior_weight: float = 0.5
+    claim_weight: float = 0.5
     concentration: float = 1.0
     sparse_concentration: float = 0.05
     rounds: int = 8
@@ -288,11 +296,11 @@ def _weigh(batch: _Batch, sample: _Prepared) -> Evidence:
 
 def _maximise(batch: _Batch, kind: BatchKind, sample: _Prepared) -> _Model | None:
     """Go through the batch once an iteration; where it turns out to be balanced, once more with equal shares."""
-    concentration = batch.settings.sparse_concentration
+    settings = batch.settings
     probabilities = sample.own.exp()
-    prior = torch.zeros(batch.stage1.shape.class_count, dtype=torch.float64)
+    prior = -settings.claim_weight * claim_bias(claims_of(probabilities, probabilities))
     if kind is BatchKind.FEW_CLASSES:
-        prior = estimate_prior(probabilities, concentration=concentration).log()
+        prior = estimate_prior(probabilities, concentration=settings.sparse_concentration).log()
     model = _iterate(batch, kind, prior, sample)
     doubt = 1 - float(probabilities.max(dim=1).values.mean())
     if model is None or kind is not BatchKind.ALL_CLASSES or not is_balanced(model.counts, doubt):
@@ -321,39 +329,56 @@ def _improve(
 ) -> _Model | None:
     """One iteration: shares under the model (under stage 1 and a prior, before there is one), then a better model."""
     settings = batch.settings
-    statistics, counts = _expect(batch, model, prior)
+    sums = _expect(batch, model, prior)
     discriminant = fit_discriminant(
-        statistics, batch.texts, text_images=settings.text_images, shrinkage=settings.shrinkage
+        sums.statistics,
+        batch.texts,
+        text_images=settings.text_images,
+        shrinkage=settings.shrinkage,
+        map_ridge=settings.map_ridge if kind is BatchKind.ALL_CLASSES else None,
     )
     if discriminant is None:
         return None
-    found = _Model(kind, discriminant, torch.zeros_like(prior), counts)
+    found = _Model(kind, discriminant, torch.zeros_like(prior), sums.counts)
     if kind is BatchKind.BALANCED:
         shares = found.shares(batch, sample)
         return found._replace(prior=scale_to_prior(shares, torch.full_like(prior, 1 / len(prior))))
-    return found._replace(prior=_prior(counts, kind, settings))
+    return found._replace(prior=_prior(sums, kind, settings))
 
 
-def _expect(
-    batch: _Batch, model: _Model | None, prior: Float64[Tensor, " classes"]
-) -> tuple[Statistics, Float64[Tensor, " classes"]]:
-    """One pass: the shares of every image under the model, summed up; and how many of the batch each class has."""
-    statistics, counts = batch.known_statistics(), torch.zeros_like(prior)
+class _Sums(NamedTuple):
+    """What one pass adds up.
+
+    Args:
+        statistics: Of the discriminant.
+        counts: Images of the batch that each class has.
+        claims: What stage 1 claims for each class of images that others own.
+    """
+
+    statistics: Statistics
+    counts: Float64[Tensor, " classes"]
+    claims: Float64[Tensor, " classes"]
+
+
+def _expect(batch: _Batch, model: _Model | None, prior: Float64[Tensor, " classes"]) -> _Sums:
+    """One pass: the shares of every image under the model (under stage 1 and a prior, without one), summed up."""
+    sums = _Sums(batch.known_statistics(), torch.zeros_like(prior), torch.zeros_like(prior))
     for images in batch.prepared():
         shares = (images.own + prior.to(images.own)).softmax(dim=1) if model is None else model.shares(batch, images)
-        statistics.add(images.rows, shares, sureness=shares.amax(dim=1, keepdim=True))
-        counts += shares.sum(dim=0).double().cpu()
-    return statistics, counts
+        sums.statistics.add(images.rows, shares, sureness=shares.amax(dim=1, keepdim=True))
+        sums.counts.add_(shares.sum(dim=0).double().cpu())
+        sums.claims.add_(claims_of(images.own.exp(), shares))
+    return sums
 
 
-def _prior(
-    counts: Float64[Tensor, " classes"], kind: BatchKind, settings: BatchSettings
-) -> Float64[Tensor, " classes"]:
-    """`pi log((n_c + alpha) / (N + alpha K))`."""
+def _prior(sums: _Sums, kind: BatchKind, settings: BatchSettings) -> Float64[Tensor, " classes"]:
+    """`pi log((n_c + alpha) / (N + alpha K)) - kappa log((e_c + e) / e)`."""
     is_sparse = kind is BatchKind.FEW_CLASSES
     concentration = settings.sparse_concentration if is_sparse else settings.concentration
-    shares = (counts + concentration) / (counts.sum() + concentration * len(counts))
-    return (1.0 if is_sparse else settings.prior_weight) * shares.log()
+    shares = (sums.counts + concentration) / (sums.counts.sum() + concentration * len(sums.counts))
+    if is_sparse:
+        return shares.log()
+    return settings.prior_weight * shares.log() - settings.claim_weight * claim_bias(sums.claims)
 
 
 def _finish(batch: _Batch, model: _Model, evidence: Evidence, sample: _Prepared) -> Transduced:

@@ -17,6 +17,7 @@ from coder_core.few_shot.few_shot_methods import plan_methods
 from coder_core.few_shot.fitting import Fitted
 from coder_core.few_shot.kernel_ridge import KernelRidge
 from coder_core.few_shot.neighbour_distribution import NeighbourDistribution
+from coder_core.few_shot.neighbour_ridge import NeighbourRidge
 from coder_core.few_shot.task_vocabulary import Vocabulary
 from coder_core.few_shot.text_metric import fit_metric
 
@@ -107,6 +108,40 @@ def test_ridge_without_an_image_is_the_ridge_of_the_others(fused: bool) -> None:
         inverse = torch.linalg.inv(kernel[kept][:, kept] + 0.1 * torch.eye(int(kept.sum()), dtype=torch.float64))
         expected = kernel[row, kept] @ inverse @ (labels - known)[kept]
         torch.testing.assert_close(found[row].double(), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_neighbour_ridge_is_the_regression_of_both_likenesses(fused: bool) -> None:
+    """Image by image from the kernel's definition; of the support with each image left out in turn, and of others."""
+    support, (queries, _) = small_support(each=3), clustered(4, 2, 9)
+    zero_shot = LinearClassifier(unit(4, DIM, 3)) if fused else None
+    vocabulary = Vocabulary(WORDS)
+    method = NeighbourRidge(vocabulary, METRIC.space(0.5), zero_shot, ridges=(0.1,))
+    mapped = METRIC.space(0.5).map(support.embeddings)
+    offsets = class_means(mapped, support).mean(0).float(), class_means(support.embeddings, support).mean(0).float()
+    texts = vocabulary.centred(support).float()
+
+    def alike(one: torch.Tensor, other: torch.Tensor) -> float:
+        places = [normalize(METRIC.space(0.5).map(x[None])[0] - offsets[0], dim=0) for x in (one, other)]
+        shares = [torch.softmax(texts @ normalize(x - offsets[1], dim=0) / 0.06, dim=0) for x in (one, other)]
+        return float((shares[0] * shares[1]).sqrt().sum() + torch.exp(places[0] @ places[1] - 1)) / 2
+
+    def regress(image: torch.Tensor, kept: list[int]) -> torch.Tensor:
+        known = support.embeddings[kept]
+        kernel = torch.tensor([[alike(a, b) for b in known] for a in known], dtype=torch.float64)
+        chances = torch.softmax(zero_shot.logits(known).double(), 1) if zero_shot else torch.full((len(kept), 4), 0.25)
+        residuals = one_hot(support.label_ids[kept], 4).double() - chances
+        likeness = torch.tensor([alike(image, other) for other in known], dtype=torch.float64)
+        return likeness @ torch.linalg.solve(kernel + 0.1 * torch.eye(len(kept), dtype=torch.float64), residuals)
+
+    scorer, rows = method.prepare(support), range(len(support.label_ids))
+    found = scorer.classifier({"ridge": 0.1}).logits(queries[:2]).double()
+    expected = torch.stack([regress(image, list(rows)) for image in queries[:2]])
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    left_out = next(iter(scorer.leave_one_out_scores() or ())).scores.double()
+    for row in (0, 7):
+        others = regress(support.embeddings[row], [other for other in rows if other != row])
+        torch.testing.assert_close(left_out[row], others, atol=1e-4, rtol=0)
 
 
 def test_words_near_the_images_count_and_the_others_do_not() -> None:

@@ -13,13 +13,13 @@ from coder_core.errors import ConfigError, FeatureFileError
 from coder_core.few_shot.text_metric import MetricSpace
 from coder_core.transduction.batch_discriminant import Statistics, fit_discriminant
 from coder_core.transduction.batch_evidence import BatchKind, effective_share, is_balanced
-from coder_core.transduction.class_prior import estimate_prior, prior_evidence
-from coder_core.transduction.fit_batch import DEFAULTS, fit_batch
+from coder_core.transduction.class_prior import claim_bias, claims_of, estimate_prior, prior_evidence
+from coder_core.transduction.fit_batch import DEFAULTS, BatchSettings, fit_batch
 from coder_core.transduction.image_batch import KnownRows, in_parts, survey_batch, take_sample
 from coder_core.transduction.temperature import match_confidence
 
 from .batches import CLASSES, DIM, accuracy, class_texts, make_batch, stage1
-from .slow_transduction import slow_discriminant, slow_prior
+from .slow_transduction import slow_claims, slow_discriminant, slow_prior
 
 fit_batch_module = import_module("coder_core.transduction.fit_batch")
 
@@ -32,8 +32,8 @@ def fitted(images, **more):
     return fit_batch(in_parts(images), stage1(), class_texts=class_texts(), **more)
 
 
-@pytest.mark.parametrize("is_weighted", [False, True])
-def test_the_discriminant_is_that_of_plain_loops(is_weighted):
+@pytest.mark.parametrize(("is_weighted", "map_ridge"), [(False, None), (True, None), (True, 0.7)])
+def test_the_discriminant_is_that_of_plain_loops(is_weighted, map_ridge):
     generator = torch.Generator().manual_seed(3)
     rows = normalize(torch.randn(40, 6, generator=generator, dtype=torch.float64), dim=1)
     shares = torch.rand(40, 3, generator=generator, dtype=torch.float64).softmax(dim=1)
@@ -43,9 +43,10 @@ def test_the_discriminant_is_that_of_plain_loops(is_weighted):
     for start in range(0, 40, 7):
         part = slice(start, start + 7)
         statistics.add(rows[part], shares[part], sureness=None if sureness is None else sureness[part])
-    found = fit_discriminant(statistics, texts, text_images=2.0, shrinkage=0.3)
+    chosen = {"text_images": 2.0, "shrinkage": 0.3, "map_ridge": map_ridge}
+    found = fit_discriminant(statistics, texts, **chosen)
     sure = np.ones(40) if sureness is None else sureness.squeeze(1).numpy()
-    slow = slow_discriminant(rows.numpy(), shares.numpy(), sure, texts.numpy(), text_images=2.0, shrinkage=0.3)
+    slow = slow_discriminant(rows.numpy(), shares.numpy(), sure, texts.numpy(), **chosen)
     np.testing.assert_allclose(found.scores(rows), slow, rtol=1e-9, atol=1e-9)
 
 
@@ -54,6 +55,36 @@ def test_the_class_prior_is_that_of_plain_loops(concentration):
     chances = torch.rand(30, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64).softmax(dim=1)
     found = estimate_prior(chances, concentration=concentration, rounds=9)
     np.testing.assert_allclose(found, slow_prior(chances.tolist(), concentration, 9), rtol=1e-9)
+
+
+def test_claims_are_those_of_plain_loops_and_a_class_far_from_everything_is_not_lifted_without_bound():
+    generator = torch.Generator().manual_seed(2)
+    chances, shares = (torch.rand(30, 4, generator=generator, dtype=torch.float64).softmax(dim=1) for _ in range(2))
+    found = claims_of(chances, shares)
+    np.testing.assert_allclose(found, slow_claims(chances.tolist(), shares.tolist()), rtol=1e-9)
+    bias = claim_bias(torch.tensor([0.0, 1.0, 3.0, 4.0], dtype=torch.float64))
+    np.testing.assert_allclose(bias, np.log([1.0, 1.5, 2.5, 3.0]), rtol=1e-9)
+    assert not claim_bias(torch.zeros(3, dtype=torch.float64)).any()
+
+
+def test_a_text_that_is_near_to_everything_is_found_out():
+    """Stage 1 favours one class of a long-tailed batch, which tells nothing but that: its answers are put right."""
+    images, labels = make_batch(TAIL, noise=0.6)
+    favoured = class_texts()
+    favoured[-1] = normalize(favoured[-1] + 0.4 * normalize(images.mean(dim=0), dim=0), dim=0)
+    below = LinearClassifier(favoured, 14.0)
+
+    def fit(weight):
+        settings = BatchSettings(claim_weight=weight)
+        return fit_batch(in_parts(images), below, class_texts=class_texts(), settings=settings)
+
+    def wrongly_given(classifier):
+        return int((classifier.logits(images[labels != CLASSES - 1]).argmax(dim=1) == CLASSES - 1).sum())
+
+    found, without = fit(0.25), fit(0.0)
+    assert found.kind is BatchKind.ALL_CLASSES
+    assert wrongly_given(below) > 20
+    assert wrongly_given(found.classifier) < 0.7 * wrongly_given(without.classifier)
 
 
 @pytest.mark.parametrize(
