@@ -1,12 +1,13 @@
-"""Text selection: of the descriptions of a class, those that tell it from its neighbours. Reads texts alone. Ours.
+"""Text selection: of the descriptions of a class, those that tell it from its neighbours. Ours.
 
 A description that fits five classes pulls all five towards the same images. How far a text `t` of class `c` speaks of
-its own class is read off the encoder's space, without an image:
+its own class is read off the encoder's space:
 
-    s(t) = log softmax_c( sharpness * cos(t', u_c) ),       u_c: the mean of the texts of class c
+    s(t) = log softmax_c( sharpness * cos(t', u_c) ),       u_c: where class c is
 
-both around the mean of all texts (the modality gap and the common sentence are no meaning), of unit length. Of every
-class the best `kept` of its descriptions stay; names always do. On the demonstration that beats as many texts
+both around their own mean (the modality gap and the common sentence are no meaning), of unit length. `u_c` is the mean
+of the class's texts (`coder_selected`, which reads no image) or of its support images (`few_shot.text_choice`). Of
+every class the best `kept` of its descriptions stay; names always do. On the demonstration that beats as many texts
 taken at random (by 2.6 points with three quarters of them, by 15 with half) and loses 1.7 points against all texts
 (docs/method-variants.md): a text that tells little still tells something.
 """
@@ -42,26 +43,33 @@ def build_selected(
     return fold_classifier(text_embeddings, select_texts(text_embeddings, layout), logit_scale=logit_scale)
 
 
-def select_texts(text_embeddings: Float[Tensor, "texts dim"], layout: TextLayout, *, kept: float = KEPT) -> TextLayout:
+def select_texts(
+    text_embeddings: Float[Tensor, "texts dim"],
+    layout: TextLayout,
+    *,
+    kept: float = KEPT,
+    class_places: Float[Tensor, "classes dim"] | None = None,
+) -> TextLayout:
     """Keep the descriptions that tell their class from the others.
 
     Args:
         text_embeddings: L2-normalised rows, one per column of the layout.
         layout: Which columns belong to which class and kind.
-        kept: Share of every class's descriptions that stays, in (0, 1], rounded up; of equals the first.
+        kept: Share of every class's descriptions that stays, in [0, 1], rounded up; of equals the first.
+        class_places: Where the classes are, of any length; default: the mean of their texts.
 
     Returns:
         The same layout with fewer columns in use; numbers of texts, names and pairs stay as they are.
 
     Raises:
-        ConfigError: The share is not in (0, 1].
+        ConfigError: The share is not in [0, 1].
         FeatureFileError: The embeddings are not as many as the layout's columns.
     """
-    if not 0 < kept <= 1:
-        raise ConfigError(f"the share of texts is {kept}.", "text selection", "Give one in (0, 1].")
+    if not 0 <= kept <= 1:
+        raise ConfigError(f"the share of texts is {kept}.", "text selection", "Give one in [0, 1].")
     check_text_embeddings(text_embeddings, layout)
     entries = layout.segments(DESCRIPTIVE_KINDS)
-    scores = _scores(text_embeddings, layout, entries)
+    scores = _scores(text_embeddings, layout, entries, class_places)
     stays = np.zeros(len(entries.columns), dtype=bool)
     for start, end in zip(entries.offsets[:-1].tolist(), entries.offsets[1:].tolist(), strict=True):
         count = int(np.ceil(kept * (end - start)))
@@ -70,14 +78,21 @@ def select_texts(text_embeddings: Float[Tensor, "texts dim"], layout: TextLayout
 
 
 def _scores(
-    text_embeddings: Float[Tensor, "texts dim"], layout: TextLayout, entries: Segments
+    text_embeddings: Float[Tensor, "texts dim"],
+    layout: TextLayout,
+    entries: Segments,
+    class_places: Float[Tensor, "classes dim"] | None,
 ) -> Float64[np.ndarray, " entries"]:
     """How far every description speaks of its own class."""
     everything = layout.segments((*NAMING_KINDS, *DESCRIPTIVE_KINDS))
     texts = text_embeddings.cpu().double()
     mean = texts[torch.from_numpy(np.unique(everything.columns))].mean(dim=0)
-    sums = segment_sums(text_embeddings, everything).double()
-    centres = normalize(sums / torch.from_numpy(everything.counts).double().unsqueeze(1) - mean, dim=1)
+    if class_places is None:
+        sums = segment_sums(text_embeddings, everything).double()
+        centres = normalize(sums / torch.from_numpy(everything.counts).double().unsqueeze(1) - mean, dim=1)
+    else:
+        places = class_places.cpu().double()
+        centres = normalize(places - places.mean(dim=0), dim=1)
     own = normalize(texts[torch.from_numpy(entries.columns)] - mean, dim=1)
     scores = torch.log_softmax(SHARPNESS * own @ centres.T, dim=1)
     found = scores.gather(1, torch.from_numpy(entries.class_ids).unsqueeze(1)).squeeze(1)

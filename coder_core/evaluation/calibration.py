@@ -11,20 +11,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
 
 from coder_core.classes import ClassList
-from coder_core.evaluation.clustered import Groups, clustered_interval, clustered_mean, redraw_groups
-from coder_core.evaluation.intervals import (
-    BOOTSTRAP_DRAWS,
-    BOOTSTRAP_SEED,
-    NORMAL_QUANTILE,
-    TAILS,
-    Interval,
-    interval_of,
-    redraw,
-    wilson_interval,
-)
+from coder_core.evaluation.error_interval import error_interval
+from coder_core.evaluation.intervals import Interval, wilson_interval
 from coder_core.evaluation.labels import LabelTable
 from coder_core.evaluation.metrics import aligned_labels
 from coder_core.evaluation.predictions import Predictions
+from coder_core.evaluation.score_intervals import mean_interval
+from coder_core.evaluation.spread import Groups, measure_spread
 from coder_core.loops import each
 from coder_core.results.schema import MetricRow, ReliabilityRow
 
@@ -36,7 +29,6 @@ __all__ = [
     "expected_calibration_error",
     "kept_log_likelihoods",
     "loss_interval",
-    "mean_interval",
     "reliability",
 ]
 
@@ -91,29 +83,15 @@ def evaluate_calibration(
 
     error = expected_calibration_error(confidences, is_correct)
     return [
-        row("expected_calibration_error", error, _error_interval(confidences, is_correct, groups)),
+        row("expected_calibration_error", error, calibration_interval(confidences, is_correct, groups=groups)),
         row("negative_log_likelihood_top5", float(losses.mean()), loss_interval(losses, groups)),
     ]
 
 
 def loss_interval(losses: Float64[np.ndarray, " images"], groups: Groups | None) -> Interval | None:
-    """The interval of a mean over images, which stand alone or in groups."""
-    return mean_interval(losses) if groups is None else clustered_interval(groups, clustered_mean(losses))
-
-
-def _error_interval(confidences: Values, is_correct: Flags, groups: Groups | None) -> Interval | None:
-    """As `calibration_interval`, or over groups, and likewise moved back by the bias of redrawing."""
-    if groups is None:
-        return calibration_interval(confidences, is_correct)
-    excess, bins = is_correct - confidences.astype(np.float64), _bins_of(confidences, ECE_BINS)
-    members = np.stack([bins == number for number in range(ECE_BINS)], axis=1) * excess[:, None]
-
-    def error_of(weights: Float64[np.ndarray, "some images"]) -> Float64[np.ndarray, " some"]:
-        return np.asarray(np.abs(weights @ members).sum(axis=1) / weights.sum(axis=1), dtype=np.float64)
-
-    errors = redraw_groups(groups, error_of)
-    low, high = np.quantile(errors, TAILS) - errors.mean() + expected_calibration_error(confidences, is_correct)
-    return interval_of(max(0.0, float(low)), min(1.0, float(high)))
+    """The interval of a mean over images, which stand alone or in groups; a loss is never below 0."""
+    found = mean_interval(measure_spread(losses, groups=groups))
+    return Interval(max(0.0, found.low), found.high) if found is not None else None
 
 
 def evaluate_likelihood(
@@ -188,41 +166,10 @@ def expected_calibration_error(confidences: Values, is_correct: Flags, *, bins: 
 
 
 def calibration_interval(
-    confidences: Values,
-    is_correct: Flags,
-    *,
-    bins: int = ECE_BINS,
-    draws: int = BOOTSTRAP_DRAWS,
-    seed: int = BOOTSTRAP_SEED,
+    confidences: Values, is_correct: Flags, *, groups: Groups | None = None, bins: int = ECE_BINS
 ) -> Interval | None:
-    """Compute a bootstrap interval, over images, of the expected calibration error.
-
-    A draw redraws how many right and wrong images each bin holds; their mean confidences stay (they differ by at most
-    a bin's width within a bin). Resampling adds noise to an absolute value and so raises it: the draws are moved back
-    by that bias, else the interval could lie above the error it belongs to.
-
-    Args:
-        confidences: As for `expected_calibration_error`.
-        is_correct: As for `expected_calibration_error`.
-        bins: As for `expected_calibration_error`.
-        draws: Bootstrap samples.
-        seed: Same seed, same interval.
-    """
-    place = 2 * _bins_of(confidences, bins) + is_correct
-    sizes = np.bincount(place)
-    cells = np.flatnonzero(sizes)
-    counts = sizes[cells]
-    excess = np.bincount(place, weights=is_correct - confidences.astype(np.float64))[cells] / counts
-    _, starts = np.unique(cells // 2, return_index=True)
-
-    def errors_of(drawn: Int64[np.ndarray, "draws cells"]) -> Float64[np.ndarray, " draws"]:
-        sums = np.abs(np.add.reduceat(drawn * excess, starts, axis=1)).sum(axis=1)
-        return np.asarray(sums / len(confidences), dtype=np.float64)
-
-    errors = redraw(counts, errors_of, draws=draws, seed=seed)
-    error = expected_calibration_error(confidences, is_correct, bins=bins)
-    low, high = np.quantile(errors, TAILS) - errors.mean() + error
-    return interval_of(max(0.0, float(low)), min(1.0, float(high)))
+    """The interval of the expected calibration error; see `error_interval`."""
+    return error_interval(confidences, is_correct, _bins_of(confidences, bins), groups)
 
 
 def kept_log_likelihoods(
@@ -249,12 +196,6 @@ def kept_log_likelihoods(
         own = np.where(is_true, kept, 0).sum(axis=1)
         found[rows] = np.log(np.where(is_true.any(axis=1), np.maximum(own, np.finfo(np.float32).tiny), rest))
     return found
-
-
-def mean_interval(values: Values) -> Interval | None:
-    """Compute the normal 95 % interval of a mean over images; None where all are alike, as a single image is."""
-    half = NORMAL_QUANTILE * values.std(ddof=min(1, len(values) - 1)) / np.sqrt(len(values))
-    return interval_of(values.mean() - half, values.mean() + half)
 
 
 def _bins_of(confidences: Values, bins: int) -> Int64[np.ndarray, " images"]:

@@ -1,8 +1,8 @@
 """Is the difference real? Two methods on the same images: paired intervals, McNemar's test, Holm's correction.
 
 Two accuracies with overlapping intervals may still differ for certain, since both methods saw the same images: what
-counts is the images that only one of them gets right. The interval of a difference comes from redrawing images (a
-paired bootstrap), the p-value from McNemar's exact test on those images. Where many methods, classes or pairs are
+counts is the images that only one of them gets right. The interval of a difference is Tango's, a score interval, the
+p-value comes from McNemar's exact test on those images. Where many methods, classes or pairs are
 tested at once, the p-values are corrected together.
 """
 
@@ -15,19 +15,13 @@ from jaxtyping import Bool, Float64, Int, Int64
 
 from coder_core.classes import ClassList
 from coder_core.errors import DatasetError
-from coder_core.evaluation.clustered import Groups, clustered_interval, clustered_mean_of_classes, sign_flip_p
-from coder_core.evaluation.intervals import (
-    BOOTSTRAP_DRAWS,
-    BOOTSTRAP_SEED,
-    TAILS,
-    Interval,
-    count_in_groups,
-    interval_of,
-    redraw_within,
-)
+from coder_core.evaluation.clustered import sign_flip_p
+from coder_core.evaluation.intervals import Interval
 from coder_core.evaluation.labels import LabelTable
 from coder_core.evaluation.metrics import aligned_labels, refuse_too_few_kept
 from coder_core.evaluation.predictions import Predictions
+from coder_core.evaluation.score_intervals import difference_interval, paired_interval
+from coder_core.evaluation.spread import Groups, measure_spread
 from coder_core.image_ids import ImageIds
 from coder_core.loops import each
 from coder_core.results.schema import ComparisonRow
@@ -35,9 +29,9 @@ from coder_core.results.schema import ComparisonRow
 __all__ = [
     "compare",
     "correct_comparisons",
+    "difference_of_signs",
     "holm",
     "mcnemar_p",
-    "paired_interval",
     "paired_rows",
 ]
 
@@ -75,19 +69,19 @@ def compare(
         refuse_too_few_kept(predictions, classes)
     theirs, own = baseline.top_ids, method.top_ids[paired_rows(baseline, method)]
 
-    def row(metric: str, width: int, strata: Int64[np.ndarray, " images"]) -> ComparisonRow:
+    def row(metric: str, width: int, strata: Int64[np.ndarray, " images"] | None) -> ComparisonRow:
         signs = _hits(own, label_ids, width).astype(np.int64) - _hits(theirs, label_ids, width)
         gained, lost = int((signs > 0).sum()), int((signs < 0).sum())
         p_value = _p_value(signs, groups) if metric in COUNTS else None
-        interval = _difference_interval(signs, strata, groups)
+        interval = difference_of_signs(signs, strata, groups)
         return ComparisonRow(
             method=method.method,
             baseline=baseline.method,
             metric=metric,
-            difference=_mean_of_groups(signs, strata),
+            difference=_mean_of_classes(signs, strata),
             n=len(signs),
-            ci_low=interval.low if interval else None,
-            ci_high=interval.high if interval else None,
+            ci_low=interval.low,
+            ci_high=interval.high,
             gained=gained,
             lost=lost,
             p_value=p_value,
@@ -95,8 +89,7 @@ def compare(
             groups=None if groups is None else int(groups.max()) + 1,
         )
 
-    together = np.zeros_like(label_ids)
-    return [row("top1", 1, together), row("top5", 5, together), row("mean_per_class_accuracy", 1, label_ids)]
+    return [row("top1", 1, None), row("top5", 5, None), row("mean_per_class_accuracy", 1, label_ids)]
 
 
 def _p_value(signs: Int64[np.ndarray, " images"], groups: Groups | None) -> float:
@@ -106,12 +99,14 @@ def _p_value(signs: Int64[np.ndarray, " images"], groups: Groups | None) -> floa
     return float(mcnemar_p(int((signs > 0).sum()), int((signs < 0).sum())))
 
 
-def _difference_interval(
-    signs: Int64[np.ndarray, " images"], strata: Int64[np.ndarray, " images"], groups: Groups | None
-) -> Interval | None:
-    if groups is None:
-        return paired_interval(signs, strata)
-    return clustered_interval(groups, clustered_mean_of_classes(signs.astype(np.float64), strata))
+def difference_of_signs(
+    signs: Int64[np.ndarray, " images"], strata: Int64[np.ndarray, " images"] | None, groups: Groups | None
+) -> Interval:
+    """The interval of a mean of signs (1 gained, -1 lost, 0 neither), over images or groups, within classes."""
+    if groups is None and strata is None:
+        return paired_interval(int((signs > 0).sum()), int((signs < 0).sum()), len(signs))
+    gained, lost = (_mean_of_classes(np.asarray(signs == sign, dtype=np.int64), strata) for sign in (1, -1))
+    return difference_interval(measure_spread(signs, strata, groups), gained, lost)
 
 
 def correct_comparisons(rows: Iterable[ComparisonRow]) -> list[ComparisonRow]:
@@ -188,36 +183,6 @@ def mcnemar_p(
     return np.asarray(np.where(fewer == more, 1.0, np.minimum(1.0, 2 * below)), dtype=np.float64)
 
 
-def paired_interval(
-    signs: Int64[np.ndarray, " images"],
-    groups: Int64[np.ndarray, " images"],
-    *,
-    draws: int = BOOTSTRAP_DRAWS,
-    seed: int = BOOTSTRAP_SEED,
-) -> Interval | None:
-    """Compute the percentile bootstrap interval, over images within groups, of a difference of accuracies.
-
-    As `bootstrap_interval`: a draw redraws how many images of every group were gained, lost or neither.
-
-    Args:
-        signs: `(images,)`: 1 gained, -1 lost, 0 neither; at least one image.
-        groups: `(images,)`: true classes for the mean per-class accuracy, all 0 for a share of images.
-        draws: Bootstrap samples.
-        seed: Same seed, same interval.
-
-    Returns:
-        None where all images of every group have one sign: redrawing them gives the same again.
-    """
-    counts = count_in_groups(signs + 1, groups, values=3)
-    has_some = counts.any(axis=0)
-    counts, values = counts[:, has_some], np.array([-1, 0, 1])[has_some]
-
-    def mean_differences(drawn: Int64[np.ndarray, "draws groups values"]) -> Float64[np.ndarray, " draws"]:
-        return np.asarray(((drawn @ values) / drawn.sum(axis=2)).mean(axis=1), dtype=np.float64)
-
-    return interval_of(*np.quantile(redraw_within(counts, mean_differences, draws=draws, seed=seed), TAILS))
-
-
 def paired_rows(baseline: Predictions, method: Predictions) -> Int64[np.ndarray, " images"]:
     """Find, for every image of the baseline, its row in the method's predictions.
 
@@ -245,6 +210,7 @@ def _hits(
     return np.asarray((top_ids[:, :width] == label_ids[:, None]).any(axis=1))
 
 
-def _mean_of_groups(signs: Int64[np.ndarray, " images"], groups: Int64[np.ndarray, " images"]) -> float:
-    sizes, net = np.bincount(groups), np.bincount(groups, weights=signs)
+def _mean_of_classes(signs: Int64[np.ndarray, " images"], strata: Int64[np.ndarray, " images"] | None) -> float:
+    ids = np.zeros(len(signs), dtype=np.int64) if strata is None else strata
+    sizes, net = np.bincount(ids), np.bincount(ids, weights=signs)
     return float(np.mean(net[sizes > 0] / sizes[sizes > 0]))

@@ -66,7 +66,7 @@ class LabelTable:
         Raises:
             DatasetError: An image has no label; names up to five.
         """
-        if self.image_ids == image_ids:
+        if self.image_ids is image_ids or self.image_ids == image_ids:
             return self.label_ids
         rows = self._known.find(image_ids)
         missing = np.flatnonzero(rows < 0)

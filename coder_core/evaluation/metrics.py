@@ -1,7 +1,7 @@
 """Accuracies, each with its n and a 95 % interval, and each a function of a few lines.
 
-Proportions (top-1, top-5) carry a Wilson interval; mean per-class accuracy is no proportion and carries a seeded
-bootstrap over images within classes. Where every class is all right or all wrong there is no interval.
+Proportions (top-1, top-5) carry Wilson's interval; mean per-class accuracy, and all of them where images come in
+groups, carry what Wilson's becomes there (`score_intervals`).
 """
 
 import numpy as np
@@ -9,10 +9,11 @@ from jaxtyping import Bool, Int, Int64
 
 from coder_core.classes import ClassList
 from coder_core.errors import DatasetError
-from coder_core.evaluation.clustered import Groups, clustered_interval, clustered_mean, clustered_mean_of_classes
-from coder_core.evaluation.intervals import Interval, bootstrap_interval, wilson_interval
+from coder_core.evaluation.intervals import Interval, wilson_interval
 from coder_core.evaluation.labels import LabelTable
 from coder_core.evaluation.predictions import Predictions
+from coder_core.evaluation.score_intervals import share_interval
+from coder_core.evaluation.spread import Groups, measure_spread
 from coder_core.results.schema import MetricRow
 
 __all__ = [
@@ -99,19 +100,19 @@ def evaluate(
     refuse_too_few_kept(predictions, classes)
     top_ids, n = predictions.top_ids, len(label_ids)
 
-    def row(metric: str, value: float, interval: Interval | None) -> MetricRow:
+    def row(metric: str, value: float, interval: Interval) -> MetricRow:
         return MetricRow(
             method=predictions.method,
             metric=metric,
             value=value,
             n=n,
-            ci_low=interval.low if interval else None,
-            ci_high=interval.high if interval else None,
+            ci_low=interval.low,
+            ci_high=interval.high,
             protocol=predictions.protocol,
             groups=None if groups is None else int(groups.max()) + 1,
         )
 
-    def share(width: int) -> Interval | None:
+    def share(width: int) -> Interval:
         hits = (top_ids[:, :width] == label_ids[:, None]).any(axis=1)
         return _share_interval(hits, groups)
 
@@ -120,17 +121,11 @@ def evaluate(
     return [
         row("top1", top1(top_ids, label_ids), share(1)),
         row("top5", top5(top_ids, label_ids), share(5)),
-        row("mean_per_class_accuracy", by_class, _class_interval(first_hits, label_ids, groups)),
+        row("mean_per_class_accuracy", by_class, share_interval(measure_spread(first_hits, label_ids, groups))),
     ]
 
 
-def _share_interval(hits: Bool[np.ndarray, " images"], groups: Groups | None) -> Interval | None:
+def _share_interval(hits: Bool[np.ndarray, " images"], groups: Groups | None) -> Interval:
     if groups is None:
         return wilson_interval(int(hits.sum()), len(hits))
-    return clustered_interval(groups, clustered_mean(hits.astype(np.float64)))
-
-
-def _class_interval(hits: Bool[np.ndarray, " images"], label_ids: Ids, groups: Groups | None) -> Interval | None:
-    if groups is None:
-        return bootstrap_interval(hits, label_ids)
-    return clustered_interval(groups, clustered_mean_of_classes(hits.astype(np.float64), label_ids))
+    return share_interval(measure_spread(hits, groups=groups))

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from coder_core.evaluation.class_shifts import MethodPredictions
-from coder_core.evaluation.comparisons import holm, mcnemar_p, paired_interval
+from coder_core.evaluation.comparisons import holm, mcnemar_p
+from coder_core.evaluation.score_intervals import paired_interval
 from coder_core.loops import each
 
 __all__ = ["MethodDifference", "compare_methods"]
@@ -25,7 +26,7 @@ class MethodDifference(NamedTuple):
         before: Share of them that the earlier run gets right, 0..1.
         after: Share that the later run gets right.
         difference: Later minus earlier, -1..1.
-        ci_low: Lower end of its paired 95 % bootstrap interval; None where both are right about the same images.
+        ci_low: Lower end of its paired 95 % interval (Tango's).
         ci_high: Upper end.
         gained: Images that only the later run gets right.
         lost: Images that only the earlier run gets right.
@@ -38,8 +39,8 @@ class MethodDifference(NamedTuple):
     before: float
     after: float
     difference: float
-    ci_low: float | None
-    ci_high: float | None
+    ci_low: float
+    ci_high: float
     gained: int
     lost: int
     p_value: float
@@ -75,7 +76,7 @@ def _compare(method: str, before: MethodPredictions, after: MethodPredictions) -
     was, now = before.is_correct[earlier].astype(np.int64), after.is_correct[later].astype(np.int64)
     signs = now - was
     gained, lost = int((signs > 0).sum()), int((signs < 0).sum())
-    interval = paired_interval(signs, np.zeros_like(signs))
+    interval = paired_interval(gained, lost, len(signs))
     p_value = float(mcnemar_p(gained, lost))
     return MethodDifference(
         method=method,
@@ -83,8 +84,8 @@ def _compare(method: str, before: MethodPredictions, after: MethodPredictions) -
         before=float(was.mean()),
         after=float(now.mean()),
         difference=float(signs.mean()),
-        ci_low=interval.low if interval else None,
-        ci_high=interval.high if interval else None,
+        ci_low=interval.low,
+        ci_high=interval.high,
         gained=gained,
         lost=lost,
         p_value=p_value,

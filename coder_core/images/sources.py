@@ -165,13 +165,15 @@ def open_source(dataset: DatasetSpec, *, settle_seconds: float = SETTLE_SECONDS)
 
 
 @contextmanager
-def opened_before(sources: Sequence[tuple[DatasetSpec, ImageSource]]) -> Iterator[None]:
+def opened_before(sources: list[tuple[DatasetSpec, ImageSource]]) -> Iterator[None]:
     """Within a block, give whoever opens one of these data sets first what was opened just now: listing takes long.
 
     Args:
-        sources: What was opened, with its settings.
+        sources: What was opened, with its settings. The list is empty then: who opens a data set has it alone, and
+            the memory of ten million features is free once they are in the store.
     """
     token = _opened.set({_name_of(dataset): source for dataset, source in sources})
+    sources.clear()
     try:
         yield
     finally:

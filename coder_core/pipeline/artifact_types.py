@@ -136,6 +136,18 @@ class ClassifierArtifact(ArtifactHandle):
     method: str
 
 
+class ChosenTextsArtifact(ClassifierArtifact):
+    """CODER on texts that support images have chosen.
+
+    Attributes:
+        kept: Share of each class's descriptions that stay, in [0, 1]; 0 for names alone.
+        images: Support images that this share was chosen on; 0 where it is the default.
+    """
+
+    kept: float
+    images: int
+
+
 class BatchFound(Handle):
     """What a batch of unlabelled images was taken for.
 
@@ -223,6 +235,20 @@ class Temperature(Handle):
     n: int
     loss_before: float
     loss: float
+
+
+class BatchTemperature(Handle):
+    """A temperature that the images under test suggest, without labels.
+
+    Attributes:
+        temperature: Above 0; 1 where the batch says nothing.
+        n: Images that it was found on.
+        batch: What the batch was taken for, as a transduction says it.
+    """
+
+    temperature: float
+    n: int
+    batch: str
 
 
 class FewShotChoice(Handle):

@@ -46,6 +46,7 @@ class MethodRecord(Handle):
         predictions: What it said about the images.
         contract: What it has read; None in runs older than contracts.
         controls: The method that it controls, where it is a control.
+        note: What to know about how it came about, in one line.
     """
 
     method: str
@@ -55,6 +56,7 @@ class MethodRecord(Handle):
     predictions: PredictionsArtifact
     contract: InputContract | None = None
     controls: str | None = None
+    note: str | None = None
 
     @property
     def for_any_image(self) -> ClassifierArtifact:

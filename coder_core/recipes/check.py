@@ -117,7 +117,7 @@ def checked(spec: EvalSpec, found: Checked) -> Iterator[None]:
 
     Args:
         spec: The evaluation.
-        found: By the check: the data sets that it opened are not opened again.
+        found: By the check: the data sets that it opened are not opened again; once stored, they are forgotten.
     """
     token = _checked.set(spec)
     try:

@@ -1,6 +1,7 @@
 """Few-shot, step by step: the pool of labelled images goes the way of the test images, then every draw is fitted."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from coder_core.input_contract import InputContract
 from coder_core.method_texts import kinds_of_method, with_pictured
@@ -25,11 +26,26 @@ from coder_core.steps.write_texts import WriteVocabulary
 from coder_core.texts.kinds import TextKind
 
 
-def compare_few_shot(evaluation: EvalSpec, spec: FewShotSpec, inputs: Inputs, run: Runner) -> FewShotRecord:
-    """Classify the test images by few-shot methods, for every number of shots and every draw."""
-    pool = run(LoadDataset(source=spec.pool, class_names=evaluation.class_names))
+class FewShotPool(NamedTuple):
+    """Labelled images that support and validation are drawn from, and where they lie."""
+
+    dataset: Dataset
+    images: ImageEmbeddingsArtifact
+
+
+def embed_pool(evaluation: EvalSpec, inputs: Inputs, run: Runner) -> FewShotPool | None:
+    """Let the labelled images go the way of the test images; None where an evaluation has none."""
+    if evaluation.few_shot is None:
+        return None
+    pool = run(LoadDataset(source=evaluation.few_shot.pool, class_names=evaluation.class_names))
     run(CheckSameClasses(classes=inputs.dataset.classes, others=pool.classes, what="few_shot.pool"))
-    pool_embeddings = run(EmbedImages(images=pool.images, encoder=inputs.encoder))
+    return FewShotPool(pool, run(EmbedImages(images=pool.images, encoder=inputs.encoder)))
+
+
+def compare_few_shot(
+    evaluation: EvalSpec, spec: FewShotSpec, inputs: Inputs, pool: FewShotPool, run: Runner
+) -> FewShotRecord:
+    """Classify the test images by few-shot methods, for every number of shots and every draw."""
     vocabulary = embed_vocabulary(evaluation, spec, inputs, run) if spec.vocabulary != "none" else None
     fits = run.each(
         FitFewShot(
@@ -46,24 +62,23 @@ def compare_few_shot(evaluation: EvalSpec, spec: FewShotSpec, inputs: Inputs, ru
             texts=inputs.texts,
             text_embeddings=inputs.text_embeddings,
             test_images=inputs.images,
-            pool_images=pool.images,
-            pool=pool_embeddings,
-            pool_labels=pool.labels,
+            pool_images=pool.dataset.images,
+            pool=pool.images,
+            pool_labels=pool.dataset.labels,
             encoder=inputs.encoder,
             logit_scale=evaluation.logit_scale,
         )
         for shots, seed in plan_draws(spec)
     )
-    fits += transduce_draws(evaluation, pool, pool_embeddings, inputs, fits, run)
+    fits += transduce_draws(evaluation, pool, inputs, fits, run)
     predictions = run.each(PredictFewShot(fits=fit, images=inputs.images, encoder=inputs.encoder) for fit in fits)
     draws = tuple(FewShotDraw(fits=fit, predictions=found) for fit, found in zip(fits, predictions, strict=True))
-    return FewShotRecord(pool=pool, pool_embeddings=pool_embeddings, draws=draws)
+    return FewShotRecord(pool=pool.dataset, pool_embeddings=pool.images, draws=draws)
 
 
 def transduce_draws(
     evaluation: EvalSpec,
-    pool: Dataset,
-    pool_embeddings: ImageEmbeddingsArtifact,
+    pool: FewShotPool,
     inputs: Inputs,
     fits: Sequence[FewShotFitsArtifact],
     run: Runner,
@@ -79,8 +94,8 @@ def transduce_draws(
             methods=spec.methods,
             stage1=spec.on_few_shot,
             images=inputs.images,
-            pool=pool,
-            pool_embeddings=pool_embeddings,
+            pool=pool.dataset,
+            pool_embeddings=pool.images,
             inputs=inputs,
         )
         for fit in fits

@@ -3,18 +3,21 @@
 Handles travel between steps, never arrays; the store is the cache, so a second run finds what the first one made.
 """
 
-from coder_core.pipeline.artifact_types import AblationArtifact, CoderMatrixArtifact
+from collections.abc import Iterable
+
+from coder_core.pipeline.artifact_types import AblationArtifact, ClassifierArtifact, CoderMatrixArtifact
 from coder_core.pipeline.eval_result import EvalResult
-from coder_core.pipeline.run_manifest import RunManifest
+from coder_core.pipeline.run_manifest import MethodRecord, RunManifest
 from coder_core.pipeline.runner import Runner
-from coder_core.recipes.calibrate import calibrate
+from coder_core.recipes.calibrate import calibrate, calibrate_by_batch
 from coder_core.recipes.classify import classify
-from coder_core.recipes.compare_few_shot import compare_few_shot
+from coder_core.recipes.compare_few_shot import compare_few_shot, embed_pool
 from coder_core.recipes.eval_inputs import Inputs, require_labels
 from coder_core.recipes.gather_texts import gather_texts, stage1_texts
 from coder_core.recipes.measure_and_publish import publish
 from coder_core.recipes.rerank_uncertain import Reranked, embed_validation, rerank_uncertain
 from coder_core.recipes.score_controls import score_controls
+from coder_core.recipes.select_texts import select_texts
 from coder_core.recipes.show_images import show_images
 from coder_core.recipes.transduce import require_room, transduce
 from coder_core.specs import RERANK, EvalSpec
@@ -32,11 +35,13 @@ def evaluate(spec: EvalSpec, run: Runner) -> EvalResult:
     require_labels(spec)
     inputs = embed_inputs(spec, run)
     methods = classify({name: name for name in spec.stage1_methods}, inputs, spec.logit_scale, run)
+    pool = embed_pool(spec, inputs, run)
+    selected = select_texts(spec, inputs, pool, run)
     reranked = rerank_uncertain(spec, methods["coder"], inputs, run) if RERANK in spec.methods else None
-    calibrated = calibrate(methods, inputs, _validation(spec, inputs, run), run) if spec.calibrate else {}
     transduced = transduce(spec, methods, inputs, run)
-    controls = score_controls(spec, inputs, run)
-    few_shot = compare_few_shot(spec, spec.few_shot, inputs, run) if spec.few_shot else None
+    calibrated = calibrate_methods(spec, methods, (*selected.values(), *transduced.methods), inputs, run)
+    controls = score_controls(spec, inputs, pool, run)
+    few_shot = compare_few_shot(spec, spec.few_shot, inputs, pool, run) if spec.few_shot and pool else None
     manifest = RunManifest(
         run_id=run.name_run(spec.name),
         name=spec.name,
@@ -51,6 +56,7 @@ def evaluate(spec: EvalSpec, run: Runner) -> EvalResult:
         methods=(
             *methods.values(),
             *([reranked.method] if reranked else []),
+            *selected.values(),
             *calibrated.values(),
             *transduced.methods,
             *controls.values(),
@@ -91,10 +97,17 @@ def embed_inputs(spec: EvalSpec, run: Runner) -> Inputs:
     )
 
 
-def _validation(spec: EvalSpec, inputs: Inputs, run: Runner) -> Inputs:
-    """The labelled images that choices are made on; the spec says that there are some."""
-    assert spec.validation is not None  # noqa: S101 - EvalSpec refuses `calibrate` without them
-    return embed_validation(spec.validation, inputs, run)
+def calibrate_methods(
+    spec: EvalSpec, methods: dict[str, MethodRecord], others: Iterable[MethodRecord], inputs: Inputs, run: Runner
+) -> dict[str, MethodRecord]:
+    """Give methods other temperatures where the spec asks for it: by the batch, those that read texts alone."""
+    if spec.calibrate == "batch":
+        return calibrate_by_batch(methods, inputs, run)
+    if not spec.calibrate or spec.validation is None:
+        return {}
+    able = (record for record in others if isinstance(record.classifier, ClassifierArtifact))
+    everything = {**methods, **{record.method: record for record in able}}
+    return calibrate(everything, inputs, embed_validation(spec.validation, inputs, run), run)
 
 
 def ablate_texts(spec: EvalSpec, reranked: Reranked | None, inputs: Inputs, run: Runner) -> AblationArtifact | None:

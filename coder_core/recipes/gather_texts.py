@@ -74,6 +74,7 @@ def kinds_needed(spec: EvalSpec) -> tuple[TextKind, ...]:
     if spec.few_shot is not None:
         needed |= set(kinds_of_methods([name for name in (spec.few_shot.zero_shot,) if name != "none"]))
         needed |= set(METRIC_KINDS) if _makes_a_metric(spec.few_shot) else set()
+        needed |= set(kinds_of_methods(["coder"] if spec.few_shot.select_texts else []))
     if spec.ablation is not None:
         needed |= {*NAMING_KINDS, *DESCRIPTIVE_KINDS}
     if spec.matrix.write:

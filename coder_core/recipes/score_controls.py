@@ -3,14 +3,16 @@
 from coder_core.pipeline.run_manifest import MethodRecord
 from coder_core.pipeline.runner import Runner
 from coder_core.recipes.classify import classify
+from coder_core.recipes.compare_few_shot import FewShotPool
 from coder_core.recipes.eval_inputs import Inputs
+from coder_core.recipes.select_texts import select_texts
 from coder_core.specs import EvalSpec
 from coder_core.steps.embed_texts import EmbedTexts
 from coder_core.steps.write_texts import CONTROL_PREFIX, WriteControlTexts
 
 
-def score_controls(spec: EvalSpec, inputs: Inputs, run: Runner) -> dict[str, MethodRecord]:
-    """Classify the images by each control, as CODER does, in the order of the spec."""
+def score_controls(spec: EvalSpec, inputs: Inputs, pool: FewShotPool | None, run: Runner) -> dict[str, MethodRecord]:
+    """Classify the images by each control, as the methods do that are controlled, in the order of the spec."""
     found: dict[str, MethodRecord] = {}
     for control in spec.controls:
         texts = run(
@@ -29,4 +31,5 @@ def score_controls(spec: EvalSpec, inputs: Inputs, run: Runner) -> dict[str, Met
         methods = {name if method == "coder" else f"{name}_of_{method}": method for method in spec.controls_of}
         for called, record in classify(methods, changed, spec.logit_scale, run).items():
             found[called] = record.model_copy(update={"controls": methods[called]})
+        found |= select_texts(spec, changed, pool, run, control=name)
     return found

@@ -108,8 +108,7 @@ def _method_lines(comparison: RunComparison) -> Iterator[str]:
 
 
 def _method_row(row: MethodDifference) -> tuple[object, ...]:
-    interval = "[-]" if row.ci_low is None or row.ci_high is None else f"[{row.ci_low:+.1%}, {row.ci_high:+.1%}]"
-    difference = f"{row.difference:+.1%} {interval}"
+    difference = f"{row.difference:+.1%} [{row.ci_low:+.1%}, {row.ci_high:+.1%}]"
     p_values = (f"{row.p_value:.2g}", f"{row.p_holm:.2g}")
     return row.method, row.n, f"{row.before:.1%}", f"{row.after:.1%}", difference, row.gained, row.lost, *p_values
 

@@ -1,7 +1,7 @@
 """One evaluation: every field of it is part of the identity of some result."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -104,11 +104,12 @@ class EvalSpec(Spec):
     validation: DatasetSpec | None = Field(
         default=None, description="Labelled images that choices are made on; never those of `dataset`."
     )
-    calibrate: bool = Field(
+    calibrate: bool | Literal["validation", "batch"] = Field(
         default=False,
-        strict=True,
-        description="Add every stage-1 method once more with the temperature that makes `validation` most likely: the "
-        "same decisions, probabilities that can be trusted.",
+        description="`true` or `validation`: add every method once more with the temperature that makes `validation` "
+        "most likely (zero-shot, `coder_support_selected`, transductions): the same decisions, probabilities that can "
+        "be trusted. `batch`: zero-shot methods, by the images under test, without labels; a guess "
+        "(docs/configuration.md).",
     )
     transduction: TransductionSpec | None = Field(
         default=None,
@@ -181,6 +182,7 @@ class EvalSpec(Spec):
         starved += [f"controls.{control}" for control in self.controls]
         fused = self.few_shot.zero_shot if self.few_shot is not None else "none"
         starved += ["few_shot.zero_shot"] if fused in NEEDS_BANK - {"vcd"} else []
+        starved += ["few_shot.select_texts"] if self.few_shot is not None and self.few_shot.select_texts else []
         starved += ["ablation"] if self.ablation is not None else []
         if starved and self.texts.bank is None and self.texts.generator is None:
             raise ValueError(
@@ -229,7 +231,7 @@ class EvalSpec(Spec):
             raise ValueError(f"methods: {RERANK} looks again at what coder has said: list coder, too")
         if self.rerank.choose_threshold and self.validation is None:
             raise ValueError("rerank.choose_threshold needs images to choose on: name them under `validation`")
-        if self.calibrate and self.validation is None:
+        if self.calibrate not in (False, "batch") and self.validation is None:
             raise ValueError("calibrate needs images to choose a temperature on: name them under `validation`")
         if self.few_shot is not None and self.few_shot.views and self.few_shot.pool.kind == "features":
             raise ValueError("few_shot.views: features cannot be cropped or flipped; augmented views need images")

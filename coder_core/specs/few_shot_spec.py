@@ -35,9 +35,16 @@ class FewShotSpec(Spec):
     )
     vocabulary: Literal["none", "shipped", "purged"] = Field(
         default="none",
-        description="`shipped`: about 1,900 common words are embedded, too, and methods that look for the task's own "
+        description="`shipped`: about 7,600 common words are embedded, too, and methods that look for the task's own "
         "words (`task_discriminant`, `text_bayes`, `neighbour_distribution`, `text_pool`) find them there as well. "
-        "`purged`: without those that are class names of the data set.",
+        "`purged`: without those that are, or hold, a class name of the data set.",
+    )
+    select_texts: bool = Field(
+        default=False,
+        strict=True,
+        description="Add `coder_support_selected`: CODER on the descriptions that the support images of the first draw "
+        "with most shots tell from those of other classes; every control, too, under the same selection. Their rows "
+        "stand among the zero-shot methods and say that they have read support labels.",
     )
     views: int = Field(
         default=0,

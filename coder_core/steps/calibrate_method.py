@@ -1,9 +1,13 @@
-"""Probabilities that can be trusted: a method's temperature, chosen on a validation data set. No decision changes."""
+"""Probabilities that can be trusted: a method's temperature, chosen on a validation data set, or by the batch.
+
+No decision changes.
+"""
 
 from typing import TYPE_CHECKING, ClassVar
 
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.pipeline.artifact_types import (
+    BatchTemperature,
     ClassifierArtifact,
     ImageEmbeddingsArtifact,
     LabelsArtifact,
@@ -19,6 +23,13 @@ from coder_core.steps.predict_images import read_vectors, usable_images
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
+
+BATCH_SAMPLE = 4000
+"""Images that a batch's temperature is found on, at most about twice as many: 64 MB of logits for 1,000 classes."""
+
+SUGGESTING = ("balanced", "all_classes")
+"""Kinds of batch that suggest a temperature. Where few classes share the images, stage 1's answers are mostly about
+classes that are not there: measured, it fails as often as not (docs/configuration.md)."""
 
 CALIBRATED = "_calibrated"
 """After the name of a method whose temperature was chosen."""
@@ -64,6 +75,39 @@ class ChooseTemperature(Step[Temperature]):
             found.append(classifier.logits(read_vectors(context, self.encoder, usable)))
             image_ids += usable.column("image_id").to_pylist()
         return torch.cat(found), image_ids
+
+
+class ChooseBatchTemperature(Step[BatchTemperature]):
+    """Choose a temperature by what the images under test have taught a transduction of the method. Reads no label."""
+
+    classifier: ClassifierArtifact
+    taught: ClassifierArtifact
+    batch: str
+    images: ImageEmbeddingsArtifact
+    encoder: IdentifiedEncoder
+
+    @property
+    def name(self) -> str:
+        """As it stands among the timings."""
+        return f"choose_batch_temperature_{self.classifier.method}"
+
+    def run(self, context: Context) -> BatchTemperature:
+        """Score a part of the images by both classifiers."""
+        import torch
+
+        from coder_core.evaluation.temperature import batch_temperature
+
+        step = -(-self.images.rows // BATCH_SAMPLE)
+        both = [read_classifier(context, artifact) for artifact in (self.classifier, self.taught)]
+        found: list[list[Tensor]] = [[], []]
+        parts = context.parts(self.images)
+        for part in context.each(parts, "scoring", total=len(parts), unit="parts"):
+            vectors = read_vectors(context, self.encoder, usable_images(context, self.images, part.name))[::step]
+            for logits, classifier in zip(found, both, strict=True):
+                logits.append(classifier.logits(vectors))
+        own, taught = (torch.cat(logits) for logits in found)
+        temperature = batch_temperature(own, taught.softmax(dim=1)) if self.batch in SUGGESTING else 1.0
+        return BatchTemperature(temperature=temperature, n=len(own), batch=self.batch)
 
 
 class BuildCalibrated(ArtifactStep[ClassifierArtifact]):

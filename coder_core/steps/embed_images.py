@@ -221,7 +221,7 @@ def _keep_vectors(
     ledger = open_ledger(context, "image_embeddings", encoder)
     missing = pa.array(ledger.missing(keys), type=pa.string())
     new = np.sort(pc.index_in(missing, keys).to_numpy())
-    ledger.append(keys.take(pa.array(new)), vectors[new])
+    ledger.append(keys.take(pa.array(new)), vectors[new], is_missing=True)
     start = 0
     for name, listing in listed:
         end = start + len(listing)

@@ -7,7 +7,7 @@ A draw is one number of shots and one seed: every method is fitted on its suppor
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.errors import DatasetError
@@ -88,7 +88,7 @@ class OfDraw(ArtifactStep[FewShotFitsArtifact]):
         """Draw from the pool; support images stand at the mean of their views."""
         from coder_core.few_shot.draws import draw_examples
 
-        pool = _read_pool(context, self)
+        pool = read_pool(context, self)
         draw = draw_examples(
             pool.pool.label_ids,
             shots=self.shots,
@@ -199,7 +199,19 @@ class ReadDraw(NamedTuple):
     dropped: int
 
 
-class _ReadPool(NamedTuple):
+@runtime_checkable
+class ReadsPool(Protocol):
+    """A step that draws from the pool."""
+
+    drop_shared: bool
+    texts: TextsArtifact
+    test_images: ImageEmbeddingsArtifact
+    pool: ImageEmbeddingsArtifact
+    pool_labels: LabelsArtifact
+    encoder: IdentifiedEncoder
+
+
+class ReadPool(NamedTuple):
     """The pool's images that can be read, their content keys, and how many were left out as test images."""
 
     pool: "Pool"
@@ -207,7 +219,12 @@ class _ReadPool(NamedTuple):
     dropped: int
 
 
-def _read_pool(context: Context, step: OfDraw) -> _ReadPool:
+def read_pool(context: Context, step: ReadsPool) -> ReadPool:
+    """Read the pool, without test images.
+
+    Raises:
+        LabelLeakError: A pool image is a test image, and `drop_shared` is off.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -226,7 +243,7 @@ def _read_pool(context: Context, step: OfDraw) -> _ReadPool:
     vectors = read_vectors(context, step.encoder, kept)
     pool = build_pool(image_ids, vectors, labels, class_count=step.texts.class_count)
     keys = dict(zip(image_ids, kept.column("key").to_pylist(), strict=True))
-    return _ReadPool(pool, keys, len(listing) - len(kept))
+    return ReadPool(pool, keys, len(listing) - len(kept))
 
 
 def _select(context: Context, step: FitFewShot, read: ReadDraw) -> "dict[str, Selected]":
@@ -306,7 +323,7 @@ def _metric_vectors(
     return vectors[torch.from_numpy(np.unique(layout.segments(METRIC_KINDS).columns))]
 
 
-def _with_views(context: Context, step: OfDraw, read: _ReadPool, draw: "Draw") -> "Pool":
+def _with_views(context: Context, step: OfDraw, read: ReadPool, draw: "Draw") -> "Pool":
     """The pool with support images at the mean of their augmented views."""
     import torch
 

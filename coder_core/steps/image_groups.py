@@ -13,7 +13,7 @@ from coder_core.pipeline.step_inputs import FileInput
 from coder_core.specs import EvalSpec, FeaturesDataset, ManifestDataset
 
 if TYPE_CHECKING:
-    from coder_core.evaluation.clustered import Groups
+    from coder_core.evaluation.spread import Groups
 
 
 class ImageGroups(Handle):

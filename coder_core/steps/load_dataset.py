@@ -209,6 +209,23 @@ def read_labels(context: Context, labels: LabelsArtifact, split: str) -> "LabelT
     return _joined_labels(read, split)
 
 
+def read_labels_of(context: Context, labels: LabelsArtifact, image_ids: "Sequence[str]", split: str) -> "LabelTable":
+    """The labels of an artifact, which are those of some images, as a rule: then no id is held twice."""
+    import numpy as np
+
+    from coder_core.evaluation.labels import LabelTable
+
+    found, start = np.empty(len(image_ids), dtype=np.int64), 0
+    for part in each(context.parts(labels)):
+        own, stop = _labels_of_part(context, labels, part.name, split), start + part.rows
+        if own.image_ids != image_ids[start:stop]:
+            return read_labels(context, labels, split)
+        found[start:stop], start = own.label_ids, stop
+    if start < len(image_ids):
+        return read_labels(context, labels, split)
+    return LabelTable(image_ids, found, split)
+
+
 class LabelParts:
     """Labels as they are needed beside images that are worked through part by part.
 

@@ -39,7 +39,7 @@ from coder_core.results.schema import (
 from coder_core.steps.build_classifier import read_classifier
 from coder_core.steps.classify_batch import read_log_shares
 from coder_core.steps.image_groups import ImageGroups
-from coder_core.steps.load_dataset import read_classes, read_labels
+from coder_core.steps.load_dataset import read_classes, read_labels, read_labels_of
 from coder_core.steps.predict_images import read_predictions, read_vectors, usable_images
 
 if TYPE_CHECKING:
@@ -49,9 +49,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from coder_core.classes import ClassList
-    from coder_core.evaluation.clustered import Groups
     from coder_core.evaluation.labels import LabelTable
     from coder_core.evaluation.predictions import Predictions
+    from coder_core.evaluation.spread import Groups
 
 CONFUSIONS_COMPARED = 10_000
 """Pairs per method that `confusion_comparisons` keeps: 1,000 classes can be confused in 999,000 ways, most of them
@@ -70,7 +70,7 @@ class MeasureMethod(ArtifactStep[MeasurementArtifact]):
         DatasetError: An image has no label.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     method: str
     predictions: PredictionsArtifact
@@ -96,8 +96,8 @@ class MeasureMethod(ArtifactStep[MeasurementArtifact]):
         from coder_core.evaluation.comparisons import compare
 
         classes = read_classes(context, self.classes)
-        labels = read_labels(context, self.labels, "test")
         predictions = read_predictions(context, self.predictions, self.method)
+        labels = read_labels_of(context, self.labels, predictions.image_ids, "test")
         groups = self.groups.numbers(predictions.image_ids) if self.groups is not None else None
         likelihoods = true_log_likelihoods(context, self, predictions, labels)
         rows = _measure(predictions, labels, classes, groups, likelihoods)

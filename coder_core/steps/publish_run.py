@@ -54,6 +54,7 @@ from coder_core.steps.run_tables import (
     text_tables,
     transduction_tables,
 )
+from coder_core.steps.select_texts import SUPPORT_SELECTED
 from coder_core.steps.write_texts import CONTROL_PREFIX, read_text_table
 from coder_core.texts.bank_checks import equal_classes_warning
 from coder_core.texts.kinds import TextKind
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
 CONTRACT = tuple(InputContract().columns())
 """The columns that say what a method has read."""
 
-STAGE1: Mapping[str, str] = {RERANK: "coder"}
+STAGE1: Mapping[str, str] = {RERANK: "coder", SUPPORT_SELECTED: "coder"}
 """Methods that look again at what another one, which reads the texts of stage 1, has said."""
 
 MEASURED_TABLES = (ClassMetricRow, ConfusionRow, ClassComparisonRow, ConfusionComparisonRow, ReliabilityRow)
@@ -96,13 +97,15 @@ class PublishRun(Step[EvalResult]):
         summaries = summarise_draws(few_shot)
         row = self._run_row(context, metrics)
         with RunWriter(context.artifacts.store, self.manifest.run_id) as writer:
-            for row_class, rows in (
-                (MetricRow, metrics),
-                (ComparisonRow, comparisons),
-                (FewShotRow, few_shot),
-                (FewShotSummaryRow, summaries),
-                *self._tables(context),
-            ):
+            small: Tables = iter(
+                (
+                    (MetricRow, metrics),
+                    (ComparisonRow, comparisons),
+                    (FewShotRow, few_shot),
+                    (FewShotSummaryRow, summaries),
+                )
+            )
+            for row_class, rows in chain(small, self._tables(context)):  # never all at once: predictions are many
                 writer.append(row_class, rows)
             row = replace(row, finished_at=max(datetime.now(UTC), row.started_at))  # a clock may go backwards
             writer.publish(row, encode_run_manifest(self.manifest))
@@ -230,6 +233,7 @@ def notes_on_run(
     alike = equal_classes_warning(classes, read_bank(context, manifest.bank, classes))
     notes = notes_on_texts(metrics, manifest.dataset.classes.class_count)
     notes += notes_on_generation(metrics, asked)
+    notes += [record.note for record in manifest.methods if record.note is not None]
     return (*notes, *([f"{alike} Where they tie, the first of them counts."] if alike else []))
 
 

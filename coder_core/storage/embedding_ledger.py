@@ -50,12 +50,13 @@ class EmbeddingLedger:
         """Whether all keys were held when the ledger was last looked at, or were added here since; asks nobody."""
         return self._ledger.holds_all(keys)
 
-    def append(self, keys: Keys, vectors: Float[np.ndarray, "rows dim"]) -> int:
+    def append(self, keys: Keys, vectors: Float[np.ndarray, "rows dim"], *, is_missing: bool = False) -> int:
         """Add vectors in one atomic step, leaving out those known to be held; returns how many were written.
 
         Args:
             keys: One per row.
             vectors: float16 is stored as it is, every other floating type as float32.
+            is_missing: None of the keys is held, as `missing` has just said.
 
         Raises:
             StoreError: When shapes do not fit or a number is not finite, naming the first such row.
@@ -65,7 +66,7 @@ class EmbeddingLedger:
             stored = vectors if vectors.dtype == np.float16 else vectors.astype(np.float32, copy=False)
         self._check_finite(keys, stored)
         table = pa.table({KEY: key_column(keys), VECTOR: vectors_to_arrow(stored)})
-        return self._ledger.append(table)
+        return self._ledger.append(table, is_missing=is_missing)
 
     def read(self, keys: Keys) -> Float32[np.ndarray, "rows dim"]:
         """Return one vector per asked key, in the asked order; keys may repeat.

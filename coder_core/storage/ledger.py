@@ -66,7 +66,7 @@ class Ledger:
         """Whether all keys were held when the ledger was last looked at, or were added here since; asks nobody."""
         return not len(self._index.locate(keys)[1])
 
-    def append(self, table: pa.Table) -> int:
+    def append(self, table: pa.Table, *, is_missing: bool = False) -> int:
         """Add rows in one atomic step; returns how many were written.
 
         Rows whose key this process knows to be held (`missing` has just looked) are left out, so a repeated call and an
@@ -74,13 +74,14 @@ class Ledger:
 
         Args:
             table: Any columns beside a string column `key` without nulls; of a repeated key the first row counts.
+            is_missing: None of the keys is held, as `missing` has just said: they are not looked up again.
         """
         check_key_column(table.schema, self.url)
         keys = table.column(KEY)
         if keys.null_count:
             raise StoreError(f"{keys.null_count} of {len(keys)} keys are null.", self.url, "Give every row a key.")
         self._index.load()
-        _, unknown = self._index.locate(keys)
+        unknown = range(len(keys)) if is_missing else self._index.locate(keys)[1]
         new = _drop_repeated(table.take(pa.array(unknown)) if len(unknown) < len(keys) else table)
         if new.num_rows:
             self._index.remember(write_ledger_part(self.store, self.folder, new), new.column(KEY))

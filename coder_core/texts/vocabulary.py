@@ -6,7 +6,7 @@ Written for this project, by who knows the field: many a class name of its well-
 method is measured on one of them, that must be said, or those names purged.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from coder_core.packaged import read_packaged
@@ -20,15 +20,25 @@ def load_vocabulary(*, purged: Iterable[str] = ()) -> tuple[str, ...]:
     """The words, each once, in the order of the file.
 
     Args:
-        purged: Names to leave out; case, hyphens and underscores make no other name.
+        purged: Names to leave out, with every word that holds one ("banded texture" holds "banded"); case, hyphens and
+            underscores make no other name.
     """
     unwanted = {plain_name(name) for name in purged}
-    return tuple(word for word in _words() if plain_name(word) not in unwanted)
+    longest = max((len(name.split()) for name in unwanted), default=0)
+    return tuple(word for word in _words() if unwanted.isdisjoint(_phrases(plain_name(word), longest)))
 
 
 def plain_name(name: str) -> str:
     """A name without what people write differently: case, hyphens, underscores."""
     return " ".join(name.lower().replace("_", " ").replace("-", " ").split())
+
+
+def _phrases(name: str, longest: int) -> Iterator[str]:
+    """All runs of words in a name, up to a length."""
+    words = name.split()
+    for start in range(len(words)):
+        for end in range(start + 1, min(start + longest, len(words)) + 1):
+            yield " ".join(words[start:end])
 
 
 @lru_cache(maxsize=1)

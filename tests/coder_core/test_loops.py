@@ -20,14 +20,14 @@ from coder_core.evaluation import (
     calibration,
     class_shifts,
     comparisons,
-    intervals,
+    error_interval,
     paired_breakdown,
     text_ablation,
     threshold,
 )
 from coder_core.evaluation import labels as label_tables
 from coder_core.evaluation.predictions import Predictions
-from coder_core.few_shot import cache_adapter, discriminant, draws, nearest_mean, pool, search
+from coder_core.few_shot import cache_adapter, discriminant, draws, nearest_mean, pool, search, text_choice
 from coder_core.few_shot.examples import Support
 from coder_core.few_shot.few_shot_methods import Planned
 from coder_core.interruption import InterruptedWorkError, TimeLimitError, interruptible, time_limit
@@ -101,6 +101,7 @@ LOOPS = [
     (discriminant, lambda: next(DISCRIMINANT.leave_one_out_scores())),
     (search, lambda: search.search(SCORED, torch.from_numpy(TRUTH), zero_shot=None, weights=[0.0], source="it")),
     (draws, lambda: draws.draw_examples(POOL.label_ids, shots=1, seed=0)),
+    (text_choice, lambda: text_choice.choose_texts(TEXTS, LAYOUT, SUPPORT)),
     (
         pool,
         lambda: pool.select_methods(POOL, DRAW, {"mean": Planned(nearest_mean.NearestMean())}, zero_shot=None),
@@ -113,13 +114,9 @@ LOOPS = [
     ),
     (breakdown, lambda: breakdown.per_class(PREDICTIONS, LABELS, CLASSES)),
     (breakdown, lambda: breakdown.confusions(PREDICTIONS, LABELS, CLASSES)),
-    (intervals, lambda: calibration.calibration_interval(PREDICTIONS.top_probabilities[:, 0], FLAGS)),
-    (intervals, lambda: comparisons.paired_interval(TRUTH - 1, np.zeros(4, dtype=np.int64))),
-    (intervals, lambda: intervals.bootstrap_interval(FLAGS, TRUTH)),
+    (error_interval, lambda: calibration.calibration_interval(PREDICTIONS.top_probabilities[:, 0], FLAGS)),
     (class_shifts, lambda: class_shifts.find_class_shifts(NAMED, NAMED, ["c"])),
-    (comparisons, lambda: comparisons.paired_rows(PREDICTIONS, OTHERS)),
     (comparisons, lambda: comparisons.correct_comparisons(COMPARED)),
-    (label_tables, lambda: LABELS.label_ids_of(IDS)),
     (paired_breakdown, lambda: paired_breakdown.compare_classes(PREDICTIONS, OTHERS, LABELS, CLASSES)),
     (paired_breakdown, lambda: paired_breakdown.compare_confusions(PREDICTIONS, OTHERS, LABELS, CLASSES)),
     (threshold, lambda: threshold.choose_threshold(PREDICTIONS, PREDICTIONS, LABELS)),

@@ -114,7 +114,7 @@ def write_settings(photos: World) -> dict[str, Any]:
         "rerank": {"choose_threshold": True, "threshold": 2.0},
         "controls": ["waffle", "nameless"],
         "calibrate": True,
-        "transduction": {"stage1": ["coder"]},
+        "transduction": {"stage1": ["coder", "text_pool"]},
         "ablation": {"draws": 2, "texts_per_class": [2]},
         "matrix": {"write": True},
         "few_shot": {

@@ -34,8 +34,8 @@ class MetricRow:
     n: Annotated[int, "Images (or classes, for a mean over classes) that the value rests on."]
     ci_low: Annotated[
         float | None,
-        "Lower end of the 95 % interval; null where the images cannot say anything about chance: for a mean over "
-        "classes, where every class is all right or all wrong.",
+        "Lower end of the 95 % interval; null where the images cannot say anything about chance: for a likelihood of "
+        "which all images have the same, as a single image has.",
     ] = None
     ci_high: Annotated[float | None, "Upper end of the 95 % interval."] = None
     protocol: Protocol
@@ -80,10 +80,10 @@ class ComparisonRow:
     n: Annotated[int, "Images behind it."]
     ci_low: Annotated[
         float | None,
-        "Lower end of the paired 95 % bootstrap interval (over images, for a mean over classes within classes); null "
-        "where no draw can differ, as between methods that are right about the same images.",
+        "Lower end of the paired 95 % interval (Tango's; of a mean over classes, within classes); null in older runs "
+        "between methods that are right about the same images.",
     ] = None
-    ci_high: Annotated[float | None, "Upper end of the paired 95 % bootstrap interval."] = None
+    ci_high: Annotated[float | None, "Upper end of the paired 95 % interval."] = None
     gained: Annotated[int, "Images that only the method gets right."]
     lost: Annotated[int, "Images that only the baseline gets right."]
     p_value: Annotated[float | None, "McNemar's exact two-sided p; null for a mean over classes."] = None

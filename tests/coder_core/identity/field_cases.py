@@ -260,6 +260,7 @@ CASES = (
     Case("FewShotSpec.zero_shot", "features", {"few_shot.zero_shot": "vcd"}, "FitFewShot"),
     Case("FewShotSpec.vocabulary", "photos", {"few_shot.vocabulary": "purged"}, "FitFewShot"),
     Case("FewShotSpec.texts", "features", FEW_SHOT_FILE, "FitFewShot"),
+    Case("FewShotSpec.select_texts", "features", {"few_shot.select_texts": False}, "ChooseTexts"),
     Case("FewShotSpec.views", "photos", {"few_shot.views": 2}, "FitFewShot"),
     Case("FewShotSpec.validation_per_class", "features", {"few_shot.validation_per_class": 1}, "FitFewShot"),
     Case("FewShotSpec.allow_fewer", "features", {"few_shot.allow_fewer": True}, "FitFewShot"),

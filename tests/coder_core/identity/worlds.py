@@ -113,6 +113,7 @@ def features_world(folder: Path, _checkpoint: Path) -> Files:
             "draws": 1,
             "methods": ["lda"],
             "texts": {"path": str(folder / "texts.npz")},
+            "select_texts": True,
         },
         "transduction": {"texts": {"path": str(folder / "texts.npz")}, "methods": ["batch_discriminant", "stata"]},
         "ablation": {"draws": 1, "texts_per_class": [1]},
@@ -141,7 +142,8 @@ def photos_world(folder: Path, checkpoint: Path) -> Files:
         "vocabulary": "shipped",
     }
     transduction = {"stage1": ["lda"]}
-    settings = {**deepcopy(world.settings), "methods": ["clip"], "few_shot": few_shot, "transduction": transduction}
+    changes = {"methods": ["clip"], "few_shot": few_shot, "transduction": transduction, "calibrate": "batch"}
+    settings = {**deepcopy(world.settings), **changes}
     settings["dataset"]["class_names"] = list(NAMES)
     return Files(folder, settings)
 

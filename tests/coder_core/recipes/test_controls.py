@@ -101,6 +101,28 @@ def test_a_second_run_writes_no_control_again(world: World, runtime: Runtime) ->
     assert "predict_coder" not in other, "and of nothing else"
 
 
+@pytest.mark.slow
+def test_controls_go_through_the_selection_by_support_and_cost_no_method_its_p(
+    tmp_path: Path, runtime: Runtime
+) -> None:
+    tested = with_controls(write_world(tmp_path / "test"), controls=["waffle", "characters"])
+    write_world(tmp_path / "pool", images_per_class=8, first_image=500)
+    pool = {"kind": "features", "path": str(tmp_path / "pool" / "images.npz")}
+    few_shot = {"pool": pool, "shots": [1, 4], "draws": 1, "methods": ["nearest_mean"], "select_texts": True}
+    run = run_spec(tested.spec(few_shot=few_shot), runtime)
+    name = "coder_support_selected"
+    under = [f"control_{control}_of_{name}" for control in ("waffle", "characters")]
+    told = "SELECT method, baseline, p_value, p_holm, ci_low, ci_high FROM comparisons WHERE metric = 'top1'"
+    own = {row[0]: row for row in rows(runtime, f"{told} AND controls = '{name}' AND baseline = '{name}'")}
+    assert sorted(own) == sorted(under)
+    assert all(p_holm >= p_value and low < high for _, _, p_value, p_holm, low, high in own.values())
+    alone = f"{told} AND controls IS NULL AND method = '{name}'"
+    assert all(row[3] == row[2] for row in rows(runtime, alone)), "support labels are a contract of their own"
+    notes = [note for note in run.result.notes if "of each class's descriptions" in note]
+    assert [note.split(" keeps ")[0] for note in notes] == [name, *under]
+    assert all("chosen on 16 support images" in note for note in notes)
+
+
 def test_calibration_is_counted_from_the_predictions(features_run: Finished) -> None:
     found = rows(features_run.runtime, "SELECT probability, is_correct FROM predictions WHERE method = 'coder'")
     confidence, is_correct = (np.array(column, dtype=np.float64) for column in zip(*found, strict=True))

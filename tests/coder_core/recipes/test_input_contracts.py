@@ -37,6 +37,7 @@ class Everything:
 
     def run(self, runtime: Runtime, run_id: str, **changes: Any) -> Run:
         few_shot = {"pool": self.pool, "shots": [2], "draws": 1, "methods": get_args(FewShotMethodName)}
+        few_shot["select_texts"] = True
         dataset = {**self.world.settings["dataset"], "image_ids": "image_ids"}
         settings = {
             "dataset": dataset,
@@ -93,6 +94,7 @@ def test_every_row_says_what_its_method_has_read(tmp_path: Path, runtime: Runtim
     coder = "class_name+synonym+attribute+analogous_class"
     assert found["clip"] == ("none", False, False, "class_name")
     assert found["coder"] == ("none", False, False, coder)
+    assert found["coder_support_selected"] == ("support", False, False, coder)
     assert found["coder_calibrated"] == ("validation", False, False, coder)
     assert found["coder_rerank"] == ("validation", False, False, f"{coder}+one_to_one")
     few = {row[0]: row[1:] for row in rows(runtime, f"SELECT DISTINCT method, {columns} FROM few_shot_summary")}
@@ -161,6 +163,24 @@ def test_likelihood_is_exact_and_a_temperature_improves_it(tmp_path: Path, runti
     )
     errors = "SELECT method, 120, value FROM metrics WHERE metric = 'expected_calibration_error' ORDER BY 1"
     assert [(m, n, pytest.approx(e, abs=1e-6)) for m, n, e in rows(runtime, errors)] == rows(runtime, counted)
+
+
+@pytest.mark.slow
+def test_a_batch_suggests_a_temperature_without_a_label(tmp_path: Path, runtime: Runtime) -> None:
+    everything = Everything(tmp_path)
+    changes = {"methods": ["clip", "coder"], "few_shot": None, "rerank": {}, "calibrate": "batch", "validation": None}
+    run = everything.run(runtime, "run-1", **changes)
+    contract = run.manifest.method("coder_calibrated").contract
+    assert contract is not None
+    assert (contract.reads_labels, contract.reads_unlabelled_images, contract.assumes_balance) == ("none", True, False)
+    before = everything.said(runtime, "run-1")
+    decided = {image_id: said[0] for (method, image_id), said in before.items() if method == "coder_calibrated"}
+    assert decided == {image_id: said[0] for (method, image_id), said in before.items() if method == "coder"}
+    assert any(note.startswith("coder_calibrated: temperature ") for note in run.result.notes)
+    change(everything.world, np.arange(120), np.random.default_rng(3).permutation(np.repeat(np.arange(4), 30)))
+    other = Runtime(store=f"{runtime.store}-2", device="cpu")
+    everything.run(other, "run-2", **changes)
+    assert everything.said(other, "run-2") == before
 
 
 @pytest.mark.slow
