@@ -85,7 +85,7 @@ class PoolScorer:
 
         Args:
             validation: Images to choose on; without any the support itself, each image left out; where a class has a
-                single image, stated settings and even weights.
+                single image, stated settings and weights.
             zero_shot: One more expert; None for images alone.
         """
         candidates = self._candidates(validation)
@@ -108,7 +108,11 @@ class PoolScorer:
         return {name: scores for name, scores in found.items() if scores is not None} or None
 
     def _even(self, zero_shot: Classifier | None) -> Selected:
-        """Every expert under its stated settings, all of one weight; spreads are those of the other classes' scores."""
+        """Every expert under its stated settings; spreads are those of the other classes' scores.
+
+        All are of one weight, but zero-shot logits of as much as all others together: what one image of each class says
+        is worth about as much (measured: docs/few-shot.md).
+        """
         embeddings, own = self._support.embeddings, self._support.label_ids.unsqueeze(1)
         scorers = {name: (expert.default, expert.classifier(expert.default)) for name, expert in self._experts.items()}
         if zero_shot is not None:
@@ -119,6 +123,9 @@ class PoolScorer:
             others = scores.scatter(1, own, torch.nan)
             best[name] = _Best(settings, scores, _spread(others), 0)
         weights = torch.full((len(best),), TOTAL / len(best), dtype=torch.float64)
+        if zero_shot is not None:
+            weights = torch.full((len(best),), TOTAL / 2 / len(self._experts), dtype=torch.float64)
+            weights[-1] = TOTAL / 2
         return self._selected(best, weights, zero_shot, None, "default")
 
     def _selected(

@@ -190,6 +190,18 @@ def test_the_pool_chooses_on_what_there_is(each: int, source: str) -> None:
     assert math.isclose(float(mean_confidence), float(accuracy or 0), abs_tol=0.1), "what is fitted is calibrated"
 
 
+def test_where_nothing_can_be_chosen_zero_shot_logits_weigh_as_much_as_all_others() -> None:
+    """With one image of each class and no validation image, its own weight times its own spread, and the others'."""
+    zero_shot = LinearClassifier(unit(4, DIM, 3))
+    (planned,) = plan_methods(["text_pool"], WORDS, zero_shot=zero_shot).values()
+    selected = Fitted.fit(planned.method, small_support(each=1), zero_shot=zero_shot).select(None)
+    weights = {name: value for name, value in selected.choice.settings.items() if name.endswith(".weight")}
+    assert selected.choice.source == "default"
+    assert weights.pop("zero_shot.weight") == pytest.approx(sum(weights.values()))
+    assert len(set(weights.values())) == 1
+    assert {"neighbour_ridge.weight", "pulled_lda.weight"} < weights.keys()
+
+
 @pytest.mark.parametrize("method", ["task_discriminant", "text_bayes", "text_pool", "neighbour_distribution"])
 def test_texts_that_are_all_equal_give_no_metric(method: str) -> None:
     same = unit(1, DIM, 3).repeat(5, 1)
