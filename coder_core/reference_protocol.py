@@ -71,7 +71,7 @@ def rerank_as_released(
         ConfigError: The threshold is negative.
         DatasetError: A predicted image has no label.
     """
-    truth = torch.from_numpy(labels.align(stage1)).unsqueeze(1)
+    truth = torch.tensor(labels.align(stage1)).unsqueeze(1)
     top_ids = torch.from_numpy(stage1.top_ids)
     is_within_reach = (top_ids[:, :candidates] == truth).any(dim=1)
     gated = is_gated(torch.from_numpy(stage1.top_probabilities), threshold=threshold) & is_within_reach

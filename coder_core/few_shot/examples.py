@@ -68,7 +68,7 @@ def build_support(
     """
     _refuse_split(labels, "train", "the support set")
     views = embeddings.float() if embeddings.ndim == 2 else embeddings.float().mean(dim=1)
-    label_ids = torch.from_numpy(labels.label_ids_of(image_ids))
+    label_ids = torch.tensor(labels.label_ids_of(image_ids))
     if class_count < 2:
         raise DatasetError(f"the support set is of {class_count} class.", "few-shot", "Give two classes or more.")
     if len(label_ids) and not 0 <= int(label_ids.min()) <= int(label_ids.max()) < class_count:
@@ -97,7 +97,7 @@ def build_validation(
     _refuse_split(labels, "validation", "the settings")
     if not len(image_ids):
         raise DatasetError("there are 0 validation images.", "few-shot", "Give some, or none at all: then say so.")
-    return Validation(embeddings.float(), torch.from_numpy(labels.label_ids_of(image_ids)))
+    return Validation(embeddings.float(), torch.tensor(labels.label_ids_of(image_ids)))
 
 
 def class_means(rows: Float[Tensor, "support dim"], support: Support) -> Float64[Tensor, "classes dim"]:

@@ -64,7 +64,7 @@ class CalibrateExport(Step[ExportCalibration]):
         labels = read_labels(context, self.labels, "validation").label_ids_of(image_ids)
         temperature = None
         if not isinstance(classifier, RerankClassifier | TemperedClassifier):
-            temperature = fit_temperature(classifier.logits(vectors), torch.from_numpy(labels))
+            temperature = fit_temperature(classifier.logits(vectors), torch.tensor(labels))
             classifier = TemperedClassifier(classifier, temperature)
         found = predict_with(classifier, vectors, image_ids, method="export")
         probabilities = found.top_probabilities[:, 0].astype(np.float64)

@@ -56,7 +56,7 @@ class ChooseTemperature(Step[Temperature]):
 
         logits, image_ids = self._scores(context)
         labels = read_labels(context, self.labels, "validation").label_ids_of(image_ids)
-        label_ids = torch.from_numpy(labels)
+        label_ids = torch.tensor(labels)  # a copy: a label table is not written to
         temperature = fit_temperature(logits, label_ids)
         return Temperature(
             temperature=temperature,

@@ -49,6 +49,7 @@ NOT_COMPARED: Mapping[str, tuple[str, ...]] = {
 OF_OTHER_RECIPES = {
     "CalibrateExport",
     "CheckExport",
+    "ChooseBatchTemperature",  # instead of the choice on validation images
     "ChooseShownImages",  # where a language model is shown photographs
     "ClaimAnnouncement",
     "CompactStore",
@@ -125,6 +126,7 @@ def write_settings(photos: World) -> dict[str, Any]:
             "views": 2,
             "methods": ["tip_adapter", "coder_adapter", "text_discriminant", "text_pool"],
             "vocabulary": "shipped",
+            "select_texts": True,
         },
     }
 
