@@ -91,7 +91,7 @@ def transduce_draws(
         transduce_draw(
             evaluation,
             fit,
-            methods=spec.methods,
+            methods=spec.with_support,
             stage1=spec.on_few_shot,
             images=inputs.images,
             pool=pool.dataset,
@@ -188,5 +188,5 @@ def draw_contracts(evaluation: EvalSpec, manifest: RunManifest) -> dict[str, Inp
         return found
     size = {"texts": manifest.text_embeddings.rows, "dim": manifest.encoder.dim}
     texts = metric_kinds(evaluation, spec.texts or few_shot.texts, **size)
-    rows = [(method, stage1) for stage1 in spec.on_few_shot for method in spec.methods]
+    rows = [(method, stage1) for stage1 in spec.on_few_shot for method in spec.with_support]
     return found | {row_name(method, stage1): with_batch(found[stage1], method, texts) for method, stage1 in rows}

@@ -63,12 +63,19 @@ class TransductionSpec(Spec):
                 raise ValueError(f"{field}: each name once")
         return self
 
+    @property
+    def with_support(self) -> tuple[TransductionName, ...]:
+        """Methods that stand on few-shot methods, too."""
+        return tuple(name for name in self.methods if name not in BATCH_ONLY)
+
     @model_validator(mode="after")
-    def _batch_only_is_zero_shot(self) -> "TransductionSpec":
-        unmatched = [name for name in self.methods if name in BATCH_ONLY] if self.on_few_shot else []
-        if unmatched:
-            few_shot = ", ".join(self.on_few_shot)
-            raise ValueError(f"methods: {unmatched[0]} takes no support images: it cannot stand on {few_shot}")
+    def _every_method_stands_on_something(self) -> "TransductionSpec":
+        few_shot = ", ".join(self.on_few_shot)
+        for name in self.methods if not self.on_zero_shot else ():
+            if name in BATCH_ONLY:
+                raise ValueError(f"methods: {name} takes no support images: it cannot stand on {few_shot}")
+        if few_shot and not self.with_support:
+            raise ValueError(f"stage1: nothing that is listed takes support images: take {few_shot} out")
         return self
 
 

@@ -57,6 +57,7 @@ OF_OTHER_RECIPES = {
     "ListNewImages",
     "LookAtClasses",
     "NamePredictions",
+    "OfDraw",  # what steps of one draw have in common
     "PredictAsReleased",  # instead of `Predict`, under the reference protocol
     "SampleDataset",
     "SetTestImagesApart",  # likewise
@@ -114,7 +115,7 @@ def write_settings(photos: World) -> dict[str, Any]:
         "rerank": {"choose_threshold": True, "threshold": 2.0},
         "controls": ["waffle", "nameless"],
         "calibrate": True,
-        "transduction": {"stage1": ["coder", "text_pool"]},
+        "transduction": {"stage1": ["coder", "text_pool"], "methods": ["batch_discriminant", "stata"]},
         "ablation": {"draws": 2, "texts_per_class": [2]},
         "matrix": {"write": True},
         "few_shot": {

@@ -99,7 +99,9 @@ EXEMPT = {
 QUERY = {"kind": "query", "sql": "SELECT class_name FROM birds", "tables": {"birds": f"{FOLDER}/classes.csv"}}
 FEWER = {"kind": "file", "path": f"{FOLDER}/fewer.txt"}
 DATABASE = {"kind": "query", "sql": "SELECT class_name FROM birds", "database": f"{FOLDER}/classes.duckdb"}
-OTHERS = {"dataset.ignore_other_folders": True, "dataset.class_names": None, "few_shot": None}
+ALONE = {"few_shot": None, "transduction": None}
+"""Without a pool, whose classes would have to be the same, and without what stands on it."""
+OTHERS = {"dataset.ignore_other_folders": True, "dataset.class_names": None, **ALONE}
 FEW_SHOT_FILE = {"few_shot.texts": {"path": f"{FOLDER}/texts2.npz"}}
 CONTROLLED = {"methods": ["clip", "coder"], "controls": ["repeated_names"]}
 CONFUSED = {"texts.pairs": "confused"}
@@ -153,9 +155,7 @@ CASES = (
         {"few_shot": None, "rerank": {}, "validation": None, "calibrate": False, "dataset.ignore_other_folders": True},
     ),
     Case("FolderDataset.path", "photos", {"dataset.path": f"{FOLDER}/other/images"}, "ListImages"),
-    Case(
-        "FolderDataset.class_names", "photos", {"dataset.class_names": [*NAMES[::-1]], "few_shot": None}, "ListClasses"
-    ),
+    Case("FolderDataset.class_names", "photos", {"dataset.class_names": [*NAMES[::-1]], **ALONE}, "ListClasses"),
     Case("FolderDataset.classes", "photos", {"dataset.classes": FEWER}, "ListClasses", OTHERS),
     Case(
         "ClassFile.path",

@@ -158,7 +158,7 @@ DAMAGES = [
     Damage("artifacts/image_embeddings/", ".parquet", True),
     Damage("artifacts/image_embeddings/", "manifest.json", True),
     Damage("artifacts/images/", "manifest.json", True),
-    Damage("artifacts/images/", ".parquet", True),
+    Damage("artifacts/images/", ".parquet", False),
     Damage("artifacts/labels/", ".parquet", True),
     Damage("artifacts/ignored/", ".parquet", True),
     Damage("artifacts/classifier/", ".parquet", False),

@@ -216,4 +216,10 @@ def test_a_batch_that_would_not_fit_is_refused_before_any_work(
 
 def test_mixtures_take_no_support(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"stata takes no support images: it cannot stand on lda"):
-        few_shot_world(tmp_path, methods=["stata"], stage1=["lda"]).spec()
+        few_shot_world(tmp_path, methods=["class_prior", "stata"], stage1=["lda"]).spec()
+    with pytest.raises(ConfigError, match=r"nothing that is listed takes support images: take lda out"):
+        few_shot_world(tmp_path, methods=["stata"], stage1=["clip", "lda"]).spec()
+    both = few_shot_world(tmp_path, methods=["class_prior", "stata"], stage1=["clip", "lda"]).spec().transduction
+    assert both is not None
+    assert list(both.row_names) == ["class_prior_on_clip", "stata_on_clip"]
+    assert both.with_support == ("class_prior",)
