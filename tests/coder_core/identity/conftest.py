@@ -9,7 +9,7 @@ from coder_core.texts import vocabulary
 WORDS = 100
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def few_words() -> Iterator[None]:
     words = vocabulary._words()[:WORDS]
     with pytest.MonkeyPatch.context() as patch:
