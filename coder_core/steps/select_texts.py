@@ -16,7 +16,7 @@ from coder_core.pipeline.output import Output
 from coder_core.pipeline.step import ArtifactStep
 from coder_core.steps.build_classifier import classifier_table
 from coder_core.steps.embed_texts import read_text_embeddings
-from coder_core.steps.fit_few_shot import read_pool
+from coder_core.steps.pool_images import read_pool
 from coder_core.steps.write_texts import read_text_table
 
 SUPPORT_SELECTED = "coder_support_selected"
