@@ -13,7 +13,7 @@ import argparse
 import json
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,6 +40,9 @@ RIVALS = ("nearest_mean_coder", "lda", "gda", "hard_cut_lda", "text_discriminant
 FUSED_RIVALS = ("tip_adapter", "coder_adapter", "coder_adapter_min_max", "gda", "proker", "text_discriminant")
 BEST = "text_pool"
 OURS = "batch_discriminant_on_"
+
+Place = tuple[str, str, bool, int, int]
+"""Data set, bank, whether zero-shot logits stand beside, shots, seed."""
 
 
 class Result(NamedTuple):
@@ -127,14 +130,30 @@ def evaluate(
     images = load_images(arguments.features, name)
     texts = load_texts(arguments.features, images.class_names if bank == "names purged" else ())
     zero_shot = load_zero_shot(arguments.features) if is_fused else None
+
+    def score(missing: Sequence[str], place: Place) -> list[Result]:
+        return _score(images, texts, zero_shot, missing, place, arguments.leave_one_out)
+
+    rows = {method: (method,) for method in arguments.methods}
+    return _every_draw(arguments, (name, bank, is_fused), rows, known, score)
+
+
+def _every_draw(
+    arguments: argparse.Namespace,
+    table: tuple[str, str, bool],
+    rows: Mapping[str, tuple[str, ...]],
+    known: dict[tuple[object, ...], Result],
+    score: Callable[[Sequence[str], Place], list[Result]],
+) -> Iterator[Result]:
+    """The rows that each method makes, draw after draw; `score` makes those that are not known yet."""
     for shots in arguments.shots:
         for seed in range(arguments.seed, arguments.seed + arguments.draws):
-            place = (name, bank, is_fused, shots, seed)
-            missing = [method for method in arguments.methods if (*place, method) not in known]
-            found = _score(images, texts, zero_shot, missing, place, arguments.leave_one_out) if missing else []
+            place = (*table, shots, seed)
+            missing = [method for method, made in rows.items() if any((*place, row) not in known for row in made)]
+            found = score(missing, place) if missing else []
             known |= {_key_of(result): result for result in found}
             _keep_results(arguments.keep, found)
-            yield from (known[(*place, method)] for method in arguments.methods)
+            yield from (known[(*place, row)] for made in rows.values() for row in made)
 
 
 def _score(
@@ -142,19 +161,22 @@ def _score(
     texts: torch.Tensor,
     zero_shot: LinearClassifier | None,
     methods: Sequence[str],
-    place: tuple[str, str, bool, int, int],
+    place: Place,
     leave_one_out: bool,
 ) -> list[Result]:
     name, bank, is_fused, shots, seed = place
-    draw = draw_examples(images.pool.label_ids, shots=shots, seed=seed, allow_fewer=True)
-    if leave_one_out:
-        draw = draw._replace(validation=draw.validation[:0])
+    draw = _draw(images, shots, seed, leave_one_out)
     planned = plan_methods(methods, texts, zero_shot=zero_shot)
     found = []
     for method, selected in select_methods(images.pool, draw, planned, zero_shot=zero_shot).items():
         hits = (selected.classifier.logits(images.queries).argmax(dim=1) == images.truth).double().mean()
         found.append(Result(name, bank, is_fused, method, shots, seed, 100 * float(hits)))
     return found
+
+
+def _draw(images: Images, shots: int, seed: int, leave_one_out: bool) -> Draw:
+    draw = draw_examples(images.pool.label_ids, shots=shots, seed=seed, allow_fewer=True)
+    return draw._replace(validation=draw.validation[:0]) if leave_one_out else draw
 
 
 def evaluate_batch(
@@ -164,14 +186,12 @@ def evaluate_batch(
     images = load_images(arguments.features, name)
     texts = load_texts(arguments.features, images.class_names if bank == "names purged" else ())
     space = fit_metric(texts).saturating(METRIC_LEVEL)
-    for shots in arguments.shots:
-        for seed in range(arguments.seed, arguments.seed + arguments.draws):
-            place = (name, bank, False, shots, seed)
-            missing = [method for method in arguments.stage1 if (*place, OURS + method) not in known]
-            found = _score_batch(images, texts, space, missing, place, arguments.leave_one_out) if missing else []
-            known |= {_key_of(result): result for result in found}
-            _keep_results(arguments.keep, found)
-            yield from (known[(*place, row)] for method in arguments.stage1 for row in (method, OURS + method))
+
+    def score(missing: Sequence[str], place: Place) -> list[Result]:
+        return _score_batch(images, texts, space, missing, place, arguments.leave_one_out)
+
+    rows = {method: (method, OURS + method) for method in arguments.stage1}
+    return _every_draw(arguments, (name, bank, False), rows, known, score)
 
 
 def _score_batch(
@@ -179,13 +199,11 @@ def _score_batch(
     texts: torch.Tensor,
     space: MetricSpace,
     methods: Sequence[str],
-    place: tuple[str, str, bool, int, int],
+    place: Place,
     leave_one_out: bool,
 ) -> list[Result]:
     name, bank, is_fused, shots, seed = place
-    draw = draw_examples(images.pool.label_ids, shots=shots, seed=seed, allow_fewer=True)
-    if leave_one_out:
-        draw = draw._replace(validation=draw.validation[:0])
+    draw = _draw(images, shots, seed, leave_one_out)
     support = images.pool.support(draw)
     known = KnownRows(support.embeddings, support.label_ids)
     found = []
