@@ -201,7 +201,8 @@ def _chosen(rows: Sequence[_Row], dataset: ManifestDataset) -> list[_Row]:
     there = ", ".join(f"{split} ({count})" for split, count in sorted(counts.items(), key=str) if split)
     if dataset.split is None:
         if len(counts) > 1:
-            problem = f"its images are in several splits: {there}."
+            beside = f", and {counts[None]} in none" if None in counts else ""
+            problem = f"its images are in several splits: {there}{beside}."
             raise DatasetError(problem, redact(dataset.path), "Say which in dataset.split.")
         return list(rows)
     chosen = [row for row in rows if row.split == dataset.split]

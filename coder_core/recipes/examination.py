@@ -82,7 +82,9 @@ def fix_config(config: str, spec: EvalSpec, found: Examination) -> dict[str, str
     if is_url(config) or not Path(config).is_file():
         raise ConfigError("only a config in a file can be edited.", config, "Copy it to a file first.")
     mapping = mapping_of(found.findings, found.own, spec.class_names)
-    text = write_class_names(Path(config).read_text("utf-8"), mapping, place=config)
+    file = Path(config).resolve()  # a link stays one
+    given = file.read_bytes().decode("utf-8")
+    text = write_class_names(given.replace("\r\n", "\n"), mapping, place=config)
     validate_spec(read_markup(text, config), place=config, base=str(Path(config).parent))
-    write_file(Path(config), text)
+    write_file(file, text.replace("\n", "\r\n") if "\r\n" in given else text)
     return mapping

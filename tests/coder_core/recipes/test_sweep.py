@@ -3,6 +3,7 @@
 import math
 import os
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -206,12 +207,37 @@ def test_the_table_holds_what_the_runs_hold(tmp_path: Path, runtime: Runtime) ->
     (gain,) = found.gains
     coder = by_method["coder"].mean
     assert coder is not None
+    assert gain.mean is not None
     assert gain.mean.value == pytest.approx(coder.value - by_method["clip"].mean.value)
     written = write_sweep(found)
     assert f"{100 * top1['four']:.1f}" in written
     assert "vcd     -" in written
     assert sweep_markdown(found).count("\n## ") == 3
     assert [cell["state"] for cell in sweep_record(found)["cells"]] == ["ran", "ran"]
+
+
+def test_a_mean_never_leaves_a_data_set_out_without_a_word(tmp_path: Path, runtime: Runtime) -> None:
+    """Cells without a result: of a config that is wrong, of CLIP alone, and of one model of two."""
+    datasets = {name: {**part, "methods": ["clip", "coder"]} for name, part in two_worlds(tmp_path).items()}
+    cells = cells_of(check_sweep({"name": "s", "datasets": datasets}, "test"), str(tmp_path))
+    outcomes = [replace(outcome, cell=replace(outcome.cell, model="a")) for outcome in run_all(cells, runtime)]
+    assert read_sweep("s", outcomes, Store(runtime.store)).groups[0].missing == ()
+    spec = cells[0].spec
+    assert spec is not None
+    clip_alone = spec.model_copy(update={"methods": ("clip",)})
+    lost = [Cell("s.gone.a", "gone", "a", ""), Cell("s.plain.a", "plain", "a", "", clip_alone)]
+    other = replace(outcomes[0], cell=replace(outcomes[0].cell, model="b"))
+    outcomes += [other, *(CellOutcome(cell, "failed", problem="no", exit_code=3) for cell in lost)]
+    found = read_sweep("s", outcomes, Store(runtime.store))
+    (group,) = found.groups
+    assert (group.datasets, group.missing) == (("four", "three"), ("gone", "plain"))
+    assert found.without_gain == ("gone",)
+    assert [(row.model, row.mean is None) for row in found.gains] == [("a", False), ("b", True)]
+    for written in (write_sweep(found), sweep_markdown(found)):
+        assert "mean of 2 of 4 data sets" in written
+        assert "mean of 2 of 3 data sets" in written
+        assert "no cell of gone" in written
+    assert sweep_record(found)["groups"][0]["missing"] == ("gone", "plain")
 
 
 def own_accuracy(folder: Path) -> float:
