@@ -9,6 +9,7 @@ print(answer.image, answer.label, answer.probability)
 
 import os
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -126,18 +127,18 @@ class PortableClassifier:
             batch_size: Images of a forward pass; default: 32 on a CPU, 256 elsewhere.
             workers: Threads that read and decode; default: one per core.
 
-        Yields:
-            One answer per image; of one that cannot be read its `problem`.
+        Returns:
+            One answer per image, made when it is asked for; of one that cannot be read its `problem`.
 
         Raises:
-            ConfigError: `explain`, and the method's texts were not exported.
+            ConfigError: `explain`, and the method's texts were not exported; at once.
         """
         if explain:
             self._check_explainable()
         chosen = self.card.none_of_these.threshold if self.card.none_of_these else 0.0
         cutoff = chosen if none_below is None else none_below
-        for batch in self._batches(images, batch_size, workers):
-            yield from self._answer(batch, cutoff, explain=explain)
+        batches = self._batches(images, batch_size, workers)
+        return chain.from_iterable(self._answer(batch, cutoff, explain=explain) for batch in batches)
 
     def adapt(
         self,

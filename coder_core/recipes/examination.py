@@ -8,7 +8,7 @@ from coder_core.classes import ClassList
 from coder_core.config import validate_spec
 from coder_core.config_edit import write_class_names
 from coder_core.errors import ConfigError
-from coder_core.images.renamed_classes import open_renamed
+from coder_core.images.renamed_classes import under_names
 from coder_core.images.sources import open_source
 from coder_core.locations import is_url
 from coder_core.pipeline.runner import inline_runner
@@ -60,8 +60,8 @@ def examine(spec: EvalSpec, runtime: Runtime, *, with_encoder: bool = True) -> E
     Raises:
         CoderError: The data set, the bank or the model cannot be read.
     """
-    own = open_source(spec.dataset, settle_seconds=runtime.settle_seconds).classes
-    source = open_renamed(spec.dataset, spec.class_names, settle_seconds=runtime.settle_seconds)
+    opened = open_source(spec.dataset, settle_seconds=runtime.settle_seconds)
+    own, source = opened.classes, under_names(opened, spec.class_names)
     bank = read_bank_file(spec.texts, source.classes) if spec.texts.bank else None
     found = look_at_names(spec, source, bank)
     if with_encoder:

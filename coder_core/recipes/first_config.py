@@ -23,8 +23,8 @@ from coder_core.errors import ConfigError, InputError
 from coder_core.fingerprint import content_hash
 from coder_core.images.formats import has_image_suffix
 from coder_core.images.manifests import GROUP_COLUMN, ManifestLook, look_at_manifest
-from coder_core.images.renamed_classes import open_renamed
-from coder_core.images.sources import open_source
+from coder_core.images.renamed_classes import under_names
+from coder_core.images.sources import ImageSource, open_source
 from coder_core.recipes.config_files import all_or_nothing, is_as_written, render_config
 from coder_core.recipes.doctor import look_at_names, mapping_of
 from coder_core.review.finding import Finding
@@ -120,9 +120,11 @@ def write_first_config(wish: Wish, path: Path | None = None, *, is_forced: bool 
     with all_or_nothing(is_forced=is_forced) as write:
         for file, content in files.items():  # a split is read when the data set is opened
             write(file, content)
-        own = open_source(_spec(settings, path).dataset).classes
-        mended = _mend_names(settings, own, path)
-        called = rename_classes(own, settings.get("class_names", {}), str(path))  # published texts: `annual crop`
+        source = open_source(_spec(settings, path).dataset)
+        mended = _mend_names(settings, source, path)
+        called = rename_classes(
+            source.classes, settings.get("class_names", {}), str(path)
+        )  # published texts: `annual crop`
         texts = _texts(wish, called, base, name)
         settings["texts"] = texts.settings
         if texts.describes:
@@ -350,11 +352,11 @@ def _texts(wish: Wish, classes: ClassList, base: Path, name: str) -> _Texts:
     return _Texts({"bank": bank.name, **domain}, True, {bank: write_text_bank(published.bank, classes)}, (note,))
 
 
-def _mend_names(settings: dict[str, Any], own: ClassList, path: Path) -> tuple[Finding, ...]:
+def _mend_names(settings: dict[str, Any], source: ImageSource, path: Path) -> tuple[Finding, ...]:
     """Put the doctor's names into a config that nobody has edited yet; gives the faults that they mend."""
     spec = _spec(settings, path)
-    found = look_at_names(spec, open_renamed(spec.dataset, spec.class_names))
-    mapping = mapping_of(found, own, spec.class_names)
+    found = look_at_names(spec, under_names(source, spec.class_names))
+    mapping = mapping_of(found, source.classes, spec.class_names)
     if mapping:
         settings["class_names"] = mapping
     return tuple(finding for finding in found if finding.new_names)

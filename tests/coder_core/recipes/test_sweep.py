@@ -107,8 +107,10 @@ def test_a_cell_that_is_wrong_says_so_and_the_others_are_there(tmp_path: Path) -
         "test",
     )
     good, bad = cells_of(sweep, str(tmp_path))
-    assert good.problem is not None
-    assert "texts.bank or texts.generator is required by vcd, coder" in str(good.problem)
+    assert good.spec is not None
+    assert good.spec.methods == ("clip", "clip_ensemble"), "without texts there is nothing else to compare"
+    (starved,) = cells_of(select(sweep, ["good"], [], ["coder"], []), str(tmp_path))
+    assert "texts.bank or texts.generator is required by coder" in str(starved.problem)
     assert bad.problem is not None
     assert str(bad.problem).startswith("s.bad.m: dataset.seed")
     with pytest.raises(ConfigError, match=r"no 'other' among its datasets\. There are: good, bad"):
@@ -118,6 +120,8 @@ def test_a_cell_that_is_wrong_says_so_and_the_others_are_there(tmp_path: Path) -
     one = check_sweep({"name": "s", "datasets": {"a": flags}, "methods": ["clip"], "shots": [1]}, "test")
     with pytest.raises(ConfigError, match="no data set has images to learn from"):
         cells_of(one.model_copy(update={"models": {"m": "demo:micro-clip"}}), str(tmp_path))
+    with pytest.raises(ConfigError, match="no data set has images to learn from"):
+        cells_of(select(sweep, ["good"], [], ["tip_adapter"], []), str(tmp_path))
     data = one.model_copy(update={"datasets": {"a": {"kind": "folder", "path": "${DATA_ROOT}/a"}}, "shots": ()})
     (cell,) = cells_of(data, str(tmp_path))
     assert "--data-root FOLDER" in str(cell.problem)
