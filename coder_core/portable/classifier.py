@@ -8,8 +8,7 @@ print(answer.image, answer.label, answer.probability)
 """
 
 import os
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -117,7 +116,7 @@ class PortableClassifier:
         none_below: float | None = None,
         batch_size: int | None = None,
         workers: int | None = None,
-    ) -> Iterator[Answer]:
+    ) -> Generator[Answer, None, None]:
         """Say what images show, one batch at a time, in order; reading and decoding run ahead of the model.
 
         Args:
@@ -137,8 +136,13 @@ class PortableClassifier:
             self._check_explainable()
         chosen = self.card.none_of_these.threshold if self.card.none_of_these else 0.0
         cutoff = chosen if none_below is None else none_below
-        batches = self._batches(images, batch_size, workers)
-        return chain.from_iterable(self._answer(batch, cutoff, explain=explain) for batch in batches)
+        return self._answers(self._batches(images, batch_size, workers), cutoff, explain=explain)
+
+    def _answers(
+        self, batches: Iterable[list[ReadyImage]], cutoff: float, *, explain: bool
+    ) -> Generator[Answer, None, None]:
+        for batch in batches:
+            yield from self._answer(batch, cutoff, explain=explain)
 
     def adapt(
         self,
