@@ -160,7 +160,7 @@ def _explain(first: ErrorDetails, at: Walked, root: Schema) -> tuple[str, str]:
         return first["msg"].removeprefix("Value error, "), "See docs/configuration.md."
     if kind == "literal_error":
         return f"there is no {first['input']!r:.80}", _nearest(first["input"], _quoted(context["expected"]), "Known")
-    if first["loc"][-1:] == (KEY_MARK,):
+    if first["loc"][-1:] == (KEY_MARK,) and not isinstance(first["input"], str):
         return f"keys are text (in quotes, where they look like something else){shown}", "See docs/settings.md."
     context["form"] = FORMS.get(str(context.get("pattern")), "another form of this text")
     return f"{describe_expected(kind, context)}{shown}", "See docs/settings.md."

@@ -96,6 +96,9 @@ def sweep(
     if chosen.note and any(cell.is_to_run for cell in planned):
         click.echo(note_line(chosen.note), err=True)
     outcomes = _run(planned, runtime, chosen)
+    if chosen.name == "prefect":  # in this process a failure is told when it happens
+        for outcome in (outcome for outcome in outcomes if outcome.state == "failed"):
+            click.echo(error_line(_told(outcome.cell.name, outcome.problem)), err=True)
     _show(read_sweep(title, outcomes, opened, published), as_json=as_json, markdown=markdown)
 
 
@@ -193,8 +196,5 @@ def _show(result: "SweepResult", *, as_json: bool, markdown: Path | None) -> Non
     if markdown is not None:
         write_file(markdown, sweep_markdown(result))
         click.echo(note_line(f"tables: {markdown}"), err=True)
-    for outcome in result.outcomes:
-        if outcome.state == "failed":
-            click.echo(error_line(_told(outcome.cell.name, outcome.problem)), err=True)
     if any(outcome.run_id is None for outcome in result.outcomes):
         raise CellsFailedError(result.outcomes)

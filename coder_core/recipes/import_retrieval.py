@@ -153,6 +153,9 @@ def _label(wish: RetrievalWish, folder: str, held: RetrievalFolder, beside: Path
     classes = listed or ClassList(tuple(sorted(set(words))))
     arrays = {"labels": _ids_of(words, classes, folder), "class_names": _utf8(classes.names)}
     arrays["features"] = read_feature_file(folder, [IMAGES])[IMAGES]
+    if len(arrays["features"]) != len(words):
+        problem = f"{IMAGES} has {len(arrays['features'])} vectors, the metadata {len(words)} rows."
+        raise FeatureFileError(problem, folder, "It was broken off, or copied in part: run clip-retrieval again.")
     settings: dict[str, Any] = {"path": beside.name}
     if PATH_COLUMN in held.columns:
         paths = text_values(read_feature_file(folder, [PATH_COLUMN])[PATH_COLUMN], folder)

@@ -129,7 +129,8 @@ def run_cells(
     for number, cell in enumerate(cells, start=1):
         tell(f"cell {number} of {len(cells)}: {cell.name}")
         outcome = _attempt(cell, evaluate_cell)
-        tell(f"{cell.name}: {outcome.problem or f'run {outcome.run_id} in {outcome.seconds:.1f} s'}")
+        ended = f"run {outcome.run_id} in {outcome.seconds:.1f} s" if outcome.run_id else f"failed: {outcome.problem}"
+        tell(f"{cell.name}: {ended}")
         outcomes.append(outcome)
     return outcomes
 

@@ -330,6 +330,9 @@ def _named(option: str, words: Sequence[str], call: Callable[[str], str]) -> dic
     for word in words:
         shown = redact(word).partition("?")[0] if "://" in word else word  # a name is told everywhere
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", call(shown).removeprefix(DEMO_PREFIX)).strip("-._")[:60]
+        if not name:
+            problem = f"{shown!r:.80} has no letter or digit of ASCII that tables could call it by."
+            raise ConfigError(problem, option, "Write a sweep.yaml, which names it.")
         if name in found:
             remedy = "Write a sweep.yaml, which names them."
             raise ConfigError(f"two of them would be called {name!r}: {found[name]}, {word}.", option, remedy)

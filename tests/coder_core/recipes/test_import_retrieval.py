@@ -127,6 +127,13 @@ def test_another_model_is_refused(photos: Path, paths: list[Path], tiny_clip: Pa
     ("columns", "matrices", "wish", "error", "told"),
     [
         ({"image_path": ["000", "001"]}, ("img_emb",), {}, DatasetError, "2 of 2 images lie in no folder, '000'"),
+        (
+            {"image_path": ["a/0", "a/1", "b/2"]},
+            ("img_emb",),
+            {},
+            FeatureFileError,
+            "has 2 vectors, the metadata 3 rows",
+        ),
         ({"label": [0, 1]}, ("img_emb",), {}, ConfigError, "'label' holds numbers, and nothing says what they mean"),
         ({"caption": ["a", "b"]}, ("img_emb",), {}, FeatureFileError, "no column 'image_path'.*It holds: caption"),
         ({}, ("img_emb",), {"labels": "species"}, FeatureFileError, "no column 'species'.*It holds: no metadata"),

@@ -115,6 +115,10 @@ def test_a_cell_that_is_wrong_says_so_and_the_others_are_there(tmp_path: Path) -
     assert str(bad.problem).startswith("s.bad.m: dataset.seed")
     with pytest.raises(ConfigError, match=r"no 'other' among its datasets\. There are: good, bad"):
         select(sweep, ["other"], [], [], [])
+    with pytest.raises(ConfigError, match="has no letter or digit of ASCII"):
+        typed_sweep("s", ["фото"], [], [], [])
+    with pytest.raises(ConfigError, match=r"datasets.a b: expected letters, digits"):
+        check_sweep({"name": "s", "datasets": {"a b": "a"}}, "test")
     with pytest.raises(ConfigError, match="two of them would be called 'x'"):
         typed_sweep("s", ["a/x.yaml", "b/x.yaml"], [], [], [])
     one = check_sweep({"name": "s", "datasets": {"a": flags}, "methods": ["clip"], "shots": [1]}, "test")
@@ -190,6 +194,7 @@ def test_a_failure_is_one_line_and_stops_no_other() -> None:
     assert outcomes[1].problem == "ZeroDivisionError: our own mistake"
     assert outcomes[2].run_id == "s.c-1"
     assert len(told) == 6
+    assert told[1] == "s.a: failed: images: it is gone. Look for it."
 
 
 def test_the_table_holds_what_the_runs_hold(tmp_path: Path, runtime: Runtime) -> None:
