@@ -44,10 +44,12 @@ class ManifestLook(NamedTuple):
     Args:
         splits: The words of its column `split`; empty without one.
         has_groups: Whether it has a column `group`.
+        has_numbers: Whether all labels are whole numbers, which a list of names has to explain.
     """
 
     splits: frozenset[str]
     has_groups: bool
+    has_numbers: bool
 
 
 class _Row(NamedTuple):
@@ -90,11 +92,12 @@ def look_at_manifest(path: str) -> ManifestLook:
         DatasetError: It is no such table.
     """
     splits: set[str] = set()
-    has_groups = False
+    has_groups, has_words, row = False, False, None
     for row in read_manifest_rows(path, ["path", "label"], [SPLIT_COLUMN, GROUP_COLUMN]):
         has_groups = has_groups or bool(row.values.get(GROUP_COLUMN))
+        has_words = has_words or not isinstance(as_label(str(row.values["label"])), int)
         splits |= {str(row.values[SPLIT_COLUMN]).strip()} if row.values.get(SPLIT_COLUMN) else set()
-    return ManifestLook(frozenset(splits), has_groups)
+    return ManifestLook(frozenset(splits), has_groups, has_numbers=row is not None and not has_words)
 
 
 def manifest_root(dataset: ManifestDataset) -> str:

@@ -177,15 +177,17 @@ def dataset_settings(wish: Wish, base: Path) -> dict[str, Any]:
         InputError: There is no such folder, or it holds no images.
     """
     root = Path(wish.images).expanduser()
-    listed = {"classes": {"kind": "file", "path": _from(base, wish.classes)}} if wish.classes else {}
+    listed: dict[str, Any] = {"classes": {"kind": "file", "path": _from(base, wish.classes)}} if wish.classes else {}
     if published := meant_by(wish.images, wish.images):
         if listed:
             problem = f"{published} has classes of its own."
             raise ConfigError(problem, "--classes", "Leave it out; class_names in the config calls them otherwise.")
         return {"kind": "named", "name": published}
     if is_manifest(wish.images) and root.is_file():
-        tested = _tested(look_at_manifest(str(root)))
-        return {"kind": "manifest", "path": _from(base, wish.images), **tested, **listed}
+        look = look_at_manifest(str(root))
+        if listed and look.has_numbers:  # names in label order, as the manifest's own setting has them
+            listed = {"class_names": list(_listed_names(wish))}
+        return {"kind": "manifest", "path": _from(base, wish.images), **_tested(look), **listed}
     if listed and root.is_file() and has_image_suffix(root.name):
         return {"kind": "unlabelled", "path": _from(base, wish.images), **listed}
     if not wish.images.strip() or not root.is_dir():
@@ -215,13 +217,18 @@ def _refuse_sorted(folders: Sequence[str], wish: Wish) -> None:
     """Images beside class folders: as unsorted ones they would lose the labels that the folders are."""
     if not folders or not wish.classes:
         return
-    source = ClassFile(kind="file", path=str(Path(wish.classes).expanduser().absolute()))
-    names = {normalise_name(name) for name in read_class_source(source, settle_seconds=0).names}
+    names = {normalise_name(name) for name in _listed_names(wish)}
     sorted_into = [folder for folder in folders if normalise_name(folder) in names]
     if sorted_into:
         problem = f"images lie beside folders that are called like classes, {sorted_into[0]!r} for one."
         remedy = "Move them into class folders; or put images that nobody has sorted into a folder of their own."
         raise InputError(problem, wish.images, remedy)
+
+
+def _listed_names(wish: Wish) -> tuple[str, ...]:
+    """The names of `--classes`, in the order of the file."""
+    source = ClassFile(kind="file", path=str(Path(wish.classes or "").expanduser().absolute()))
+    return read_class_source(source, settle_seconds=0).names
 
 
 def _tested(manifest: ManifestLook) -> dict[str, str]:

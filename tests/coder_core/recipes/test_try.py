@@ -22,6 +22,7 @@ from coder_core.specs import Runtime
 from tests.fixtures_inputs import write_bank, write_image_class
 
 pytestmark = pytest.mark.slow
+PARTS = ((0, "TEST"), (1, "TEST"), (2, "Train"))
 
 
 @pytest.fixture
@@ -109,6 +110,22 @@ def test_texts_come_from_a_bank_a_published_file_or_a_language_model(here: Path,
     assert generator.model == "gpt-4o-mini"
     with pytest.raises(ConfigError, match="llm:"):
         first(tiny_clip, texts="llm")
+
+
+def test_a_manifest_of_numbers_and_of_parts_in_capitals(here: Path, tiny_clip: Path) -> None:
+    rows = [
+        f"photos/{name}/{n:03}.png,{label},{part}"
+        for label, name in enumerate(("wren", "RedKite"))
+        for n, part in PARTS
+    ]
+    (here / "birds.csv").write_text("path,label,split\n" + "\n".join(rows) + "\n")
+    (here / "names.txt").write_text("wren\nred kite\n")
+    spec = first(tiny_clip, images="birds.csv", classes="names.txt", shots=1).spec
+    assert spec.few_shot is not None
+    tested, learnt = open_source(spec.dataset), open_source(spec.few_shot.pool)
+    assert (tested.classes.names, tested.image_count, learnt.image_count) == (("wren", "red kite"), 4, 2)
+    with pytest.raises(DatasetError, match="label 0 has no name"):
+        first(tiny_clip, images="birds.csv", name="bare")
 
 
 @pytest.mark.thorough
