@@ -11,6 +11,7 @@ from coder_core.datasets.catalogue import CATALOGUE
 from coder_core.datasets.fetching import FetchLimits, fetch
 from coder_core.datasets.places import data_root, locate
 from coder_core.datasets.published_files import Download, PublishedFile, download_of
+from coder_core.datasets.status import look_at_datasets
 from coder_core.datasets.unpacking import unpack
 from coder_core.errors import ConfigError, InputError
 from coder_core.progress import track
@@ -43,13 +44,14 @@ def get_dataset(
 
     Raises:
         ConfigError: It cannot be fetched without an account; says what to do by hand. Or `root` is no local folder.
-        InputError: As for `fetch` and `unpack`; or something else has the folder's name.
+        InputError: As for `fetch` and `unpack`; it is there, and not whole; or something else has the folder's name.
     """
     entry, place = CATALOGUE[name], data_root(root)
     if "://" in place:
         raise ConfigError("data sets are fetched to a disk.", place, "Name a local folder: --root.")
     found = locate(name, root)
     if found is not None:
+        _require_whole(name, root)
         tell(f"{name}: there already, in {found.root}")
         return None
     download = download_of(name)
@@ -59,6 +61,16 @@ def get_dataset(
     folder = install(download, Path(place), limits=limits)
     tell(f"{name}: in {folder}" + (f"; {entry.by_hand}" if entry.by_hand else ""))
     return folder
+
+
+def _require_whole(name: PublishedName, root: str | None) -> None:
+    """Refuse to call a half-extracted archive there."""
+    (status,) = look_at_datasets([name], root)
+    if status.state != "incomplete":
+        return
+    lacking = "; ".join(f"{part}: {problem}" for part, problem in status.problems.items())
+    remedy = "Move it away and get it again; or take what is there: `partial: true` beside its name in a config."
+    raise InputError(f"it is there, and not whole ({lacking}).", status.place or name, remedy)
 
 
 def install(download: Download, root: Path, *, limits: FetchLimits | None = None) -> Path:

@@ -41,11 +41,12 @@ def meant_by(word: str, path: str | Path, root: str | None = None) -> PublishedN
     """The published data set that a word means where a path could stand; None where it means the path.
 
     Args:
-        word: As it was typed; `./dtd` is a path in any case.
+        word: As it was typed, hyphens for `_` and capitals too; `./dtd` is a path in any case.
         path: What it is as a path: where such a folder is here, and the data set is not, the folder is meant.
         root: As for `data_root`.
     """
-    name = next((name for name in CATALOGUE if name == word), None)
+    typed = word.lower().replace("-", "_")
+    name = next((name for name in CATALOGUE if name == typed), None)
     return name if name and (not Path(path).exists() or locate(name, root)) else None
 
 

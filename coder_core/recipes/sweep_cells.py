@@ -223,9 +223,9 @@ class _CellMaker:
         if isinstance(given, Mapping):
             is_name = given.get("name") in _NAMES and "dataset" not in given
             return {"dataset": given} if "kind" in given or is_name else given
-        if not is_url(given) and meant_by(given, resolve_location(given, self.base), self.named_root):
-            return self._of_name(given)
         if not is_url(given):
+            if published := meant_by(given, resolve_location(given, self.base), self.named_root):
+                return self._of_name(published)
             given = resolve_location(given, self.base)
         if given.startswith(DEMO_PREFIX) or _is_config(given):
             return self._of_config(given, words)

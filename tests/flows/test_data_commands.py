@@ -58,6 +58,8 @@ def test_the_list_says_what_is_here_what_is_whole_and_what_it_costs(root: Path) 
     assert found["dtd"]["state"] == "present"
     assert found["dtd"]["images"] == {"train": 1880, "val": 1880, "test": 1880}
     assert found["dtd"]["place"] == str(root / "dtd/dtd")
+    got = invoke("get", "dtd")
+    assert (got.exit_code, got.stderr) == (0, f"dtd: there already, in {root}/dtd/dtd\n")
     assert found["food101"]["state"] == "incomplete"
     assert "it is not whole: 4 of 25250 images of test" in found["food101"]["problems"]["test"]
     assert found["imagenet"]["state"] == "absent"
@@ -114,6 +116,7 @@ def test_a_folder_here_is_meant_only_where_the_data_set_is_not(root: Path) -> No
     put(Path("food101/apple/1.jpg"))
     assert meant_by("food101", "food101") is None
     assert meant_by("dtd", "dtd") == "dtd"
+    assert meant_by("Oxford-Pets", "Oxford-Pets") == "oxford_pets"
     TREES["food101"](root)
     assert meant_by("food101", "food101") == "food101"
     assert meant_by("./food101", "./food101") is None
