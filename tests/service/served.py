@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.fixtures_deployment import PROJECT, Deployed, free_port, processes_of, user_environment, wait_until
+from tests.fixtures_deployment import PROJECT, Deployed, free_port, processes_of, user_environment
 
 SERVE = [sys.executable, "-m", "flows.cli", "serve"]
 ENDING_SECONDS = 120.0
@@ -39,7 +39,8 @@ class Served:
             self._process = subprocess.Popen(
                 SERVE, cwd=self.folder, env=self.place.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-        wait_until(lambda: self._is_ready() or None)
+        self.place.wait_until(lambda: self._is_ready() or None)
+        self.place.pause_schedules()
 
     @property
     def told(self) -> str:
