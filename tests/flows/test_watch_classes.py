@@ -122,10 +122,11 @@ def test_new_classes_are_announced_once_and_evaluated(
 
 
 def test_an_event_that_is_not_taken_fails_the_look_and_the_next_one_announces(
-    config: str, runtime: Runtime, events: Callable[[], list[dict[str, Any]]]
+    photos: World, config: str, runtime: Runtime, events: Callable[[], list[dict[str, Any]]]
 ) -> None:
+    write_list(photos, tuple(f"class {number} {'of many words' * 20}" for number in range(200)))
     with (
-        temporary_settings({PREFECT_SERVER_EVENTS_MAXIMUM_SIZE_BYTES: 100}),
+        temporary_settings({PREFECT_SERVER_EVENTS_MAXIMUM_SIZE_BYTES: 30_000}),
         pytest.raises(ServiceError, match=r"the server did not take the event coder\.classes\.updated \(EventTooLarge"),
     ):
         watch_classes(config, None, runtime)
