@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -153,8 +153,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
         for process in reversed(processes):
             stop_process(process)
         left = left_behind(home)
-        for pid in left:
-            os.kill(pid, signal.SIGKILL)
+        kill_all(home)
     assert not left, f"left behind: {left}"
 
 
@@ -175,12 +174,19 @@ def is_run(process: psutil.Process) -> bool:
         return False
 
 
-def left_behind(home: Path) -> dict[int, list[str]]:
-    """Command lines of the processes that do not end within seconds, though what started them has."""
+def left_behind(home: Path) -> list[str]:
+    """The processes that do not end within seconds, though what started them has, each in one line."""
     deadline = time.monotonic() + END_SECONDS
-    while (found := processes_of(home)) and time.monotonic() < deadline:
+    while processes_of(home) and time.monotonic() < deadline:
         time.sleep(0.1)
-    return {process.pid: process.cmdline() for process in psutil.process_iter() if process.pid in found}
+    return told_processes(home)
+
+
+def kill_all(home: Path) -> None:
+    """End every process of a home."""
+    for pid in processes_of(home):
+        with suppress(ProcessLookupError):  # it has ended meanwhile
+            os.kill(pid, signal.SIGKILL)
 
 
 def free_port() -> str:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -75,12 +76,11 @@ def test_the_three_commands_work_as_they_are_printed(served: Served, scene: Held
 
 
 def test_everything_listens_on_loopback_only(served: Served) -> None:
-    listening = {
-        connection.laddr.ip
-        for pid in processes_of(served.home)
-        for connection in psutil.Process(pid).net_connections("tcp")
-        if connection.status == psutil.CONN_LISTEN
-    }
+    listening = set()
+    for pid in processes_of(served.home):
+        with suppress(psutil.NoSuchProcess):  # the process of a run that has ended meanwhile
+            found = psutil.Process(pid).net_connections("tcp")
+            listening |= {connection.laddr.ip for connection in found if connection.status == psutil.CONN_LISTEN}
     assert listening == {"127.0.0.1"}
 
 
