@@ -65,6 +65,17 @@ class Reference:
         return torch.nn.functional.normalize(torch.stack(rows), dim=-1).numpy()
 
 
+class DoublePrecision:
+    """An image processor that computes in float64, as one without torch may."""
+
+    def __init__(self, processor):
+        self._processor = processor
+
+    def __call__(self, **asked):
+        made = self._processor(**asked)
+        return {name: held.double() if held.is_floating_point() else held for name, held in made.items()}
+
+
 def spec_of(folder, **settings):
     return TransformersEncoder(kind="transformers", model=str(folder), **settings)
 
@@ -104,6 +115,16 @@ def test_images_are_embedded_as_the_library_embeds_them(tiny, name):
     found = np.concatenate([encoder.encode_images(prepared[:3]), encoder.encode_images(prepared[3:])])
     assert np.allclose(found, Reference(tiny(name), True).images(images), atol=1e-5)
     assert not np.allclose(found[0], found[1], atol=1e-2), "images matter"
+
+
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_nothing_of_double_precision_goes_to_a_device(tiny, name):
+    """Apple's GPU knows none, and would refuse."""
+    encoder = encoder_of(tiny(name))
+    encoder._images = DoublePrecision(encoder._images)
+    inputs = [*encoder.prepare_image(pictures(1)[0]).values(), *encoder.tokenize(TEXTS).values()]
+    held = [*encoder._model.parameters(), *encoder._model.buffers()]
+    assert torch.float64 not in {tensor.dtype for tensor in [*inputs, *held]}
 
 
 @pytest.mark.parametrize("name", sorted(set(ARCHITECTURES) - {"flava"}))
