@@ -18,7 +18,7 @@ def usable_cores(root: Path = Path("/")) -> int:
     Args:
         root: Where `proc` and `sys` are.
     """
-    return max(1, min(len(_allowed()), math.ceil(_quota(root))))
+    return max(1, math.ceil(min(len(_allowed()), _quota(root))))
 
 
 def physical_cores(root: Path = Path("/")) -> int | None:
@@ -26,6 +26,19 @@ def physical_cores(root: Path = Path("/")) -> int | None:
     folder = root / "sys/devices/system/cpu"
     siblings = {_text(folder / f"cpu{number}/topology/thread_siblings_list") for number in _allowed()}
     return len(siblings) if "" not in siblings else None
+
+
+def are_cores_wanted_by_others(own: int) -> bool:
+    """Whether other programs keep more threads busy than the machine has cores; False where nobody tells.
+
+    Args:
+        own: Threads beside one for each core that are this process's own.
+    """
+    try:
+        load = os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return False
+    return load > (os.cpu_count() or 1) + own
 
 
 def processor_name(root: Path = Path("/")) -> str:

@@ -36,11 +36,12 @@ class FoundNumbers:
         """What this process, or else an earlier one, has found; None where nobody has."""
         return self._known.get(place) or self._written().get(place)
 
-    def put(self, place: str, number: int) -> None:
-        """Keep a number; where it cannot be written down, later processes find out again."""
+    def put(self, place: str, number: int, *, is_lasting: bool = True) -> None:
+        """Keep a number; where it cannot be written down, or is not lasting, later processes find out again."""
         with self._lock:
             self._known[place] = number
-            self._write({**self._written(), place: number})
+            if is_lasting:
+                self._write({**self._written(), place: number})
 
     def forget(self) -> None:
         """Know no more than the file does, as a new process would."""

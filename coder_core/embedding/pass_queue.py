@@ -83,6 +83,7 @@ class PassQueue:
         self._device_name = _device_name(context, encoder)
         self.size = BatchSize(encoder, self._device_name, what, context.runtime.batch_size)
         self._threads: ThreadCount | None = None
+        self._cores = usable_cores()
         if self._device_name == "cpu" and find_family(encoder.spec.kind).needs_device:
             self._threads = ThreadCount(context.runtime, encoder, what, is_compiled=mode is not None)
         self._pace.add(devices=len(self.models))
@@ -114,7 +115,7 @@ class PassQueue:
         """Whether so many busy threads would take all cores from the models, which compute on them."""
         if self._threads is None:
             return False
-        return self._threads.now <= threads and self._threads.now + threads > usable_cores()
+        return self._threads.now <= threads and self._threads.now + threads > self._cores
 
     def drain(self) -> Iterator[Done]:
         """Finish all that is on its way."""

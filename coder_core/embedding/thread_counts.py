@@ -1,8 +1,9 @@
 """How many threads a pass on the CPU has: asked for, remembered for this machine, or found in the first passes.
 
 The trials are passes of the work itself, so they cost only what a slower count costs, once for each machine and
-encoder, and decoders and other tasks share the cores meanwhile as they do later. Vectors differ at most by rounding
-(1e-6), so the count is no part of any key. A pass alone has it: before and after, torch has its own.
+encoder, and decoders and other tasks share the cores meanwhile as they do later. What was found while other programs
+kept the machine busy is forgotten with the process: few threads win then, and lose later. Vectors differ at most by
+rounding (1e-6), so the count is no part of any key. A pass alone has it: before and after, torch has its own.
 """
 
 import logging
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 
-from coder_core.embedding.cores import physical_cores, processor_name, usable_cores
+from coder_core.embedding.cores import are_cores_wanted_by_others, physical_cores, processor_name, usable_cores
 from coder_core.embedding.found_numbers import FoundNumbers
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.specs import Runtime
@@ -44,7 +45,7 @@ class ThreadCount:
     """
 
     def __init__(self, runtime: Runtime, encoder: IdentifiedEncoder, what: str, *, is_compiled: bool = False) -> None:
-        self._what = what
+        self._what, self._decoders = what, runtime.workers if what == "images" else 0
         self.now = usual = TORCH.usual
         self._trials: _Trials | None = None
         if runtime.threads is not None:
@@ -59,8 +60,7 @@ class ThreadCount:
         found = FASTEST.get(self._place)
         self.now = min(found or usual, cores)
         if found is None:
-            decoders = runtime.workers if self._what == "images" else 0
-            counts = counts_to_try(cores, usual=self.now, decoders=decoders)
+            counts = counts_to_try(cores, usual=self.now, decoders=self._decoders)
             self._trials = _Trials(counts, usual=self.now) if len(counts) > 1 else None
 
     @contextmanager
@@ -84,14 +84,16 @@ class ThreadCount:
         if trials.fastest is None:
             return
         self._trials, self.now = None, trials.fastest
-        FASTEST.put(self._place, self.now)
-        unit = "images" if self._what == "images" else "tokens of texts"
+        is_disturbed = are_cores_wanted_by_others(self._decoders)
+        FASTEST.put(self._place, self.now, is_lasting=not is_disturbed)
+        kept = "for this process alone, as others keep the machine busy" if is_disturbed else f"kept in {FASTEST.file}"
         logger.info(
-            "%d threads for %s on this CPU: %s a second; remembered in %s (CODER_THREADS sets another number)",
+            "%d threads a pass over %s on this CPU (%s a second: %s); %s; CODER_THREADS overrules it",
             self.now,
             self._what,
-            ", ".join(f"{count} threads {rate:,.1f} {unit}" for count, rate in trials.rates.items()),
-            FASTEST.file,
+            "images" if self._what == "images" else "tokens",
+            ", ".join(f"{rate:,.1f} with {count}" for count, rate in trials.rates.items()),
+            kept,
         )
 
 

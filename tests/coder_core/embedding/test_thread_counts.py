@@ -5,6 +5,7 @@ How fast a count is is told by a clock of the test's own, so that no test depend
 
 import json
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -46,6 +47,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setattr(thread_counts, "usable_cores", lambda: CORES)
     monkeypatch.setattr(thread_counts, "physical_cores", lambda: PHYSICAL)
+    monkeypatch.setattr(cores.os, "getloadavg", lambda: (float(os.cpu_count() or 1), 0.0, 0.0))
     torch.set_num_threads(PHYSICAL)
     monkeypatch.setattr(TORCH, "_usual", None)
     FASTEST.forget()
@@ -87,7 +89,7 @@ def embed(tmp_path: Path, encoder: IdentifiedEncoder, monkeypatch: pytest.Monkey
 
     def run(passes: int = 20, *, key: str = encoder.key, **settings: Any) -> list[int]:
         store = str(tmp_path / f"store{next(stores)}")
-        context = Context.open(Runtime(store=store, batch_size=8, workers=2, **settings), Device())
+        context = Context.open(Runtime(store=store, batch_size=8, **{"workers": 2, **settings}), Device())
         model = Timed(context.accelerator, monkeypatch)  # type: ignore[arg-type]
         items = (ImageItem(number, picture(number)) for number in range(8 * passes))
         named = encoder.model_copy(update={"key": key})
@@ -106,7 +108,7 @@ def test_the_fastest_count_of_the_first_passes_is_kept_and_remembered(
     assert counts[5:7] == [6, 4], "what reaches less than 0.8 of 130 is not tried again"
     assert set(counts[7:]) == {6}
     (line,) = [r.getMessage() for r in caplog.records if r.name == thread_counts.__name__]
-    assert line.startswith("6 threads for images on this CPU: 8 threads 100.0 images, 6 threads 130.0 images, ")
+    assert line.startswith("6 threads a pass over images on this CPU (images a second: 100.0 with 8, 130.0 with 6, ")
     assert str(FASTEST.file) in line
     ((place, count),) = json.loads(FASTEST.file.read_text()).items()
     assert (count, place.split("/")[-2:]) == (6, ["images", "k" * 64])
@@ -131,6 +133,17 @@ def test_whoever_has_chosen_is_not_overruled(embed: Embed, monkeypatch: pytest.M
     monkeypatch.setenv("OMP_NUM_THREADS", "4")  # as a Dask or Ray worker has it, which shares the machine
     assert set(embed()) == {PHYSICAL}
     assert not FASTEST.file.exists()
+
+
+def test_what_is_found_while_others_keep_the_machine_busy_is_not_remembered(
+    embed: Embed, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cores.os, "getloadavg", lambda: ((os.cpu_count() or 1) + 2.1, 0.0, 0.0))
+    with caplog.at_level(logging.INFO, "coder_core"):
+        assert embed()[-1] == 6
+    assert "for this process alone, as others keep the machine busy" in caplog.text
+    assert not FASTEST.file.exists()
+    assert set(embed(3)) == {6}
 
 
 def test_a_work_of_few_passes_decides_nothing(embed: Embed) -> None:
