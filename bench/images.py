@@ -113,14 +113,15 @@ class Bench:
             print(f"batch {size:>3}: {len(prepared) / seconds:.1f} images/s forward", flush=True)
 
     def threads(self, options: Any) -> None:
-        """Images, from JPEG to vector, with the threads that are found, against torch's own and against too many."""
+        """Images, from JPEG to vector, with the threads that are found, against torch's own and against too many.
+
+        Nothing is tried with `OMP_NUM_THREADS` in the environment.
+        """
         from coder_core.embedding.cores import usable_cores
-        from coder_core.embedding.thread_counts import FASTEST, TORCH
+        from coder_core.embedding.thread_counts import TORCH
 
         images, torch_has = self.photographs(options.images, SMALL), TORCH.usual
         many = TOO_MANY * usable_cores()
-        self.pipeline(images)  # has the trials
-        FASTEST.forget()
         first, found, own, most = interleaved(
             lambda: self.without_memory(images),
             lambda: self.pipeline(images),
