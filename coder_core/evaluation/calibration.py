@@ -156,8 +156,7 @@ def reliability(predictions: Predictions, labels: LabelTable, classes: ClassList
     """Compare confidence and accuracy of one method, bin by bin; see `reliability_bins`."""
     is_correct = predictions.top_ids[:, 0] == aligned_labels(predictions, labels, classes)
     found = reliability_bins(predictions.top_probabilities[:, 0], is_correct)
-    own = {"method": predictions.method, "protocol": predictions.protocol}
-    return [ReliabilityRow(**own, **one._asdict()) for one in found]
+    return [ReliabilityRow(method=predictions.method, protocol=predictions.protocol, **one._asdict()) for one in found]
 
 
 def reliability_bins(confidences: Values, is_correct: Flags) -> Iterator[ReliabilityBin]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from coder_core.loops import each
 
-__all__ = ["batch_temperature", "fit_score_temperature", "fit_temperature", "mean_loss"]
+__all__ = ["batch_temperature", "fit_score_temperature", "fit_temperature", "mean_loss", "spread_of"]
 
 LOWEST, HIGHEST = 1 / 64, 64.0
 """Bounds of the search. Where every image is right, the likelihood has no maximum: the answer is the lower bound."""
@@ -85,13 +85,10 @@ def fit_score_temperature(scores: Float[Tensor, "images classes"], label_ids: In
         label_ids: Their classes.
 
     Returns:
-        Above 0, within a factor of 1024 of the scores' spread over the classes; 1 where they do not differ.
+        Above 0, within a factor of 1024 of the scores' spread over the classes.
     """
     step = max(1, -(-scores.numel() // VALUES_AT_MOST))
     numbers, labels = scores[::step].double(), label_ids[::step].long()
-    spread = float(numbers.std(dim=1, correction=0).mean())
-    if not spread > torch.finfo(torch.float32).tiny:
-        return 1.0
     count = len(labels)
     own = numbers.gather(1, labels.unsqueeze(1)).squeeze(1)
     wanted = (count * own + numbers.mean(dim=1)) / (count + 1)
@@ -100,8 +97,14 @@ def fit_score_temperature(scores: Float[Tensor, "images classes"], label_ids: In
     def loss(logarithm: float) -> float:
         return float(torch.logsumexp(math.exp(-logarithm) * apart, dim=1).mean())
 
-    middle, reach = math.log(spread), math.log(SPREADS)
+    middle, reach = math.log(spread_of(numbers)), math.log(SPREADS)
     return math.exp(_golden_section(loss, middle - reach, middle + reach))
+
+
+def spread_of(scores: Float[Tensor, "images classes"]) -> float:
+    """The standard deviation over the classes, on average over the images; 1 where scores do not differ."""
+    spread = float(scores.double().std(dim=1, correction=0).mean())
+    return spread if spread > torch.finfo(torch.float32).tiny else 1.0
 
 
 def _golden_section(loss: Callable[[float], float], low: float, high: float) -> float:

@@ -1,6 +1,7 @@
 """Temperatures of few-shot methods by the images under test, where a draw has no validation images. Reads no label."""
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.pipeline.artifact_types import FewShotChoice, FewShotFitsArtifact, ImageEmbeddingsArtifact
@@ -21,10 +22,45 @@ TEACHER: TransductionName = "batch_discriminant"
 """The transduction that says what the images under test are."""
 
 
-class CalibrateFewShotByBatch(ArtifactStep[FewShotFitsArtifact]):
-    """Give the classifiers of a draw the temperature that what the batch has taught each of them suggests."""
+class StandardiseFewShot(ArtifactStep[FewShotFitsArtifact]):
+    """Divide the scores of a draw's classifiers by their spread over the classes, a mean over the images under test.
 
-    version: ClassVar[int] = 1
+    Scores of any scale would be log-probabilities of any sureness to the transduction that stands on them.
+    """
+
+    fits: FewShotFitsArtifact
+    images: ImageEmbeddingsArtifact
+    encoder: IdentifiedEncoder
+
+    @property
+    def name(self) -> str:
+        """As it stands among the timings."""
+        return f"standardise_few_shot_{self.fits.shots}"
+
+    def make(self, context: Context, output: Output) -> FewShotFitsArtifact:
+        """Write every classifier once more, under its spread as a temperature."""
+        import torch
+
+        from coder_core.classifiers import TemperedClassifier
+        from coder_core.evaluation.temperature import spread_of
+
+        vectors = torch.cat(list(sample_images(context, self.images, self.encoder)))
+        for name in context.each(self.fits.choices, "scoring", total=len(self.fits.choices), unit="methods"):
+            classifier = read_classifier(context, self.fits, name)
+            standardised = TemperedClassifier(classifier, spread_of(classifier.logits(vectors)))
+            output.write_part(name, classifier_table(standardised.state()))
+        return _finish(output, self.fits, self.fits.choices)
+
+
+class CalibrateFewShotByBatch(ArtifactStep[FewShotFitsArtifact]):
+    """Give the classifiers of a draw the temperature that what the batch has taught each of them suggests.
+
+    Attributes:
+        fits: Standardised.
+        taught: What `TEACHER` has made of each of them.
+        images: The batch.
+        encoder: Of the images.
+    """
 
     fits: FewShotFitsArtifact
     taught: FewShotFitsArtifact
@@ -42,19 +78,15 @@ class CalibrateFewShotByBatch(ArtifactStep[FewShotFitsArtifact]):
         return f"calibrate-few-shot-{self.fits.shots}-{self.fits.seed}"
 
     def make(self, context: Context, output: Output) -> FewShotFitsArtifact:
-        """Write every classifier once more, under its temperature where the batch suggests one."""
+        """Write every classifier under its temperature; as it was before all, where the batch suggests none."""
         import torch
 
         vectors = torch.cat(list(sample_images(context, self.images, self.encoder)))
-        choices = {}
-        fitted = self.fits.choices
+        choices, fitted = {}, self.fits.choices
         for name, choice in context.each(fitted.items(), "calibrating", total=len(fitted), unit="methods"):
             classifier, choices[name] = self._calibrated(context, name, choice, vectors)
             output.write_part(name, classifier_table(classifier.state()))
-        fits = self.fits
-        return output.finish(
-            FewShotFitsArtifact, shots=fits.shots, seed=fits.seed, dropped=fits.dropped, choices=choices
-        )
+        return _finish(output, self.fits, choices)
 
     def _calibrated(
         self, context: Context, name: str, choice: FewShotChoice, vectors: "Float[Tensor, 'images dim']"
@@ -62,9 +94,16 @@ class CalibrateFewShotByBatch(ArtifactStep[FewShotFitsArtifact]):
         from coder_core.classifiers import TemperedClassifier
         from coder_core.evaluation.temperature import batch_temperature
 
-        classifier, row = read_classifier(context, self.fits, name), row_name(TEACHER, name)
+        standardised, row = read_classifier(context, self.fits, name), row_name(TEACHER, name)
+        assert isinstance(standardised, TemperedClassifier)  # noqa: S101 - made by `StandardiseFewShot`
         if self.taught.found[row].batch not in SUGGESTING:
-            return classifier, choice
-        taught = read_classifier(context, self.taught, row).logits(vectors).softmax(dim=1)
-        temperature = batch_temperature(classifier.logits(vectors), taught)
-        return TemperedClassifier(classifier, temperature), choice.with_temperature(temperature, "batch")
+            return standardised.inner, choice
+        shares = read_classifier(context, self.taught, row).logits(vectors).softmax(dim=1)
+        temperature = standardised.temperature * batch_temperature(standardised.logits(vectors), shares)
+        return TemperedClassifier(standardised.inner, temperature), choice.with_temperature(temperature, "batch")
+
+
+def _finish(output: Output, fits: FewShotFitsArtifact, choices: Mapping[str, FewShotChoice]) -> FewShotFitsArtifact:
+    return output.finish(
+        FewShotFitsArtifact, shots=fits.shots, seed=fits.seed, dropped=fits.dropped, choices=dict(choices)
+    )

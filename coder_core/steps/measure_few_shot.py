@@ -129,12 +129,12 @@ class MeasureFewShot(ArtifactStep[MeasurementArtifact]):
         ]
         is_missing = np.isnan(both[0])
         if is_missing.any():
-            classifier = read_classifier(context, self.fits, said.predictions.method)
-            is_tempered = isinstance(classifier, TemperedClassifier)
-            inner, temperature = (classifier.inner, classifier.temperature) if is_tempered else (classifier, 1.0)
+            found, temperature = read_classifier(context, self.fits, said.predictions.method), 1.0
+            if isinstance(found, TemperedClassifier):
+                temperature, found = found.temperature, found.inner
             images = (self.predictions, self.images, self.encoder)
             for rows, vectors in read_again(context, *images, said.predictions.image_ids, is_missing):
-                scores, own = inner.logits(vectors), said.label_ids[rows]
+                scores, own = found.logits(vectors), said.label_ids[rows]
                 both[0][rows], both[1][rows] = log_shares(scores / temperature, own), log_shares(scores, own)
         return both[0], both[1]
 

@@ -289,12 +289,17 @@ def summarise_draws(rows: Sequence[FewShotRow]) -> list[FewShotSummaryRow]:
             draws=len(found),
             top1=statistics.fmean(row.top1 for row in found),
             top1_std=statistics.stdev(row.top1 for row in found) if len(found) > 1 else None,
-            **{name: getattr(found[-1], name) for name in CONTRACT},
             calibrated_on="+".join(sorted({row.calibrated_on for row in found if row.calibrated_on})) or None,
-            **{name: _mean_of(found, name) for name in CALIBRATION},
+            **_columns_over_draws(found),
         )
         for (method, shots), found in groups.items()
     ]
+
+
+def _columns_over_draws(rows: Sequence[FewShotRow]) -> dict[str, Any]:
+    """What all draws have read, and the means of their calibration."""
+    means = {name: _mean_of(rows, name) for name in CALIBRATION}
+    return {name: getattr(rows[-1], name) for name in CONTRACT} | means
 
 
 def _mean_of(rows: Sequence[FewShotRow], name: str) -> float | None:

@@ -11,7 +11,6 @@ from coder_core.pipeline.context import Context
 from coder_core.pipeline.output import Output
 from coder_core.specs import TransductionName, row_name
 from coder_core.steps.build_classifier import classifier_table, read_classifier
-from coder_core.steps.calibrate_method import SUGGESTING
 from coder_core.steps.fit_few_shot import OfDraw, draw_class_texts, text_vectors
 from coder_core.steps.fit_transduction import batch_found, metric_space, read_batch
 from coder_core.steps.write_texts import read_text_table
@@ -31,7 +30,7 @@ class TransduceFewShot(OfDraw):
     """Let a batch of unlabelled images move the classifiers of one draw. Labels of the batch do not exist here.
 
     Stage 1 comes with the temperature that the draw's validation images gave it, for its logits count as
-    log-probabilities. They give what the batch has made of it one more, where the batch is of all classes as they are.
+    log-probabilities. They give what the batch has made of it one more, where the batch is balanced.
 
     Raises:
         ConfigError: The texts that shall make the metric do not vary.
@@ -124,15 +123,16 @@ class _Teacher:
     def calibrated(self, found: "Transduced", choice: FewShotChoice) -> "tuple[Classifier, FewShotChoice]":
         """What came of a batch under the temperature of the validation images.
 
-        A batch that holds few of the classes, or others more often, has moved the classifier away from the validation
-        images' classes: they say nothing about its probabilities, which keep the temperature of the transduction.
+        A batch that holds few of the classes, or some more often, has moved the classifier away from the validation
+        images' shares of the classes: these say nothing about its probabilities then (measured: docs/few-shot.md), and
+        it keeps the temperature that the transduction found.
         """
         from coder_core.few_shot.probabilities import calibrate_scores
         from coder_core.transduction.batch_evidence import BatchKind
 
         if found.kind is BatchKind.NOTHING:
             return found.classifier, choice  # stage 1, as it was
-        if self._validation is None or found.kind not in SUGGESTING:
+        if self._validation is None or found.kind is not BatchKind.BALANCED:
             return found.classifier, choice.with_temperature(1.0, "stage1" if choice.is_calibrated else "none")
         tempered = calibrate_scores(found.classifier, self._validation)
         return tempered, choice.with_temperature(tempered.temperature, "validation")

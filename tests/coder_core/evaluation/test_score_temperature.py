@@ -62,5 +62,7 @@ def test_a_few_images_that_are_all_right_promise_nothing(n: int) -> None:
     assert certain.min() > 1 - 1e-6
 
 
-def test_scores_that_do_not_differ_have_no_temperature() -> None:
-    assert fit_score_temperature(torch.zeros(4, CLASSES), torch.zeros(4, dtype=torch.int64)) == 1.0
+def test_scores_that_do_not_differ_say_that_any_class_is_as_likely() -> None:
+    flat = torch.zeros(4, CLASSES)
+    found = fit_score_temperature(flat, torch.zeros(4, dtype=torch.int64))
+    assert (flat / found).softmax(dim=1).flatten().tolist() == pytest.approx([1 / CLASSES] * 24)
