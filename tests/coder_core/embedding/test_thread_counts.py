@@ -233,6 +233,7 @@ def test_a_thread_that_begins_during_a_pass_has_torchs_own_number_later() -> Non
     assert found == [2, PHYSICAL, PHYSICAL]
 
 
+@pytest.mark.slow
 def test_vectors_differ_by_rounding_at_most(tmp_path: Path, tiny_clip: Path) -> None:
     """Images and texts of a real model, with counts on trial and with one, two and three threads."""
     encoder = identify_encoder(OpenClipEncoder(kind="open_clip", checkpoint=str(tiny_clip)))
