@@ -130,9 +130,9 @@ class Bench:
         )
         count = ThreadCount(self.runtime(), encoder_at(self.checkpoint), "images").now
         print(
-            f"threads of a pass, {usable_cores()} cores: found {count}: {found:.1f} s (with the trials {first:.1f} s); torch's "
-            f"own {torch_has}: {own:.1f} s, {own / found:.2f} times as long; {many}, as in a container with a quota: "
-            f"{most:.1f} s, {most / found:.2f} times as long",
+            f"{usable_cores()} cores, threads of a pass: {count}, as found, {found:.1f} s (and trials: {first:.1f} s); "
+            f"{torch_has}, torch's own, {own:.1f} s, {own / found:.2f} times as long; {many}, as in a container with a "
+            f"quota, {most:.1f} s, {most / found:.2f} times as long",
             flush=True,
         )
 
