@@ -118,7 +118,7 @@ class Bench:
         Nothing is tried with `OMP_NUM_THREADS` in the environment.
         """
         from coder_core.embedding.cores import usable_cores
-        from coder_core.embedding.thread_counts import TORCH
+        from coder_core.embedding.thread_counts import TORCH, ThreadCount
 
         images, torch_has = self.photographs(options.images, SMALL), TORCH.usual
         many = TOO_MANY * usable_cores()
@@ -128,10 +128,11 @@ class Bench:
             lambda: self.pipeline(images, threads=torch_has),
             lambda: self.pipeline(images, threads=many),
         )
+        count = ThreadCount(self.runtime(), encoder_at(self.checkpoint), "images").now
         print(
-            f"threads of a pass, {usable_cores()} cores: found {found:.1f} s (with the trials {first:.1f} s); torch's "
-            f"own {torch_has}: {own:.1f} s, {own / found:.2f} times as long; {many}, as in a container with a quota: "
-            f"{most:.1f} s, {most / found:.2f} times as long",
+            f"{usable_cores()} cores, threads of a pass: {count}, as found, {found:.1f} s (and trials: {first:.1f} s); "
+            f"{torch_has}, torch's own, {own:.1f} s, {own / found:.2f} times as long; {many}, as in a container with a "
+            f"quota, {most:.1f} s, {most / found:.2f} times as long",
             flush=True,
         )
 
@@ -213,17 +214,22 @@ class Bench:
 
         return CPU_IMAGES if self.device == "cpu" else DEVICE_IMAGES
 
-    def pipeline(self, images: Sequence[bytes], threads: int | None = None, **settings: Any) -> None:
-        """Embed into a fresh store."""
-        from coder_core.embedding.image_stream import ImageItem, embed_images
-        from coder_core.pipeline.context import Context
+    def runtime(self, **settings: Any) -> Any:
+        """Where and how, with a store that nobody has used."""
         from coder_core.specs import Runtime
 
         self._stores += 1
         store = str(self.folder / f"store{self._stores}")
-        runtime = Runtime(store=store, device=self.device, workers=self.workers, threads=threads)
+        return Runtime(store=store, device=self.device, workers=self.workers, **settings)
+
+    def pipeline(self, images: Sequence[bytes], threads: int | None = None, **settings: Any) -> None:
+        """Embed into a fresh store."""
+        from coder_core.embedding.image_stream import ImageItem, embed_images
+        from coder_core.pipeline.context import Context
+
         items = (ImageItem(number, content) for number, content in enumerate(images))
-        found = list(embed_images(Context.open(runtime), encoder_at(self.checkpoint, **settings), items))
+        context = Context.open(self.runtime(threads=threads))
+        found = list(embed_images(context, encoder_at(self.checkpoint, **settings), items))
         assert all(image.problem is None for image in found)
 
 

@@ -88,9 +88,9 @@ class ThreadCount:
         FASTEST.put(self._place, self.now, is_lasting=not is_disturbed)
         kept = "for this process alone, as others keep the machine busy" if is_disturbed else f"kept in {FASTEST.file}"
         logger.info(
-            "%d threads a pass over %s on this CPU (%s a second: %s); %s; CODER_THREADS overrules it",
-            self.now,
+            "threads of a pass over %s on this CPU: %d (%s a second: %s), %s; CODER_THREADS overrules it",
             self._what,
+            self.now,
             "images" if self._what == "images" else "tokens",
             ", ".join(f"{rate:,.1f} with {count}" for count, rate in trials.rates.items()),
             kept,

@@ -6,6 +6,7 @@ another encoder, and a copy of the folder is the same one. Code that comes with 
 
 import fnmatch
 from pathlib import Path
+from textwrap import shorten
 
 from coder_core.errors import CheckpointError
 
@@ -53,6 +54,20 @@ def fetch_files(name: str, revision: str | None, *, wanted: tuple[str, ...], pla
     raise CheckpointError(f"{name!r} holds none of: {', '.join(wanted)}.", place, "Name another model.")
 
 
+def fetch_file(name: str, wanted: tuple[str, ...], *, place: str) -> Path:
+    """Fetch the first of some files that a model has, and nothing else.
+
+    Raises:
+        CheckpointError: As `fetch_folder`; or the model has none of them.
+    """
+    for file in wanted:
+        found = fetch_folder(name, patterns=(file,), place=place) / file
+        if found.is_file():
+            return found
+    problem = f"neither the hub's {name!r} nor its copy here has {' or '.join(wanted)}."
+    raise CheckpointError(problem, place, "Fetch it where there is a network, and give the file.")
+
+
 def _first_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
+    return f"{type(error).__name__}: {shorten(text, 200, placeholder='...')}" if text else type(error).__name__

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from coder_core.encoders import checkpoint_limits
 from coder_core.encoders.base import EncoderIdentity
-from coder_core.encoders.hub import WEIGHTS, fetch_files, fetch_folder
+from coder_core.encoders.hub import WEIGHTS, fetch_file, fetch_files, fetch_folder
 from coder_core.encoders.numerics import numerics_identity, numerics_label
 from coder_core.encoders.open_clip_config import canonical_config
 from coder_core.encoders.open_clip_recipe import BareFile, find_recipe, published_recipe, with_said
@@ -200,11 +200,9 @@ def find_published(spec: OpenClipEncoder) -> tuple[str, dict[str, Any], dict[str
 
 
 def _fetch_published(spec: OpenClipEncoder) -> Checkpoint:
-    from open_clip import pretrained as published
-
     architecture, model, recipe = find_published(spec)
     try:
-        weights = published.download_pretrained(recipe)
+        weights = _published_weights(recipe, f"{architecture}/{spec.checkpoint}")
     except (OSError, RuntimeError, ValueError, TypeError, HTTPException) as error:
         raise CheckpointError(
             f"the published weights could not be fetched ({' '.join(str(error).split())[:200]}).",
@@ -212,7 +210,24 @@ def _fetch_published(spec: OpenClipEncoder) -> Checkpoint:
             "Fetch them where there is a network and give the file as encoder.checkpoint.",
         ) from error
     label = f"{architecture}/{spec.checkpoint}"
-    return _with_tokenizer(Checkpoint(label, Path(weights), published_recipe(model, recipe)))
+    return _with_tokenizer(Checkpoint(label, weights, published_recipe(model, recipe)))
+
+
+def _published_weights(recipe: dict[str, Any], place: str) -> Path:
+    """The file of a published tag: of the hub the one that open_clip would take.
+
+    open_clip itself asks the hub ten times, with pauses, also where the file is in the cache: without a network that is
+    a minute.
+    """
+    from open_clip import pretrained as published
+
+    model, _, file = str(recipe.get("hf_hub", "")).rpartition("/")
+    if "file" in recipe or not model:
+        return Path(published.download_pretrained(recipe))
+    file = file or published.HF_WEIGHTS_NAME
+    safe = published.HF_SAFE_WEIGHTS_NAME if file == published.HF_WEIGHTS_NAME else f"{file[:-4]}.safetensors"
+    wanted = (safe, file) if file.endswith((".bin", ".pth")) else (file,)
+    return fetch_file(model, wanted, place=place)
 
 
 def _with_tokenizer(found: Checkpoint, beside: Path | None = None) -> Checkpoint:

@@ -38,9 +38,7 @@ class PixelNormaliser:
             self._by_device[device] = self._numbers.to(device)
         mean, std = (row.view(1, -1, 1, 1) for row in self._by_device[device])
         images = pixels.permute(0, 3, 1, 2)
-        if (
-            device.type != "cuda"
-        ):  # there convolutions like channels to lie together, as they do now; MPS reads them wrong
+        if device.type != "cuda":  # where convolutions like channels to lie together, as they do now
             images = images.contiguous()
         return images.to(torch.float32).div_(255).sub_(mean).div_(std).to(dtype)
 

@@ -108,7 +108,9 @@ def test_the_fastest_count_of_the_first_passes_is_kept_and_remembered(
     assert counts[5:7] == [6, 4], "what reaches less than 0.8 of 130 is not tried again"
     assert set(counts[7:]) == {6}
     (line,) = [r.getMessage() for r in caplog.records if r.name == thread_counts.__name__]
-    assert line.startswith("6 threads a pass over images on this CPU (images a second: 100.0 with 8, 130.0 with 6, ")
+    assert line.startswith(
+        "threads of a pass over images on this CPU: 6 (images a second: 100.0 with 8, 130.0 with 6, "
+    )
     assert str(FASTEST.file) in line
     ((place, count),) = json.loads(FASTEST.file.read_text()).items()
     assert (count, place.split("/")[-2:]) == (6, ["images", "k" * 64])
@@ -233,6 +235,7 @@ def test_a_thread_that_begins_during_a_pass_has_torchs_own_number_later() -> Non
     assert found == [2, PHYSICAL, PHYSICAL]
 
 
+@pytest.mark.slow
 def test_vectors_differ_by_rounding_at_most(tmp_path: Path, tiny_clip: Path) -> None:
     """Images and texts of a real model, with counts on trial and with one, two and three threads."""
     encoder = identify_encoder(OpenClipEncoder(kind="open_clip", checkpoint=str(tiny_clip)))

@@ -275,6 +275,31 @@ def test_a_model_of_the_hub_is_its_folder(folder, hub):
     assert np.array_equal(load("hf-hub:some/model").encode_texts([SIDE]), load(folder).encode_texts([SIDE]))
 
 
+@pytest.mark.parametrize(
+    ("published_as", "held"),
+    [("open_clip_pytorch_model.bin", WEIGHTS), ("other.bin", "other.safetensors"), ("other.pt", "other.pt")],
+)
+def test_a_tag_of_the_hub_is_the_file_that_open_clip_takes_in_the_cache(
+    registered, folder, hub, monkeypatch, published_as, held
+):
+    """Without a network; of two that hold the same, the safetensors; and a tag that is nowhere is told at once."""
+    monkeypatch.setattr(pretrained, "download_pretrained", None)  # it would ask a network for a minute
+    name = published_as.removesuffix("open_clip_pytorch_model.bin")
+    recipe = {"hf_hub": f"some/tiny/{name}", **PREPROCESS}
+    monkeypatch.setitem(pretrained._PRETRAINED, registered, {"tiny_tag": recipe})
+    assert "could not be fetched from the hub" in refusal(lambda: identity("tiny_tag", registered))
+    files = folder.parent / "files"
+    files.mkdir()
+    (files / published_as).write_text("not this one")
+    if held.endswith(".pt"):
+        torch.save(load_file(folder / WEIGHTS), files / held)
+    else:
+        shutil.copy(folder / WEIGHTS, files / held)
+    put_on_hub(files, hub, "some/tiny")
+    said = {"quick_gelu": False, "preprocess": {**PREPROCESS, "resize_mode": "squash"}}
+    assert identity("tiny_tag", registered).key == identity(folder / WEIGHTS, registered, **said).key
+
+
 @pytest.mark.parametrize("name", ["hf-hub:no/such", "hf-hub:no/such@v1", "hf-hub:a", "hf-hub:"])
 @pytest.mark.usefixtures("hub")
 def test_a_model_that_the_hub_does_not_give_is_named(name):

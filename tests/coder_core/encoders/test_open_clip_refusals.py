@@ -16,13 +16,15 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("error", [OSError("no route\nto host"), RuntimeError("checksum"), TypeError("no length")])
-def test_published_weights_without_a_network_are_an_explained_error(monkeypatch, error):
+def test_published_weights_without_a_network_are_an_explained_error(registered, monkeypatch, error):
     def fail(*_args, **_options):
         raise error
 
     monkeypatch.setattr(pretrained, "download_pretrained", fail)
-    message = refusal(lambda: identity("openai", "ViT-B-32"))
-    assert message.startswith("ViT-B-32/openai: the published weights could not be fetched")
+    recipe = {"url": "https://nowhere.invalid/weights.pt", **PREPROCESS}
+    monkeypatch.setitem(pretrained._PRETRAINED, registered, {"tiny_tag": recipe})
+    message = refusal(lambda: identity("tiny_tag", registered))
+    assert message.startswith(f"{registered}/tiny_tag: the published weights could not be fetched")
     assert "give the file as encoder.checkpoint" in message
 
 
