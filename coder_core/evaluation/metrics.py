@@ -112,15 +112,12 @@ def evaluate(
             groups=None if groups is None else int(groups.max()) + 1,
         )
 
-    def share(width: int) -> Interval:
-        hits = (top_ids[:, :width] == label_ids[:, None]).any(axis=1)
-        return _share_interval(hits, groups)
-
     first_hits = top_ids[:, 0] == label_ids
+    top5_hits = (top_ids[:, :5] == label_ids[:, None]).any(axis=1)
     by_class = mean_per_class_accuracy(top_ids, label_ids)
     return [
-        row("top1", top1(top_ids, label_ids), share(1)),
-        row("top5", top5(top_ids, label_ids), share(5)),
+        row("top1", top1(top_ids, label_ids), _share_interval(first_hits, groups)),
+        row("top5", top5(top_ids, label_ids), _share_interval(top5_hits, groups)),
         row("mean_per_class_accuracy", by_class, share_interval(measure_spread(first_hits, label_ids, groups))),
     ]
 
