@@ -19,12 +19,10 @@ from jaxtyping import Int, UInt8, UInt32, UInt64
 DIGITS = 32
 """Hexadecimal digits of a key that are compared."""
 KEY_CHARACTERS = 64
-RUN_RATIO = 4
-"""A run is merged into the one before unless that is more than so many times as long: a look goes through each."""
 BUCKET_KEYS = 4
 """Keys of a run, about, that share the bits by which they are looked for."""
-COUNTED_KEYS = 2**20
-"""Keys whose first bits are in memory at a time."""
+BUCKETS_AT_ONCE = 65_536
+"""Buckets whose beginnings are looked for at a time."""
 LONGEST_BUCKET = 64
 """Keys that share those bits, at most: sums are never so uneven, and other keys are searched by halving."""
 
@@ -81,7 +79,7 @@ class KeyIndex:
         if not added:
             return self
         runs = [*self._runs, _merged(added)]
-        while len(runs) > 1 and RUN_RATIO * len(runs[-1].high) >= len(runs[-2].high):
+        while len(runs) > 1 and len(runs[-1].high) >= len(runs[-2].high):
             runs[-2:] = [_merged(runs[-2:])]
         return KeyIndex(runs)
 
@@ -156,16 +154,16 @@ def _merged(runs: Sequence[Run]) -> Run:
 
 
 def _sorted_run(columns: "Sequence[np.ndarray]") -> Run:
-    """A run of columns whose first is in order."""
+    """A run of columns whose first is in order, and where its buckets begin."""
     high = columns[0]
     bits = max(0, (len(high) // BUCKET_KEYS).bit_length() - 1)
-    sizes = np.zeros(2**bits, dtype=np.int64)
-    for start in range(0, len(high), COUNTED_KEYS):
-        sizes += np.bincount(_first_bits(high[start : start + COUNTED_KEYS], bits), minlength=2**bits)
-    starts = np.zeros(len(sizes) + 1, dtype=np.uint32)
-    np.cumsum(sizes, out=starts[1:])
+    starts = np.full(2**bits + 1, len(high), dtype=np.uint32)
+    for first in range(0, 2**bits if bits else 0, BUCKETS_AT_ONCE):
+        numbers = np.arange(first, min(first + BUCKETS_AT_ONCE, 2**bits), dtype=np.uint64) << np.uint64(64 - bits)
+        starts[first : first + len(numbers)] = np.searchsorted(high, numbers)
+    starts[0] = 0
     high, low, parts, rows = columns
-    return Run(high, low, parts, rows, starts if sizes.max(initial=0) <= LONGEST_BUCKET else None)
+    return Run(high, low, parts, rows, starts if np.diff(starts).max() <= LONGEST_BUCKET else None)
 
 
 def _first_bits(high: UInt64[np.ndarray, " keys"], bits: int) -> Int[np.ndarray, " keys"]:
