@@ -152,12 +152,18 @@ class EmbedImages(ShardedStep[ImageEmbeddingsArtifact]):
 
     def _holds(self, context: Context, embedded: "pa.Table") -> bool:
         """Whether the ledger held the vectors of a part at the last look."""
-        import pyarrow.compute as pc
-
         from coder_core.embedding.ledgers import open_ledger
 
-        keys = embedded.filter(pc.is_null(embedded.column("problem"))).column("key")
+        keys = sound_rows(embedded).column("key")
         return open_ledger(context, "image_embeddings", self.encoder).holds_all(keys)
+
+
+def sound_rows(part: "pa.Table") -> "pa.Table":
+    """The rows of a part that have no problem: all, as a rule, and then nothing is copied."""
+    import pyarrow.compute as pc
+
+    problems = part.column("problem")
+    return part if problems.null_count == len(part) else part.filter(pc.is_null(problems))
 
 
 def broken_rows(part: "pa.Table") -> "pa.Table":
