@@ -154,11 +154,11 @@ class EmbedImages(ShardedStep[ImageEmbeddingsArtifact]):
         """Whether the ledger held the vectors of a part at the last look."""
         from coder_core.embedding.ledgers import open_ledger
 
-        keys = sound_rows(embedded).column("key")
+        keys = readable_rows(embedded).column("key")
         return open_ledger(context, "image_embeddings", self.encoder).holds_all(keys)
 
 
-def sound_rows(part: "pa.Table") -> "pa.Table":
+def readable_rows(part: "pa.Table") -> "pa.Table":
     """The rows of a part that have no problem: all, as a rule, and then nothing is copied."""
     import pyarrow.compute as pc
 

@@ -22,7 +22,7 @@ from coder_core.pipeline.artifact_types import (
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.output import ONE_PART, Output
 from coder_core.pipeline.sharding import Shard, ShardedStep
-from coder_core.steps.embed_images import sound_rows
+from coder_core.steps.embed_images import readable_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -123,7 +123,7 @@ class PredictAsReleased(Predict):
 
 def usable_images(context: Context, images: ImageEmbeddingsArtifact, part: str) -> "pa.Table":
     """The images of a part that could be read: `image_id` and ledger `key`."""
-    return sound_rows(context.read_part(images, part, ["image_id", "key", "problem"])).select(["image_id", "key"])
+    return readable_rows(context.read_part(images, part, ["image_id", "key", "problem"])).select(["image_id", "key"])
 
 
 def read_vectors(context: Context, encoder: IdentifiedEncoder, usable: "pa.Table") -> "Float[Tensor, 'images dim']":
