@@ -19,6 +19,7 @@ from coder_core.results.schema import MetricRow
 __all__ = [
     "aligned_labels",
     "evaluate",
+    "interval_of_hits",
     "mean_per_class_accuracy",
     "refuse_too_few_kept",
     "top1",
@@ -116,13 +117,14 @@ def evaluate(
     top5_hits = (top_ids[:, :5] == label_ids[:, None]).any(axis=1)
     by_class = mean_per_class_accuracy(top_ids, label_ids)
     return [
-        row("top1", top1(top_ids, label_ids), _share_interval(first_hits, groups)),
-        row("top5", top5(top_ids, label_ids), _share_interval(top5_hits, groups)),
+        row("top1", top1(top_ids, label_ids), interval_of_hits(first_hits, groups)),
+        row("top5", top5(top_ids, label_ids), interval_of_hits(top5_hits, groups)),
         row("mean_per_class_accuracy", by_class, share_interval(measure_spread(first_hits, label_ids, groups))),
     ]
 
 
-def _share_interval(hits: Bool[np.ndarray, " images"], groups: Groups | None) -> Interval:
+def interval_of_hits(hits: Bool[np.ndarray, " images"], groups: Groups | None) -> Interval:
+    """The 95 % interval of the share of images that are right: Wilson's, or what that becomes for groups."""
     if groups is None:
         return wilson_interval(int(hits.sum()), len(hits))
     return share_interval(measure_spread(hits, groups=groups))
