@@ -101,11 +101,16 @@ def _pieces(column: Any) -> Iterator[str]:
         return
     yield "["
     for start in range(0, len(column), PIECE_ROWS):
-        block = column[start : start + PIECE_ROWS]
-        values = block.tolist() if hasattr(block, "tolist") else list(block)
-        text = json.dumps(values, separators=(",", ":")) if _is_plain(values) else canonical_json(values)
-        yield f"{',' if start else ''}{text[1:-1]}"
+        yield f"{',' if start else ''}{_items(column[start : start + PIECE_ROWS])}"
     yield "]"
+
+
+def _items(block: Any) -> str:
+    """The canonical text of a list, without its brackets; what can write itself is not made a list of texts first."""
+    if hasattr(block, "quoted"):
+        return str(block.quoted())
+    values = block.tolist() if hasattr(block, "tolist") else list(block)
+    return (json.dumps(values, separators=(",", ":")) if _is_plain(values) else canonical_json(values))[1:-1]
 
 
 def _is_plain(values: list[Any]) -> bool:

@@ -20,6 +20,8 @@ __all__ = ["ImageIds", "RowNumbers"]
 
 BLOCK_ROWS = 65_536
 """Ids that are compared at a time."""
+DIGITS = 9
+"""Of a row's number."""
 LONGEST = 1024
 """Bytes of an id up to which ids are compared in blocks: a block of longer ones would take too much memory."""
 
@@ -45,10 +47,16 @@ class ImageIds(Sequence[str]):
     @classmethod
     def join(cls, pieces: Sequence["ImageIds"]) -> Self:
         """Put sequences one after the other."""
-        empty = np.empty(0, dtype=np.int64)
-        lengths = np.concatenate([empty, *(piece._lengths for piece in pieces)])
-        none = np.empty(0, dtype=np.uint8)
-        return cls(np.concatenate([none, *(piece._held for piece in pieces)]), _bounds(lengths))
+        size = sum(len(piece._held) for piece in pieces)
+        characters = np.empty(size, dtype=np.uint8)
+        bounds = np.zeros(sum(map(len, pieces)) + 1, dtype=_bounds_type(size))
+        row = end = 0
+        for piece in pieces:  # one after the other: ten million lengths beside them would take as much memory again
+            held = piece._held
+            characters[end : end + len(held)] = held
+            bounds[row + 1 : row + len(piece) + 1] = piece._bounds[1:] - piece._bounds[0] + bounds.dtype.type(end)
+            row, end = row + len(piece), end + len(held)
+        return cls(characters, bounds)
 
     def __len__(self) -> int:
         return len(self._bounds) - 1
@@ -143,6 +151,11 @@ class ImageIds(Sequence[str]):
         return table.view(f"S{width}").reshape(-1)
 
     @property
+    def buffers(self) -> tuple[Int[np.ndarray, " bounds"], UInt8[np.ndarray, " characters"]]:
+        """Where each text begins among the characters, and the last one ends; and the characters, from the first on."""
+        return self._bounds, self._characters
+
+    @property
     def _lengths(self) -> Int[np.ndarray, " ids"]:
         return np.diff(self._bounds)
 
@@ -180,8 +193,43 @@ class RowNumbers(Sequence[str]):
     def __iter__(self) -> Iterator[str]:
         return (f"{row:09d}" for row in self._rows)
 
+    def written(self) -> ImageIds:
+        """The same ids, written out in one block of memory."""
+        if not self._has_one_length:
+            return ImageIds.of(self)
+        bounds = np.arange(0, DIGITS * len(self) + 1, DIGITS, dtype=_bounds_type(DIGITS * len(self)))
+        return ImageIds(self._digits().reshape(-1), bounds)
+
+    def quoted(self) -> str:
+        """The ids as JSON has them, with commas between."""
+        if not self._has_one_length:
+            return ",".join(f'"{text}"' for text in self)
+        table = np.empty((len(self), DIGITS + 3), dtype=np.uint8)
+        table[:, 0] = table[:, DIGITS + 1] = ord('"')
+        table[:, 1 : DIGITS + 1] = self._digits()
+        table[:, DIGITS + 2] = ord(",")
+        return table.tobytes()[:-1].decode("ascii")
+
+    @property
+    def _has_one_length(self) -> bool:
+        return not self._rows or (self._rows[0] < 10**DIGITS and self._rows[-1] < 10**DIGITS)
+
+    def _digits(self) -> UInt8[np.ndarray, "rows digits"]:
+        """The digits of every number, as characters."""
+        left = np.arange(self._rows.start, self._rows.stop, self._rows.step, dtype=np.uint32)
+        table = np.empty((len(left), DIGITS), dtype=np.uint8)
+        for place in reversed(range(DIGITS)):
+            tens = left // np.uint32(10)
+            table[:, place] = left - tens * np.uint32(10) + np.uint32(ord("0"))
+            left = tens
+        return table
+
 
 def _bounds(lengths: Int[np.ndarray, " ids"]) -> Int[np.ndarray, " bounds"]:
     bounds = np.zeros(len(lengths) + 1, dtype=np.int64)
     np.cumsum(lengths, out=bounds[1:])
-    return bounds.astype(np.int32) if bounds[-1] <= np.iinfo(np.int32).max else bounds
+    return bounds.astype(_bounds_type(int(bounds[-1])))
+
+
+def _bounds_type(size: int) -> "type[np.int32 | np.int64]":
+    return np.int32 if size <= np.iinfo(np.int32).max else np.int64

@@ -25,7 +25,7 @@ PART_BYTES = 64 * 2**20
 PART_SECONDS = 60.0
 """What was embedded is kept after this time at the latest, however slow the model is."""
 OPEN_LEDGERS = 16
-"""Ledgers that a process knows at a time; each costs 24 bytes a row."""
+"""Ledgers that a process knows at a time; each costs 25 bytes a row."""
 
 
 def open_ledger(context: Context, name: LedgerName, encoder: IdentifiedEncoder) -> EmbeddingLedger:

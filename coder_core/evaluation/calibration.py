@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int, Int64
 
 from coder_core.classes import ClassList
 from coder_core.evaluation.chance_error import error_by_chance
-from coder_core.evaluation.error_interval import error_interval
+from coder_core.evaluation.error_interval import error_interval, gaps_of_bins
 from coder_core.evaluation.intervals import Interval, wilson_interval
 from coder_core.evaluation.labels import LabelTable
 from coder_core.evaluation.metrics import aligned_labels
@@ -74,7 +74,8 @@ def evaluate_calibration(
     label_ids = aligned_labels(predictions, labels, classes)
     is_correct = predictions.top_ids[:, 0] == label_ids
     confidences = predictions.top_probabilities[:, 0]
-    losses = -kept_log_likelihoods(predictions, label_ids, class_count=len(classes))
+    losses = kept_log_likelihoods(predictions, label_ids, class_count=len(classes))
+    np.negative(losses, out=losses)
 
     def row(metric: str, value: float, interval: Interval | None) -> MetricRow:
         return MetricRow(
@@ -168,9 +169,8 @@ def reliability_bins(confidences: Values, is_correct: Flags) -> Iterator[Reliabi
         confidences: `(images,)` probability of the predicted class, in [0, 1].
         is_correct: `(images,)` whether that class is the true one.
     """
-    numbers = confidences.astype(np.float64)
-    bins = _bins_of(numbers, ECE_BINS)
-    for number in np.unique(bins).tolist():
+    bins = _bins_of(confidences, ECE_BINS)
+    for number in np.flatnonzero(np.bincount(bins)).tolist():
         own = bins == number
         hits, n = int(is_correct[own].sum()), int(own.sum())
         interval = wilson_interval(hits, n)
@@ -179,7 +179,7 @@ def reliability_bins(confidences: Values, is_correct: Flags) -> Iterator[Reliabi
             low=number / ECE_BINS,
             high=(number + 1) / ECE_BINS,
             n=n,
-            confidence=float(numbers[own].mean()),
+            confidence=float(confidences[own].astype(np.float64).mean()),
             accuracy=hits / n,
             ci_low=interval.low,
             ci_high=interval.high,
@@ -196,7 +196,7 @@ def expected_calibration_error(confidences: Values, is_correct: Flags, *, bins: 
         is_correct: `(images,)` whether that class is the true one.
         bins: Of equal width; each holds its upper end, the first also 0.
     """
-    excess = np.bincount(_bins_of(confidences, bins), weights=is_correct - confidences.astype(np.float64))
+    excess = gaps_of_bins(confidences, is_correct, _bins_of(confidences, bins))[0]
     return float(np.abs(excess).sum() / len(confidences))
 
 
@@ -238,5 +238,10 @@ def kept_log_likelihoods(
     return found
 
 
-def _bins_of(confidences: Values, bins: int) -> Int64[np.ndarray, " images"]:
-    return np.clip(np.ceil(confidences.astype(np.float64) * bins).astype(np.int64) - 1, 0, bins - 1)
+def _bins_of(confidences: Values, bins: int) -> Int[np.ndarray, " images"]:
+    found = np.empty(len(confidences), dtype=np.int16)  # of ten million images a quarter of what int64 would take
+    for start in each(range(0, len(confidences), ROWS_AT_ONCE)):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        scaled = np.ceil(confidences[rows].astype(np.float64) * bins)
+        found[rows] = np.clip(scaled.astype(np.int64) - 1, 0, bins - 1)
+    return found

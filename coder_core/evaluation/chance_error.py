@@ -12,7 +12,7 @@ independent draws, and
 import math
 
 import numpy as np
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Float64, Int
 
 from coder_core.loops import each
 
@@ -30,7 +30,7 @@ TAIL_IMAGES = 20
 Values = Float64[np.ndarray, " images"]
 
 
-def error_by_chance(confidences: Float[np.ndarray, " images"], bins: Int64[np.ndarray, " images"]) -> float:
+def error_by_chance(confidences: Float[np.ndarray, " images"], bins: Int[np.ndarray, " images"]) -> float:
     """Compute the expected calibration error that true probabilities would show on average.
 
     Args:
@@ -40,9 +40,9 @@ def error_by_chance(confidences: Float[np.ndarray, " images"], bins: Int64[np.nd
     Returns:
         In [0, 0.5].
     """
-    numbers = np.clip(confidences.astype(np.float64), 0.0, 1.0)
-    own = (numbers[bins == number] for number in np.unique(bins).tolist())
-    return float(sum(_mean_deviation(found) for found in each(own)) / len(numbers))
+    numbers = np.flatnonzero(np.bincount(bins)).tolist()
+    own = (np.clip(confidences[bins == number].astype(np.float64), 0.0, 1.0) for number in numbers)
+    return float(sum(_mean_deviation(found) for found in each(own)) / len(bins))
 
 
 def _mean_deviation(probabilities: Values) -> float:

@@ -113,15 +113,12 @@ def evaluate(
             groups=None if groups is None else int(groups.max()) + 1,
         )
 
-    def share(width: int) -> Interval:
-        hits = (top_ids[:, :width] == label_ids[:, None]).any(axis=1)
-        return interval_of_hits(hits, groups)
-
     first_hits = top_ids[:, 0] == label_ids
+    top5_hits = (top_ids[:, :5] == label_ids[:, None]).any(axis=1)
     by_class = mean_per_class_accuracy(top_ids, label_ids)
     return [
-        row("top1", top1(top_ids, label_ids), share(1)),
-        row("top5", top5(top_ids, label_ids), share(5)),
+        row("top1", top1(top_ids, label_ids), interval_of_hits(first_hits, groups)),
+        row("top5", top5(top_ids, label_ids), interval_of_hits(top5_hits, groups)),
         row("mean_per_class_accuracy", by_class, share_interval(measure_spread(first_hits, label_ids, groups))),
     ]
 

@@ -13,6 +13,7 @@ from coder_core.coder.ranking import DEFAULT_THRESHOLD, is_gated, predict_topk, 
 from coder_core.coder.reranking import FoldedPairs, Reranked, rerank
 from coder_core.errors import DatasetError
 from coder_core.evaluation.predictions import HONEST, RERANK_METHOD, STORED_CLASSES, Predictions
+from coder_core.image_ids import ImageIds
 
 __all__ = ["build_predictions", "reorder_predictions", "rerank_predictions"]
 
@@ -43,7 +44,7 @@ def build_predictions(
     class_ids = predict_topk(logits, k)
     probabilities = probabilities_of(logits, class_ids)
     return Predictions(
-        image_ids=tuple(image_ids),
+        image_ids=image_ids if isinstance(image_ids, ImageIds) else tuple(image_ids),
         top_ids=class_ids.cpu().numpy().astype(np.int32),
         top_probabilities=probabilities.cpu().numpy().astype(np.float32),
         method=method,

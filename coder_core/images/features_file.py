@@ -23,6 +23,9 @@ TEXT_KINDS = "SUOiu"
 IDS_AT_ONCE = 65_536
 """Ids that are taken over at a time: as objects, all of them would take ten times the memory."""
 
+ROWS_AT_ONCE = 65_536
+"""Rows that are scaled at a time: what is needed meanwhile stays in the cache."""
+
 UNIT_TOLERANCE = 2e-3
 """How far from 1 the length of a row may be after rounding to float16 (512 values: below 1e-3 in practice)."""
 
@@ -57,7 +60,9 @@ def load_features(dataset: FeaturesDataset, listed: ClassList | None = None) -> 
     _refuse_names_per_row(dataset)
     optional = [name for name in (dataset.image_ids, names) if isinstance(name, str)]
     arrays = read_feature_file(open_location(path), [dataset.features, dataset.labels, *optional])
-    features = normalised_rows(arrays[dataset.features], f"{path}: {dataset.features}")
+    is_shared = dataset.features in (dataset.labels, *optional)  # a mistake, which the checks below tell
+    take = arrays.__getitem__ if is_shared else arrays.pop
+    features = normalised_rows(take(dataset.features), f"{path}: {dataset.features}")
     classes = ClassList(text_values(arrays[names], f"{path}: {names}") if isinstance(names, str) else names)
     labels = _checked_labels(arrays[dataset.labels], len(features), classes, f"{path}: {dataset.labels}")
     image_ids: Sequence[str] = RowNumbers(range(len(features)))
@@ -106,15 +111,19 @@ def normalised_rows(values: np.ndarray, place: str) -> Float[np.ndarray, "rows d
         )
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite and is refused below
         matrix = values.astype(np.float32)
-    lengths = np.sqrt(np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64))
+    del values  # of ten million rows it is as much again as all that follows
+    lengths = np.einsum("ij,ij->i", matrix, matrix, dtype=np.float64)
+    np.sqrt(lengths, out=lengths)
     for reason, bad in (("NaN or infinity", ~np.isfinite(lengths)), ("zeros only", lengths == 0)):
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
             raise FeatureFileError(
                 f"row {row} holds {reason} ({int(bad.sum())} of {len(bad)} rows do).", place, "Compute it again."
             )
-    is_unit = np.abs(lengths - 1.0) < UNIT_TOLERANCE
-    matrix /= np.where(is_unit, 1.0, lengths)[:, None]
+    for start in range(0, len(matrix), ROWS_AT_ONCE):
+        own = lengths[start : start + ROWS_AT_ONCE]
+        is_unit = np.abs(own - 1.0) < UNIT_TOLERANCE
+        matrix[start : start + ROWS_AT_ONCE] /= np.where(is_unit, 1.0, own)[:, None]
     return matrix
 
 
@@ -187,4 +196,4 @@ def _checked_labels(values: np.ndarray, count: int, classes: ClassList, place: s
             place,
             "Give the class list that the labels count in.",
         )
-    return values.astype(np.int64)
+    return values.astype(np.int64, copy=False)

@@ -72,6 +72,10 @@ class Context:
         """List the parts of an artifact."""
         return self.artifacts.parts(artifact.stored)
 
+    def part(self, artifact: ArtifactHandle, name: str) -> PartRecord:
+        """The record of one part of an artifact; all are not gone through for it."""
+        return self.artifacts.part(artifact.stored, name)
+
     def columns(self, artifact: ArtifactHandle) -> frozenset[str]:
         """Name the columns of an artifact's table."""
         return frozenset(self.artifacts.known_manifest(artifact.stored).columns)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from coder_core.errors import StoreError
 from coder_core.fingerprint import key_of
 from coder_core.pipeline.context import Context
-from coder_core.storage.manifest import Artifact, ArtifactPayload, Manifest, PartRecord
+from coder_core.storage.artifacts import ArtifactStore
+from coder_core.storage.manifest import Artifact, ArtifactPayload, PartRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,11 +39,16 @@ class Predecessor(NamedTuple):
 
     Args:
         artifact: The artifact.
-        part_of: sha256 of a part of its listing -> what was made of it.
+        listing: What it was made of, part by part.
     """
 
     artifact: Artifact
-    part_of: dict[str, PartRecord]
+    listing: Artifact
+
+    def part_made_of(self, sha256: str, artifacts: ArtifactStore) -> PartRecord | None:
+        """What was made of the part of the listing that has this content."""
+        listed = artifacts.find_part(self.listing, sha256=sha256)
+        return None if listed is None else artifacts.find_part(self.artifact, name=listed.name)
 
 
 def take_parts_over(
@@ -53,9 +59,8 @@ def take_parts_over(
     before = find_predecessor(step, context) if missing else None
     if before is None:
         return
-    listed = {part.name: part.sha256 for part in context.parts(step.source)}
     for name in missing:
-        record = before.part_of.get(listed[name])
+        record = before.part_made_of(context.part(step.source, name).sha256, context.artifacts)
         if record is not None:
             output.take_part_over(name, before.artifact, record)
 
@@ -72,11 +77,12 @@ def find_predecessor(step: "ShardedStep[ArtifactHandle]", context: Context) -> P
         listing_key = made.payload.inputs.get(own.source_path, "")
         if _common(made.payload, listing_key) != own:
             return None
-        listing = context.artifacts.known_manifest(Artifact(kind=step.source.kind, key=listing_key, rows=0))
+        listing = Artifact(kind=step.source.kind, key=listing_key, rows=0)
+        context.artifacts.known_manifest(listing)
     except StoreError as error:  # collected or damaged meanwhile: everything is made, as without it
         logger.debug("%s: nothing is taken over: %s", step.title, error)
         return None
-    return Predecessor(made.handle(), _parts_by_content(made, listing))
+    return Predecessor(made.handle(), listing)
 
 
 def slot_of(step: "ShardedStep[ArtifactHandle]") -> str:
@@ -90,8 +96,3 @@ def _common(payload: ArtifactPayload, source_key: str) -> _Common | None:
         return None
     others = {path: key for path, key in payload.inputs.items() if path != paths[0]}
     return _Common(paths[0], [payload.kind, payload.step_version, payload.spec, others])
-
-
-def _parts_by_content(made: Manifest, listing: Manifest) -> dict[str, PartRecord]:
-    made_of = {part.name: part for part in made.parts}
-    return {part.sha256: made_of[part.name] for part in listing.parts if part.name in made_of}

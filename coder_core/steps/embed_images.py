@@ -14,7 +14,7 @@ from coder_core.embedding.image_stream import UNREAD
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.encoders.registry import find_family
 from coder_core.errors import DatasetError, FeatureFileError
-from coder_core.fingerprint import content_hash, key_of
+from coder_core.fingerprint import key_of
 from coder_core.images.decoding import decoder_identity
 from coder_core.loops import each
 from coder_core.pipeline.artifact_types import ImageEmbeddingsArtifact, ImagesArtifact
@@ -66,7 +66,7 @@ class EmbedImages(ShardedStep[ImageEmbeddingsArtifact]):
         """Whether every image could be read, and the ledger still holds every vector: a damaged part is moved aside."""
         if artifact.unread is not None:
             return False
-        self._look(context)
+        self._look_anew(context)
         read = (context.read_part(artifact, part.name, ["key", "problem"]) for part in context.parts(artifact))
         return all(self._holds(context, part) for part in each(read))
 
@@ -79,7 +79,7 @@ class EmbedImages(ShardedStep[ImageEmbeddingsArtifact]):
             return
 
         def lacking(names: list[str]) -> list[str]:  # moves nothing aside: who made them may be at work on the others
-            step._look(context)
+            step._look(names, context, output)
             return [name for name in names if not step._is_made(name, context, output)]
 
         def embed(names: list[str]) -> None:
@@ -101,11 +101,11 @@ class EmbedImages(ShardedStep[ImageEmbeddingsArtifact]):
         return self._holds(context, output.read_part(name, ["key", "problem"]))
 
     def _lacking(self, names: Sequence[str], context: Context, output: Output) -> list[str]:
-        self._look(context)
+        self._look(names, context, output)
         return [name for name in names if not self._has_part(name, context, output)]
 
     def _embed(self, missing: Sequence[str], context: Context, output: Output) -> None:
-        rows = sum(part.rows for part in context.parts(self.images) if part.name in set(missing))
+        rows = sum(context.part(self.images, name).rows for name in missing)
         listed = ((name, context.read_part(self.images, name)) for name in missing)
         with track("embedding images", total=rows, unit="images", note=context.pace.describe) as progress:
             for name, table, computed in each(_embed_parts(context, self.encoder, listed, progress.advance)):
@@ -139,7 +139,12 @@ class EmbedImages(ShardedStep[ImageEmbeddingsArtifact]):
             return False
         return self._holds(context, part)
 
-    def _look(self, context: Context) -> None:
+    def _look(self, names: Sequence[str], context: Context, output: Output) -> None:
+        """As `_look_anew`, where one of some parts is there: what none is made of nobody asks the ledger for."""
+        if any(output.found_part(name) is not None for name in names):
+            self._look_anew(context)
+
+    def _look_anew(self, context: Context) -> None:
         """Learn of what others have added to the ledger, or moved aside, since the last look."""
         from coder_core.embedding.ledgers import open_ledger
 
@@ -147,12 +152,18 @@ class EmbedImages(ShardedStep[ImageEmbeddingsArtifact]):
 
     def _holds(self, context: Context, embedded: "pa.Table") -> bool:
         """Whether the ledger held the vectors of a part at the last look."""
-        import pyarrow.compute as pc
-
         from coder_core.embedding.ledgers import open_ledger
 
-        keys = embedded.filter(pc.is_null(embedded.column("problem"))).column("key")
+        keys = readable_rows(embedded).column("key")
         return open_ledger(context, "image_embeddings", self.encoder).holds_all(keys)
+
+
+def readable_rows(part: "pa.Table") -> "pa.Table":
+    """The rows of a part that have no problem: all, as a rule, and then nothing is copied."""
+    import pyarrow.compute as pc
+
+    problems = part.column("problem")
+    return part if problems.null_count == len(part) else part.filter(pc.is_null(problems))
 
 
 def broken_rows(part: "pa.Table") -> "pa.Table":
@@ -208,19 +219,17 @@ def _keep_vectors(
     """Keep features that another tool computed, of some parts at once; gives each part's table and how many are new."""
     import numpy as np
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     from coder_core.embedding.ledgers import open_ledger
-    from coder_core.storage.tables import vectors_from_arrow
+    from coder_core.storage.tables import row_hashes, vectors_from_arrow
 
     vectors: Float[np.ndarray, "images dim"] = np.concatenate(
         [vectors_from_arrow(listing.column("vector")) for _, listing in listed]
     )
     _check_dim(vectors.shape[1], encoder)
-    keys = pa.array([content_hash(row.tobytes()) for row in vectors], type=pa.string())
+    keys = row_hashes(vectors)
     ledger = open_ledger(context, "image_embeddings", encoder)
-    missing = pa.array(ledger.missing(keys), type=pa.string())
-    new = np.sort(pc.index_in(missing, keys).to_numpy())
+    new = ledger.missing_rows(keys)
     ledger.append(keys.take(pa.array(new)), vectors[new], is_missing=True)
     start = 0
     for name, listing in listed:

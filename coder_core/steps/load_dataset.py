@@ -125,10 +125,13 @@ class ListLabels(ArtifactStep[LabelsArtifact]):
         """Write ids and labels."""
         import pyarrow as pa
 
+        from coder_core.storage.tables import ids_to_arrow
+
         for number, batch in _batches(self.source, context, only_labels=True):
             unknown = pa.nulls(len(batch.image_ids), pa.int32())
             labels = unknown if batch.label_ids is None else pa.array(batch.label_ids, type=pa.int32())
-            output.write_part(part_name(number), pa.table({"image_id": list(batch.image_ids), "label_id": labels}))
+            table = pa.table({"image_id": ids_to_arrow(batch.image_ids), "label_id": labels})
+            output.write_part(part_name(number), table)
         return output.finish(LabelsArtifact)
 
 
@@ -291,10 +294,10 @@ def _images_table(batch: "ImageBatch") -> "pa.Table":
     import numpy as np
     import pyarrow as pa
 
-    from coder_core.storage.tables import vectors_to_arrow
+    from coder_core.storage.tables import ids_to_arrow, vectors_to_arrow
 
     values = vectors_to_arrow(batch.values) if isinstance(batch.values, np.ndarray) else pa.array(batch.values)
-    table = pa.table({"image_id": pa.array(list(batch.image_ids), type=pa.string()), batch.column: values})
+    table = pa.table({"image_id": ids_to_arrow(batch.image_ids), batch.column: values})
     for name, column in (("token", batch.tokens), ("reason", batch.reasons)):
         if column is not None:
             table = table.append_column(name, pa.array(column, type=pa.string()))

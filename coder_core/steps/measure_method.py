@@ -86,14 +86,17 @@ class MeasureMethod(ArtifactStep[MeasurementArtifact]):
 
     def make(self, context: Context, output: Output) -> MeasurementArtifact:
         """Measure, and write one part per table."""
+        from coder_core.evaluation.calibration import evaluate_likelihood
         from coder_core.evaluation.comparisons import compare
 
         classes = read_classes(context, self.classes)
         predictions = read_predictions(context, self.predictions, self.method)
         labels = read_labels_of(context, self.labels, predictions.image_ids, "test")
         groups = self.groups.numbers(predictions.image_ids) if self.groups is not None else None
-        likelihoods = true_log_likelihoods(context, self, predictions, labels)
-        rows = _measure(predictions, labels, classes, groups, likelihoods)
+        likelihood = evaluate_likelihood(
+            predictions, true_log_likelihoods(context, self, predictions, labels), groups=groups
+        )
+        rows = _measure(predictions, labels, classes, groups, likelihood)
         if self.baseline_predictions is not None:
             baseline = read_predictions(context, self.baseline_predictions, self.baseline)
             rows |= _compare(baseline, predictions, labels, classes, self._groups_of(baseline))
@@ -183,17 +186,17 @@ def _measure(
     labels: "LabelTable",
     classes: "ClassList",
     groups: "Groups | None",
-    likelihoods: "Float64[np.ndarray, ' images']",
+    likelihood: MetricRow,
 ) -> Rows:
     from coder_core.evaluation.breakdown import confusions, per_class
-    from coder_core.evaluation.calibration import evaluate_calibration, evaluate_likelihood, reliability
+    from coder_core.evaluation.calibration import evaluate_calibration, reliability
     from coder_core.evaluation.metrics import evaluate
 
     return {
         MetricRow: [
             *evaluate(predictions, labels, classes, groups=groups),
             *evaluate_calibration(predictions, labels, classes, groups=groups),
-            evaluate_likelihood(predictions, likelihoods, groups=groups),
+            likelihood,
         ],
         ReliabilityRow: reliability(predictions, labels, classes),
         ClassMetricRow: per_class(predictions, labels, classes),

@@ -22,6 +22,7 @@ from coder_core.pipeline.artifact_types import (
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.output import ONE_PART, Output
 from coder_core.pipeline.sharding import Shard, ShardedStep
+from coder_core.steps.embed_images import readable_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,6 +63,8 @@ class Predict(ShardedStep[PredictionsArtifact]):
     @classmethod
     def make_shard(cls, steps: Sequence[Self], shard: Shard, context: Context, outputs: Sequence[Output]) -> None:
         """Classify one shard by all methods, reading each vector once."""
+        from coder_core.storage.tables import ids_from_arrow
+
         classify = [step.open_classifier(context) for step in steps]
         images, encoder = steps[0].images, steps[0].encoder
         per_part = shard.rows // len(shard.parts)
@@ -71,7 +74,7 @@ class Predict(ShardedStep[PredictionsArtifact]):
             if not any(is_missing):
                 continue
             usable = usable_images(context, images, part)
-            vectors, image_ids = read_vectors(context, encoder, usable), usable.column("image_id").to_pylist()
+            vectors, image_ids = read_vectors(context, encoder, usable), ids_from_arrow(usable.column("image_id"))
             for method, output in compress(zip(classify, outputs, strict=True), is_missing):
                 output.write_part(part, method(vectors, image_ids))
 
@@ -120,10 +123,7 @@ class PredictAsReleased(Predict):
 
 def usable_images(context: Context, images: ImageEmbeddingsArtifact, part: str) -> "pa.Table":
     """The images of a part that could be read: `image_id` and ledger `key`."""
-    import pyarrow.compute as pc
-
-    listing = context.read_part(images, part, ["image_id", "key", "problem"])
-    return listing.filter(pc.is_null(listing.column("problem"))).select(["image_id", "key"])
+    return readable_rows(context.read_part(images, part, ["image_id", "key", "problem"])).select(["image_id", "key"])
 
 
 def read_vectors(context: Context, encoder: IdentifiedEncoder, usable: "pa.Table") -> "Float[Tensor, 'images dim']":
@@ -204,10 +204,12 @@ def predictions_to_arrow(predictions: Predictions) -> "pa.Table":
     """Predictions as rows: image id, best classes, their probabilities, and how the decisions came about."""
     import pyarrow as pa
 
+    from coder_core.storage.tables import ids_to_arrow
+
     width = predictions.top_ids.shape[1]
     best = (predictions.top_ids, predictions.top_probabilities)
     lists = [pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), width) for matrix in best]
-    table = pa.table([pa.array(list(predictions.image_ids), pa.string()), *lists], names=list(COLUMNS))
+    table = pa.table([ids_to_arrow(predictions.image_ids), *lists], names=list(COLUMNS))
     for name, column in predictions.details.items():
         table = table.append_column(name, pa.array(column))
     return table

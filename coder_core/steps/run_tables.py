@@ -222,11 +222,13 @@ def _best_class_columns(predictions: Predictions, labels: "LabelTable", classes:
     import numpy as np
     import pyarrow as pa
 
+    from coder_core.storage.tables import ids_to_arrow
+
     label_ids, first = labels.align(predictions), predictions.top_ids[:, 0].astype(np.int64)
     names = pa.array(classes.names, type=pa.string())
     return {
         "method": pa.repeat(predictions.method, len(predictions)),
-        "image_id": pa.array(list(predictions.image_ids), type=pa.string()),
+        "image_id": ids_to_arrow(predictions.image_ids),
         "label": pa.array(label_ids),
         "label_name": names.take(pa.array(label_ids)),
         "predicted": pa.array(first),

@@ -11,7 +11,8 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any
 
 import pyarrow as pa
 
@@ -41,16 +42,17 @@ logger = logging.getLogger(__name__)
 __all__ = ["Artifact", "ArtifactPayload", "ArtifactStore", "ArtifactWriter", "artifact_key"]
 
 
-class _Known(NamedTuple):
-    """A manifest that was read, and its parts by name."""
+class _Known:
+    """A manifest that was read, and its parts by name and by content: a shard asks for a few of thousands."""
 
-    manifest: Manifest
-    parts: dict[str, PartRecord]
+    def __init__(self, manifest: Manifest) -> None:
+        self.manifest = manifest
+        self.parts = {part.name: part for part in manifest.parts}
 
-    @classmethod
-    def of(cls, manifest: Manifest) -> "_Known":
-        """Name its parts."""
-        return cls(manifest, {part.name: part for part in manifest.parts})
+    @cached_property
+    def by_content(self) -> dict[str, PartRecord]:
+        """Parts by their sha256."""
+        return {part.sha256: part for part in self.manifest.parts}
 
 
 class ArtifactStore:
@@ -127,11 +129,20 @@ class ArtifactStore:
         Raises:
             DamagedFileError: When it is gone or is not what was written.
         """
+        return self._read_checked(artifact, self.part(artifact, name), columns)
+
+    def part(self, artifact: Artifact, name: str) -> PartRecord:
+        """The record of one part; raises StoreError where there is none of that name."""
         record = self._remembered(artifact).parts.get(name)
         if record is None:
             place = self.store.url(artifact_folder(artifact.kind, artifact.key))
             raise StoreError(f"This artifact has no part {name!r}.", place, "Use the names that `parts` gives.")
-        return self._read_checked(artifact, record, columns)
+        return record
+
+    def find_part(self, artifact: Artifact, *, name: str = "", sha256: str = "") -> PartRecord | None:
+        """The record of the part of that name, or of that content, if there is one."""
+        known = self._remembered(artifact)
+        return known.by_content.get(sha256) if sha256 else known.parts.get(name)
 
     def forget(self, artifact: Artifact) -> None:
         """Read the record of an artifact that is made again anew."""
@@ -140,7 +151,7 @@ class ArtifactStore:
     def _remembered(self, artifact: Artifact) -> "_Known":
         identity = (artifact.kind, artifact.key)
         if identity not in self._known:
-            self._known[identity] = _Known.of(self.manifest(artifact))
+            self._known[identity] = _Known(self.manifest(artifact))
         return self._known[identity]
 
     def iter_batches(
@@ -200,7 +211,7 @@ class ArtifactStore:
         try:
             key = self.store.read_bytes(_note_path(kind, slot)).decode("ascii")
             if (kind, key) not in self._known and (found := load_manifest(self.store, kind, key)) is not None:
-                self._known[kind, key] = _Known.of(found)
+                self._known[kind, key] = _Known(found)
         except (StoreError, UnicodeDecodeError):  # no note, or one that explains nothing any more
             return None
         known = self._known.get((kind, key))

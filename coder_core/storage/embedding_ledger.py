@@ -6,7 +6,7 @@ halves the disk and is widened when read; numpy rows in, numpy rows out, from th
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Int
 
 from coder_core.errors import StoreError
 from coder_core.storage.ledger import Ledger, Match
@@ -45,6 +45,10 @@ class EmbeddingLedger:
     def missing(self, keys: Keys) -> list[str]:
         """Return the keys that the ledger does not hold now, each once, in the given order."""
         return self._ledger.missing(keys)
+
+    def missing_rows(self, keys: Keys) -> Int[np.ndarray, " missing"]:
+        """As `missing`, as the ascending places of these keys among those asked for."""
+        return self._ledger.missing_rows(keys)
 
     def holds_all(self, keys: Keys) -> bool:
         """Whether all keys were held when the ledger was last looked at, or were added here since; asks nobody."""

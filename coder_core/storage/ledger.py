@@ -57,10 +57,16 @@ class Ledger:
 
     def missing(self, keys: Keys) -> list[str]:
         """Return the keys that the ledger does not hold now, each once, in the given order."""
+        asked: list[str] = key_column(keys).take(pa.array(self.missing_rows(keys))).to_pylist()
+        return asked
+
+    def missing_rows(self, keys: Keys) -> Int[np.ndarray, " missing"]:
+        """As `missing`, as the ascending places of these keys among those asked for."""
         self._index.refresh()
         asked = key_column(keys)
-        _, unknown = self._index.locate(asked)
-        return list(dict.fromkeys(asked.take(pa.array(unknown)).to_pylist()))
+        unknown = self._index.locate(asked)[1]
+        rows: Int[np.ndarray, " missing"] = unknown[_first_places(asked.take(pa.array(unknown)))]
+        return rows
 
     def holds_all(self, keys: Keys) -> bool:
         """Whether all keys were held when the ledger was last looked at, or were added here since; asks nobody."""
@@ -208,4 +214,13 @@ def _read_hit(store: Store, hit: Hit, columns: Sequence[str] | None) -> Iterator
 
 
 def _drop_repeated(table: pa.Table) -> pa.Table:
-    return table.take(pc.index_in(table.column(KEY).unique(), value_set=table.column(KEY)))
+    first = _first_places(table.column(KEY))
+    return table if len(first) == table.num_rows else table.take(pa.array(first))
+
+
+def _first_places(keys: pa.Array | pa.ChunkedArray) -> Int[np.ndarray, " places"]:
+    """Where each key stands first, in order."""
+    distinct = keys.unique()
+    if len(distinct) == len(keys):
+        return np.arange(len(keys))
+    return np.asarray(pc.index_in(distinct, value_set=keys).to_numpy(), dtype=np.int64)

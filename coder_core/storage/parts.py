@@ -1,7 +1,7 @@
 """The parts of one ledger partition and the index of their keys.
 
 Parts are immutable and named by the hash of their content, so what is known about a part stays true for ever and is
-cached by name: a refresh lists the folder and reads the key column of new parts only. The index keeps 24 bytes a key.
+cached by name: a refresh lists the folder and reads the key column of new parts only. The index keeps 25 bytes a key.
 """
 
 import threading
@@ -55,11 +55,13 @@ class _Known:
 
     Args:
         numbers: Number of every part that is there.
+        names: The part of every number.
         sizes: Rows of every part, by number.
         index: Their keys.
     """
 
     numbers: dict[str, int]
+    names: dict[int, str]
     sizes: dict[int, int]
     index: KeyIndex
 
@@ -75,7 +77,7 @@ class PartIndex:
     def __init__(self, store: Store, folder: str) -> None:
         self.store = store
         self.folder = folder
-        self._known = _Known({}, {}, KeyIndex())
+        self._known = _Known({}, {}, {}, KeyIndex())
         self._next_number = 0
         self._lock = threading.Lock()
         self._is_loaded = False
@@ -130,8 +132,7 @@ class PartIndex:
         """
         known = self._known
         places = known.index.locate(key_column(keys))
-        names = {number: part for part, number in known.numbers.items()}
-        return sorted(_hits_by_part(names, places), key=lambda hit: hit.part), np.flatnonzero(places.parts < 0)
+        return sorted(_hits_by_part(known.names, places), key=lambda hit: hit.part), np.flatnonzero(places.parts < 0)
 
     def _read_index(self) -> _Known:
         present = [path for path in self.store.list(self.folder) if path.endswith(".parquet")]
@@ -147,6 +148,7 @@ class PartIndex:
         self._next_number += len(runs)
         return _Known(
             known.numbers | numbered,
+            known.names | {number: part for part, number in numbered.items()},
             known.sizes | {numbered[part]: len(run.high) for part, run in runs.items()},
             known.index.add(list(runs.values())),
         )
@@ -171,6 +173,7 @@ def _without(known: _Known, gone: set[str]) -> _Known:
     numbers = {known.numbers[part] for part in gone}
     return _Known(
         {part: number for part, number in known.numbers.items() if part not in gone},
+        {number: part for number, part in known.names.items() if part not in gone},
         {number: size for number, size in known.sizes.items() if number not in numbers},
         known.index.drop(numbers),
     )

@@ -5,7 +5,9 @@ in memory and put in one step; equal tables give equal bytes, so a retry writes 
 carries a checksum that every reader verifies, because a flipped bit in a vector would otherwise be a plausible number.
 """
 
+import binascii
 import contextlib
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
@@ -15,13 +17,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jaxtyping import Float
 
-from coder_core.image_ids import ImageIds
+from coder_core.image_ids import ImageIds, RowNumbers
 from coder_core.storage.refusals import REPAIR, UnexpectedContentError, explained
 from coder_core.storage.store import Store
 
 GROUP_BYTES = 16 * 2**20
 """What a reader of one row fetches and unpacks, and what `iter_batches` holds: 8,192 vectors of 512 float32."""
 GROUP_ROWS = 65_536
+SHA256_DIGITS = 64
 NOMINAL_BYTES = 256
 """Taken for a value without a fixed width (a text): groups follow from the schema, so equal tables have equal bytes."""
 COMPRESSION = "zstd"
@@ -66,6 +69,26 @@ def ids_from_arrow(column: pa.Array | pa.ChunkedArray) -> ImageIds:
         raise TypeError(f"Ids are texts without nulls, not {column.type} with {column.null_count} nulls.")
     pieces = [_chunk_ids(chunk) for chunk in (column.chunks if isinstance(column, pa.ChunkedArray) else [column])]
     return pieces[0] if len(pieces) == 1 else ImageIds.join(pieces)
+
+
+def ids_to_arrow(ids: Sequence[str]) -> pa.StringArray:
+    """Ids as a column of texts; those that lie in one block of memory are not copied."""
+    held = ids.written() if isinstance(ids, RowNumbers) else ids
+    if not isinstance(held, ImageIds):
+        return pa.array(list(held), type=pa.string())
+    bounds, characters = held.buffers
+    if bounds.dtype != np.int32:  # more than two billion characters
+        return pa.array(list(held), type=pa.string())
+    return pa.StringArray.from_buffers(len(held), pa.py_buffer(bounds), pa.py_buffer(characters))
+
+
+def row_hashes(matrix: Float[np.ndarray, "rows dim"]) -> pa.StringArray:
+    """The sha256 of the bytes of every row, in hexadecimal: `content_hash` of each, without an object for each."""
+    content = np.ascontiguousarray(matrix).reshape(-1).view(np.uint8).data
+    size = matrix.shape[1] * matrix.itemsize
+    digests = b"".join(hashlib.sha256(content[at : at + size]).digest() for at in range(0, len(content), size))
+    bounds = np.arange(0, 2 * len(digests) + 1, SHA256_DIGITS, dtype=np.int32)
+    return pa.StringArray.from_buffers(len(matrix), pa.py_buffer(bounds), pa.py_buffer(binascii.hexlify(digests)))
 
 
 def _chunk_ids(chunk: pa.StringArray) -> ImageIds:

@@ -1,11 +1,14 @@
 """Ids in one block of memory: they behave as a tuple of texts does, in every order and every alphabet."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from coder_core import image_ids
+from coder_core.fingerprint import key_of, key_of_columns
 from coder_core.image_ids import ImageIds, RowNumbers
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
@@ -77,3 +80,11 @@ def test_rows_without_ids_have_numbers() -> None:
     assert (len(rows), rows[3], rows[-1]) == (12, "000000003", "000000011")
     assert list(rows[9:20]) == ["000000009", "000000010", "000000011"]
     assert list(rows)[:2] == ["000000000", "000000001"]
+
+
+@pytest.mark.parametrize("rows", [range(0), range(12), range(99_998, 100_012, 3), range(10**9 - 2, 10**9 + 2)])
+def test_numbers_of_rows_are_written_as_one_by_one(rows: range) -> None:
+    numbers = RowNumbers(rows)
+    assert list(numbers.written()) == [f"{row:09d}" for row in rows]
+    assert json.loads(f"[{numbers.quoted()}]") == list(numbers)
+    assert key_of_columns(numbers) == key_of([list(numbers)])

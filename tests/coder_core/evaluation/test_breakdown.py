@@ -1,6 +1,11 @@
 """Per class and per confused pair, by hand."""
 
+from collections import Counter
+
+import pytest
+
 from coder_core.classes import ClassList
+from coder_core.evaluation import breakdown
 from coder_core.evaluation.breakdown import confusions, per_class
 from coder_core.results.schema import ClassMetricRow, ConfusionRow
 from tests.rows import rows_of
@@ -33,3 +38,12 @@ def test_confusions_by_hand_most_frequent_first_and_ties_by_id(predictions_of, l
 
 def test_nothing_confused_is_no_row(predictions_of, labels_of):
     assert confusions(predictions_of([[1], [3]]), labels_of([1, 3]), CLASSES) == []
+
+
+@pytest.mark.parametrize("counted", [0, 65_536], ids=["sorted", "counted"])
+def test_mistakes_are_counted_alike_however_many_classes_there_are(predictions_of, labels_of, counted, monkeypatch):
+    monkeypatch.setattr(breakdown, "PAIRS_COUNTED", counted)
+    monkeypatch.setattr(breakdown, "ROWS_AT_ONCE", 3)
+    rows = confusions(predictions_of(PREDICTED), labels_of(TRUTH), CLASSES)
+    expected = Counter((true, first) for true, (first,) in zip(TRUTH, PREDICTED, strict=True) if true != first)
+    assert {(row.class_id, row.predicted): row.count for row in rows} == expected

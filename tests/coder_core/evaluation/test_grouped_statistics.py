@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from bench.coverage import cases, coverage
+from coder_core.evaluation import spread
 from coder_core.evaluation.clustered import group_numbers, sign_flip_p
 from coder_core.evaluation.comparisons import mcnemar_p
 from coder_core.evaluation.intervals import Interval, wilson_interval
@@ -23,6 +24,24 @@ def test_images_that_stand_alone_have_the_interval_of_single_images() -> None:
     hits = RNG.random(400) < 0.7
     alone = share_interval(measure_spread(hits.astype(np.int64), groups=np.arange(400)))
     assert alone == pytest.approx(wilson_interval(int(hits.sum()), 400), abs=0.001)
+
+
+@pytest.mark.parametrize("classes", [1, 7])
+def test_what_is_measured_block_by_block_is_what_groups_of_one_image_give(
+    classes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spread, "ROWS_AT_ONCE", 128)
+    rng = np.random.default_rng(2)
+    values, strata = rng.standard_normal(3001), np.append(rng.integers(classes, size=3000), 9)  # one image alone in 9
+    by_class = strata if classes > 1 else None
+    assert measure_spread(values, by_class) == pytest.approx(measure_spread(values, by_class, np.arange(3001)))
+
+
+def test_blocks_are_added_up_as_numpy_adds_up_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spread, "ROWS_AT_ONCE", 200)
+    values = np.random.default_rng(3).standard_normal(4321)
+    total = spread.pairwise_sums(lambda start, stop: values[None, start:stop], 0, len(values))
+    assert float(total[0]) == float(values.sum())
 
 
 def test_ten_copies_of_an_image_are_no_further_evidence() -> None:

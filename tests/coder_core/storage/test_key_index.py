@@ -4,12 +4,15 @@ import hashlib
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coder_core.storage.key_index import KeyIndex, Places, digest_keys, run_of
+from coder_core.storage.key_index import LONGEST_BUCKET, KeyIndex, Places, digest_keys, run_of
 
-KEYS = st.sampled_from([hashlib.sha256(bytes([number])).hexdigest() for number in range(40)] + ["a", "é", "", "f" * 64])
+KEYS = st.sampled_from(
+    [hashlib.sha256(bytes([number])).hexdigest() for number in range(40)] + ["a", "é", "", "f" * 64, "F" * 64, "g" * 64]
+)
 PARTS = st.lists(st.lists(KEYS, max_size=12), max_size=8)
 
 
@@ -57,3 +60,16 @@ def test_digests_are_the_first_128_bits_also_of_a_slice() -> None:
         int(key[:32], 16) for key in keys[3:7]
     ]
     assert digests.high.dtype == np.uint64
+
+
+@pytest.mark.parametrize("common", ["", "ab", "f" * 16], ids=["even", "uneven", "one number"])
+def test_keys_of_any_spread_are_found_among_thousands(common: str) -> None:
+    hashes = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(6000)]
+    keys = [common + key[len(common) :] for key in hashes]
+    index = KeyIndex()
+    for number in range(5):
+        index = index.add([run_of(number, column(keys[1000 * number : 1000 * number + 1000]))])
+    assert all((run.starts is None) == bool(common) for run in index._runs if len(run.high) > 256 * LONGEST_BUCKET)
+    found = pairs(index.locate(column(keys)))
+    assert found[:5000] == [divmod(place, 1000) for place in range(5000)]
+    assert set(found[5000:]) == {(-1, -1)}

@@ -1,4 +1,5 @@
 import uuid
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -9,13 +10,18 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from coder_core.errors import StoreError
+from coder_core.fingerprint import content_hash
+from coder_core.image_ids import RowNumbers
 from coder_core.storage.refusals import NotInStoreError
 from coder_core.storage.store import Store
 from coder_core.storage.tables import (
     GROUP_BYTES,
     decode_parquet,
     encode_parquet,
+    ids_from_arrow,
+    ids_to_arrow,
     read_parquet,
+    row_hashes,
     vectors_from_arrow,
     vectors_to_arrow,
     write_parquet,
@@ -125,3 +131,21 @@ def test_a_flipped_bit_is_never_another_number(disk_store: Store) -> None:
     disk_store.write_bytes("t.parquet", content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
     with pytest.raises(StoreError, match="damaged"):
         read_parquet(disk_store, "t.parquet")
+
+
+@given(VECTORS)
+def test_rows_are_hashed_as_their_bytes_are(vectors: np.ndarray) -> None:
+    expected = [content_hash(row.tobytes()) for row in vectors]
+    assert row_hashes(vectors).to_pylist() == expected
+    assert row_hashes(np.asfortranarray(vectors)).to_pylist() == expected
+
+
+@pytest.mark.parametrize("ids", [[], ["b", "", "ä"], RowNumbers(range(8, 12)), RowNumbers(range(10**9 - 1, 10**9 + 1))])
+def test_ids_survive_arrow_in_any_shape(ids: Sequence[str]) -> None:
+    column = ids_to_arrow(ids)
+    column.validate(full=True)
+    assert column.type == pa.string()
+    assert column.to_pylist() == list(ids)
+    part = ids_to_arrow(ids_from_arrow(column)[1:])
+    part.validate(full=True)
+    assert part.to_pylist() == list(ids)[1:]
