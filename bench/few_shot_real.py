@@ -20,13 +20,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from coder_core.classifiers import TemperedClassifier
 from coder_core.coder.classifier import Classifier, LinearClassifier
 from coder_core.evaluation.labels import LabelTable
-from coder_core.evaluation.temperature import fit_temperature
 from coder_core.few_shot.draws import Draw, draw_examples
 from coder_core.few_shot.few_shot_methods import FEW_SHOT_METHODS, plan_methods
 from coder_core.few_shot.pool import Pool, build_pool, select_methods
+from coder_core.few_shot.probabilities import calibrate_scores
 from coder_core.few_shot.text_metric import MetricSpace, fit_metric
 from coder_core.texts.vocabulary import plain_name
 from coder_core.transduction.fit_batch import METRIC_LEVEL, fit_batch
@@ -218,12 +217,11 @@ def _score_batch(
 
 
 def _calibrated(classifier: Classifier, pool: Pool, draw: Draw) -> Classifier:
-    """With the temperature that a run gives it, where there are validation images (`steps.transduce_few_shot`)."""
+    """With the temperature that a run gives it, where there are validation images (`steps.fit_few_shot`)."""
     validation = pool.validation(draw)
     if validation is None:
         return classifier
-    logits = classifier.logits(validation.embeddings).float()
-    return TemperedClassifier(classifier, fit_temperature(logits, validation.label_ids))
+    return calibrate_scores(classifier, validation)
 
 
 def load_images(folder: Path, name: str) -> Images:

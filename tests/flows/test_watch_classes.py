@@ -186,7 +186,7 @@ def test_as_typed(
 @pytest.mark.parametrize(
     ("classes", "error", "told"),
     [
-        ({"kind": "file", "path": "missing.txt"}, InputError, "missing.txt: FileNotFoundError"),
+        ({"kind": "file", "path": "missing.txt"}, InputError, "missing.txt: there is no such file"),
         ({"kind": "file", "path": "empty.txt"}, InputError, "empty.txt: there is no class in it"),
         ({"kind": "query", "sql": "DROP TABLE x"}, QueryError, "Only reading is allowed, not DROP"),
     ],
