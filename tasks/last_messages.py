@@ -1,9 +1,9 @@
 """The end of a process waits for Prefect's last messages, and not for ever.
 
 Prefect sends logs and events in the background. At exit it waits, without a limit, until each of these services says
-that it is done; where one never does (seen with Prefect 3.8, the server there), the process of a run whose end the
-server knows long ago stays, and with it its place among the runs of a worker. Here all services together get a minute,
-and a moment each.
+that it is done; a request that nobody answers is tried nine times, a minute each, with pauses of up to four minutes. So
+long the process of a run stays whose end the server knows, and with it its place among the runs of a worker. Here all
+services together get a minute, and a moment each.
 """
 
 import sys
