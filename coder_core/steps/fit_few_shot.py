@@ -103,7 +103,7 @@ class FitFewShot(OfDraw):
         ConfigError: The texts give no metric.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     methods: tuple[str, ...]
     vocabulary: TextEmbeddingsArtifact | None
