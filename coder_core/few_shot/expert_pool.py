@@ -26,7 +26,7 @@ from coder_core.classifiers import PooledClassifier
 from coder_core.coder.classifier import Classifier
 from coder_core.few_shot.examples import Support, Validation
 from coder_core.few_shot.fitting import Scorer, Selected
-from coder_core.few_shot.left_out import left_out_scores, split_folds
+from coder_core.few_shot.left_out import FittedFold, fit_folds, left_out_scores, split_folds
 from coder_core.few_shot.search import Choice, Scored, Settings
 from coder_core.loops import each
 
@@ -84,6 +84,7 @@ class _Evidence(NamedTuple):
     label_ids: Int[Tensor, " images"]
     candidates: Mapping[str, Iterable[Scored]]
     source: str
+    folds: Sequence[FittedFold] = ()
 
 
 class PoolScorer:
@@ -102,45 +103,48 @@ class PoolScorer:
                 where a class has a single image, stated settings and weights.
             zero_shot: One more expert; None for images alone.
         """
-        evidence = self._left_out() if validation is None else self._validated(validation)
-        if evidence is None:
+        if validation is not None:
+            return self._choose(self._validated(validation), zero_shot)
+        if int(self._support.counts.min()) < 2:
             return self._even(zero_shot)
+        return self._choose(self._left_out(), zero_shot)
+
+    def _choose(self, evidence: _Evidence, zero_shot: Classifier | None) -> Selected:
         kept = _evenly(len(evidence.label_ids), self._support.class_count)
         labels = evidence.label_ids[kept]
         best = {name: _best_of(found, labels, kept) for name, found in each(evidence.candidates.items())}
         if zero_shot is not None:
             best[ZERO_SHOT] = _best_of([Scored({}, zero_shot.logits(evidence.embeddings))], labels, kept)
         weights = fit_weights([found.scores for found in best.values()], labels)
-        if validation is None:
-            best |= {name: self._of_all(name, best[name], labels) for name in self._experts}
+        if evidence.folds:
+            best |= {name: self._of_all(name, best[name], evidence.folds) for name in self._experts}
         return self._selected(best, weights, zero_shot, labels, evidence.source)
 
     def _validated(self, validation: Validation) -> _Evidence:
         found = {name: expert.scored(validation.embeddings) for name, expert in self._experts.items()}
         return _Evidence(validation.embeddings, validation.label_ids, found, "validation")
 
-    def _left_out(self) -> _Evidence | None:
-        """The support in folds of every class; None where a class has a single image."""
+    def _left_out(self) -> _Evidence:
+        """The support, in folds of every class."""
         support = self._support
-        if int(support.counts.min()) < 2:
-            return None
         folds = split_folds(support)
+        fitted = fit_folds(support, folds, self._build)
         rows = torch.cat([fold.left_out for fold in folds])
-        found = left_out_scores(support, folds, self._build)
-        return _Evidence(support.embeddings[rows], support.label_ids[rows], found, "leave_one_out")
+        found = left_out_scores(fitted)
+        return _Evidence(support.embeddings[rows], support.label_ids[rows], found, "leave_one_out", fitted)
 
-    def _of_all(self, name: str, found: _Best, labels: Int[Tensor, " images"]) -> _Best:
+    def _of_all(self, name: str, found: _Best, folds: Sequence[FittedFold]) -> _Best:
         """The settings and the scale of a fit of all images, where they were chosen on fits of fewer.
 
         Fits of one image of each class have no covariance to shrink: then it is the share stated for the whole support.
-        Scales are to each other as spreads over the other classes are, which an image's own fit does not change.
+        Scales are to each other as spreads over the other classes are, of the images that were fitted on.
         """
         expert, settings = self._experts[name], found.settings
+        spreads = [_fitted_spread(fold.experts[name].classifier(settings), fold.part) for fold in folds]
         if settings.get(SHRINKAGE) == 1.0:
             settings = {**settings, SHRINKAGE: expert.default[SHRINKAGE]}
-        scores = expert.classifier(settings).logits(self._support.embeddings)
-        scale = _spread_of_others(scores, self._support.label_ids) / _spread_of_others(found.scores, labels)
-        return found._replace(settings=settings, scale=scale)
+        grown = _fitted_spread(expert.classifier(settings), self._support) * len(spreads) / sum(spreads)
+        return found._replace(settings=settings, scale=found.scale * grown)
 
     def _even(self, zero_shot: Classifier | None) -> Selected:
         """Every expert under its stated settings; spreads are those of the other classes' scores.
@@ -148,14 +152,12 @@ class PoolScorer:
         All are of one weight, but zero-shot logits of as much as all others together: what one image of each class says
         is worth about as much (measured: docs/few-shot.md).
         """
-        embeddings, own = self._support.embeddings, self._support.label_ids
         scorers = {name: (expert.default, expert.classifier(expert.default)) for name, expert in self._experts.items()}
         if zero_shot is not None:
             scorers[ZERO_SHOT] = ({}, zero_shot)
         best = {}
         for name, (settings, classifier) in each(scorers.items()):
-            scores = classifier.logits(embeddings)
-            best[name] = _Best(settings, scores, _spread_of_others(scores, own), 0)
+            best[name] = _Best(settings, torch.empty(0, 0), _fitted_spread(classifier, self._support), 0)
         weights = torch.full((len(best),), TOTAL / len(best), dtype=torch.float64)
         if zero_shot is not None:
             weights = torch.full((len(best),), TOTAL / 2 / len(self._experts), dtype=torch.float64)
@@ -260,9 +262,10 @@ def _spread(scores: Scores) -> float:
     return spread if spread > torch.finfo(torch.float32).tiny else 1.0
 
 
-def _spread_of_others(scores: Scores, label_ids: Int[Tensor, " images"]) -> float:
-    """`_spread` without an image's own class."""
-    return _spread(scores.scatter(1, label_ids.unsqueeze(1), torch.nan))
+def _fitted_spread(classifier: Classifier, support: Support) -> float:
+    """`_spread` of what was fitted on, without an image's own class."""
+    scores = classifier.logits(support.embeddings)
+    return _spread(scores.scatter(1, support.label_ids.unsqueeze(1), torch.nan))
 
 
 def _evenly(count: int, class_count: int) -> Int[Tensor, " kept"]:

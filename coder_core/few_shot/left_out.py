@@ -7,11 +7,11 @@ few images. Whoever weighs a classifier by that against zero-shot logits, which 
 it, the words of the task included.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from coder_core.few_shot.examples import Support
@@ -19,7 +19,7 @@ from coder_core.few_shot.fitting import Scorer
 from coder_core.few_shot.search import Scored
 from coder_core.loops import each
 
-__all__ = ["FOLDS", "Fold", "left_out_scores", "split_folds"]
+__all__ = ["FOLDS", "FittedFold", "Fold", "fit_folds", "left_out_scores", "split_folds"]
 
 FOLDS = 4
 """At most: fits are of three quarters of the images or more, or of all images but one."""
@@ -30,6 +30,20 @@ class Fold(NamedTuple):
 
     kept: Int[Tensor, " kept"]
     left_out: Int[Tensor, " left"]
+
+
+class FittedFold(NamedTuple):
+    """Experts that were given a part of a support.
+
+    Args:
+        experts: By name.
+        part: What they were given.
+        embeddings: Images of the support that were left out.
+    """
+
+    experts: Mapping[str, Scorer]
+    part: Support
+    embeddings: Float[Tensor, "left dim"]
 
 
 def split_folds(support: Support, *, most: int = FOLDS) -> list[Fold]:
@@ -52,28 +66,34 @@ def split_folds(support: Support, *, most: int = FOLDS) -> list[Fold]:
     return [_fold_of((fold == number) & ~is_single) for number in wanted]
 
 
-def left_out_scores(
-    support: Support, folds: list[Fold], build: Callable[[Support], Mapping[str, Scorer]]
-) -> dict[str, Iterator[Scored]]:
-    """Score the images that are left out, fold after fold, under every setting of every expert.
+def fit_folds(
+    support: Support, folds: Sequence[Fold], build: Callable[[Support], Mapping[str, Scorer]]
+) -> list[FittedFold]:
+    """Fit everything anew without each fold.
 
     Args:
         support: All images.
         folds: Of `split_folds`.
         build: Gives experts, by name, a support; the same settings in the same order whatever the images.
+    """
+    parts = [_part(support, fold.kept) for fold in folds]
+    left_out = [support.embeddings[fold.left_out] for fold in folds]
+    return [FittedFold(build(part), part, rows) for part, rows in each(zip(parts, left_out, strict=True))]
+
+
+def left_out_scores(fitted: Sequence[FittedFold]) -> dict[str, Iterator[Scored]]:
+    """Score the images that are left out, fold after fold, under every setting of every expert.
 
     Returns:
         For every expert, its settings, and scores of `torch.cat([fold.left_out for fold in folds])` under each.
     """
-    fitted = [build(_part(support, fold.kept)) for fold in each(folds)]
-    rows = [support.embeddings[fold.left_out] for fold in folds]
     return {
-        name: _side_by_side([experts[name].scored(part) for experts, part in zip(fitted, rows, strict=True)])
-        for name in fitted[0]
+        name: _side_by_side([fold.experts[name].scored(fold.embeddings) for fold in fitted])
+        for name in fitted[0].experts
     }
 
 
-def _side_by_side(parts: list[Iterator[Scored]]) -> Iterator[Scored]:
+def _side_by_side(parts: Sequence[Iterator[Scored]]) -> Iterator[Scored]:
     for found in zip(*parts, strict=True):
         yield Scored(found[0].settings, torch.cat([part.scores for part in found]))
 

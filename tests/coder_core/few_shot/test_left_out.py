@@ -5,7 +5,7 @@ import torch
 
 from coder_core.few_shot.discriminant import Discriminant
 from coder_core.few_shot.examples import Support
-from coder_core.few_shot.left_out import left_out_scores, split_folds
+from coder_core.few_shot.left_out import fit_folds, left_out_scores, split_folds
 from coder_core.few_shot.nearest_mean import NearestMean
 
 from .few_shot_world import DIM, small_support, unit
@@ -28,7 +28,7 @@ def test_every_image_of_a_class_that_can_spare_it_is_left_out_once(counts: list[
 def test_scores_are_those_of_a_fit_without_the_fold() -> None:
     support = small_support(each=3)
     folds = split_folds(support)
-    (scored,) = left_out_scores(support, folds, lambda part: {"mean": NearestMean().prepare(part)})["mean"]
+    (scored,) = left_out_scores(fit_folds(support, folds, lambda part: {"mean": NearestMean().prepare(part)}))["mean"]
     rows = torch.cat([fold.left_out for fold in folds])
     for place, row in enumerate(rows.tolist()):
         (fold,) = [fold for fold in folds if row in fold.left_out.tolist()]
@@ -44,7 +44,7 @@ def test_where_labels_mean_nothing_a_fold_is_at_chance_and_a_single_image_left_o
     method = Discriminant(None, (0.0,), (1.0,), centre=False, is_cosine=False)
     (one_by_one,) = method.prepare(support).leave_one_out_scores() or ()
     folds = split_folds(support)
-    (by_folds,) = left_out_scores(support, folds, lambda part: {"lda": method.prepare(part)})["lda"]
+    (by_folds,) = left_out_scores(fit_folds(support, folds, lambda part: {"lda": method.prepare(part)}))["lda"]
     rows = torch.cat([fold.left_out for fold in folds])
     assert _place_of_truth(by_folds.scores, labels[rows]) == pytest.approx(0.5, abs=0.05)
     assert _place_of_truth(one_by_one.scores, labels) > 0.7
