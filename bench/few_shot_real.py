@@ -37,12 +37,11 @@ from bench.few_shot_sets import (
     load_zero_shot,
     plan_shared,
 )
-from coder_core.classifiers import TemperedClassifier
 from coder_core.coder.classifier import Classifier
-from coder_core.evaluation.temperature import fit_temperature
 from coder_core.few_shot.draws import Draw, draw_examples
 from coder_core.few_shot.few_shot_methods import FEW_SHOT_METHODS
 from coder_core.few_shot.pool import Pool, select_methods
+from coder_core.few_shot.probabilities import calibrate_scores
 from coder_core.transduction.fit_batch import fit_batch
 from coder_core.transduction.image_batch import KnownRows, in_parts
 
@@ -252,12 +251,11 @@ def _draw(images: Images, shots: int, seed: int, leave_one_out: bool) -> Draw:
 
 
 def _calibrated(classifier: Classifier, pool: Pool, draw: Draw) -> Classifier:
-    """With the temperature that a run gives it, where there are validation images (`steps.transduce_few_shot`)."""
+    """With the temperature that a run gives it, where there are validation images (`steps.fit_few_shot`)."""
     validation = pool.validation(draw)
     if validation is None:
         return classifier
-    logits = classifier.logits(validation.embeddings).float()
-    return TemperedClassifier(classifier, fit_temperature(logits, validation.label_ids))
+    return calibrate_scores(classifier, validation)
 
 
 def _bank_of(method: str, bank: str) -> str:

@@ -88,7 +88,9 @@ def _(step: PublishRun, result: EvalResult, context: Context) -> None:
     if result.metrics:
         show_table(result.name, "metrics", wide_metric_rows(result), about)
     if result.few_shot:
-        show_table(result.name, "few-shot", few_shot_rows(result), f"{about}; percent, mean ± deviation over draws")
+        show_table(
+            result.name, "few-shot", few_shot_rows(result), f"{about}; mean ± deviation over draws, before → after"
+        )
     show_table(result.name, "timings", [time._asdict() for time in times], f"{about}, {result.seconds:.1f} s in all")
     ablation = step.manifest.ablation
     show_plots(result, times, read_ablation(context, ablation) if ablation else [], about)
@@ -128,7 +130,10 @@ def summary_page(result: EvalResult) -> str:
     if rows := wide_metric_rows(result):
         lines += [named_table(rows), "Percent, with 95 % intervals; differences are top-1, in points."]
     if by_shots := few_shot_rows(result):
-        lines += [named_table(by_shots), "Few-shot: top-1 percent, mean ± standard deviation over draws."]
+        lines += [
+            named_table(by_shots),
+            "Few-shot: top-1 percent, mean ± standard deviation over draws; calibration error before → after.",
+        ]
     lines += [escape_markdown(line) for line in cost_lines(result)]
     return "\n\n".join(lines)
 

@@ -7,10 +7,14 @@ bears their number in its name, so that it is never compared with one of all cla
 A reranked prediction is judged by the probability that stage 1 gave the class it settled on: rerank makes none.
 """
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int64
 
 from coder_core.classes import ClassList
+from coder_core.evaluation.chance_error import error_by_chance
 from coder_core.evaluation.error_interval import error_interval
 from coder_core.evaluation.intervals import Interval, wilson_interval
 from coder_core.evaluation.labels import LabelTable
@@ -23,6 +27,8 @@ from coder_core.results.schema import MetricRow, ReliabilityRow
 
 __all__ = [
     "ECE_BINS",
+    "ReliabilityBin",
+    "calibration_error_by_chance",
     "calibration_interval",
     "evaluate_calibration",
     "evaluate_likelihood",
@@ -30,6 +36,7 @@ __all__ = [
     "kept_log_likelihoods",
     "loss_interval",
     "reliability",
+    "reliability_bins",
 ]
 
 Values = Float[np.ndarray, " images"]
@@ -121,34 +128,62 @@ def evaluate_likelihood(
     )
 
 
+class ReliabilityBin(NamedTuple):
+    """Images whose predicted class has a probability in one bin; the fields are columns of the tables.
+
+    Args:
+        bin: From 0 on.
+        low: Lower end of the bin.
+        high: Upper end, which is in it.
+        n: Images.
+        confidence: Their mean probability.
+        accuracy: Share of them that are right.
+        ci_low: Lower end of its Wilson interval.
+        ci_high: Upper end.
+    """
+
+    bin: int
+    low: float
+    high: float
+    n: int
+    confidence: float
+    accuracy: float
+    ci_low: float
+    ci_high: float
+
+
 def reliability(predictions: Predictions, labels: LabelTable, classes: ClassList) -> list[ReliabilityRow]:
-    """Compare confidence and accuracy, bin by bin of confidence; bins without images have no row.
+    """Compare confidence and accuracy of one method, bin by bin; see `reliability_bins`."""
+    is_correct = predictions.top_ids[:, 0] == aligned_labels(predictions, labels, classes)
+    found = reliability_bins(predictions.top_probabilities[:, 0], is_correct)
+    return [ReliabilityRow(method=predictions.method, protocol=predictions.protocol, **one._asdict()) for one in found]
+
+
+def reliability_bins(confidences: Values, is_correct: Flags) -> Iterator[ReliabilityBin]:
+    """Compare confidence and accuracy, bin by bin of confidence; bins without images are left out.
 
     Source: Guo et al., ICML 2017, section 2: the reliability diagram.
+
+    Args:
+        confidences: `(images,)` probability of the predicted class, in [0, 1].
+        is_correct: `(images,)` whether that class is the true one.
     """
-    is_correct = predictions.top_ids[:, 0] == aligned_labels(predictions, labels, classes)
-    confidences = predictions.top_probabilities[:, 0].astype(np.float64)
-    bins = _bins_of(confidences, ECE_BINS)
-    rows = []
+    numbers = confidences.astype(np.float64)
+    bins = _bins_of(numbers, ECE_BINS)
     for number in np.unique(bins).tolist():
         own = bins == number
         hits, n = int(is_correct[own].sum()), int(own.sum())
         interval = wilson_interval(hits, n)
-        rows.append(
-            ReliabilityRow(
-                method=predictions.method,
-                bin=number,
-                low=number / ECE_BINS,
-                high=(number + 1) / ECE_BINS,
-                n=n,
-                confidence=float(confidences[own].mean()),
-                accuracy=hits / n,
-                ci_low=interval.low,
-                ci_high=interval.high,
-                protocol=predictions.protocol,
-            )
+        yield ReliabilityBin(
+            bin=number,
+            low=number / ECE_BINS,
+            high=(number + 1) / ECE_BINS,
+            n=n,
+            confidence=float(numbers[own].mean()),
+            accuracy=hits / n,
+            ci_low=interval.low,
+            ci_high=interval.high,
         )
-    return rows
 
 
 def expected_calibration_error(confidences: Values, is_correct: Flags, *, bins: int = ECE_BINS) -> float:
@@ -170,6 +205,11 @@ def calibration_interval(
 ) -> Interval | None:
     """The interval of the expected calibration error; see `error_interval`."""
     return error_interval(confidences, is_correct, _bins_of(confidences, bins), groups)
+
+
+def calibration_error_by_chance(confidences: Values, *, bins: int = ECE_BINS) -> float:
+    """The error that true probabilities would show on average, at these confidences; see `chance_error`."""
+    return error_by_chance(confidences, _bins_of(confidences, bins))
 
 
 def kept_log_likelihoods(

@@ -19,6 +19,7 @@ from coder_core.results.schema import MetricRow
 __all__ = [
     "aligned_labels",
     "evaluate",
+    "interval_of_hits",
     "mean_per_class_accuracy",
     "refuse_too_few_kept",
     "top1",
@@ -114,7 +115,7 @@ def evaluate(
 
     def share(width: int) -> Interval:
         hits = (top_ids[:, :width] == label_ids[:, None]).any(axis=1)
-        return _share_interval(hits, groups)
+        return interval_of_hits(hits, groups)
 
     first_hits = top_ids[:, 0] == label_ids
     by_class = mean_per_class_accuracy(top_ids, label_ids)
@@ -125,7 +126,8 @@ def evaluate(
     ]
 
 
-def _share_interval(hits: Bool[np.ndarray, " images"], groups: Groups | None) -> Interval:
+def interval_of_hits(hits: Bool[np.ndarray, " images"], groups: Groups | None) -> Interval:
+    """The 95 % interval of the share of images that are right: Wilson's, or what that becomes for groups."""
     if groups is None:
         return wilson_interval(int(hits.sum()), len(hits))
     return share_interval(measure_spread(hits, groups=groups))

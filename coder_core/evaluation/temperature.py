@@ -1,4 +1,8 @@
-"""The temperature of a softmax, chosen by log-likelihood on labelled images that are not under test, or by a batch."""
+"""The temperature of a softmax, chosen by log-likelihood on labelled images that are not under test, or by a batch.
+
+Logits of zero-shot methods are cosines times 100: `fit_temperature` and `batch_temperature` search around 1. Scores of
+few-shot methods are cosines, counts or nats: `fit_score_temperature` searches around their own spread.
+"""
 
 import math
 from collections.abc import Callable
@@ -9,7 +13,7 @@ from torch import Tensor
 
 from coder_core.loops import each
 
-__all__ = ["batch_temperature", "fit_temperature", "mean_loss"]
+__all__ = ["batch_temperature", "fit_score_temperature", "fit_temperature", "mean_loss", "spread_of"]
 
 LOWEST, HIGHEST = 1 / 64, 64.0
 """Bounds of the search. Where every image is right, the likelihood has no maximum: the answer is the lower bound."""
@@ -18,6 +22,15 @@ ROUNDS = 60
 """Of golden section: the last interval is a 10^-12th of the first."""
 
 GOLDEN = 0.6180339887498949
+
+SPREADS = 1024.0
+"""Temperatures of scores are looked for between their spread over the classes divided by this and times this."""
+
+SCORE_ROUNDS = 26
+"""Of golden section on the logarithm of that range: a temperature is known to 0.005 %."""
+
+VALUES_AT_MOST = 4_000_000
+"""Images x classes that a temperature of scores is found on; of more images, evenly spaced ones are taken."""
 
 
 def fit_temperature(logits: Float[Tensor, "images classes"], label_ids: Int[Tensor, " images"]) -> float:
@@ -57,6 +70,57 @@ def batch_temperature(logits: Float[Tensor, "images classes"], shares: Float[Ten
         return float((torch.logsumexp(scaled, dim=1) - (wanted * scaled).sum(dim=1)).mean())
 
     return math.sqrt(_search(expected_loss) * fit_temperature(logits, shares.argmax(dim=1)))
+
+
+def fit_score_temperature(scores: Float[Tensor, "images classes"], label_ids: Int[Tensor, " images"]) -> float:
+    """Find the temperature of scores of any scale, also where the labelled images are few.
+
+    Beside the n images counts one more that shows any class alike: each image's target is its label with weight
+    n / (n + 1), and every class alike with the rest. Five images that are all right do not promise that the sixth
+    is; without that further image the likelihood would make it certain. Source: Platt, Probabilistic Outputs for
+    Support Vector Machines, 1999, section 2.2, which smooths targets by the rule of succession.
+
+    Args:
+        scores: Higher is more likely; at least one image.
+        label_ids: Their classes.
+
+    Returns:
+        Above 0, within a factor of 1024 of the scores' spread over the classes.
+    """
+    step = max(1, -(-scores.numel() // VALUES_AT_MOST))
+    numbers, labels = scores[::step].double(), label_ids[::step].long()
+    count = len(labels)
+    own = numbers.gather(1, labels.unsqueeze(1)).squeeze(1)
+    wanted = (count * own + numbers.mean(dim=1)) / (count + 1)
+    apart = numbers - wanted.unsqueeze(1)
+
+    def loss(logarithm: float) -> float:
+        return float(torch.logsumexp(math.exp(-logarithm) * apart, dim=1).mean())
+
+    middle, reach = math.log(spread_of(numbers)), math.log(SPREADS)
+    return math.exp(_golden_section(loss, middle - reach, middle + reach))
+
+
+def spread_of(scores: Float[Tensor, "images classes"]) -> float:
+    """The standard deviation over the classes, on average over the images; 1 where scores do not differ."""
+    spread = float(scores.double().std(dim=1, correction=0).mean())
+    return spread if spread > torch.finfo(torch.float32).tiny else 1.0
+
+
+def _golden_section(loss: Callable[[float], float], low: float, high: float) -> float:
+    """Where a loss with one minimum is least; it is computed once a round."""
+    left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
+    losses = [loss(left), loss(right)]
+    for _ in each(range(SCORE_ROUNDS)):
+        if losses[0] <= losses[1]:
+            high, right = right, left
+            left = high - GOLDEN * (high - low)
+            losses = [loss(left), losses[0]]
+        else:
+            low, left = left, right
+            right = low + GOLDEN * (high - low)
+            losses = [losses[1], loss(right)]
+    return (low + high) / 2
 
 
 def _search(loss: Callable[[float], float]) -> float:

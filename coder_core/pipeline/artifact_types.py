@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from coder_core.fingerprint import Json
+from coder_core.input_contract import InputContract
 from coder_core.pipeline.artifact_handle import ArtifactHandle, Handle
 from coder_core.results.schema import ThresholdRow
 from coder_core.texts.kinds import TextKind
@@ -252,7 +253,7 @@ class BatchTemperature(Handle):
 
 
 class FewShotChoice(Handle):
-    """How the settings of a few-shot method were chosen.
+    """How the settings of a few-shot method were chosen, and its temperature.
 
     Attributes:
         settings: What was chosen.
@@ -260,6 +261,9 @@ class FewShotChoice(Handle):
         n: Images it was chosen on.
         accuracy: Top-1 accuracy on them.
         tried: Settings compared.
+        temperature: What its scores are divided by; 1 where none was chosen.
+        calibrated_on: `validation`, `batch` (the images under test, without labels), `none`, or `stage1`: a batch
+            has moved what had a temperature, and chose none for what came of it.
     """
 
     settings: dict[str, float]
@@ -267,6 +271,22 @@ class FewShotChoice(Handle):
     n: int
     accuracy: float | None
     tried: int
+    temperature: float = 1.0
+    calibrated_on: str = "none"
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether it has a temperature of its own."""
+        return self.calibrated_on in ("validation", "batch")
+
+    def reads(self, contract: InputContract) -> InputContract:
+        """The contract of the method, and what these choices read: labels of validation images, or the batch."""
+        labels = contract.also(labels="validation") if "validation" in (self.source, self.calibrated_on) else contract
+        return labels.also(unlabelled_images=True) if self.calibrated_on == "batch" else labels
+
+    def with_temperature(self, temperature: float, calibrated_on: str) -> "FewShotChoice":
+        """The same settings under a temperature."""
+        return self.model_copy(update={"temperature": temperature, "calibrated_on": calibrated_on})
 
 
 class FewShotFitsArtifact(ArtifactHandle):
@@ -290,13 +310,21 @@ class FewShotFitsArtifact(ArtifactHandle):
 
 
 class FewShotPredictionsArtifact(ArtifactHandle):
-    """What the few-shot classifiers of one draw say, in the parts of the image embeddings."""
+    """What the few-shot classifiers of one draw say, in the parts of the image embeddings.
+
+    Attributes:
+        shots: Support images per class.
+        seed: Of the draw.
+        methods: Whose columns it has.
+        calibrated: Those among them that have a temperature: their probabilities without it are there, too.
+    """
 
     kind: ClassVar[str] = "few_shot_predictions"
 
     shots: int
     seed: int
     methods: tuple[str, ...]
+    calibrated: tuple[str, ...] = ()
 
 
 class CoderMatrixArtifact(ArtifactHandle):

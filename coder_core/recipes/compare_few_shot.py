@@ -17,6 +17,7 @@ from coder_core.pipeline.runner import Runner
 from coder_core.recipes.eval_inputs import Inputs
 from coder_core.recipes.transduce import metric_kinds, with_batch
 from coder_core.specs import IMAGES_ALONE, READS_VOCABULARY, EvalSpec, FewShotSpec, TransductionName, row_name
+from coder_core.steps.calibrate_few_shot import TEACHER, CalibrateFewShotByBatch, StandardiseFewShot
 from coder_core.steps.embed_images import EmbedImages
 from coder_core.steps.embed_texts import EmbedTexts
 from coder_core.steps.fit_few_shot import METRIC_KINDS, FitFewShot, PredictFewShot, metric_input, plan_draws
@@ -70,10 +71,46 @@ def compare_few_shot(
         )
         for shots, seed in plan_draws(spec)
     )
-    fits += transduce_draws(evaluation, pool, inputs, fits, run)
+    transduced = transduce_draws(evaluation, pool, inputs, fits, run)
+    fits = [*calibrate_draws(evaluation, pool, inputs, fits, run), *transduced]
     predictions = run.each(PredictFewShot(fits=fit, images=inputs.images, encoder=inputs.encoder) for fit in fits)
     draws = tuple(FewShotDraw(fits=fit, predictions=found) for fit, found in zip(fits, predictions, strict=True))
     return FewShotRecord(pool=pool.dataset, pool_embeddings=pool.images, draws=draws)
+
+
+def calibrate_draws(
+    evaluation: EvalSpec,
+    pool: FewShotPool,
+    inputs: Inputs,
+    fits: Sequence[FewShotFitsArtifact],
+    run: Runner,
+) -> list[FewShotFitsArtifact]:
+    """Give draws without validation images temperatures by the images under test, where the spec asks for it."""
+    if evaluation.calibrate != "batch":
+        return list(fits)
+    without = [fit for fit in fits if not any(choice.is_calibrated for choice in fit.choices.values())]
+    standardised = run.each(
+        StandardiseFewShot(fits=fit, images=inputs.images, encoder=inputs.encoder) for fit in without
+    )
+    taught = run.each(
+        transduce_draw(
+            evaluation,
+            fit,
+            methods=(TEACHER,),
+            stage1=tuple(fit.choices),
+            images=inputs.images,
+            pool=pool.dataset,
+            pool_embeddings=pool.images,
+            inputs=inputs,
+        )
+        for fit in standardised
+    )
+    calibrated = run.each(
+        CalibrateFewShotByBatch(fits=fit, taught=found, images=inputs.images, encoder=inputs.encoder)
+        for fit, found in zip(standardised, taught, strict=True)
+    )
+    by_key = dict(zip((fit.key for fit in without), calibrated, strict=True))
+    return [by_key.get(fit.key, fit) for fit in fits]
 
 
 def transduce_draws(

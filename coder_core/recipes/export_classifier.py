@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coder_core.input_contract import InputContract
-from coder_core.pipeline.artifact_types import ClassifierArtifact
+from coder_core.pipeline.artifact_types import ClassifierArtifact, FewShotFitsArtifact
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.run_manifest import MethodRecord, RunManifest
 from coder_core.pipeline.runner import Runner
@@ -89,7 +89,7 @@ def export_classifier(
         logit_scale=spec.logit_scale,
         calibration=_calibration(calibration, state.settings, state.kind),
         none_of_these=_cutoff(calibration),
-        contract=_contract(spec, manifest, method, has_validation=calibration is not None),
+        contract=_contract(spec, manifest, method, chosen, has_validation=calibration is not None),
         provenance=_provenance(manifest),
         texts=texts,
     )
@@ -129,10 +129,14 @@ def _cutoff(found: ExportCalibration | None) -> CutoffCard | None:
     return CutoffCard(threshold=found.threshold, precision=found.precision, kept=found.kept, images=found.images)
 
 
-def _contract(spec: EvalSpec, manifest: RunManifest, method: str, *, has_validation: bool) -> InputContract:
+def _contract(
+    spec: EvalSpec, manifest: RunManifest, method: str, chosen: Chosen, *, has_validation: bool
+) -> InputContract:
     record = next((record for record in manifest.methods if record.method == method), None)
     own = record.contract if record else draw_contracts(spec, manifest).get(method)
     contract = own or InputContract()
+    if isinstance(chosen.artifact, FewShotFitsArtifact):
+        contract = chosen.artifact.choices[chosen.part].reads(contract)
     return contract.also(labels="validation") if has_validation else contract
 
 

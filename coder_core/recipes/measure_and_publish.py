@@ -10,7 +10,8 @@ from coder_core.pipeline.runner import Runner
 from coder_core.recipes.compare_few_shot import draw_contracts
 from coder_core.specs import EvalSpec
 from coder_core.steps.image_groups import groups_of
-from coder_core.steps.measure_method import MeasureFewShot, MeasureMethod
+from coder_core.steps.measure_few_shot import MeasureFewShot
+from coder_core.steps.measure_method import MeasureMethod
 from coder_core.steps.publish_run import PublishRun
 
 
@@ -43,6 +44,9 @@ def publish(spec: EvalSpec, manifest: RunManifest, generation: Sequence[Generati
             fits=draw.fits,
             predictions=draw.predictions,
             contracts={name: contracts[name] for name in draw.fits.choices},
+            groups=groups_of(spec),
+            images=manifest.images,
+            encoder=manifest.encoder,
             labels=dataset.labels,
         )
         for draw in draws

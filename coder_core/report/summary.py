@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from itertools import zip_longest
+from statistics import fmean
 from typing import IO, Any
 
 from rich.box import SIMPLE_HEAD
@@ -75,14 +76,24 @@ def wide_metric_rows(result: EvalResult) -> list[dict[str, str | float]]:
 
 
 def few_shot_rows(result: EvalResult) -> list[dict[str, str]]:
-    """A row per few-shot method, as on the terminal: percents by shots, mean and deviation over draws."""
-    by_place = {(row.method, row.shots): row for row in result.few_shot}
-    shots = dict.fromkeys(row.shots for row in result.few_shot)
+    """A row per few-shot method, as on the terminal: percents by shots, mean and deviation over draws; calibration."""
+    by_method: dict[str, list[FewShotSummaryRow]] = {}
+    for row in result.few_shot:
+        by_method.setdefault(row.method, []).append(row)
     return [
         {"method": method}
-        | {f"{_shots(number)} %": _mean(by_place[method, number]) for number in shots if (method, number) in by_place}
-        for method in dict.fromkeys(row.method for row in result.few_shot)
+        | {f"{_shots(row.shots)} %": _mean(row) for row in rows}
+        | {f"{_shots(row.shots)}, calibration error": calibration_change(row) for row in rows if _is_measured(row)}
+        for method, rows in by_method.items()
     ]
+
+
+def calibration_change(row: FewShotSummaryRow) -> str:
+    """The calibration error before and after a temperature; one number where none was chosen, or in older runs none."""
+    before, after = row.expected_calibration_error_uncalibrated, row.expected_calibration_error
+    if before is None or after is None:
+        return ""
+    return f"{after:.3f}" if row.calibrated_on in ("none", "stage1") else f"{before:.3f} → {after:.3f}"
 
 
 def generation_rows(report: GenerationReport) -> list[dict[str, str | int]]:
@@ -115,6 +126,8 @@ def print_summary(result: EvalResult, stream: IO[str], *, program: str = "coder-
             console.print(line, markup=False, soft_wrap=True)
     if result.few_shot:
         console.print(_few_shot_table(result, is_narrow=is_narrow))
+        if any(map(_is_measured, result.few_shot)):
+            console.print(_few_shot_calibration_table(result, is_narrow=is_narrow))
     contracts = contracts_of(result)
     if contracts:
         console.print(_contracts_table(contracts, is_narrow=is_narrow))
@@ -218,6 +231,29 @@ def _few_shot_table(result: EvalResult, *, is_narrow: bool) -> Table:
         rows = [by_place[method, number] for number in shots]
         table.add_row(Text(method), *map(_mean, rows))
     return table
+
+
+def _few_shot_calibration_table(result: EvalResult, *, is_narrow: bool) -> Table:
+    """Are the probabilities of few-shot methods true, before and after a temperature, and what would chance show?"""
+    shots = list(dict.fromkeys(row.shots for row in result.few_shot))
+    title = "few-shot: calibration error, before → after a temperature; by chance: what true probabilities would show"
+    table = _table(title, dict.fromkeys(map(_shots, shots), "0.100 → 0.100"), is_narrow=is_narrow)
+    for heading in ("by chance", "chosen on"):
+        table.add_column(heading, justify="right")
+    by_method: dict[str, dict[int, FewShotSummaryRow]] = {}
+    for row in filter(_is_measured, result.few_shot):
+        by_method.setdefault(row.method, {})[row.shots] = row
+    for method, rows in by_method.items():
+        cells = [calibration_change(rows[number]) if number in rows else "" for number in shots]
+        chances = [row.expected_calibration_error_by_chance or 0.0 for row in rows.values()]
+        sources = "+".join(dict.fromkeys(row.calibrated_on or "" for row in rows.values()))
+        table.add_row(Text(method), *cells, f"{fmean(chances):.3f}", sources)
+    return table
+
+
+def _is_measured(row: FewShotSummaryRow) -> bool:
+    """Whether its calibration was measured: older runs did not."""
+    return row.expected_calibration_error is not None
 
 
 def _shots(number: int) -> str:

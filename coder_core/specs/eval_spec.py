@@ -109,7 +109,8 @@ class EvalSpec(Spec):
         description="`true` or `validation`: add every method once more with the temperature that makes `validation` "
         "most likely (zero-shot, `coder_support_selected`, transductions): the same decisions, probabilities that can "
         "be trusted. `batch`: zero-shot methods, by the images under test, without labels; a guess "
-        "(docs/configuration.md).",
+        "(docs/configuration.md). Few-shot methods always have the temperature of their pool's validation images; "
+        "where a draw has none, `batch` is for them as well.",
     )
     transduction: TransductionSpec | None = Field(
         default=None,

@@ -3,6 +3,7 @@
 No decision changes.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar
 
 from coder_core.encoders.base import IdentifiedEncoder
@@ -97,12 +98,9 @@ class ChooseBatchTemperature(Step[BatchTemperature]):
 
         from coder_core.evaluation.temperature import batch_temperature
 
-        step = -(-self.images.rows // BATCH_SAMPLE)
         both = [read_classifier(context, artifact) for artifact in (self.classifier, self.taught)]
         found: list[list[Tensor]] = [[], []]
-        parts = context.parts(self.images)
-        for part in context.each(parts, "scoring", total=len(parts), unit="parts"):
-            vectors = read_vectors(context, self.encoder, usable_images(context, self.images, part.name))[::step]
+        for vectors in sample_images(context, self.images, self.encoder):
             for logits, classifier in zip(found, both, strict=True):
                 logits.append(classifier.logits(vectors))
         own, taught = (torch.cat(logits) for logits in found)
@@ -130,3 +128,12 @@ class BuildCalibrated(ArtifactStep[ClassifierArtifact]):
         built = TemperedClassifier(read_classifier(context, self.classifier), self.temperature)
         output.write(classifier_table(built.state()))
         return output.finish(ClassifierArtifact, method=f"{self.classifier.method}{CALIBRATED}")
+
+
+def sample_images(
+    context: Context, images: ImageEmbeddingsArtifact, encoder: IdentifiedEncoder
+) -> "Iterator[Float[Tensor, 'sample dim']]":
+    """The vectors of at most about twice `BATCH_SAMPLE` images, evenly spaced within every part, part by part."""
+    step, parts = -(-images.rows // BATCH_SAMPLE), context.parts(images)
+    for part in context.each(parts, "scoring", total=len(parts), unit="parts"):
+        yield read_vectors(context, encoder, usable_images(context, images, part.name))[::step]

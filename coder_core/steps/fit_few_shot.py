@@ -1,12 +1,13 @@
 """Few-shot, beside zero-shot: methods that see a few labelled images per class, draw after draw.
 
-A draw is one number of shots and one seed: every method is fitted on its support and selected on its validation images
-(`FitFewShot`), and what comes out is a classifier like any other, which classifies the test images part by part
-(`PredictFewShot`). Pool labels decide, so they are part of the key; test labels do not exist here.
+A draw is one number of shots and one seed: every method is fitted on its support, selected on its validation images
+and given the temperature that suits them (`FitFewShot`), and what comes out is a classifier like any other, which
+classifies the test images part by part (`PredictFewShot`). Pool labels decide, so they are part of the key; test labels
+do not exist here.
 """
 
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from coder_core.encoders.base import IdentifiedEncoder
@@ -31,11 +32,12 @@ from coder_core.specs import FewShotSpec, TextFeaturesFile
 from coder_core.steps.build_classifier import classifier_table, read_classifier
 from coder_core.steps.embed_texts import read_text_embeddings
 from coder_core.steps.pool_images import read_pool, with_views
-from coder_core.steps.predict_images import read_vectors, usable_images
+from coder_core.steps.predict_images import COLUMNS, predictions_to_arrow, read_vectors, usable_images
 from coder_core.steps.write_texts import read_text_table
 from coder_core.texts.kinds import TextKind
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     from jaxtyping import Float
     from torch import Tensor
@@ -48,6 +50,9 @@ if TYPE_CHECKING:
 
 VIEWS_VERSION = 1
 """Goes up when `images.augmentation` makes other views."""
+
+UNCALIBRATED = "uncalibrated"
+"""The column of probabilities without a temperature."""
 
 METRIC_KINDS = (TextKind.CLASS_NAME, TextKind.ATTRIBUTE, TextKind.ANALOGOUS_CLASS)
 """Kinds of text that make the few-shot metric (Yi et al., CVPR 2024, CODER-Adapter)."""
@@ -97,7 +102,7 @@ class OfDraw(ArtifactStep[FewShotFitsArtifact]):
 
 
 class FitFewShot(OfDraw):
-    """Fit and select every method on one draw.
+    """Fit, select and calibrate every method on one draw; without validation images, scores stay as they are.
 
     Raises:
         ConfigError: The texts give no metric.
@@ -120,18 +125,29 @@ class FitFewShot(OfDraw):
 
     def make(self, context: Context, output: Output) -> FewShotFitsArtifact:
         """Write one classifier per method."""
+        from coder_core.few_shot.probabilities import calibrate_scores
+
         read = self.read_draw(context)
-        selected = _select(context, self, read)
+        selected, validation = _select(context, self, read), read.pool.validation(read.draw)
+        choices = {}
         for name, method in context.each(selected.items(), "keeping", total=len(selected), unit="methods"):
-            output.write_part(name, classifier_table(method.classifier.state()))
-        choices = {name: _choice_of(method) for name, method in selected.items()}
+            classifier, choices[name] = method.classifier, _choice_of(method)
+            if validation is not None:
+                classifier = calibrate_scores(classifier, validation)
+                choices[name] = choices[name].with_temperature(classifier.temperature, "validation")
+            output.write_part(name, classifier_table(classifier.state()))
         return output.finish(
             FewShotFitsArtifact, shots=self.shots, seed=self.seed, dropped=read.dropped, choices=choices
         )
 
 
 class PredictFewShot(ShardedStep[FewShotPredictionsArtifact]):
-    """Classify the images by every method of a draw: columns `<method>.top_ids` and `<method>.top_probabilities`."""
+    """Classify the images by every method of a draw: columns `<method>.top_ids` and `<method>.top_probabilities`.
+
+    Where a method has a temperature, `<method>.uncalibrated` are the probabilities of the same classes without it.
+    """
+
+    version: ClassVar[int] = 2
 
     fits: FewShotFitsArtifact
     images: ImageEmbeddingsArtifact
@@ -166,8 +182,14 @@ class PredictFewShot(ShardedStep[FewShotPredictionsArtifact]):
     def join(self, context: Context, output: Output) -> FewShotPredictionsArtifact:  # noqa: ARG002
         """All parts are there."""
         fits = self.fits
-        methods = tuple(fits.choices)
-        return output.finish(FewShotPredictionsArtifact, shots=fits.shots, seed=fits.seed, methods=methods)
+        calibrated = tuple(name for name, choice in fits.choices.items() if choice.is_calibrated)
+        return output.finish(
+            FewShotPredictionsArtifact,
+            shots=fits.shots,
+            seed=fits.seed,
+            methods=tuple(fits.choices),
+            calibrated=calibrated,
+        )
 
 
 def metric_input(texts: TextFeaturesFile | None) -> FileInput | None:
@@ -180,12 +202,35 @@ def plan_draws(spec: FewShotSpec) -> list[tuple[int, int]]:
     return [(shots, spec.seed + draw) for shots in spec.shots for draw in range(spec.draws)]
 
 
-def read_few_shot_predictions(context: Context, artifact: FewShotPredictionsArtifact, method: str) -> Predictions:
-    """What one method of a draw says."""
-    from coder_core.steps.predict_images import COLUMNS, predictions_from_arrow
+class FewShotSaid(NamedTuple):
+    """What one method of a draw says, and the probabilities of the same classes without its temperature."""
 
-    columns = ["image_id", f"{method}.top_ids", f"{method}.top_probabilities"]
-    return predictions_from_arrow(context.read(artifact, columns).rename_columns(list(COLUMNS)), method)
+    predictions: Predictions
+    uncalibrated: "Float[np.ndarray, 'images best']"
+
+
+def read_few_shot_predictions(context: Context, artifact: FewShotPredictionsArtifact, method: str) -> FewShotSaid:
+    """What one method of a draw says."""
+    return few_shot_predictions_in(context.read(artifact, _columns_of(artifact, method)), artifact, method)
+
+
+def few_shot_predictions_in(table: "pa.Table", artifact: FewShotPredictionsArtifact, method: str) -> FewShotSaid:
+    """The same, of rows that were read already."""
+    from coder_core.steps.predict_images import predictions_from_arrow
+    from coder_core.storage.tables import vectors_from_arrow
+
+    own = table.select(_columns_of(artifact, method)[: len(COLUMNS)]).rename_columns(list(COLUMNS))
+    predictions = predictions_from_arrow(own, method)
+    if method not in artifact.calibrated:
+        return FewShotSaid(predictions, predictions.top_probabilities)
+    return FewShotSaid(predictions, vectors_from_arrow(table.column(f"{method}.{UNCALIBRATED}")))
+
+
+def _columns_of(artifact: FewShotPredictionsArtifact, method: str) -> list[str]:
+    """Those of `COLUMNS`, in their order, and the probabilities without a temperature where there is one."""
+    image_id, *own = COLUMNS
+    more = (UNCALIBRATED,) if method in artifact.calibrated else ()
+    return [image_id, *(f"{method}.{name}" for name in (*own, *more))]
 
 
 class ReadDraw(NamedTuple):
@@ -285,18 +330,33 @@ def _choice_of(method: "Selected") -> FewShotChoice:
 
 
 def _predict_part(context: Context, step: PredictFewShot, part: str, classifiers: dict[str, Any]) -> "pa.Table":
-    from coder_core.classifiers import predict_with
-    from coder_core.steps.predict_images import predictions_to_arrow
-
     usable = usable_images(context, step.images, part)
-    predict = partial(
-        predict_with,
-        image_embeddings=read_vectors(context, step.encoder, usable),
-        image_ids=usable.column("image_id").to_pylist(),
-    )
+    vectors, image_ids = read_vectors(context, step.encoder, usable), usable.column("image_id").to_pylist()
     table = usable.select(["image_id"])
     for name, classifier in classifiers.items():
-        own = predictions_to_arrow(predict(classifier, method=name))
+        own = _said(classifier, vectors, image_ids, name)
         for column in own.column_names[1:]:
             table = table.append_column(f"{name}.{column}", own.column(column))
     return table
+
+
+def _said(
+    classifier: "Classifier", vectors: "Float[Tensor, 'images dim']", image_ids: list[str], name: str
+) -> "pa.Table":
+    """What one method says; where it has a temperature, decisions are those of its scores without it, ties included."""
+    import pyarrow as pa
+    import torch
+
+    from coder_core.classifiers import TemperedClassifier, predict_with
+    from coder_core.coder.ranking import probabilities_of
+    from coder_core.evaluation.predicting import build_predictions
+
+    if not isinstance(classifier, TemperedClassifier):
+        return predictions_to_arrow(predict_with(classifier, vectors, image_ids, method=name))
+    scores = classifier.inner.logits(vectors)
+    plain = build_predictions(scores, image_ids, method=name)
+    top_ids = torch.from_numpy(plain.top_ids).to(scores.device, torch.int64)
+    calibrated = probabilities_of(scores / classifier.temperature, top_ids).float().cpu().numpy()
+    table = predictions_to_arrow(replace(plain, top_probabilities=calibrated))
+    flat = pa.array(plain.top_probabilities.reshape(-1))
+    return table.append_column(UNCALIBRATED, pa.FixedSizeListArray.from_arrays(flat, plain.top_ids.shape[1]))

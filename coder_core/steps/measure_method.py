@@ -10,13 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.image_ids import ImageIds
 from coder_core.input_contract import InputContract
-from coder_core.loops import each
 from coder_core.pipeline.artifact_types import (
     BatchAnswersArtifact,
     ClassesArtifact,
     ClassifierArtifact,
-    FewShotFitsArtifact,
-    FewShotPredictionsArtifact,
     ImageEmbeddingsArtifact,
     LabelsArtifact,
     MeasurementArtifact,
@@ -31,7 +28,6 @@ from coder_core.results.schema import (
     ComparisonRow,
     ConfusionComparisonRow,
     ConfusionRow,
-    FewShotRow,
     MetricRow,
     ReliabilityRow,
     table_of,
@@ -39,12 +35,12 @@ from coder_core.results.schema import (
 from coder_core.steps.build_classifier import read_classifier
 from coder_core.steps.classify_batch import read_log_shares
 from coder_core.steps.image_groups import ImageGroups
-from coder_core.steps.load_dataset import read_classes, read_labels, read_labels_of
-from coder_core.steps.predict_images import read_predictions, read_vectors, usable_images
+from coder_core.steps.load_dataset import read_classes, read_labels_of
+from coder_core.steps.predict_images import read_predictions
+from coder_core.steps.score_again import kept_log_shares, log_shares, read_again
 
 if TYPE_CHECKING:
     import numpy as np
-    import pyarrow as pa
     from jaxtyping import Bool, Float, Float64, Int64
     from torch import Tensor
 
@@ -56,9 +52,6 @@ if TYPE_CHECKING:
 CONFUSIONS_COMPARED = 10_000
 """Pairs per method that `confusion_comparisons` keeps: 1,000 classes can be confused in 999,000 ways, most of them
 once, and every method brings its own."""
-
-ROWS_AT_ONCE = 262_144
-"""Images whose likelihoods are computed at a time: all at once would take twice the memory of the predictions."""
 
 Rows = dict[type[Any], Sequence[Any]]
 
@@ -109,7 +102,7 @@ class MeasureMethod(ArtifactStep[MeasurementArtifact]):
             more = () if self.controls == self.baseline else rows.get(ComparisonRow, ())
             own = self._groups_of(controlled)
             rows[ComparisonRow] = [*more, *compare(controlled, predictions, labels, classes, groups=own)]
-        return _write(context, output, self._with_contract(rows))
+        return write_rows(context, output, self._with_contract(rows))
 
     def _groups_of(self, baseline: "Predictions") -> "Groups | None":
         """In the order of the baseline, which is the order of a comparison."""
@@ -120,45 +113,6 @@ class MeasureMethod(ArtifactStep[MeasurementArtifact]):
         columns: dict[str, Any] = dict(self.contract.columns())
         own = {MetricRow: columns, ComparisonRow: {**columns, "controls": self.controls}}
         return {table: [replace(row, **own.get(table, {})) for row in found] for table, found in rows.items()}
-
-
-class MeasureFewShot(ArtifactStep[MeasurementArtifact]):
-    """Measure the few-shot methods of one draw.
-
-    Raises:
-        DatasetError: An image has no label.
-    """
-
-    fits: FewShotFitsArtifact
-    predictions: FewShotPredictionsArtifact
-    contracts: dict[str, InputContract]
-    labels: LabelsArtifact
-
-    @property
-    def name(self) -> str:
-        """As it stands among the timings."""
-        return f"measure_few_shot_{self.fits.shots}"
-
-    def make(self, context: Context, output: Output) -> MeasurementArtifact:
-        """Measure every method."""
-        from coder_core.steps.fit_few_shot import read_few_shot_predictions
-
-        labels = read_labels(context, self.labels, "test")
-        methods = self.predictions.methods
-        rows = [
-            replace(
-                _few_shot_row(self.fits, read_few_shot_predictions(context, self.predictions, method), labels),
-                **self._contract_of(method),
-            )
-            for method in context.each(methods, "measuring", total=len(methods), unit="methods")
-        ]
-        return _write(context, output, {FewShotRow: rows})
-
-    def _contract_of(self, method: str) -> dict[str, Any]:
-        """What a method has read: where it chose on validation images, their labels, too."""
-        is_chosen = self.fits.choices[method].source == "validation"
-        contract = self.contracts[method].also(labels="validation" if is_chosen else "none")
-        return dict(contract.columns())
 
 
 def true_log_likelihoods(
@@ -172,52 +126,25 @@ def true_log_likelihoods(
     import numpy as np
 
     label_ids = labels.align(predictions)
-    found, is_kept = np.empty(len(label_ids)), np.empty(len(label_ids), dtype=np.bool_)
-    for start in each(range(0, len(label_ids), ROWS_AT_ONCE)):
-        block = slice(start, start + ROWS_AT_ONCE)
-        is_true = predictions.top_ids[block] == label_ids[block, None]
-        kept = np.where(is_true, predictions.top_probabilities[block], 0).sum(axis=1).astype(np.float64)
-        found[block] = np.log(np.maximum(kept, np.finfo(np.float32).tiny))
-        is_kept[block] = is_true.any(axis=1)
-    for rows, logits in _scored_again(context, step, predictions, ~is_kept):
-        scores = logits.double().numpy()
-        highest = scores.max(axis=1)
-        total = np.log(np.exp(scores - highest[:, None]).sum(axis=1))
-        found[rows] = scores[np.arange(len(rows)), label_ids[rows]] - highest - total
-    return np.asarray(found, dtype=np.float64)
+    found = kept_log_shares(label_ids, predictions.top_ids, predictions.top_probabilities)
+    for rows, logits in _scored_again(context, step, predictions, np.isnan(found)):
+        found[rows] = log_shares(logits, label_ids[rows])
+    return found
 
 
 def _scored_again(
     context: Context, step: MeasureMethod, predictions: "Predictions", is_wanted: "Bool[np.ndarray, ' images']"
 ) -> "Iterator[tuple[Int64[np.ndarray, ' some'], Float[Tensor, 'some classes']]]":
     """The logits of some images, part by part, and which rows of the predictions they are."""
-    import numpy as np
-    import pyarrow as pa
-
     if not is_wanted.any():
         return
     if isinstance(step.classifier, BatchAnswersArtifact):
         yield from _told_again(context, step.classifier, predictions, is_wanted)
         return
-    classifier, parts, start = read_classifier(context, step.classifier), context.parts(step.predictions), 0
-    for part in context.each(parts, "scoring", total=len(parts), unit="parts"):
-        rows = start + np.flatnonzero(is_wanted[start : start + part.rows])
-        if len(rows):
-            own = _in_order(
-                usable_images(context, step.images, part.name), predictions.image_ids[start : start + part.rows]
-            )
-            yield rows, classifier.logits(read_vectors(context, step.encoder, own.take(pa.array(rows - start))))
-        start += part.rows
-
-
-def _in_order(usable: "pa.Table", image_ids: Sequence[str]) -> "pa.Table":
-    """The images of a part in the order of its predictions, which is theirs, as a rule."""
-    import pyarrow as pa
-
-    from coder_core.storage.tables import ids_from_arrow
-
-    listed = ids_from_arrow(usable.column("image_id"))
-    return usable if listed == image_ids else usable.take(pa.array(listed.find(image_ids)))
+    classifier = read_classifier(context, step.classifier)
+    images = (step.predictions, step.images, step.encoder)
+    for rows, vectors in read_again(context, *images, predictions.image_ids, is_wanted):
+        yield rows, classifier.logits(vectors)
 
 
 def _told_again(
@@ -297,36 +224,10 @@ def _most_frequent(compared: Sequence[ConfusionComparisonRow]) -> list[Confusion
     return [compared[place] for place in sorted(by_frequency[:CONFUSIONS_COMPARED])]
 
 
-def _write(context: Context, output: Output, rows: Rows) -> MeasurementArtifact:
+def write_rows(context: Context, output: Output, rows: Rows) -> MeasurementArtifact:
+    """Write the rows of a measurement, one part per table."""
     from coder_core.results.arrow_rows import rows_to_arrow
 
     for row_class, found in context.each(rows.items(), "measuring", total=len(rows), unit="tables"):
         output.write_part(table_of(row_class).name, rows_to_arrow(row_class, found))
     return output.finish(MeasurementArtifact, tables=tuple(table_of(row_class).name for row_class in rows))
-
-
-def _few_shot_row(fits: FewShotFitsArtifact, predictions: "Predictions", labels: "LabelTable") -> FewShotRow:
-    import json
-
-    from coder_core.evaluation.intervals import wilson_interval
-    from coder_core.evaluation.metrics import mean_per_class_accuracy
-
-    label_ids, top_ids = labels.align(predictions), predictions.top_ids[:, :1]
-    hits = int((top_ids[:, 0] == label_ids).sum())
-    interval, choice = wilson_interval(hits, len(label_ids)), fits.choices[predictions.method]
-    return FewShotRow(
-        method=predictions.method,
-        shots=fits.shots,
-        seed=fits.seed,
-        n=len(label_ids),
-        top1=hits / len(label_ids),
-        ci_low=interval.low,
-        ci_high=interval.high,
-        mean_per_class_accuracy=mean_per_class_accuracy(top_ids, label_ids),
-        settings=json.dumps(choice.settings),
-        chosen_on=choice.source,
-        chosen_n=choice.n,
-        chosen_accuracy=choice.accuracy,
-        settings_tried=choice.tried,
-        pool_images_dropped=fits.dropped,
-    )

@@ -29,6 +29,7 @@ from coder_core.results.schema import (
     ComparisonRow,
     ConfusionComparisonRow,
     ConfusionRow,
+    FewShotReliabilityRow,
     FewShotRow,
     FewShotSummaryRow,
     GenerationRow,
@@ -64,6 +65,15 @@ if TYPE_CHECKING:
 
 CONTRACT = tuple(InputContract().columns())
 """The columns that say what a method has read."""
+
+CALIBRATION = (
+    "expected_calibration_error",
+    "expected_calibration_error_by_chance",
+    "expected_calibration_error_uncalibrated",
+    "negative_log_likelihood",
+    "negative_log_likelihood_uncalibrated",
+)
+"""Columns of `few_shot` whose means over draws are columns of its summary."""
 
 STAGE1: Mapping[str, str] = {RERANK: "coder", SUPPORT_SELECTED: "coder"}
 """Methods that look again at what another one, which reads the texts of stage 1, has said."""
@@ -137,6 +147,7 @@ class PublishRun(Step[EvalResult]):
         measured = ((table, read_rows(context, one, table)) for table in MEASURED_TABLES for one in self.measured)
         return chain(
             measured,
+            ((FewShotReliabilityRow, read_rows(context, one, FewShotReliabilityRow)) for one in self.few_shot),
             prediction_tables(context, manifest, labels, classes),
             *(few_shot_prediction_tables(context, draw.predictions, labels, classes) for draw in draws),
             text_tables(context, manifest, classes),
@@ -267,23 +278,34 @@ def read_all(context: Context, measured: Iterable[MeasurementArtifact], row_clas
 
 
 def summarise_draws(rows: Sequence[FewShotRow]) -> list[FewShotSummaryRow]:
-    """Mean and standard deviation (n - 1) over draws, by method and shots; the deviation of one draw is null."""
-    groups: dict[tuple[str, int], list[float]] = defaultdict(list)
-    contracts: dict[tuple[str, int], dict[str, Any]] = {}
+    """Means over draws, by method and shots, and the standard deviation (n - 1) of top-1; that of one draw is null."""
+    groups: dict[tuple[str, int], list[FewShotRow]] = defaultdict(list)
     for row in rows:
-        groups[row.method, row.shots].append(row.top1)
-        contracts[row.method, row.shots] = {name: getattr(row, name) for name in CONTRACT}
+        groups[row.method, row.shots].append(row)
     return [
         FewShotSummaryRow(
             method=method,
             shots=shots,
             draws=len(found),
-            top1=statistics.fmean(found),
-            top1_std=statistics.stdev(found) if len(found) > 1 else None,
-            **contracts[method, shots],
+            top1=statistics.fmean(row.top1 for row in found),
+            top1_std=statistics.stdev(row.top1 for row in found) if len(found) > 1 else None,
+            calibrated_on="+".join(sorted({row.calibrated_on for row in found if row.calibrated_on})) or None,
+            **_columns_over_draws(found),
         )
         for (method, shots), found in groups.items()
     ]
+
+
+def _columns_over_draws(rows: Sequence[FewShotRow]) -> dict[str, Any]:
+    """What all draws have read, and the means of their calibration."""
+    means = {name: _mean_of(rows, name) for name in CALIBRATION}
+    return {name: getattr(rows[-1], name) for name in CONTRACT} | means
+
+
+def _mean_of(rows: Sequence[FewShotRow], name: str) -> float | None:
+    """The mean of a column; None where a row has none."""
+    values = [getattr(row, name) for row in rows]
+    return None if None in values else statistics.fmean(values)
 
 
 def _best_method(metrics: Sequence[MetricRow]) -> MetricRow | None:

@@ -30,6 +30,7 @@ from coder_core.results.schema import (
 )
 from coder_core.steps.count_confused_pairs import PAIRS, read_budget
 from coder_core.steps.embed_images import broken_rows
+from coder_core.steps.fit_few_shot import few_shot_predictions_in
 from coder_core.steps.load_dataset import LabelParts
 from coder_core.steps.predict_images import COLUMNS, predictions_from_arrow
 from coder_core.steps.write_texts import read_text_table, read_texts_and_pairs
@@ -127,17 +128,21 @@ def few_shot_prediction_tables(
     context: Context, said: FewShotPredictionsArtifact, labels: LabelParts, classes: ClassList
 ) -> Tables:
     """What every few-shot method of a draw said, part by part."""
+    import numpy as np
     import pyarrow as pa
 
     parts = context.parts(said)
     for part in context.each(parts, "writing few-shot predictions", total=len(parts), unit="parts"):
         table = context.read_part(said, part.name)
         for method in said.methods:
-            own = table.select(["image_id", f"{method}.top_ids", f"{method}.top_probabilities"])
-            predictions = predictions_from_arrow(own.rename_columns(list(COLUMNS)), method)
+            predictions, uncalibrated = few_shot_predictions_in(table, said, method)
             rows = _best_class_columns(predictions, labels.beside(part.name, predictions.image_ids), classes)
-            shots, seed = (pa.repeat(number, len(own)) for number in (said.shots, said.seed))
-            yield FewShotPredictionRow, pa.table({**rows, "shots": shots, "seed": seed})
+            shots, seed = (pa.repeat(number, len(table)) for number in (said.shots, said.seed))
+            plain = pa.array(uncalibrated[:, 0].astype(np.float64))
+            yield (
+                FewShotPredictionRow,
+                pa.table({**rows, "shots": shots, "seed": seed, "probability_uncalibrated": plain}),
+            )
 
 
 def quarantine_tables(context: Context, manifest: RunManifest) -> Tables:

@@ -4,9 +4,9 @@ What comes out of one draw are classifiers in the place of those that it was fit
 as before: predicted, measured, summed up over draws, asked about new images.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from coder_core.pipeline.artifact_types import FewShotFitsArtifact, ImageEmbeddingsArtifact
+from coder_core.pipeline.artifact_types import FewShotChoice, FewShotFitsArtifact, ImageEmbeddingsArtifact
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.output import Output
 from coder_core.specs import TransductionName, row_name
@@ -29,12 +29,14 @@ if TYPE_CHECKING:
 class TransduceFewShot(OfDraw):
     """Let a batch of unlabelled images move the classifiers of one draw. Labels of the batch do not exist here.
 
-    Where the draw chose settings on validation images, these choose the temperature of stage 1 as well: its logits
-    count as log-probabilities.
+    Stage 1 comes with the temperature that the draw's validation images gave it, for its logits count as
+    log-probabilities. They give what the batch has made of it one more, where the batch is balanced.
 
     Raises:
         ConfigError: The texts that shall make the metric do not vary.
     """
+
+    version: ClassVar[int] = 2
 
     fits: FewShotFitsArtifact
     methods: tuple[TransductionName, ...]
@@ -55,17 +57,18 @@ class TransduceFewShot(OfDraw):
         """Write one classifier per transduction and few-shot method."""
         rows = {row_name(method, stage1): (method, stage1) for stage1 in self.stage1 for method in self.methods}
         teach = self._teacher(context)
-        found = {}
+        found, choices = {}, {}
         for name, (method, stage1) in context.each(rows.items(), "fitting", total=len(rows), unit="methods"):
             transduced = teach(method, stage1)
-            output.write_part(name, classifier_table(transduced.classifier.state()))
+            classifier, choices[name] = teach.calibrated(transduced, self.fits.choices[stage1])
+            output.write_part(name, classifier_table(classifier.state()))
             found[name] = batch_found(stage1, transduced)
         return output.finish(
             FewShotFitsArtifact,
             shots=self.shots,
             seed=self.seed,
             dropped=self.fits.dropped,
-            choices={name: self.fits.choices[stage1] for name, (_, stage1) in rows.items()},
+            choices=choices,
             found=found,
         )
 
@@ -112,19 +115,24 @@ class _Teacher:
         from coder_core.transduction.fit_batch import fit_batch
         from coder_core.transduction.stated_prior import describe_prior
 
-        below = self._stage1(stage1)
+        below = read_classifier(self._context, self._step.fits, stage1)
         if method != "batch_discriminant":
             return describe_prior(self._parts, below, assumes_balance=method == "sinkhorn")
         return fit_batch(self._parts, below, class_texts=self._class_texts, space=self._space, known=self._known)
 
-    def _stage1(self, name: str) -> "Classifier":
-        """A few-shot method, its temperature chosen on the draw's validation images where its settings were."""
-        from coder_core.classifiers import TemperedClassifier
-        from coder_core.evaluation.temperature import fit_temperature
+    def calibrated(self, found: "Transduced", choice: FewShotChoice) -> "tuple[Classifier, FewShotChoice]":
+        """What came of a batch under the temperature of the validation images.
 
-        fits = self._step.fits
-        classifier = read_classifier(self._context, fits, name)
-        if self._validation is None or fits.choices[name].source != "validation":
-            return classifier
-        logits = classifier.logits(self._validation.embeddings).float()
-        return TemperedClassifier(classifier, fit_temperature(logits, self._validation.label_ids))
+        A batch that holds few of the classes, or some more often, has moved the classifier away from the validation
+        images' shares of the classes: these say nothing about its probabilities then (measured: docs/few-shot.md), and
+        it keeps the temperature that the transduction found.
+        """
+        from coder_core.few_shot.probabilities import calibrate_scores
+        from coder_core.transduction.batch_evidence import BatchKind
+
+        if found.kind is BatchKind.NOTHING:
+            return found.classifier, choice  # stage 1, as it was
+        if self._validation is None or found.kind is not BatchKind.BALANCED:
+            return found.classifier, choice.with_temperature(1.0, "stage1" if choice.is_calibrated else "none")
+        tempered = calibrate_scores(found.classifier, self._validation)
+        return tempered, choice.with_temperature(tempered.temperature, "validation")

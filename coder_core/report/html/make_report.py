@@ -10,6 +10,7 @@ from coder_core.pipeline.context import Context
 from coder_core.recipes.compare_runs import compare_runs
 from coder_core.report.html.class_gains import class_gains, gains_chart
 from coder_core.report.html.confusions import confusion_chart, confusion_data
+from coder_core.report.html.few_shot_lines import few_shot_lines
 from coder_core.report.html.gallery import choose_groups, gallery_data
 from coder_core.report.html.head import (
     NONE,
@@ -167,6 +168,7 @@ def _contents(
         "methods": method_lines(facts),
         "baseline": shorten(facts.baseline or ""),
         "best": shorten(facts.best or ""),
+        "few_shot": few_shot_lines(facts),
         "gallery_notes": notes,
         "batches": facts.of(TransductionRow),
         "quality_note": data["quality"].pop("note"),

@@ -18,7 +18,13 @@ from coder_core.results.schema.declaring import (
     declared_table,
     result_table,
 )
-from coder_core.results.schema.few_shot import AblationRow, FewShotPredictionRow, FewShotRow, FewShotSummaryRow
+from coder_core.results.schema.few_shot import (
+    AblationRow,
+    FewShotPredictionRow,
+    FewShotReliabilityRow,
+    FewShotRow,
+    FewShotSummaryRow,
+)
 from coder_core.results.schema.measures import (
     ClassComparisonRow,
     ClassMetricRow,
@@ -59,6 +65,7 @@ __all__ = [
     "ConfusionComparisonRow",
     "ConfusionRow",
     "FewShotPredictionRow",
+    "FewShotReliabilityRow",
     "FewShotRow",
     "FewShotSummaryRow",
     "GenerationRow",
@@ -107,6 +114,7 @@ TABLES: dict[str, Table] = {
             FewShotRow,
             FewShotSummaryRow,
             FewShotPredictionRow,
+            FewShotReliabilityRow,
             AblationRow,
             QuarantineRow,
             IgnoredRow,

@@ -5,10 +5,17 @@ from typing import Annotated, TypeAlias
 
 from coder_core.results.schema.contract import AssumesBalance, ReadsLabels, ReadsTexts, ReadsUnlabelledImages
 from coder_core.results.schema.declaring import result_table
+from coder_core.results.schema.measures import GroupCount
 
 FewShotMethod: TypeAlias = Annotated[str, "The few-shot method, e.g. `tip_adapter`, `text_discriminant`."]
 Shots: TypeAlias = Annotated[int, "Support images per class."]
 Draw: TypeAlias = Annotated[int, "The draw."]
+CalibratedOn: TypeAlias = Annotated[
+    str | None,
+    "What the temperature was chosen on: `validation` (the draw's validation images), `batch` (the images under test, "
+    "without labels), `none`: scores are taken for logits as they are, or `stage1`: of a transduction that stands on a "
+    "calibrated method and has no further temperature but its own. It changes no decision.",
+]
 
 
 @result_table("few_shot")
@@ -34,6 +41,24 @@ class FewShotRow:
     reads_unlabelled_images: ReadsUnlabelledImages = None
     assumes_balance: AssumesBalance = None
     reads_texts: ReadsTexts = None
+    groups: GroupCount = None
+    calibrated_on: CalibratedOn = None
+    temperature: Annotated[float | None, "What the method's scores are divided by; 1 where none was chosen."] = None
+    expected_calibration_error: Annotated[
+        float | None, "Of the probabilities at that temperature, 0..1 (15 bins); lower is better."
+    ] = None
+    expected_calibration_error_low: Annotated[
+        float | None,
+        "Lower end of its 95 % interval: 0 where true probabilities would show as much; null where the images cannot "
+        "say anything about chance.",
+    ] = None
+    expected_calibration_error_high: Annotated[float | None, "Upper end."] = None
+    expected_calibration_error_by_chance: Annotated[
+        float | None, "What true probabilities would show on average: few images make any error look large."
+    ] = None
+    expected_calibration_error_uncalibrated: Annotated[float | None, "The error at temperature 1."] = None
+    negative_log_likelihood: Annotated[float | None, "Mean over images, in nats; lower is better."] = None
+    negative_log_likelihood_uncalibrated: Annotated[float | None, "The same at temperature 1."] = None
 
 
 @result_table("few_shot_summary")
@@ -50,6 +75,37 @@ class FewShotSummaryRow:
     reads_unlabelled_images: ReadsUnlabelledImages = None
     assumes_balance: AssumesBalance = None
     reads_texts: ReadsTexts = None
+    calibrated_on: CalibratedOn = None
+    expected_calibration_error: Annotated[float | None, "Mean over draws, 0..1; lower is better."] = None
+    expected_calibration_error_by_chance: Annotated[
+        float | None, "What true probabilities would show: mean over draws."
+    ] = None
+    expected_calibration_error_uncalibrated: Annotated[float | None, "The error at temperature 1: mean over draws."] = (
+        None
+    )
+    negative_log_likelihood: Annotated[float | None, "In nats, mean over draws; lower is better."] = None
+    negative_log_likelihood_uncalibrated: Annotated[float | None, "The same at temperature 1."] = None
+
+
+@result_table("few_shot_reliability")
+@dataclass(frozen=True, kw_only=True)
+class FewShotReliabilityRow:
+    """One row per few-shot method, draw and bin of confidence that has images, before and after calibration."""
+
+    method: FewShotMethod
+    shots: Shots
+    seed: Draw
+    is_calibrated: Annotated[
+        bool, "Whether at the temperature that was chosen; else at 1. A method without one has the latter only."
+    ]
+    bin: Annotated[int, "From 0; 15 bins of equal width on 0..1."]
+    low: Annotated[float, "Lower end of the bin."]
+    high: Annotated[float, "Upper end, which is in it."]
+    n: Annotated[int, "Images whose predicted class has such a probability."]
+    confidence: Annotated[float, "Their mean probability of the predicted class."]
+    accuracy: Annotated[float, "Share of them that are right."]
+    ci_low: Annotated[float, "Lower end of its 95 % Wilson interval, over images."]
+    ci_high: Annotated[float, "Upper end."]
 
 
 @result_table("few_shot_predictions")
@@ -67,6 +123,9 @@ class FewShotPredictionRow:
     predicted_name: Annotated[str, "Name of the predicted class."]
     probability: Annotated[float | None, "Softmax probability of the predicted class, 0..1."] = None
     is_correct: Annotated[bool | None, "Whether predicted equals label."] = None
+    probability_uncalibrated: Annotated[
+        float | None, "The same probability at temperature 1; `probability` itself where none was chosen."
+    ] = None
 
 
 @result_table("ablation")

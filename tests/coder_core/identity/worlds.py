@@ -140,6 +140,7 @@ def photos_world(folder: Path, checkpoint: Path) -> Files:
         "zero_shot": "none",
         "views": 1,
         "vocabulary": "shipped",
+        "validation_per_class": 0,
     }
     transduction = {"stage1": ["lda"]}
     changes = {"methods": ["clip"], "few_shot": few_shot, "transduction": transduction, "calibrate": "batch"}

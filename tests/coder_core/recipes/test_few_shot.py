@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from coder_core.embedding.image_stream import VIEWS_VERSION, view_key
@@ -18,8 +19,9 @@ from coder_core.fingerprint import content_hash
 from coder_core.images.augmentation import augment
 from coder_core.images.decoding import decode_image
 from coder_core.pipeline.context import Context
-from coder_core.specs import FewShotMethodName, Runtime
+from coder_core.specs import FewShotMethodName, Runtime, TransductionSpec
 from coder_core.steps import fit_few_shot as few_shot_steps
+from coder_core.steps.build_classifier import read_classifier
 from coder_core.steps.fit_few_shot import read_few_shot_predictions
 from tests.fixtures_inputs import NAMES, World, rewrite_features, write_image_class, write_world
 
@@ -192,7 +194,7 @@ def test_support_images_stand_at_the_mean_of_their_views(photos: World, tmp_path
         means[labels[row]] += views / np.linalg.norm(views) / 2
     means /= np.linalg.norm(means, axis=1, keepdims=True)
     (draw,) = manifest.few_shot.draws
-    predictions = read_few_shot_predictions(Context.open(runtime), draw.predictions, "nearest_mean")
+    predictions = read_few_shot_predictions(Context.open(runtime), draw.predictions, "nearest_mean").predictions
     for image_id, predicted in zip(predictions.image_ids, predictions.top_ids[:, 0], strict=True):
         image = embed(decode_image((tmp_path / "test" / image_id).read_bytes()))
         assert predicted == int((means @ image).argmax())
@@ -218,3 +220,125 @@ def write_other_images(folder: Path, count: int) -> None:
     for number in range(count):
         generator = np.random.default_rng([number, zlib.crc32(folder.name.encode())])
         Image.fromarray(generator.integers(0, 256, (18, 22, 3), dtype=np.uint8)).save(folder / f"{number}.png")
+
+
+def losses_by_hand(scores: np.ndarray, labels: np.ndarray, temperature: float) -> tuple[float, float, np.ndarray]:
+    """Calibration error and likelihood of cosines at a temperature, and the probabilities, image by image."""
+    chances = np.exp(scores / temperature - (scores / temperature).max(axis=1, keepdims=True))
+    chances /= chances.sum(axis=1, keepdims=True)
+    sure, hits = chances.max(axis=1), scores.argmax(axis=1) == labels
+    error = 0.0
+    for place in range(15):
+        own = [row for row in range(len(labels)) if place < max(sure[row] * 15, 1e-9) <= place + 1]
+        error += abs(sum(hits[row] - sure[row] for row in own)) / len(labels)
+    return error, -np.log(chances[np.arange(len(labels)), labels]).mean(), sure
+
+
+def test_calibration_in_the_store_equals_numpy(both: Both, runtime: Runtime) -> None:
+    """A nearest mean of cosines: temperature by a scan, error and likelihood before and after by hand."""
+    run_spec(both.spec(methods=["nearest_mean"], zero_shot="none"), runtime)
+    (pool, pool_labels), (images, labels) = unit_features(both.pool), unit_features(both.test)
+    draw = draw_examples(pool_labels, shots=2, seed=1)
+    means = np.stack([pool[draw.support][pool_labels[draw.support] == c].mean(axis=0) for c in range(4)])
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    own, own_labels = pool[draw.validation] @ means.T, pool_labels[draw.validation]
+    n = len(own)
+
+    def smoothed(temperature: float) -> float:
+        scaled = own / temperature
+        shares = scaled - np.log(np.exp(scaled).sum(axis=1, keepdims=True))
+        return float(-(n * shares[np.arange(n), own_labels] + shares.mean(axis=1)).mean() / (n + 1))
+
+    scanned = min(np.geomspace(1e-3, 10, 4000), key=smoothed)
+    error = "expected_calibration_error"
+    columns = (
+        f"temperature, {error}, negative_log_likelihood, {error}_uncalibrated, negative_log_likelihood_uncalibrated"
+    )
+    ((temperature, *found),) = rows(runtime, f"SELECT {columns} FROM few_shot")
+    assert temperature == pytest.approx(scanned, rel=0.003)
+    after, before = (losses_by_hand(images @ means.T, labels, heat) for heat in (temperature, 1.0))
+    assert found == pytest.approx([*after[:2], *before[:2]], abs=1e-4)
+    assert after[1] < before[1]
+    assert after[0] < before[0]
+    told = rows(
+        runtime, "SELECT probability, probability_uncalibrated FROM few_shot_predictions ORDER BY image_id::INT"
+    )
+    np.testing.assert_allclose(np.array(told), np.stack([after[2], before[2]], axis=1), atol=1e-4)
+    share = "sum(n * abs(confidence - accuracy)) / sum(n)"
+    counted = f"SELECT is_calibrated, sum(n), {share} FROM few_shot_reliability GROUP BY 1 ORDER BY 1"
+    assert rows(runtime, counted) == [(False, 120, pytest.approx(found[2])), (True, 120, pytest.approx(found[0]))]
+    low, high, chance = rows(runtime, f"SELECT {error}_low, {error}_high, {error}_by_chance FROM few_shot")[0]
+    assert 0 <= low <= found[0] <= high <= 1
+    assert 0 < chance < 0.2
+    summary = f"SELECT calibrated_on, {columns.removeprefix('temperature, ')} FROM few_shot_summary"
+    assert rows(runtime, summary) == [("validation", *found)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shots", [1, 4])
+def test_a_temperature_helps_every_method_and_moves_no_decision(both: Both, runtime: Runtime, shots: int) -> None:
+    everyone = get_args(FewShotMethodName)
+    transduction = {"methods": ["batch_discriminant", "sinkhorn"], "stage1": ["lda"]}
+    spec = both.spec(methods=everyone, shots=[shots], zero_shot="clip")
+    run = run_spec(spec.model_copy(update={"transduction": TransductionSpec(**transduction)}), runtime)
+    loss = "negative_log_likelihood"
+    found = rows(runtime, f"SELECT method, calibrated_on, {loss}, {loss}_uncalibrated FROM few_shot")
+    assert len(found) == len(everyone) + 2
+    moved = {m: batch for m, batch in rows(runtime, "SELECT method, batch FROM transductions") if batch != "nothing"}
+    for method, source, after, before in found:
+        assert source == ("validation" if moved.get(method, "balanced") == "balanced" else "stage1"), method
+        assert after < before + 0.02, method
+    context = Context.open(runtime)
+    assert run.manifest.few_shot is not None
+    images = torch.from_numpy(unit_features(both.test)[0]).float()
+    for draw in run.manifest.few_shot.draws:
+        for method in draw.fits.choices:
+            said = read_few_shot_predictions(context, draw.predictions, method)
+            classifier = read_classifier(context, draw.fits, method)
+            inner = getattr(classifier, "inner", classifier)
+            assert said.predictions.top_ids[:, 0].tolist() == inner.logits(images).argmax(dim=1).tolist()
+            chances = classifier.logits(images).softmax(dim=1).amax(dim=1).numpy()
+            np.testing.assert_allclose(said.predictions.top_probabilities[:, 0], chances, atol=2e-5)
+
+
+@pytest.mark.slow
+def test_without_validation_scores_stay_as_they_are_or_the_batch_says(both: Both, runtime: Runtime) -> None:
+    """The batch is a guess: it speaks where it is of all classes, and its rows say that they have read it."""
+    columns = "calibrated_on, temperature = 1, reads_labels, reads_unlabelled_images, chosen_on"
+    equal = "bool_and(probability = probability_uncalibrated)"
+    spec = both.spec(validation_per_class=0)
+    run_spec(spec, runtime)
+    assert set(rows(runtime, f"SELECT {columns} FROM few_shot")) == {("none", True, "support", False, "leave_one_out")}
+    assert rows(runtime, f"SELECT {equal} FROM few_shot_predictions") == [(True,)]
+    assert rows(runtime, "SELECT DISTINCT is_calibrated FROM few_shot_reliability") == [(False,)]
+    by_batch = spec.model_copy(update={"calibrate": "batch"})
+    told = "SELECT method, image_id, predicted, probability FROM few_shot_predictions ORDER BY ALL"
+    stores = [Runtime(store=f"{runtime.store}-{number}", device="cpu") for number in (2, 3)]
+    run_spec(by_batch, stores[0])
+    assert set(rows(stores[0], f"SELECT {columns} FROM few_shot")) == {
+        ("batch", False, "support", True, "leave_one_out")
+    }
+    permute_labels(both.test)
+    run_spec(by_batch, stores[1])
+    assert rows(stores[0], told) == rows(stores[1], told)
+    decided = "SELECT method, image_id, predicted FROM few_shot_predictions ORDER BY ALL"
+    assert rows(runtime, decided) == rows(stores[0], decided)
+
+
+@pytest.mark.slow
+def test_intervals_are_over_groups_where_images_come_in_groups(both: Both, runtime: Runtime) -> None:
+    crops = np.array([f"bird_{row // 2}_crop_{row % 2}" for row in range(120)])
+    features, labels = unit_features(both.test)
+    rewrite_features(both.test, features=features, labels=labels, image_ids=crops)
+    source = {**both.test.settings["dataset"], "image_ids": "image_ids"}
+    pool = both.spec().few_shot
+    widths = []
+    for groups in (None, {"pattern": r"^bird_(\d+)"}):
+        store = Runtime(store=f"{runtime.store}-{bool(groups)}", device="cpu")
+        run_spec(both.test.spec(methods=["clip"], few_shot=pool.model_dump(), dataset=source, groups=groups), store)
+        ((n, low, high, *_),) = rows(
+            store, "SELECT DISTINCT groups, ci_low, ci_high FROM few_shot WHERE method = 'nearest_mean'"
+        )
+        widths.append((n, high - low))
+    assert [n for n, _ in widths] == [None, 60]
+    assert widths[0][1] != widths[1][1]

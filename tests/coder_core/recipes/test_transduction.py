@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from coder_core.classifiers import TemperedClassifier
 from coder_core.errors import ConfigError
-from coder_core.evaluation.temperature import fit_temperature
+from coder_core.evaluation.temperature import fit_score_temperature
 from coder_core.few_shot.draws import draw_examples
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.runner import inline_runner
@@ -142,10 +141,15 @@ def test_a_draw_goes_on_with_its_support_as_images_whose_class_is_known(tmp_path
         draw = draw_examples(labels.numpy(), shots=2, seed=seed)
         support, validation_rows = (torch.from_numpy(chosen) for chosen in (draw.support, draw.validation))
         stage1 = read_classifier(context, fits[seed, False], "lda")
-        heat = fit_temperature(stage1.logits(pool[validation_rows]), labels[validation_rows])
+        heat = fit_score_temperature(stage1.inner.logits(pool[validation_rows]), labels[validation_rows])
+        assert stage1.temperature == pytest.approx(heat, rel=1e-3)
         known = KnownRows(pool[support], labels[support])
-        found = fit_batch(in_parts(images), TemperedClassifier(stage1, heat), known=known)
+        found = fit_batch(in_parts(images), stage1, known=known)
         kept = read_classifier(context, fits[seed, True], "batch_discriminant_on_lda")
+        if found.kind == "balanced":  # as the validation images are, which have a word then
+            again = fit_score_temperature(found.classifier.logits(pool[validation_rows]), labels[validation_rows])
+            assert kept.temperature == pytest.approx(again, rel=1e-3)
+            kept = kept.inner
         np.testing.assert_allclose(kept.logits(images), found.classifier.logits(images), atol=1e-4)
         assert fits[seed, True].found["batch_discriminant_on_lda"].reason == found.reason
 

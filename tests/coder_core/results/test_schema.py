@@ -46,6 +46,7 @@ def test_tables_of_the_first_version_begin_with_the_columns_they_had(table: str)
 def test_every_table_and_column_is_documented() -> None:
     assert {
         "few_shot_predictions",
+        "few_shot_reliability",
         "ignored",
         "generation",
         "reliability",
