@@ -68,7 +68,7 @@ bench: $(VENV)/.installed-dev ## Classifier, rerank, few-shot search, images, te
 	$(BIN)/python bench/text_generation.py
 
 bench-data: $(VENV)/.installed-dev ## Few-shot methods and transduction on the real features of ../shared/data (hours)
-	$(BIN)/python bench/few_shot_real.py
+	$(BIN)/python bench/few_shot_real.py --processes 2
 	$(BIN)/python bench/transduction_real.py
 
 bench-large: $(VENV)/.installed-dev ## How cost grows with images, classes and runs (an hour, 4 GB)

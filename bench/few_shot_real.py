@@ -7,45 +7,79 @@ of the tested set's own classes purged from it.
 
 `--tables batch` adds the unlabelled test images: a few-shot method (`--stage1`) is moved by `batch_discriminant`, the
 support being images whose class is known. What every batch was taken for is printed below the table.
+
+A draw is the unit of work. What draws share (images, texts and their metrics) is made once; a method that stands in
+several tables is fitted once, and one that reads no text once for both banks; `--processes` share the draws. What each
+method costs stands at the end. `--keep FILE` keeps every result, and a run that was cut short goes on where it was.
 """
 
 import argparse
 import json
 import statistics
+import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 
-from coder_core.coder.classifier import Classifier, LinearClassifier
-from coder_core.evaluation.labels import LabelTable
+from bench.few_shot_sets import (
+    BANKS,
+    DATASETS,
+    FEATURES,
+    Images,
+    load_images,
+    load_space,
+    load_zero_shot,
+    plan_shared,
+)
+from coder_core.coder.classifier import Classifier
 from coder_core.few_shot.draws import Draw, draw_examples
-from coder_core.few_shot.few_shot_methods import FEW_SHOT_METHODS, plan_methods
-from coder_core.few_shot.pool import Pool, build_pool, select_methods
+from coder_core.few_shot.few_shot_methods import FEW_SHOT_METHODS
+from coder_core.few_shot.pool import Pool, select_methods
 from coder_core.few_shot.probabilities import calibrate_scores
-from coder_core.few_shot.text_metric import MetricSpace, fit_metric
-from coder_core.texts.vocabulary import plain_name
-from coder_core.transduction.fit_batch import METRIC_LEVEL, fit_batch
+from coder_core.transduction.fit_batch import fit_batch
 from coder_core.transduction.image_batch import KnownRows, in_parts
 
-DATASETS = ("dtd", "caltech101", "oxford_pets")
 SHOTS = (1, 2, 4, 8, 16)
-FEATURES = Path(__file__).parents[2] / "shared" / "data" / "features"
-BANKS = ("names in", "names purged")
 RIVALS = ("nearest_mean_coder", "lda", "gda", "hard_cut_lda", "text_discriminant")
 FUSED_RIVALS = ("tip_adapter", "coder_adapter", "coder_adapter_min_max", "gda", "proker", "text_discriminant")
+TEXTLESS = ("nearest_mean", "tip_adapter", "lda", "gda")
+"""The same with every bank, hence computed with the first."""
+
 BEST = "text_pool"
 OURS = "batch_discriminant_on_"
 
-Place = tuple[str, str, bool, int, int]
-"""Data set, bank, whether zero-shot logits stand beside, shots, seed."""
+Key = tuple[object, ...]
+
+
+class Place(NamedTuple):
+    """One draw of one data set, whether zero-shot logits stand beside, and what texts there are."""
+
+    dataset: str
+    bank: str
+    is_fused: bool
+    shots: int
+    seed: int
+
+
+class Job(NamedTuple):
+    """What is to be computed on one draw: methods to fit, and which of these the test images are to move."""
+
+    place: Place
+    methods: tuple[str, ...]
+    moved: tuple[str, ...]
 
 
 class Result(NamedTuple):
-    """Top-1 accuracy of one method on one draw, in percent; of a transduction, what it took the batch for."""
+    """Top-1 accuracy of one method on one draw, in percent; of a transduction, what it took the batch for.
+
+    `seconds` of processor time to fit it, to choose its settings, and to score the test images.
+    """
 
     dataset: str
     bank: str
@@ -55,57 +89,51 @@ class Result(NamedTuple):
     seed: int
     top1: float
     taken_for: str = ""
-
-
-class Images(NamedTuple):
-    """The images of one data set."""
-
-    pool: Pool
-    queries: torch.Tensor
-    truth: torch.Tensor
-    class_names: tuple[str, ...]
+    seconds: float = 0.0
 
 
 def main() -> None:
-    """Print all tables."""
+    """Compute what is missing, and print all tables."""
     arguments = _arguments()
     known = _read_results(arguments.keep)
+    for found in _compute(arguments, list(_missing(arguments, known))):
+        known |= {_key_of(result): result for result in found}
+        _keep_results(arguments.keep, found)
     chosen = "the support itself" if arguments.leave_one_out else "validation images"
     print(f"{arguments.draws} draws from seed {arguments.seed}, settings chosen on {chosen};")
     print("top-1 %, mean ± standard deviation over draws\n")
     for bank in arguments.banks:
-        if "alone" in arguments.tables:
-            _print_alone(arguments, bank, known)
-        if "fused" in arguments.tables:
-            fused = list(evaluate(arguments, "dtd", bank, known, is_fused=True))
-            _print_table(f"dtd, with zero-shot logits, {bank}", fused)
-            _print_gains(fused, FUSED_RIVALS)
-        if "batch" in arguments.tables:
-            _print_batch(arguments, bank, known)
+        _print_bank(arguments, bank, known)
+    _print_costs(known)
 
 
-def _print_alone(arguments: argparse.Namespace, bank: str, known: dict[tuple[object, ...], Result]) -> None:
-    alone = [row for name in arguments.datasets for row in evaluate(arguments, name, bank, known, is_fused=False)]
-    for name in arguments.datasets:
-        _print_table(f"{name}, images alone, {bank}", [result for result in alone if result.dataset == name])
-    _print_table(f"mean of {len(arguments.datasets)} sets, images alone, {bank}", alone)
-    _print_gains(alone, RIVALS)
+def _print_bank(arguments: argparse.Namespace, bank: str, known: Mapping[Key, Result]) -> None:
+    if "alone" in arguments.tables:
+        alone = list(_rows(arguments, bank, known, arguments.methods))
+        _print_sets(arguments.datasets, f"images alone, {bank}", alone)
+        _print_gains(alone, RIVALS)
+    if "fused" in arguments.tables:
+        fused = list(_rows(arguments, bank, known, arguments.methods, is_fused=True))
+        _print_table(f"dtd, with zero-shot logits, {bank}", fused)
+        _print_gains(fused, FUSED_RIVALS)
+    if "batch" in arguments.tables:
+        methods = [row for method in arguments.stage1 for row in (method, OURS + method)]
+        batch = list(_rows(arguments, bank, known, methods))
+        _print_sets(arguments.datasets, f"with the unlabelled test images, {bank}", batch)
+        kinds = Counter((row.dataset, row.shots, row.taken_for) for row in batch if row.taken_for)
+        for (name, shots, kind), times in sorted(kinds.items()):
+            print(f"* {name}, {shots} shots: {kind} {times}")
+        print()
 
 
-def _print_batch(arguments: argparse.Namespace, bank: str, known: dict[tuple[object, ...], Result]) -> None:
-    rows = [row for name in arguments.datasets for row in evaluate_batch(arguments, name, bank, known)]
-    for name in arguments.datasets:
-        own = [result for result in rows if result.dataset == name]
-        _print_table(f"{name}, with the unlabelled test images, {bank}", own)
-    _print_table(f"mean of {len(arguments.datasets)} sets, with the unlabelled test images, {bank}", rows)
-    kinds = Counter((row.dataset, row.shots, row.taken_for) for row in rows if row.taken_for)
-    for (name, shots, kind), times in sorted(kinds.items()):
-        print(f"* {name}, {shots} shots: {kind} {times}")
-    print()
+def _print_sets(datasets: Sequence[str], title: str, rows: list[Result]) -> None:
+    for name in datasets:
+        _print_table(f"{name}, {title}", [result for result in rows if result.dataset == name])
+    _print_table(f"mean of {len(datasets)} sets, {title}", rows)
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--features", type=Path, default=FEATURES, help="folder of the .npz files")
     parser.add_argument("--shots", type=int, nargs="+", default=SHOTS, help="support images per class")
     parser.add_argument("--draws", type=int, default=3)
@@ -119,101 +147,107 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--keep", type=Path, default=None, help="a file of results: what it holds is not computed again"
     )
+    parser.add_argument("--processes", type=int, default=1, help="that share the draws, each of one thread")
+    parser.add_argument(
+        "--words",
+        type=Path,
+        default=None,
+        help="a vocabulary file: of the bank, only its words and the set's own names",
+    )
     return parser.parse_args()
 
 
-def evaluate(
-    arguments: argparse.Namespace, name: str, bank: str, known: dict[tuple[object, ...], Result], *, is_fused: bool
-) -> Iterator[Result]:
-    """Score every method on every draw of one data set; what is known already is not computed again."""
-    images = load_images(arguments.features, name)
-    texts = load_texts(arguments.features, images.class_names if bank == "names purged" else ())
-    zero_shot = load_zero_shot(arguments.features) if is_fused else None
-
-    def score(missing: Sequence[str], place: Place) -> list[Result]:
-        return _score(images, texts, zero_shot, missing, place, arguments.leave_one_out)
-
-    rows = {method: (method,) for method in arguments.methods}
-    return _every_draw(arguments, (name, bank, is_fused), rows, known, score)
+def _missing(arguments: argparse.Namespace, known: Mapping[Key, Result]) -> Iterator[Job]:
+    """A job for every draw that something is not known of; banks one after the other, textless methods in the first."""
+    planned: set[Key] = set(known)
+    for place, methods, moved in _wanted(arguments):
+        keys = {method: _key(place, method) for method in (*methods, *(OURS + method for method in moved))}
+        to_move = tuple(method for method in moved if keys[OURS + method] not in planned)
+        to_fit = tuple(method for method in methods if keys[method] not in planned or method in to_move)
+        if to_fit:
+            planned |= set(keys.values())
+            yield Job(place, to_fit, to_move)
 
 
-def _every_draw(
-    arguments: argparse.Namespace,
-    table: tuple[str, str, bool],
-    rows: Mapping[str, tuple[str, ...]],
-    known: dict[tuple[object, ...], Result],
-    score: Callable[[Sequence[str], Place], list[Result]],
-) -> Iterator[Result]:
-    """The rows that each method makes, draw after draw; `score` makes those that are not known yet."""
-    for shots in arguments.shots:
+def _wanted(arguments: argparse.Namespace) -> Iterator[tuple[Place, tuple[str, ...], tuple[str, ...]]]:
+    """Every draw of every table, with the methods to fit and those that the test images are to move."""
+    tables = arguments.tables
+    moved = tuple(arguments.stage1) if "batch" in tables else ()
+    alone = tuple(dict.fromkeys((*(arguments.methods if "alone" in tables else ()), *moved)))
+    for bank in arguments.banks:
         for seed in range(arguments.seed, arguments.seed + arguments.draws):
-            place = (*table, shots, seed)
-            missing = [method for method, made in rows.items() if any((*place, row) not in known for row in made)]
-            found = score(missing, place) if missing else []
-            known |= {_key_of(result): result for result in found}
-            _keep_results(arguments.keep, found)
-            yield from (known[(*place, row)] for made in rows.values() for row in made)
+            for shots in arguments.shots:
+                if alone:
+                    yield from ((Place(name, bank, False, shots, seed), alone, moved) for name in arguments.datasets)
+                if "fused" in tables:
+                    yield Place("dtd", bank, True, shots, seed), tuple(arguments.methods), ()
 
 
-def _score(
-    images: Images,
-    texts: torch.Tensor,
-    zero_shot: LinearClassifier | None,
-    methods: Sequence[str],
-    place: Place,
-    leave_one_out: bool,
-) -> list[Result]:
-    name, bank, is_fused, shots, seed = place
-    draw = _draw(images, shots, seed, leave_one_out)
-    planned = plan_methods(methods, texts, zero_shot=zero_shot)
+def _compute(arguments: argparse.Namespace, jobs: Sequence[Job]) -> Iterator[list[Result]]:
+    """Results as they come, draw after draw."""
+    score = partial(_score, arguments)
+    if arguments.processes == 1 or len(jobs) < 2:
+        yield from map(score, jobs)
+        return
+    with ProcessPoolExecutor(
+        arguments.processes, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
+        yield from pool.map(score, jobs)
+
+
+def _score(arguments: argparse.Namespace, job: Job) -> list[Result]:
+    """Fit and score the methods of one draw, one after the other."""
+    images = load_images(arguments.features, job.place.dataset)
+    draw = _draw(images, job.place.shots, job.place.seed, arguments.leave_one_out)
     found = []
-    for method, selected in select_methods(images.pool, draw, planned, zero_shot=zero_shot).items():
-        hits = (selected.classifier.logits(images.queries).argmax(dim=1) == images.truth).double().mean()
-        found.append(Result(name, bank, is_fused, method, shots, seed, 100 * float(hits)))
+    for method in job.methods:
+        started = time.process_time()
+        classifier = _select(arguments, images, draw, job.place, method)
+        found.append(_result(images, job.place, method, classifier, started))
+        if method in job.moved:
+            found.append(_move(arguments, images, draw, job.place, method, classifier))
     return found
+
+
+def _select(arguments: argparse.Namespace, images: Images, draw: Draw, place: Place, method: str) -> Classifier:
+    key = (arguments.features, place.dataset, place.bank, place.is_fused, arguments.words)
+    zero_shot = load_zero_shot(arguments.features) if place.is_fused else None
+    planned = plan_shared(*key)[method]
+    return select_methods(images.pool, draw, {method: planned}, zero_shot=zero_shot)[method].classifier
+
+
+def _move(
+    arguments: argparse.Namespace, images: Images, draw: Draw, place: Place, method: str, classifier: Classifier
+) -> Result:
+    """Score a method after the test images, without labels, have moved it."""
+    started = time.process_time()
+    support = images.pool.support(draw)
+    space = load_space(arguments.features, place.dataset, place.bank, arguments.words)
+    stage1 = _calibrated(classifier, images.pool, draw)
+    known = KnownRows(support.embeddings, support.label_ids)
+    moved = fit_batch(in_parts(images.queries), stage1, space=space, known=known)
+    found = _result(images, place, OURS + method, moved.classifier, started)
+    return found._replace(taken_for=str(moved.kind))
+
+
+def _result(images: Images, place: Place, method: str, classifier: Classifier, started: float) -> Result:
+    hits = (classifier.logits(images.queries).argmax(dim=1) == images.truth).double().mean()
+    seconds = round(time.process_time() - started, 2)
+    return Result(
+        place.dataset,
+        _bank_of(method, place.bank),
+        place.is_fused,
+        method,
+        place.shots,
+        place.seed,
+        100 * float(hits),
+        seconds=seconds,
+    )
 
 
 def _draw(images: Images, shots: int, seed: int, leave_one_out: bool) -> Draw:
     draw = draw_examples(images.pool.label_ids, shots=shots, seed=seed, allow_fewer=True)
     return draw._replace(validation=draw.validation[:0]) if leave_one_out else draw
-
-
-def evaluate_batch(
-    arguments: argparse.Namespace, name: str, bank: str, known: dict[tuple[object, ...], Result]
-) -> Iterator[Result]:
-    """Score few-shot methods of images alone, and the same after the test images, without labels, have moved them."""
-    images = load_images(arguments.features, name)
-    texts = load_texts(arguments.features, images.class_names if bank == "names purged" else ())
-    space = fit_metric(texts).saturating(METRIC_LEVEL)
-
-    def score(missing: Sequence[str], place: Place) -> list[Result]:
-        return _score_batch(images, texts, space, missing, place, arguments.leave_one_out)
-
-    rows = {method: (method, OURS + method) for method in arguments.stage1}
-    return _every_draw(arguments, (name, bank, False), rows, known, score)
-
-
-def _score_batch(
-    images: Images,
-    texts: torch.Tensor,
-    space: MetricSpace,
-    methods: Sequence[str],
-    place: Place,
-    leave_one_out: bool,
-) -> list[Result]:
-    name, bank, is_fused, shots, seed = place
-    draw = _draw(images, shots, seed, leave_one_out)
-    support = images.pool.support(draw)
-    known = KnownRows(support.embeddings, support.label_ids)
-    found = []
-    planned = plan_methods(methods, texts, zero_shot=None)
-    for method, selected in select_methods(images.pool, draw, planned, zero_shot=None).items():
-        stage1 = _calibrated(selected.classifier, images.pool, draw)
-        moved = fit_batch(in_parts(images.queries), stage1, space=space, known=known)
-        for row, classifier, kind in ((method, stage1, ""), (OURS + method, moved.classifier, str(moved.kind))):
-            hits = (classifier.logits(images.queries).argmax(dim=1) == images.truth).double().mean()
-            found.append(Result(name, bank, is_fused, row, shots, seed, 100 * float(hits), kind))
-    return found
 
 
 def _calibrated(classifier: Classifier, pool: Pool, draw: Draw) -> Classifier:
@@ -224,35 +258,35 @@ def _calibrated(classifier: Classifier, pool: Pool, draw: Draw) -> Classifier:
     return calibrate_scores(classifier, validation)
 
 
-def load_images(folder: Path, name: str) -> Images:
-    """The validation images of a set as the pool, its test images as the queries."""
-    arrays = _load(folder / f"{name}.npz")
-    ids = tuple(map(str, range(len(arrays["val_labels"]))))
-    labels = LabelTable(ids, arrays["val_labels"].astype(np.int64), "validation")
-    class_names = tuple(arrays["class_names"].tolist())
-    pool = build_pool(ids, _unit(arrays["val_features"]), labels, class_count=len(class_names))
-    truth = torch.from_numpy(arrays["test_labels"].astype(np.int64))
-    return Images(pool, _unit(arrays["test_features"]), truth, class_names)
+def _bank_of(method: str, bank: str) -> str:
+    return BANKS[0] if method in TEXTLESS else bank
 
 
-def load_texts(folder: Path, purged: Sequence[str]) -> torch.Tensor:
-    """The bank of generic nouns, without those of some names; case, hyphens and underscores make no other name."""
-    arrays = _load(folder / "text_bank.npz")
-    unwanted = {plain_name(name) for name in purged}
-    kept = [plain_name(name) not in unwanted for name in arrays["names"].tolist()]
-    return _unit(arrays["features"][kept])
+def _key(place: Place, method: str) -> Key:
+    return (place.dataset, _bank_of(method, place.bank), place.is_fused, place.shots, place.seed, method)
 
 
-def load_zero_shot(folder: Path) -> LinearClassifier:
-    """CLIP on DTD, by class name."""
-    return LinearClassifier(_unit(_load(folder / "dtd_zero_shot_weights.npz")["features"]))
-
-
-def _key_of(result: Result) -> tuple[object, ...]:
+def _key_of(result: Result) -> Key:
     return (result.dataset, result.bank, result.is_fused, result.shots, result.seed, result.method)
 
 
-def _read_results(path: Path | None) -> dict[tuple[object, ...], Result]:
+def _rows(
+    arguments: argparse.Namespace,
+    bank: str,
+    known: Mapping[Key, Result],
+    methods: Sequence[str],
+    is_fused: bool = False,
+) -> Iterator[Result]:
+    """What a table is made of."""
+    seeds = range(arguments.seed, arguments.seed + arguments.draws)
+    for name in ("dtd",) if is_fused else arguments.datasets:
+        for shots in arguments.shots:
+            for seed in seeds:
+                place = Place(name, bank, is_fused, shots, seed)
+                yield from (known[_key(place, method)] for method in methods)
+
+
+def _read_results(path: Path | None) -> dict[Key, Result]:
     if path is None or not path.exists():
         return {}
     found = (Result(**json.loads(line)) for line in path.read_text().splitlines())
@@ -297,13 +331,14 @@ def _print_gains(results: list[Result], rivals: Sequence[str]) -> None:
     print()
 
 
-def _load(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as file:
-        return dict(file)
-
-
-def _unit(rows: np.ndarray) -> torch.Tensor:
-    return torch.nn.functional.normalize(torch.from_numpy(rows.astype(np.float32)), dim=1)
+def _print_costs(known: Mapping[Key, Result]) -> None:
+    """Print what a draw of each method costs, of those that were timed."""
+    costs: dict[str, list[float]] = defaultdict(list)
+    for result in known.values():
+        if result.seconds:
+            costs[result.method].append(result.seconds)
+    each = ", ".join(f"{method} {statistics.fmean(seconds):.1f}" for method, seconds in costs.items())
+    print(f"processor seconds per draw: {each}")
 
 
 if __name__ == "__main__":

@@ -120,10 +120,10 @@ class _BayesScorer:
         self._freedom = len(rows) - support.class_count
         apart = self._rows - self._means[support.label_ids]
         self._scatter = apart.T @ apart / max(1, self._freedom)
+        shrinkages = method.shrinkages if self._freedom else (1.0,)
         if float(self._scatter.trace()) <= FLOOR:
             self._freedom = 0  # one image per class, or the same one again and again
         self._count = float(support.class_count / support.counts.double().reciprocal().sum())
-        shrinkages = method.shrinkages if self._freedom else (1.0,)
         self._joints = {value: self._diagonalise(value) for value in each(shrinkages)}
 
     @property

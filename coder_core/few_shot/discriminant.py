@@ -168,7 +168,7 @@ class _DiscriminantScorer:
         """The middle gamma and shrinkage; texts count as one image, zero-shot logits ten times less than a cosine."""
         gammas = self._method.gammas
         gamma = gammas[len(gammas) // 2]
-        shrinkages = self._shrinkages(self._fits[gamma])
+        shrinkages = self._shrinkages()
         strength = 0.0 if self._method.class_texts is None else 1.0
         return {
             self._setting: gamma,
@@ -205,12 +205,13 @@ class _DiscriminantScorer:
 
     def _settings(self, gamma: float) -> Iterator[dict[str, float]]:
         strengths = (0.0,) if self._method.class_texts is None else self._method.strengths
-        for strength, shrinkage in product(strengths, self._shrinkages(self._fits[gamma])):
+        for strength, shrinkage in product(strengths, self._shrinkages()):
             yield {self._setting: gamma, "strength": strength, "shrinkage": shrinkage}
 
-    def _shrinkages(self, fit: _Fit) -> Sequence[float]:
+    def _shrinkages(self) -> Sequence[float]:
         """One image per class leaves nothing to shrink: all shrinkages are one."""
-        return self._method.shrinkages if fit.freedom else (1.0,)
+        support = self._support
+        return self._method.shrinkages if len(support.label_ids) > support.class_count else (1.0,)
 
 
 def _fit(method: Discriminant, support: Support, space: MetricSpace) -> _Fit:

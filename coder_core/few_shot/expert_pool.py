@@ -3,7 +3,7 @@
     logits(x) = sum over experts of weight_e * score_e(x) / scale_e
 
 The experts' own settings and the weights are chosen by log-likelihood: on validation images, or on the support itself,
-every image scored by a fit without it. The weights are 0 or more and minimise
+fold by fold, by fits that have not seen it (`left_out`). The weights are 0 or more and minimise
 
     sum over images of -log softmax(logits)[label] + ridge / 2 * |weights - even|^2
 
@@ -26,6 +26,7 @@ from coder_core.classifiers import PooledClassifier
 from coder_core.coder.classifier import Classifier
 from coder_core.few_shot.examples import Support, Validation
 from coder_core.few_shot.fitting import Scorer, Selected
+from coder_core.few_shot.left_out import FittedFold, fit_folds, left_out_scores, split_folds
 from coder_core.few_shot.search import Choice, Scored, Settings
 from coder_core.loops import each
 
@@ -39,6 +40,9 @@ TOTAL = 3.0
 
 SHARPNESSES = tuple(2 ** (step / 2 - 1) for step in range(11))
 """0.5 to 16: factors of standardised scores under which an expert's settings are compared."""
+
+SHRINKAGE = "shrinkage"
+"""The setting that a support of one image per class leaves open."""
 
 VALUES_AT_MOST = 20_000_000
 """Images x classes that settings and weights are fitted on; of more images, evenly spaced ones are taken."""
@@ -61,11 +65,11 @@ class ExpertPool:
 
     def prepare(self, support: Support) -> "PoolScorer":
         """Give every expert the support."""
-        return PoolScorer(self.build(support), support)
+        return PoolScorer(self.build, support)
 
 
 class _Best(NamedTuple):
-    """An expert under its best settings, scored on the images that the weights are fitted on."""
+    """An expert under its best settings: standardised scores of the images that the weights are fitted on."""
 
     settings: Settings
     scores: Scores
@@ -73,39 +77,74 @@ class _Best(NamedTuple):
     tried: int
 
 
+class _Evidence(NamedTuple):
+    """Images that settings and weights are chosen on, and what every expert says of them under each of its settings."""
+
+    embeddings: Float[Tensor, "images dim"]
+    label_ids: Int[Tensor, " images"]
+    candidates: Mapping[str, Iterable[Scored]]
+    source: str
+    folds: Sequence[FittedFold] = ()
+
+
 class PoolScorer:
     """Experts that have their support. It chooses for itself: `Fitted.select` hands over to `select`."""
 
-    def __init__(self, experts: Mapping[str, Scorer], support: Support) -> None:
-        self._experts = experts
+    def __init__(self, build: Callable[[Support], Mapping[str, Scorer]], support: Support) -> None:
+        self._build = build
+        self._experts = build(support)
         self._support = support
 
     def select(self, validation: Validation | None, zero_shot: Classifier | None) -> Selected:
         """Choose the experts' settings, and fit the weights.
 
         Args:
-            validation: Images to choose on; without any the support itself, each image left out; where a class has a
-                single image, stated settings and weights.
+            validation: Images to choose on; without any the support itself, in folds that are left out (`left_out`);
+                where a class has a single image, stated settings and weights.
             zero_shot: One more expert; None for images alone.
         """
-        candidates = self._candidates(validation)
-        if candidates is None:
-            return self._even(zero_shot)
-        examples = validation or Validation(self._support.embeddings, self._support.label_ids)
-        kept = _evenly(len(examples.label_ids), self._support.class_count)
-        labels = examples.label_ids[kept]
-        best = {name: _best_of(found, labels, kept) for name, found in each(candidates.items())}
-        if zero_shot is not None:
-            best[ZERO_SHOT] = _best_of([Scored({}, zero_shot.logits(examples.embeddings))], labels, kept)
-        weights = fit_weights([found.scores / found.scale for found in best.values()], labels)
-        source = "leave_one_out" if validation is None else "validation"
-        return self._selected(best, weights, zero_shot, labels, source)
-
-    def _candidates(self, validation: Validation | None) -> dict[str, Iterable[Scored]] | None:
         if validation is not None:
-            return {name: expert.scored(validation.embeddings) for name, expert in self._experts.items()}
-        found = {name: expert.leave_one_out_scores() for name, expert in self._experts.items()}
-        return {name: scores for name, scores in found.items() if scores is not None} or None
+            return self._choose(self._validated(validation), zero_shot)
+        if int(self._support.counts.min()) < 2:
+            return self._even(zero_shot)
+        return self._choose(self._left_out(), zero_shot)
+
+    def _choose(self, evidence: _Evidence, zero_shot: Classifier | None) -> Selected:
+        kept = _evenly(len(evidence.label_ids), self._support.class_count)
+        labels = evidence.label_ids[kept]
+        best = {name: _best_of(found, labels, kept) for name, found in each(evidence.candidates.items())}
+        if zero_shot is not None:
+            best[ZERO_SHOT] = _best_of([Scored({}, zero_shot.logits(evidence.embeddings))], labels, kept)
+        weights = fit_weights([found.scores for found in best.values()], labels)
+        if evidence.folds:
+            best |= {name: self._of_all(name, best[name], evidence.folds) for name in self._experts}
+        return self._selected(best, weights, zero_shot, labels, evidence.source)
+
+    def _validated(self, validation: Validation) -> _Evidence:
+        found = {name: expert.scored(validation.embeddings) for name, expert in self._experts.items()}
+        return _Evidence(validation.embeddings, validation.label_ids, found, "validation")
+
+    def _left_out(self) -> _Evidence:
+        """The support, in folds of every class."""
+        support = self._support
+        folds = split_folds(support)
+        fitted = fit_folds(support, folds, self._build)
+        rows = torch.cat([fold.left_out for fold in folds])
+        found = left_out_scores(fitted)
+        return _Evidence(support.embeddings[rows], support.label_ids[rows], found, "leave_one_out", fitted)
+
+    def _of_all(self, name: str, found: _Best, folds: Sequence[FittedFold]) -> _Best:
+        """The settings and the scale of a fit of all images, where they were chosen on fits of fewer.
+
+        Fits of one image of each class have no covariance to shrink: then it is the share stated for the whole support.
+        Scales are to each other as spreads over the other classes are, of the images that were fitted on.
+        """
+        expert, settings = self._experts[name], found.settings
+        spreads = [_fitted_spread(fold.experts[name].classifier(settings), fold.part) for fold in folds]
+        if settings.get(SHRINKAGE) == 1.0:
+            settings = {**settings, SHRINKAGE: expert.default[SHRINKAGE]}
+        grown = _fitted_spread(expert.classifier(settings), self._support) * len(spreads) / sum(spreads)
+        return found._replace(settings=settings, scale=found.scale * grown)
 
     def _even(self, zero_shot: Classifier | None) -> Selected:
         """Every expert under its stated settings; spreads are those of the other classes' scores.
@@ -113,15 +152,12 @@ class PoolScorer:
         All are of one weight, but zero-shot logits of as much as all others together: what one image of each class says
         is worth about as much (measured: docs/few-shot.md).
         """
-        embeddings, own = self._support.embeddings, self._support.label_ids.unsqueeze(1)
         scorers = {name: (expert.default, expert.classifier(expert.default)) for name, expert in self._experts.items()}
         if zero_shot is not None:
             scorers[ZERO_SHOT] = ({}, zero_shot)
         best = {}
         for name, (settings, classifier) in each(scorers.items()):
-            scores = classifier.logits(embeddings)
-            others = scores.scatter(1, own, torch.nan)
-            best[name] = _Best(settings, scores, _spread(others), 0)
+            best[name] = _Best(settings, torch.empty(0, 0), _fitted_spread(classifier, self._support), 0)
         weights = torch.full((len(best),), TOTAL / len(best), dtype=torch.float64)
         if zero_shot is not None:
             weights = torch.full((len(best),), TOTAL / 2 / len(self._experts), dtype=torch.float64)
@@ -151,7 +187,7 @@ class PoolScorer:
             pooled = PooledClassifier(self._experts[name].classifier(found.settings), 1 / found.scale, None)
         if labels is None:
             return Selected(pooled, Choice(settings, source, 0, None))
-        logits = sum(weight * found.scores / found.scale for weight, found in zip(weights, best.values(), strict=True))
+        logits = sum(weight * found.scores for weight, found in zip(weights, best.values(), strict=True))
         accuracy = float((logits.argmax(dim=1) == labels).double().mean())
         tried = np.full((sum(found.tried for found in best.values()), 1), np.nan)
         return Selected(pooled, Choice(settings, source, len(labels), accuracy, (), tried))
@@ -204,7 +240,8 @@ def _best_of(candidates: Iterable[Scored], label_ids: Int[Tensor, " images"], ke
     for settings, scores in each(_of_images(candidates, kept)):
         tried += 1
         scale = _spread(scores)
-        loss = least_loss(scores / scale, label_ids)
+        scores = scores / scale
+        loss = least_loss(scores, label_ids)
         if best is None or loss < least:
             best, least = _Best(settings, scores, scale, 0), loss
     assert best is not None  # noqa: S101 - every scorer has settings
@@ -223,6 +260,12 @@ def _spread(scores: Scores) -> float:
     apart = scores.nan_to_num() - (scores.nan_to_num().sum(dim=1) / count).unsqueeze(1)
     spread = float(((apart.square() * known).sum(dim=1) / count).sqrt().mean())
     return spread if spread > torch.finfo(torch.float32).tiny else 1.0
+
+
+def _fitted_spread(classifier: Classifier, support: Support) -> float:
+    """`_spread` of what was fitted on, without an image's own class."""
+    scores = classifier.logits(support.embeddings)
+    return _spread(scores.scatter(1, support.label_ids.unsqueeze(1), torch.nan))
 
 
 def _evenly(count: int, class_count: int) -> Int[Tensor, " kept"]:

@@ -110,9 +110,10 @@ def pool_experts(texts: Texts) -> ExpertPool:
 
     The posterior prediction and the discriminant under the task's metric; LDA in CLIP's own space and on the generic
     texts' leading components, for tasks that no word of the vocabulary is about; and distributions over neighbour
-    texts, which no linear map of the image can give. Beside zero-shot logits more join in that correct what those say:
-    kernel regressions of their errors, by images and by images and neighbour texts, and discriminants whose class means
-    the classes' own texts pull, under the task's metric and in CLIP's own space.
+    texts, which no linear map of the image can give, by their means and in a kernel regression that also goes by
+    images. Beside zero-shot logits that regression is of their errors, and more join in that correct what those say: a
+    kernel regression by images, and discriminants whose class means the classes' own texts pull, under the task's
+    metric and in CLIP's own space.
     """
 
     def build(support: Support) -> Mapping[str, Scorer]:
@@ -128,20 +129,20 @@ def pool_experts(texts: Texts) -> ExpertPool:
         }
         for names, centre in ((TEMPERATURES, False), (CENTRED_TEMPERATURES, True)):
             methods |= {name: NeighbourDistribution(near, (value,), (centre,)) for name, value in names.items()}
-        methods |= _beside_zero_shot(texts, metric, near)
+        methods["neighbour_ridge"] = NeighbourRidge(near, metric.space(0.5), texts.zero_shot)
+        methods |= _beside_zero_shot(texts, metric)
         return {name: _scorer(method, support) for name, method in methods.items()}
 
     return ExpertPool(build)
 
 
-def _beside_zero_shot(texts: Texts, metric: TextMetric, near: Vocabulary) -> dict[str, FewShotMethod]:
+def _beside_zero_shot(texts: Texts, metric: TextMetric) -> dict[str, FewShotMethod]:
     """Experts that know the zero-shot answer; none for images alone."""
     if texts.zero_shot is None:
         return {}
     pulled = Discriminant(metric, (0.5,), TASK_SHRINKAGES, is_cosine=False, class_texts=texts.class_texts)
     return {
         "ridge": KernelRidge(metric, texts.zero_shot),
-        "neighbour_ridge": NeighbourRidge(near, metric.space(0.5), texts.zero_shot),
         "pulled": pulled,
         "pulled_lda": replace(pulled, metric=None, gammas=(0.0,)),
     }

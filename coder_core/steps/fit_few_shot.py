@@ -108,7 +108,7 @@ class FitFewShot(OfDraw):
         ConfigError: The texts give no metric.
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     methods: tuple[str, ...]
     vocabulary: TextEmbeddingsArtifact | None

@@ -174,12 +174,14 @@ def test_the_weights_of_a_pool_are_the_minimum_of_their_loss() -> None:
     assert found[2] < 0.2 * min(found[:2]), "an expert of noise is hardly heard"
 
 
-@pytest.mark.parametrize(("each", "source"), [(1, "default"), (3, "leave_one_out")])
+@pytest.mark.parametrize(("each", "source"), [(1, "default"), (2, "leave_one_out"), (3, "leave_one_out")])
 def test_the_pool_chooses_on_what_there_is(each: int, source: str) -> None:
     support, (queries, truth) = small_support(each=each), clustered(4, 25, 9)
     (planned,) = plan_methods(["text_pool"], WORDS, zero_shot=None).values()
     selected = Fitted.fit(planned.method, support).select(None)
     assert selected.choice.source == source
+    shares = [value for name, value in selected.choice.settings.items() if name.endswith(".shrinkage")]
+    assert (1.0 in shares) == (each == 1), "folds of one image have no covariance, the whole support has"
     logits = selected.classifier.logits(queries)
     assert float((logits.argmax(1) == truth).double().mean()) > 0.5
     again = restore_classifier(selected.classifier.state())
