@@ -93,7 +93,7 @@ def calibration_change(row: FewShotSummaryRow) -> str:
     before, after = row.expected_calibration_error_uncalibrated, row.expected_calibration_error
     if before is None or after is None:
         return ""
-    return f"{after:.3f}" if row.calibrated_on in ("none", "stage1") else f"{before:.3f}→{after:.3f}"
+    return f"{after:.3f}" if row.calibrated_on == "none" else f"{before:.3f}→{after:.3f}"
 
 
 def generation_rows(report: GenerationReport) -> list[dict[str, str | int]]:
