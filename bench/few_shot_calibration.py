@@ -4,14 +4,15 @@
     python -m bench.few_shot_calibration --tables batch --stage1 text_discriminant lda
 
 Support and validation images are drawn from each set's validation split; errors are of its test split, or of batches of
-it (`--tables batch`: what `batch_discriminant` makes of a few-shot method; `guess`: temperatures by the batch, where there
-are no validation images). Errors are points.
+it (`--tables batch`: what `batch_discriminant` makes of a few-shot method; `guess`: temperatures by the batch, where
+there are no validation images). Errors are points.
 """
 
 import argparse
 import statistics
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,22 +51,23 @@ class Result(NamedTuple):
 
 def main() -> None:
     """Print all tables."""
-    arguments = _arguments()
-    found: list[Result] = []
+    found = list(_every_draw(_arguments()))
+    for title in dict.fromkeys(result.table for result in found):
+        _print_table(title, [result for result in found if result.table == title])
+
+
+def _every_draw(arguments: argparse.Namespace) -> Iterator[Result]:
     for name in arguments.datasets:
         images, texts = load_images(arguments.features, name), load_texts(arguments.features, ())
         fused = [None, load_zero_shot(arguments.features)] if name == "dtd" else [None]
-        for shots in arguments.shots:
-            for seed in range(arguments.seed, arguments.seed + arguments.draws):
-                if "test" in arguments.tables:
-                    for zero_shot in fused:
-                        found += _measure(name, images, texts, zero_shot, arguments.methods, shots, seed)
-                if "batch" in arguments.tables:
-                    found += _measure_batches(name, images, texts, arguments.stage1, shots, seed)
-                if "guess" in arguments.tables:
-                    found += _measure_guesses(name, images, texts, arguments.stage1, shots, seed)
-    for title in dict.fromkeys(result.table for result in found):
-        _print_table(title, [result for result in found if result.table == title])
+        seeds = range(arguments.seed, arguments.seed + arguments.draws)
+        for shots, seed in product(arguments.shots, seeds):
+            for zero_shot in fused if "test" in arguments.tables else ():
+                yield from _measure(name, images, texts, zero_shot, arguments.methods, shots, seed)
+            if "batch" in arguments.tables:
+                yield from _measure_batches(name, images, texts, arguments.stage1, shots, seed)
+            if "guess" in arguments.tables:
+                yield from _measure_guesses(name, images, texts, arguments.stage1, shots, seed)
 
 
 def _arguments() -> argparse.Namespace:
@@ -113,7 +115,7 @@ def _measure_batches(
     """A method under its temperature, what a batch makes of it, as sure as it, and under one by validation images."""
     draw = draw_examples(images.pool.label_ids, shots=shots, seed=seed, allow_fewer=True)
     support, validation = images.pool.support(draw), images.pool.validation(draw)
-    assert validation is not None  # noqa: S101 - all images but the support
+    assert validation is not None  # all images but the support
     space = fit_metric(texts).saturating(METRIC_LEVEL)
     known, column = KnownRows(support.embeddings, support.label_ids), f"{shots} shots"
     planned = plan_methods(stage1, texts, zero_shot=None)
