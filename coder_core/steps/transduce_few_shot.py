@@ -29,7 +29,7 @@ class TransduceFewShot(OfDraw):
     """Let a batch of unlabelled images move the classifiers of one draw. Labels of the batch do not exist here.
 
     Stage 1 comes with the temperature that the draw's validation images gave it, for its logits count as
-    log-probabilities; what a balanced batch has made of it is as sure of the batch as it.
+    log-probabilities; what a batch discriminant has made of it is as sure of the batch as it.
 
     Raises:
         ConfigError: The texts that shall make the metric do not vary.
@@ -118,9 +118,9 @@ class _Teacher:
         return fit_batch(self._parts, below, class_texts=self._class_texts, space=self._space, known=self._known)
 
     def calibrated(self, found: "Transduced", stage1: str, choice: FewShotChoice) -> "tuple[Classifier, FewShotChoice]":
-        """What came of a batch, as sure as the calibrated method that it stands on, where the batch is balanced.
+        """What a discriminant has made of a calibrated method, as sure of the batch as that was.
 
-        There it is far too sure (measured: docs/few-shot.md). Validation images could say so where the batch has their
+        Else it is far too sure (measured: docs/few-shot.md). Validation images could say so where the batch has their
         shares of the classes, and do harm elsewhere.
         """
         from coder_core.transduction.batch_evidence import BatchKind
@@ -128,7 +128,7 @@ class _Teacher:
 
         if found.kind is BatchKind.NOTHING:
             return found.classifier, choice  # stage 1, as it was
-        if found.kind is not BatchKind.BALANCED or not choice.is_calibrated:
+        if found.kind is BatchKind.STATED or not choice.is_calibrated:
             return found.classifier, choice.with_temperature(1.0, "none")
         below = read_classifier(self._context, self._step.fits, stage1)
         tempered = as_sure_as(below, found.classifier, self._parts)

@@ -284,8 +284,8 @@ def test_a_temperature_helps_every_method_and_moves_no_decision(both: Both, runt
     loss = "negative_log_likelihood"
     found = rows(runtime, f"SELECT method, calibrated_on, {loss}, {loss}_uncalibrated FROM few_shot")
     assert len(found) == len(everyone) + 2
-    sources = {"balanced": "stage1", "nothing": "validation"}  # of any other batch, its own temperature alone
-    moved = {m: sources.get(batch, "none") for m, batch in rows(runtime, "SELECT method, batch FROM transductions")}
+    sources = {"stated": "none", "nothing": "validation"}
+    moved = {m: sources.get(batch, "stage1") for m, batch in rows(runtime, "SELECT method, batch FROM transductions")}
     for method, source, after, before in found:
         assert source == moved.get(method, "validation"), method
         assert after < before + 0.02, method
