@@ -9,6 +9,7 @@ an accelerator it is the larger of the two.
 
 import argparse
 import io
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +29,10 @@ MODE = "default"
 SMOOTH = 1.0
 """Grain of photographs that hardly have any: their files are much smaller."""
 BATCHES = (8, 16, 32, 64, 128, 256)
+TOO_MANY = 8
+"""Times the cores: the threads that torch starts in a container which may use an eighth of its machine."""
+
+PARTS = ("bound", "batches", "threads", "half", "compiled", "draft")
 
 
 def main() -> None:
@@ -38,9 +43,10 @@ def main() -> None:
     parser.add_argument("--architecture", default="ViT-B-32")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--only", nargs="+", default=["bound", "batches", "half", "compiled", "draft"])
+    parser.add_argument("--only", nargs="+", default=list(PARTS))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
+        os.environ["XDG_CACHE_HOME"] = name  # what is found out here is nobody else's
         bench = Bench(Path(name), options.architecture, options.device, options.workers)
         for part in options.only:
             bench.parts[part](options)
@@ -56,6 +62,7 @@ class Bench:
         self.parts: dict[str, Callable[[Any], None]] = {
             "bound": self.bound,
             "batches": self.batches,
+            "threads": self.threads,
             "half": self.half,
             "compiled": self.compiled,
             "draft": self.draft,
@@ -104,6 +111,37 @@ class Bench:
         sides = [lambda size=size: forward_all(model, prepared, size) for size in BATCHES]
         for size, seconds in zip(BATCHES, interleaved(*sides), strict=True):
             print(f"batch {size:>3}: {len(prepared) / seconds:.1f} images/s forward", flush=True)
+
+    def threads(self, options: Any) -> None:
+        """Images, from JPEG to vector, with the threads that are found, against torch's own and against too many.
+
+        Nothing is tried with `OMP_NUM_THREADS` in the environment.
+        """
+        from coder_core.embedding.cores import usable_cores
+        from coder_core.embedding.thread_counts import TORCH
+
+        images, torch_has = self.photographs(options.images, SMALL), TORCH.usual
+        many = TOO_MANY * usable_cores()
+        first, found, own, most = interleaved(
+            lambda: self.without_memory(images),
+            lambda: self.pipeline(images),
+            lambda: self.pipeline(images, threads=torch_has),
+            lambda: self.pipeline(images, threads=many),
+        )
+        print(
+            f"threads of a pass, {usable_cores()} cores: found {found:.1f} s (with the trials {first:.1f} s); torch's "
+            f"own {torch_has}: {own:.1f} s, {own / found:.2f} times as long; {many}, as in a container with a quota: "
+            f"{most:.1f} s, {most / found:.2f} times as long",
+            flush=True,
+        )
+
+    def without_memory(self, images: Sequence[bytes]) -> None:
+        """Embed, and find out again how many threads are best."""
+        from coder_core.embedding.thread_counts import FASTEST
+
+        FASTEST.forget()
+        FASTEST.file.unlink(missing_ok=True)
+        self.pipeline(images)
 
     def half(self, options: Any) -> None:
         """Half precision against float32: speed, and what becomes of vectors and of the nearest text."""
@@ -175,14 +213,15 @@ class Bench:
 
         return CPU_IMAGES if self.device == "cpu" else DEVICE_IMAGES
 
-    def pipeline(self, images: Sequence[bytes], **settings: Any) -> None:
+    def pipeline(self, images: Sequence[bytes], threads: int | None = None, **settings: Any) -> None:
         """Embed into a fresh store."""
         from coder_core.embedding.image_stream import ImageItem, embed_images
         from coder_core.pipeline.context import Context
         from coder_core.specs import Runtime
 
         self._stores += 1
-        runtime = Runtime(store=str(self.folder / f"store{self._stores}"), device=self.device, workers=self.workers)
+        store = str(self.folder / f"store{self._stores}")
+        runtime = Runtime(store=store, device=self.device, workers=self.workers, threads=threads)
         items = (ImageItem(number, content) for number, content in enumerate(images))
         found = list(embed_images(Context.open(runtime), encoder_at(self.checkpoint, **settings), items))
         assert all(image.problem is None for image in found)

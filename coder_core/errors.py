@@ -130,7 +130,9 @@ class ServiceError(CoderError):
 
 
 class LabelLeakError(CoderError):
-    """Prediction code was about to see test labels."""
+    """Prediction code was about to see test labels, or what was given to learn from is under test."""
+
+    exit_code = 3
 
 
 class StepContractError(CoderError):

@@ -38,6 +38,7 @@ from flows.cli_query import query, tables, warehouse
 from flows.cli_report import keep_report_of, write_kept_report
 from flows.cli_report import report as report_command
 from flows.cli_runs import runs, show
+from flows.cli_sections import SectionedGroup
 from flows.cli_serve import deploy, serve
 from flows.cli_store import store as store_group
 from flows.cli_sweep import sweep
@@ -52,11 +53,17 @@ if TYPE_CHECKING:
     from flows.engines import Engine, EngineName
 
 
-@click.group()
+@click.group(cls=SectionedGroup)
 @click.version_option(package_name="coder-eval")
 @explain_errors_of_service
 def main() -> None:
-    """Classify images by texts instead of labels, and measure it honestly."""
+    r"""Classify images by texts instead of labels, and measure it honestly.
+
+    \b
+    coder-eval try photos/                one folder per class: a first table
+    coder-eval try new/ --classes a.txt   images that nobody has sorted
+    coder-eval run                        the demonstration, which needs nothing
+    """
     bypass_proxies(os.environ)
     if any(name.upper().startswith("CODER_") for name in os.environ):
         from coder_core.config import check_variables, unknown_variables

@@ -87,7 +87,8 @@ GOES_ON = frozenset({"run", "predict", "generate", "watch", "sweep", "try_folder
 
 def is_export(run: str) -> bool:
     """Whether `predict` was given the folder of an exported classifier, which needs no store and keeps nothing."""
-    return os.path.isfile(os.path.join(run, "classifier.json"))  # noqa: PTH113, PTH118 (a name may be too long for Path)
+    files = ("classifier.json", "classifier.safetensors")  # one alone is an export that was not copied whole
+    return any(os.path.isfile(os.path.join(run, file)) for file in files)  # noqa: PTH113, PTH118 (may be too long a name)
 
 
 def explain_errors(command: Callable[..., None]) -> Callable[..., None]:

@@ -65,4 +65,6 @@ def export(
     if cut is not None:
         right = f"{100 * cut.precision:.1f} % of {cut.kept} of {cut.images} validation images are right above it"
         click.echo(f'"none of these" below {cut.threshold:.4f}: {right}')
+    elif card.calibration is not None and card.calibration.images:
+        click.echo(f'"none of these" is never said: no limit makes {100 * precision:g} % of the answers right')
     click.echo(f"Next: coder-eval predict {folder} IMAGES...")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from coder_core.errors import ConfigError
+from coder_core.printable_text import printable
 from coder_core.progress import track
 from coder_core.report.prediction_table import COLUMNS, NONE_OF_THESE
 from flows.cli_logging import note_line
@@ -98,9 +99,11 @@ def _label(answer: "Answer") -> str:
 def _print_table(answers: "Iterator[Answer]") -> None:
     click.echo(f"{'p':>6}  {'gap':>6}  class, image")
     for answer in answers:
-        click.echo(f"{answer.probability:6.4f}  {answer.gap:6.4f}  {_label(answer)}  {answer.image}")
+        click.echo(
+            f"{answer.probability:6.4f}  {answer.gap:6.4f}  {printable(_label(answer))}  {printable(answer.image)}"
+        )
         for text in answer.texts[:TEXTS_SHOWN]:
-            click.echo(f"{'':16}{text.share:+.3f}  {text.class_name}: {text.text}")
+            click.echo(f"{'':16}{text.share:+.3f}  {printable(f'{text.class_name}: {text.text}')}")
 
 
 def _print_csv(answers: "Iterator[Answer]") -> None:

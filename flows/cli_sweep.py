@@ -88,7 +88,7 @@ def sweep(
     for cell in planned:
         tell([f"{cell.cell.name}: {warning}" for warning in cell.warnings])
         if cell.problem is not None:
-            click.echo(error_line(f"{cell.cell.name}: {cell.problem}"), err=True)
+            click.echo(error_line(_told(cell.cell.name, str(cell.problem))), err=True)
     wrong = [cell.problem for cell in planned if cell.problem is not None]
     if dry_run or (wrong and not keep_going):
         _end_unrun(planned, wrong, as_json=as_json, is_refused=not dry_run)
@@ -97,6 +97,11 @@ def sweep(
         click.echo(note_line(chosen.note), err=True)
     outcomes = _run(planned, runtime, chosen)
     _show(read_sweep(title, outcomes, opened, published), as_json=as_json, markdown=markdown)
+
+
+def _told(cell: str, problem: str) -> str:
+    """A problem under the name of its cell, once: a config that is wrong is told under its name already."""
+    return problem if problem.startswith(f"{cell}: ") else f"{cell}: {problem}"
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -190,6 +195,6 @@ def _show(result: "SweepResult", *, as_json: bool, markdown: Path | None) -> Non
         click.echo(note_line(f"tables: {markdown}"), err=True)
     for outcome in result.outcomes:
         if outcome.state == "failed":
-            click.echo(error_line(f"{outcome.cell.name}: {outcome.problem}"), err=True)
+            click.echo(error_line(_told(outcome.cell.name, outcome.problem)), err=True)
     if any(outcome.run_id is None for outcome in result.outcomes):
         raise CellsFailedError(result.outcomes)

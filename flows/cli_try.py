@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -12,9 +13,10 @@ from urllib.parse import urlsplit
 
 import click
 
+from coder_core import DEFAULT_STORE
 from coder_core.errors import ConfigError, raise_all
 from coder_core.printable_text import printable
-from flows.cli_common import explain_errors, store_option
+from flows.cli_common import explain_errors, program_name, store_option
 from flows.cli_logging import note_line
 
 if TYPE_CHECKING:
@@ -34,7 +36,11 @@ def wish_options(command: Command) -> Command:
         click.option("--shots", type=click.IntRange(min=1), help="Learn from this many images of each class, too."),
         click.option("--texts", help="A text bank (.yaml), published texts (.json), or llm:MODEL."),
         click.option("--classes", type=click.Path(), help="Names, one per line: of unsorted images, for one."),
-        click.option("--model", help="ARCHITECTURE/TAG, hf-hub:ORG/NAME, ORG/NAME or a folder."),
+        click.option(
+            "--model",
+            help="ARCHITECTURE/TAG, hf-hub:ORG/NAME, ORG/NAME or a folder.  "
+            "[default: ViT-B-32/laion2b_s34b_b79k, 605 MB]",
+        ),
         click.argument("images", metavar="FOLDER"),
     ):
         command = option(command)
@@ -62,7 +68,10 @@ def quiet_logs() -> Iterator[None]:
 def init(**wish: Any) -> None:
     """Write the config that `try` would run for FOLDER (or a manifest, or a data set by name), and run nothing."""
     first = _write(**wish)
-    click.echo(f"wrote {first.path}. Next: coder-eval doctor {first.path}; coder-eval run {first.path}")
+    run = f"coder-eval run {first.path}"
+    if first.spec.dataset.kind == "unlabelled":
+        run = "coder-eval try, in the place of init: without labels there is nothing that `run` could measure"
+    click.echo(f"wrote {first.path}. Next: coder-eval doctor {first.path}; {run}")
 
 
 @click.command(name="try")
@@ -93,7 +102,14 @@ def try_folder(*, yes: bool, store: str, **wish: Any) -> None:
     _ask(spec, first.path, is_agreed=yes)
     with checked(spec, looked):
         (_evaluate if is_sorted else _name)(spec, runtime)
-    click.echo(f"  coder-eval doctor {first.path}\n  coder-eval run {first.path}")
+    for command in ("doctor", "run") if is_sorted else ("doctor",):
+        click.echo(f"  {program_name()} {command} {shlex.quote(str(first.path))}{_option(store)}")
+    if not is_sorted:
+        click.echo(f"  {program_name()} try FOLDER   (with some of them in class folders: how right is it?)")
+
+
+def _option(store: str) -> str:
+    return "" if store == DEFAULT_STORE else f" --store {shlex.quote(store)}"
 
 
 def _notice_no_network() -> None:
@@ -162,7 +178,7 @@ def _evaluate(spec: "EvalSpec", runtime: "Runtime") -> None:
 
     with quiet_logs(), inline_runner(runtime) as run:
         result = evaluate(spec, run)
-    print_summary(result, sys.stdout)
+    print_summary(result, sys.stdout, program=program_name())
 
 
 def _name(spec: "EvalSpec", runtime: "Runtime") -> None:

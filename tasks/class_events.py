@@ -1,4 +1,7 @@
-"""The event that says that classes have changed: emitted once, and only where no run is to come anyway."""
+"""The event that says that classes have changed: sent once, and only where no run is to come anyway.
+
+A change counts as announced when the server has the event. One that it did not take is announced by the next look.
+"""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -15,12 +18,14 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.events import emit_event
+from prefect.events import Event
+from prefect.events.schemas.events import Resource
 from prefect.logging import get_run_logger
 
 from coder_core.class_source.class_look import ClassLook
 from coder_core.pipeline.runner import Runner
-from coder_core.steps.look_at_classes import ClaimAnnouncement
+from coder_core.steps.look_at_classes import ClaimAnnouncement, WithdrawAnnouncement
+from tasks.sent_events import send_event
 
 EVENT = "coder.classes.updated"
 EVALUATION_FLOW = "coder-eval"
@@ -32,15 +37,29 @@ UNDER_WAY = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateTyp
 
 
 def announce_change(look: ClassLook, config: str, overrides: list[str], run: Runner) -> bool:
-    """Emit the event that starts the evaluation, unless it was emitted for this very change and a run is to come."""
+    """Send the event that starts the evaluation, unless it was sent for this very change and a run is to come.
+
+    Raises:
+        ServiceError: The server did not take it; the change is not announced then.
+    """
     if look.unfinished is not None:
         get_run_logger().warning("not looked at: %s", look.unfinished)
     is_under_way = look.has_changed and is_run_under_way(config, overrides)
-    is_ours = run(ClaimAnnouncement(look=look, now=datetime.now(UTC), is_under_way=is_under_way))
-    if is_ours:
-        resource = {"prefect.resource.id": f"coder.classes.{look.name}", "prefect.resource.name": look.name}
-        emit_event(event=EVENT, resource=resource, payload=write_payload(look, config, overrides))
-    return is_ours
+    attempt = run(ClaimAnnouncement(look=look, now=datetime.now(UTC), is_under_way=is_under_way))
+    if not attempt:
+        return False
+    try:
+        send_event(write_event(look, config, overrides))
+    except Exception:
+        run(WithdrawAnnouncement(look=look, attempt=attempt))
+        raise
+    return True
+
+
+def write_event(look: ClassLook, config: str, overrides: list[str]) -> Event:
+    """The event about a change."""
+    resource = {"prefect.resource.id": f"coder.classes.{look.name}", "prefect.resource.name": look.name}
+    return Event(event=EVENT, resource=Resource(resource), payload=write_payload(look, config, overrides))
 
 
 def write_payload(look: ClassLook, config: str, overrides: list[str]) -> dict[str, Any]:

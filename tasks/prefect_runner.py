@@ -26,6 +26,7 @@ from coder_core.sealing import seals
 from coder_core.specs import Runtime
 from tasks.gpu import report_missing_limit
 from tasks.json_logs import name_run_in_logs
+from tasks.last_messages import bound_last_messages
 from tasks.logs import prepare_logs
 from tasks.run_step import CarriedWork, FinishStep, OneShard, PlanPass, Sharded, WholeStep, Work, task_for
 from tasks.task_runners import Reserve, for_other_processes, open_task_runner
@@ -34,6 +35,8 @@ Result = TypeVar("Result")
 First = TypeVar("First")
 Second = TypeVar("Second")
 Made = TypeVar("Made", bound=ArtifactHandle)
+
+bound_last_messages()  # when a flow is loaded: one that fails at its first line must end, too
 
 
 @contextmanager

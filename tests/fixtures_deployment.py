@@ -8,7 +8,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -20,10 +21,12 @@ import pytest
 from .fixtures_prefect import QUIET
 
 PROJECT = Path(__file__).parents[1]
-PATIENCE_SECONDS = 240.0
-"""For a server's first start, or a run, on a machine that is busy with other things."""
-RUN_END_SECONDS = 60.0
-"""For the process of a run, from its end in the server to its own."""
+PATIENCE_SECONDS = 400.0
+"""For a server's first start, or a run, on a machine of two slow cores that is busy with other things."""
+RUN_END_SECONDS = 120.0
+"""For the process of a run, from its end in the server to its own: twice what it waits for its last messages."""
+LAST_LINES = 40
+"""Of each log, told where a test waits in vain."""
 END_SECONDS = 10.0
 """For a process whose parent has ended, to see that."""
 
@@ -60,12 +63,45 @@ class Deployed(NamedTuple):
                 runs = [run for run in client.read_flow_runs() if accepts(run)]
                 return next((run for run in runs if run.state and run.state.is_final()), None)
 
-            return wait_until(ended_run)
+            return self.wait_until(ended_run)
+
+    def wait_for_end(self, flow_run_id: UUID) -> Any:
+        """The flow run, once it has ended."""
+        return self.wait_for_run(lambda run: run.id == flow_run_id)
+
+    def wait_until(self, found: Callable[[], Any]) -> Any:
+        """Ask again until there is something; where there is nothing in time, say what there is instead."""
+        try:
+            return wait_until(found)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}\n{self.account()}") from error
 
     def read_run(self, flow_run_id: UUID) -> Any:
         """One flow run as the server knows it."""
         with self.client() as client:
             return client.read_flow_run(flow_run_id)
+
+    def pause_schedules(self) -> None:
+        """Let nothing start by the clock: every five minutes it would, beside what a test has started."""
+        with self.client() as client:
+            for deployment in client.read_deployments():
+                for schedule in deployment.schedules:
+                    client.update_deployment_schedule(deployment.id, schedule.id, active=False)
+
+    def account(self) -> str:
+        """Flow runs, living processes and the ends of all logs: why a test waits in vain."""
+        home = Path(self.environment["PREFECT_HOME"])
+        logs = sorted(chain(home.glob("*.log"), home.glob("logs/*.log")))
+        ends = (line for log in logs for line in (f"--- {log.name}", *log.read_text().splitlines()[-LAST_LINES:]))
+        return "\n".join(["--- flow runs", *self._told_runs(), "--- processes", *told_processes(home), *ends])
+
+    def _told_runs(self) -> list[str]:
+        try:
+            with self.client() as client:
+                runs = client.read_flow_runs()
+        except (httpx.HTTPError, RuntimeError) as error:
+            return [f"the server does not say: {error!r}"]
+        return [told_run(run) for run in runs if not (run.auto_scheduled and run.state and run.state.is_scheduled())]
 
 
 def wait_until(found: Callable[[], Any]) -> Any:
@@ -78,6 +114,26 @@ def wait_until(found: Callable[[], Any]) -> Any:
     raise TimeoutError(f"nothing after {PATIENCE_SECONDS} s")
 
 
+def told_run(run: Any) -> str:
+    """A flow run in one line."""
+    by = run.created_by.type if run.created_by else "nobody"
+    state = f"{run.state.name} at {run.state.timestamp:%H:%M:%S} ({run.state.message})" if run.state else "no state"
+    return f"{run.created:%H:%M:%S} {run.name} by {by}, {run.parameters}: {state}"
+
+
+def told_processes(home: Path) -> list[str]:
+    """The living processes of a home, each in one line."""
+    told = []
+    for pid in processes_of(home):
+        try:
+            process = psutil.Process(pid)
+            age = time.time() - process.create_time()
+            told.append(f"{pid} {process.status()} {age:.0f} s {' '.join(process.cmdline())[:200]}")
+        except psutil.Error:  # it has ended meanwhile
+            continue
+    return told
+
+
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     """Start everything on a fresh database, deploy, and end everything by process id."""
@@ -86,9 +142,10 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     place = Deployed(user_environment(home, port), f"http://127.0.0.1:{port}/api", home / "store")
     processes = [start_prefect(place, home, "server", "start", "--host", "127.0.0.1", "--port", port, "--no-ui")]
     try:
-        wait_until(lambda: answers(place.api_url, processes[0]))
+        place.wait_until(lambda: answers(place.api_url, processes[0]))
         place.prefect("work-pool", "create", "coder", "--type", "process")
         place.prefect("--no-prompt", "deploy", "--all")
+        place.pause_schedules()
         processes.append(start_prefect(place, home, "worker", "start", "--pool", "coder"))
         yield place
     finally:
@@ -96,8 +153,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
         for process in reversed(processes):
             stop_process(process)
         left = left_behind(home)
-        for pid in left:
-            os.kill(pid, signal.SIGKILL)
+        kill_all(home)
     assert not left, f"left behind: {left}"
 
 
@@ -118,12 +174,19 @@ def is_run(process: psutil.Process) -> bool:
         return False
 
 
-def left_behind(home: Path) -> dict[int, list[str]]:
-    """Command lines of the processes that do not end within seconds, though what started them has."""
+def left_behind(home: Path) -> list[str]:
+    """The processes that do not end within seconds, though what started them has, each in one line."""
     deadline = time.monotonic() + END_SECONDS
-    while (found := processes_of(home)) and time.monotonic() < deadline:
+    while processes_of(home) and time.monotonic() < deadline:
         time.sleep(0.1)
-    return {process.pid: process.cmdline() for process in psutil.process_iter() if process.pid in found}
+    return told_processes(home)
+
+
+def kill_all(home: Path) -> None:
+    """End every process of a home."""
+    for pid in processes_of(home):
+        with suppress(ProcessLookupError):  # it has ended meanwhile
+            os.kill(pid, signal.SIGKILL)
 
 
 def free_port() -> str:

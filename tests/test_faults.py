@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 ROW = re.compile(r"^\| (\d+) \| (.+) \| (.+) \| ((?:`tests/\S+::\w+` ?)+) \|$", re.MULTILINE)
-POINTS = 27
+POINTS = 29
 
 PARQUET_READS = {"read", "read_row_group", "read_row_groups", "iter_batches"}
 """Of a `pyarrow.parquet.ParquetFile`."""

@@ -3,7 +3,8 @@
 A claim is a file `announcements/<evaluation>/<change>/<attempt>.json`, created once: of two watchers that look at the
 same time exactly one gets it, and that one announces. A change is announced again when its run has ended without being
 published (after 1, 2, 4, ... minutes, for a run that fails today mostly fails again), or when nobody knows of a run any
-more after `EXPIRY`. Claims go when a published run has the change in it.
+more after `EXPIRY`. Claims go when a published run has the change in it. One whose announcement nobody took is
+withdrawn at once, so that the next look announces it.
 
 Ages count in both directions: a clock that was set back makes a claim neither young for ever nor immortal.
 """
@@ -56,13 +57,19 @@ class Announcements:
         """Take the announcement after the one that was seen last; None where another watcher was faster."""
         claim = Claim(attempt=last.attempt + 1 if last else 1, announced_at=now)
         content = json.dumps({"announced_at": now.astimezone(UTC).isoformat()}).encode("ascii")
-        path = f"{self._folder}/{change_key}/{claim.attempt:06d}.json"
-        return claim if self._store.create_bytes(path, content) else None
+        return claim if self._store.create_bytes(self._path(change_key, claim.attempt), content) else None
+
+    def withdraw(self, change_key: str, attempt: int) -> None:
+        """Take an announcement back that was claimed and could not be made."""
+        self._store.delete(self._path(change_key, attempt))
 
     def clear(self) -> None:
         """Forget all: what was announced has been evaluated."""
         for path in self._store.list(self._folder):
             self._store.delete(path)
+
+    def _path(self, change_key: str, attempt: int) -> str:
+        return f"{self._folder}/{change_key}/{attempt:06d}.json"
 
     def _read(self, path: str) -> Claim:
         attempt = path.rpartition("/")[2].removesuffix(".json")

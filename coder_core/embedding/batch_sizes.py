@@ -5,12 +5,9 @@ fifth (ViT-B/32, two cores: 37 against 31 a second): what a layer hands to the n
 passes of texts are cut by tokens, because a row of five tokens costs a fifteenth of a full one.
 """
 
-import json
 import logging
-import os
-import threading
-from pathlib import Path
 
+from coder_core.embedding.found_numbers import FoundNumbers
 from coder_core.encoders.base import IdentifiedEncoder
 
 logger = logging.getLogger(__name__)
@@ -22,11 +19,8 @@ DEVICE_TEXTS = 4096
 DEVICE_TOKENS = 32_768
 """On an accelerator: about what 256 images of a ViT-B/16 have."""
 
-MEMORY_FILE = "coder-eval/batch_sizes.json"
-CACHE_VARIABLE = "XDG_CACHE_HOME"
-
-_LOCK = threading.Lock()
-_KNOWN: dict[str, int] = {}
+FITTING = FoundNumbers("batch_sizes.json")
+"""Inputs that fit, where more did not."""
 
 
 class BatchSize:
@@ -47,7 +41,7 @@ class BatchSize:
     @property
     def rows(self) -> int:
         """Inputs per pass, at most."""
-        limit = _KNOWN.get(self._place) or _remembered().get(self._place)
+        limit = FITTING.get(self._place)
         return self._wanted if limit is None else min(self._wanted, limit)
 
     @property
@@ -59,39 +53,10 @@ class BatchSize:
         """Remember that so many inputs were too many; at least one is left."""
         rows = max(1, failed // 2)
         logger.warning("%s: no memory for %d %s at a time: %d from now on", self._device, failed, self._what, rows)
-        with _LOCK:
-            _KNOWN[self._place] = min(rows, _KNOWN.get(self._place, rows))
-            _remember({**_remembered(), self._place: _KNOWN[self._place]})
+        FITTING.put(self._place, min(rows, FITTING.get(self._place) or rows))
 
 
 def _rule(device: str, what: str) -> int:
     if device == "cpu":
         return CPU_IMAGES if what == "images" else CPU_TEXTS
     return DEVICE_IMAGES if what == "images" else DEVICE_TEXTS
-
-
-def _file() -> Path:
-    return Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache") / MEMORY_FILE
-
-
-def _remembered() -> dict[str, int]:
-    """What earlier processes have found out; a file that is none says nothing."""
-    try:
-        found = json.loads(_file().read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(found, dict):
-        return {}
-    return {str(place): rows for place, rows in found.items() if isinstance(rows, int) and rows > 0}
-
-
-def _remember(known: dict[str, int]) -> None:
-    """Write down for later processes; where that cannot be done, they find out again."""
-    file = _file()
-    part = file.with_suffix(f".{os.getpid()}")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(known, sort_keys=True, indent=1), "utf-8")
-        part.replace(file)
-    except OSError as error:
-        logger.info("%s cannot be written (%s)", file, error.strerror)

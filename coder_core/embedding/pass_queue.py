@@ -4,10 +4,10 @@ A pass that does not fit into memory is made again in halves, and later ones are
 makes a pass do not depend on how fast devices are, so the same inputs give the same vectors.
 """
 
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import cycle
 from typing import Any, NamedTuple
 
@@ -15,6 +15,8 @@ import numpy as np
 from jaxtyping import Float
 
 from coder_core.embedding.batch_sizes import BatchSize
+from coder_core.embedding.cores import usable_cores
+from coder_core.embedding.thread_counts import ThreadCount
 from coder_core.encoders.base import Encoder, IdentifiedEncoder
 from coder_core.encoders.registry import find_family, load_on_devices
 from coder_core.errors import DeviceError
@@ -72,23 +74,36 @@ class PassQueue:
     def __init__(self, context: Context, encoder: IdentifiedEncoder, what: str, device: HeldDevice) -> None:
         self._pace, self._device = context.pace, device
         self.models = load_on_devices(encoder, device=context.runtime.device)
-        if what == "images" and context.runtime.compile_mode is not None:
-            _compile(self.models, context.runtime.compile_mode)
+        mode = context.runtime.compile_mode if what == "images" else None
+        if mode is not None:
+            _compile(self.models, mode)
         self._turns = cycle(self.models)
         self._started: deque[_Started] = deque()
         self._capacity = sum(in_flight(model) for model in self.models)
         self._device_name = _device_name(context, encoder)
         self.size = BatchSize(encoder, self._device_name, what, context.runtime.batch_size)
+        self._threads: ThreadCount | None = None
+        self._cores = usable_cores()
+        if self._device_name == "cpu" and find_family(encoder.spec.kind).needs_device:
+            self._threads = ThreadCount(context.runtime, encoder, what, is_compiled=mode is not None)
         self._pace.add(devices=len(self.models))
 
-    def submit(self, keys: list[str], inputs: Any, start: Start) -> Iterator[Done]:
-        """Start a pass; gives what had to be finished to make room for it."""
+    def submit(self, keys: list[str], inputs: Any, start: Start, tokens: int = 1) -> Iterator[Done]:
+        """Start a pass; gives what had to be finished to make room for it.
+
+        Args:
+            keys: Of the inputs.
+            inputs: What can be cut.
+            start: Starts it.
+            tokens: That each input has: what the pass costs, beside another one.
+        """
         while len(self._started) >= self._capacity:
             yield self._finish()
         self._device.acquire()
         model, job = next(self._turns), _Job(keys, inputs, start)
         try:
-            self._started.append(_Started(job, model, start(model, inputs)))
+            with self._pass_threads(tokens * len(keys), is_full=len(keys) == self.size.rows):
+                self._started.append(_Started(job, model, start(model, inputs)))
         except (MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
                 raise
@@ -98,8 +113,9 @@ class PassQueue:
 
     def shares_cores(self, threads: int) -> bool:
         """Whether so many busy threads would take all cores from the models, which compute on them."""
-        torch = sys.modules.get("torch")  # an encoder of one's own may do without
-        return self._device_name == "cpu" and torch is not None and torch.get_num_threads() <= threads
+        if self._threads is None:
+            return False
+        return self._threads.now <= threads and self._threads.now + threads > self._cores
 
     def drain(self) -> Iterator[Done]:
         """Finish all that is on its way."""
@@ -110,6 +126,9 @@ class PassQueue:
         """Finish all that is on its way, and give the device to others: the next pass is not ready yet."""
         yield from self.drain()
         self._device.release()
+
+    def _pass_threads(self, cost: int, *, is_full: bool) -> AbstractContextManager[None]:
+        return nullcontext() if self._threads is None else self._threads.of_pass(cost, is_full=is_full)
 
     def _finish(self) -> Done:
         job, model, pending = self._started.popleft()
@@ -136,7 +155,8 @@ class PassQueue:
         for part in (slice(0, middle), slice(middle, None)):
             half = _Job(job.keys[part], job.inputs[part], job.start)
             try:
-                pending = half.start(model, half.inputs)
+                with self._pass_threads(len(half.keys), is_full=False):
+                    pending = half.start(model, half.inputs)
                 rows = pending.result()
             except (MemoryError, RuntimeError) as failure:
                 if not _is_out_of_memory(failure):
@@ -194,6 +214,6 @@ def _device_name(context: Context, encoder: IdentifiedEncoder) -> str:
 def _is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError):
         return True
-    import torch
+    from coder_core.encoders.device import is_out_of_memory  # torch: asked where a device has failed
 
-    return isinstance(error, torch.OutOfMemoryError)
+    return is_out_of_memory(error)

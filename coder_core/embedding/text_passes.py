@@ -66,11 +66,19 @@ def text_vectors(context: Context, encoder: IdentifiedEncoder, texts: Sequence[s
 
 
 class _Batch(NamedTuple):
-    """Rows of tokenised texts that make one pass; `start` is the place of the first tokenised text."""
+    """Rows of tokenised texts that make one pass.
+
+    Attributes:
+        tokens: Of all texts that were tokenised together.
+        rows: Which of them.
+        start: The place of the first tokenised text.
+        longest: Tokens of the longest in the pass.
+    """
 
     tokens: object
     rows: Int[np.ndarray, " rows"]
     start: int
+    longest: int
 
 
 def _size(batch: _Batch) -> int:
@@ -87,7 +95,7 @@ def _embed(context: Context, queue: PassQueue, buffer: VectorBuffer, keys: Seque
     passes = _passes(context, queue, texts, lambda: keep(queue.release()))
     for batch in context.each(passes, "embedding texts", total=len(texts), unit="texts", size=_size):
         names = [keys[batch.start + row] for row in batch.rows.tolist()]
-        keep(queue.submit(names, batch.rows, partial(_start, batch.tokens)))
+        keep(queue.submit(names, batch.rows, partial(_start, batch.tokens), max(1, batch.longest)))
     keep(queue.drain())
     buffer.flush()
 
@@ -111,7 +119,7 @@ def _passes(context: Context, queue: PassQueue, texts: Sequence[str], release: C
             lengths = model.text_lengths(tokens)
             order = np.argsort(-lengths, kind="stable")
             for rows in cut_passes(lengths[order], queue.size.rows, queue.size.tokens):
-                yield _Batch(tokens, order[rows], start)
+                yield _Batch(tokens, order[rows], start, int(lengths[order[rows.start]]))
 
 
 def cut_passes(lengths: Int[np.ndarray, " texts"], rows: int, tokens: int | None) -> Iterator[slice]:

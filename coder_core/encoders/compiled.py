@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from coder_core.encoders.device import is_out_of_memory
 from coder_core.specs.runtime import CompileMode
 
 logger = logging.getLogger(__name__)
@@ -49,9 +50,9 @@ class CompiledForward:
         try:
             torch.compiler.cudagraph_mark_step_begin()
             made: Tensor = self._compiled({name: _filled(tensor, self._rows) for name, tensor in inputs.items()})
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:  # noqa: BLE001 - dynamo, inductor and compilers raise what they like
+        except Exception as error:  # dynamo, inductor and compilers raise what they like
+            if is_out_of_memory(error):
+                raise
             reason = " ".join(str(error).split())[:200]
             logger.warning("the image tower cannot be compiled, and goes on as it is: %s", reason)
             self._compiled = None

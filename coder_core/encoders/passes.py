@@ -7,6 +7,7 @@ a pass are used again by a later one. On the CPU a pass is done when it has been
 
 import threading
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any, NamedTuple, Protocol
@@ -17,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from coder_core.encoders.device import is_out_of_memory
 from coder_core.errors import DeviceError
 from coder_core.specs.encoder_specs import Precision
 
@@ -86,10 +88,14 @@ class Passes:
     Args:
         device: Where the model is.
         precision: In what numbers it computes.
+
+    Raises:
+        DeviceError: The device cannot compute so.
     """
 
     def __init__(self, device: str, precision: Precision) -> None:
         self.device = torch.device(device)
+        _check_autocast(self.device, precision)
         self.in_flight = IN_FLIGHT if self.device.type == "cuda" else 1
         self._precision = precision
         self._starting = threading.Lock()
@@ -105,14 +111,17 @@ class Passes:
         """Bring a model to the device, in its precision, ready for evaluation.
 
         Raises:
-            DeviceError: The device has too little memory for the weights.
+            DeviceError: The device has too little memory for the weights, or does not know their numbers.
         """
         try:
             placed = model.to(device=self.device, dtype=self.dtype).eval().requires_grad_(requires_grad=False)
-        except torch.OutOfMemoryError as error:
-            raise DeviceError(
-                f"the weights do not fit into the memory of {self.device}.", "encoder", "Use a smaller model."
-            ) from error
+        except TypeError as error:  # so says MPS of what its macOS does not know
+            raise _cannot_compute(self.device, self._precision, error) from error
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            problem = f"the weights do not fit into the memory of {self.device}."
+            raise DeviceError(problem, "encoder", "Use a smaller model.") from error
         return placed
 
     def unit_rows(self, rows: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows dim"]:
@@ -167,10 +176,36 @@ class Passes:
             return Buffers(is_pinned=self._copies is not None)
 
     def _autocast(self) -> Any:
-        name = self._precision.removeprefix("autocast_")
-        if name == self._precision:
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=_DTYPES[name])
+        dtype = _autocast_dtype(self._precision)
+        return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype=dtype)
+
+
+def _autocast_dtype(precision: Precision) -> torch.dtype | None:
+    name = precision.removeprefix("autocast_")
+    return None if name == precision else _DTYPES[name]
+
+
+def _check_autocast(device: torch.device, precision: Precision) -> None:
+    """Refuse what torch would only warn of: it goes on in float32, and the vectors would have another's name.
+
+    Raises:
+        DeviceError: The device has no such autocast.
+    """
+    dtype = _autocast_dtype(precision)
+    if dtype is None:
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            torch.autocast(device.type, dtype=dtype)
+        except (RuntimeError, UserWarning) as error:
+            raise _cannot_compute(device, precision, error) from error
+
+
+def _cannot_compute(device: torch.device, precision: Precision, error: Exception) -> DeviceError:
+    reason = " ".join(str(error).split())[:200].rstrip(".")
+    problem = f"{device} does not compute in {precision} ({reason})."
+    return DeviceError(problem, "encoder.precision", "Use float32, or another device (runtime.device).")
 
 
 class _Enqueued:

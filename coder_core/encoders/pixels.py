@@ -38,7 +38,9 @@ class PixelNormaliser:
             self._by_device[device] = self._numbers.to(device)
         mean, std = (row.view(1, -1, 1, 1) for row in self._by_device[device])
         images = pixels.permute(0, 3, 1, 2)
-        if device.type == "cpu":  # elsewhere convolutions like channels to lie together, as they do now
+        if (
+            device.type != "cuda"
+        ):  # there convolutions like channels to lie together, as they do now; MPS reads them wrong
             images = images.contiguous()
         return images.to(torch.float32).div_(255).sub_(mean).div_(std).to(dtype)
 

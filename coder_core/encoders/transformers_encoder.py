@@ -74,7 +74,7 @@ class TwoTowers:
     def prepare_image(self, image: Image.Image) -> dict[str, Tensor]:
         """Whatever the model's image processor makes of one RGB image: pixels; of NaFlex, patches and their places."""
         made = self._images(images=image, return_tensors="pt", **self._image_settings)
-        return {name: tensor[0] for name, tensor in made.items() if isinstance(tensor, Tensor)}
+        return {name: _single(tensor[0]) for name, tensor in made.items() if isinstance(tensor, Tensor)}
 
     def start_images(self, prepared: Sequence[Mapping[str, Tensor]]) -> Pending:
         """Start a pass over prepared images."""
@@ -119,6 +119,11 @@ class TwoTowers:
                 functional.normalize(pooled(model.get_text_features(**held)), dim=-1) for held in (tokens, cut)
             )
         return bool(torch.allclose(whole, short, atol=TOLERANCE, rtol=0.0))
+
+
+def _single(values: Tensor) -> Tensor:
+    """Whole numbers as they are, others in float32: twice of it travels for nothing, and MPS knows none."""
+    return values.float() if values.is_floating_point() else values
 
 
 def _context_length(model: Any, tokenizer: Any, text_settings: Mapping[str, Any]) -> int:

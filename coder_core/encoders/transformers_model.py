@@ -37,8 +37,8 @@ def load_folder(found: ModelFolder) -> LoadedModel:
         from transformers import AutoModel, AutoProcessor
 
         settings = {"trust_remote_code": False, "local_files_only": True}
-        model, problems = AutoModel.from_pretrained(
-            str(found.folder), dtype=torch.float32, output_loading_info=True, **settings
+        model, problems = AutoModel.from_pretrained(  # sizes that differ are told with their names below
+            str(found.folder), dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True, **settings
         )
         refuse_one_tower(model, found)
         refuse_loose_weights(problems, found)
@@ -95,14 +95,17 @@ def refuse_one_tower(model: Any, found: ModelFolder) -> None:
 
 def refuse_loose_weights(problems: dict[str, Any], found: ModelFolder) -> None:
     """Refuse weights of another architecture: transformers would leave what is missing random, and warn."""
-    ignored = ("position_ids",)
-    for kind in ("missing_keys", "mismatched_keys"):
-        names = [str(name) for name in problems.get(kind, ()) if not str(name).endswith(ignored)]
-        if names:
-            problem = (
-                f"these weights do not fit the config ({len(names)} {kind.replace('_', ' ')}, {names[0]} for one)."
-            )
-            raise CheckpointError(problem, str(found.folder), "Give weights that were saved for this config.")
+    differing = sorted((str(name), tuple(held), tuple(asked)) for name, held, asked in problems["mismatched_keys"])
+    missing = sorted(str(name) for name in problems["missing_keys"] if not str(name).endswith("position_ids"))
+    if differing:
+        name, held, asked = (*differing[0][:1], *(" x ".join(map(str, shape)) for shape in differing[0][1:]))
+        reason = f"{name} is {held}, and {asked} by the config; {len(differing)} tensors are of other sizes"
+    elif missing:
+        reason = f"{missing[0]} is not among them; {len(missing)} tensors are missing"
+    else:
+        return
+    problem = f"these weights are of another architecture than config.json says ({reason})."
+    raise CheckpointError(problem, str(found.folder), "Give weights that were saved for this config.")
 
 
 def _said(processor: Any, name: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ one, and neither takes a test table. An image that stands in two of the sets wou
 `refuse_shared` compares contents, not names.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -107,20 +107,20 @@ def class_means(rows: Float[Tensor, "support dim"], support: Support) -> Float64
     return sums / support.counts.unsqueeze(1)
 
 
-def refuse_shared(fitted: Collection[str], tested: Collection[str], *, what: str) -> None:
+def refuse_shared(fitted: Mapping[str, str], tested: Collection[str], *, what: str) -> None:
     """Raise LabelLeakError where images of a set are test images as well.
 
     Args:
-        fitted: Content keys of the set.
+        fitted: Image ids of the set by content key.
         tested: Content keys of the test images.
         what: The set's name.
     """
     shared = sorted(set(fitted) & set(tested))
     if shared:
         raise LabelLeakError(
-            f"{len(shared)} images of {what} are test images as well, {shared[0][:12]} for one.",
+            f"{len(shared)} images of {what} are test images as well, {fitted[shared[0]]!r:.200} for one.",
             "few-shot",
-            "Test on images that nothing was learnt from.",
+            "Test on images that nothing was learnt from, or set few_shot.drop_shared to leave such out.",
         )
 
 

@@ -75,7 +75,7 @@ def _is_image(file: InputFile, ignored: IgnoredFiles, *, shows_hidden: bool) -> 
 
 def _why_no_image(file: InputFile) -> str:
     suffix = file.name.rpartition("/")[2].rpartition(".")[1:]
-    problem = f"the suffix {''.join(suffix)!r} is none of an image" if suffix[0] else "it has no suffix of an image"
+    problem = f"the suffix {''.join(suffix)!r} is not one of an image" if suffix[0] else "it has no suffix of an image"
     if file.problem:
         return f"{problem} ({file.problem})"
     head = read_head(file.url, SNIFFED_BYTES)

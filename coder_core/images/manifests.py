@@ -117,21 +117,21 @@ def manifest_groups(path: str, columns: Sequence[str], root: str) -> dict[str, s
         DatasetError: A row has none.
     """
     group_column, image_column = columns
-    found: dict[str, str] = {}
+    prefix, found = _prefix(root), dict[str, str]()
     for row in read_manifest_rows(open_location(path), [group_column, image_column]):
         group = row.values[group_column]
         if group is None or group == "":
             raise DatasetError(f"there is no {group_column!r}.", row.place, "Give one group per image.")
-        found[_path(row, image_column, root)] = str(group)
+        found[_path(row, image_column, prefix)] = str(group)
     return found
 
 
 def _rows(dataset: ManifestDataset) -> list[_Row]:
-    root, found = manifest_root(dataset), []
+    prefix, found = _prefix(manifest_root(dataset)), []
     for row in read_manifest_rows(open_location(dataset.path), [dataset.image, dataset.label], [SPLIT_COLUMN]):
         split = row.values.get(SPLIT_COLUMN)
         word = None if split is None or split == "" else str(split).strip()
-        found.append(_Row(_path(row, dataset.image, root), _label(row, dataset.label), word, row.place))
+        found.append(_Row(_path(row, dataset.image, prefix), _label(row, dataset.label), word, row.place))
     if not found:
         raise DatasetError("it has no row.", redact(dataset.path), "Write one row per image.")
     return found
@@ -150,7 +150,13 @@ def _beside(named: Iterable[str], dataset: ManifestDataset) -> Iterator[InputFil
             yield from (file._replace(name=f"{top}/{file.name}") for file in list_input(place))
 
 
-def _path(row: ManifestRow, column: str, root: str) -> str:
+def _prefix(root: str) -> str:
+    """What a path below a folder of this machine may begin with; empty for a URL."""
+    address = parse_address(root)
+    return address.path.rstrip("/") + "/" if address.is_local else ""
+
+
+def _path(row: ManifestRow, column: str, prefix: str) -> str:
     """The path below the root; one that begins with the root is the same without it."""
     given = row.values[column]
     if not isinstance(given, str) or not given.strip():
@@ -158,9 +164,7 @@ def _path(row: ManifestRow, column: str, root: str) -> str:
     if "\\" in given or "\0" in given:
         problem = f"the path {given!r:.200} is written with backslashes."
         raise DatasetError(problem, row.place, "Write it with `/`.")
-    address = parse_address(root)
-    below = given.removeprefix(address.path.rstrip("/") + "/") if address.is_local else given
-    path = posixpath.normpath(below)
+    path = posixpath.normpath(given.removeprefix(prefix))
     if PurePosixPath(path).is_absolute() or path.split("/")[0] == ".." or path == ".":
         problem = f"the path {given!r:.200} leaves the folder that paths start from."
         raise DatasetError(problem, row.place, "Name that folder in dataset.root.")
@@ -201,7 +205,8 @@ def _chosen(rows: Sequence[_Row], dataset: ManifestDataset) -> list[_Row]:
     there = ", ".join(f"{split} ({count})" for split, count in sorted(counts.items(), key=str) if split)
     if dataset.split is None:
         if len(counts) > 1:
-            problem = f"its images are in several splits: {there}."
+            beside = f", and {counts[None]} in none" if None in counts else ""
+            problem = f"its images are in several splits: {there}{beside}."
             raise DatasetError(problem, redact(dataset.path), "Say which in dataset.split.")
         return list(rows)
     chosen = [row for row in rows if row.split == dataset.split]

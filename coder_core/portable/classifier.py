@@ -8,7 +8,7 @@ print(answer.image, answer.label, answer.probability)
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -116,7 +116,7 @@ class PortableClassifier:
         none_below: float | None = None,
         batch_size: int | None = None,
         workers: int | None = None,
-    ) -> Iterator[Answer]:
+    ) -> Generator[Answer, None, None]:
         """Say what images show, one batch at a time, in order; reading and decoding run ahead of the model.
 
         Args:
@@ -126,17 +126,22 @@ class PortableClassifier:
             batch_size: Images of a forward pass; default: 32 on a CPU, 256 elsewhere.
             workers: Threads that read and decode; default: one per core.
 
-        Yields:
-            One answer per image; of one that cannot be read its `problem`.
+        Returns:
+            One answer per image, made when it is asked for; of one that cannot be read its `problem`.
 
         Raises:
-            ConfigError: `explain`, and the method's texts were not exported.
+            ConfigError: `explain`, and the method's texts were not exported; at once.
         """
         if explain:
             self._check_explainable()
         chosen = self.card.none_of_these.threshold if self.card.none_of_these else 0.0
         cutoff = chosen if none_below is None else none_below
-        for batch in self._batches(images, batch_size, workers):
+        return self._answers(self._batches(images, batch_size, workers), cutoff, explain=explain)
+
+    def _answers(
+        self, batches: Iterable[list[ReadyImage]], cutoff: float, *, explain: bool
+    ) -> Generator[Answer, None, None]:
+        for batch in batches:
             yield from self._answer(batch, cutoff, explain=explain)
 
     def adapt(

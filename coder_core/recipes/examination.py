@@ -8,7 +8,7 @@ from coder_core.classes import ClassList
 from coder_core.config import validate_spec
 from coder_core.config_edit import write_class_names
 from coder_core.errors import ConfigError
-from coder_core.images.renamed_classes import open_renamed
+from coder_core.images.renamed_classes import under_names
 from coder_core.images.sources import open_source
 from coder_core.locations import is_url
 from coder_core.pipeline.runner import inline_runner
@@ -60,8 +60,8 @@ def examine(spec: EvalSpec, runtime: Runtime, *, with_encoder: bool = True) -> E
     Raises:
         CoderError: The data set, the bank or the model cannot be read.
     """
-    own = open_source(spec.dataset, settle_seconds=runtime.settle_seconds).classes
-    source = open_renamed(spec.dataset, spec.class_names, settle_seconds=runtime.settle_seconds)
+    opened = open_source(spec.dataset, settle_seconds=runtime.settle_seconds)
+    own, source = opened.classes, under_names(opened, spec.class_names)
     bank = read_bank_file(spec.texts, source.classes) if spec.texts.bank else None
     found = look_at_names(spec, source, bank)
     if with_encoder:
@@ -82,7 +82,9 @@ def fix_config(config: str, spec: EvalSpec, found: Examination) -> dict[str, str
     if is_url(config) or not Path(config).is_file():
         raise ConfigError("only a config in a file can be edited.", config, "Copy it to a file first.")
     mapping = mapping_of(found.findings, found.own, spec.class_names)
-    text = write_class_names(Path(config).read_text("utf-8"), mapping, place=config)
+    file = Path(config).resolve()  # a link stays one
+    given = file.read_bytes().decode("utf-8")
+    text = write_class_names(given.replace("\r\n", "\n"), mapping, place=config)
     validate_spec(read_markup(text, config), place=config, base=str(Path(config).parent))
-    write_file(Path(config), text)
+    write_file(file, text.replace("\n", "\r\n") if "\r\n" in given else text)
     return mapping

@@ -6,12 +6,14 @@ Nothing is decided here that the config does not say: whoever wants something el
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from coder_core.classes import ClassList, rename_classes
+from coder_core.class_source.read_class_source import read_class_source
+from coder_core.class_source.settings import ClassFile
+from coder_core.classes import ClassList, normalise_name, rename_classes
 from coder_core.config import validate_spec
 from coder_core.datasets.catalogue import CATALOGUE
 from coder_core.datasets.named_settings import named_settings
@@ -21,21 +23,23 @@ from coder_core.errors import ConfigError, InputError
 from coder_core.fingerprint import content_hash
 from coder_core.images.formats import has_image_suffix
 from coder_core.images.manifests import GROUP_COLUMN, ManifestLook, look_at_manifest
-from coder_core.images.renamed_classes import open_renamed
-from coder_core.images.sources import open_source
+from coder_core.images.renamed_classes import under_names
+from coder_core.images.sources import ImageSource, open_source
+from coder_core.recipes.config_files import all_or_nothing, is_as_written, render_config
 from coder_core.recipes.doctor import look_at_names, mapping_of
 from coder_core.review.finding import Finding
 from coder_core.specs import EvalSpec, FolderDataset
+from coder_core.steps.assemble_bank import domain_of
 from coder_core.storage.manifest_tables import is_manifest
-from coder_core.storage.output_file import write_file
-from coder_core.texts.bank_file import dump_yaml, write_text_bank
+from coder_core.texts.bank_file import write_text_bank
 from coder_core.texts.published.published_texts import read_published_texts
 
 TRAIN = "train"
-SPLIT_ROOTS = ("train", "val", "valid", "validation", "test")
+TESTED = ("test", "testing", "val", "valid", "validation")
+"""What is measured on, best first; in any case."""
+LEARNT = (TRAIN, "training")
+SPLIT_ROOTS = (*LEARNT, *TESTED)
 """Folders that hold class folders, and are none."""
-TESTED = ("test", "val", "valid", "validation")
-"""What is measured on, best first."""
 LISTED_AT_ONCE = 4096
 NAMES_ONLY = ("clip", "clip_ensemble")
 WITH_TEXTS = ("clip", "clip_ensemble", "vcd", "coder")
@@ -90,15 +94,17 @@ def write_first_config(wish: Wish, path: Path | None = None, *, is_forced: bool 
     Args:
         wish: What is asked for.
         path: Where to; default: `<name>.yaml` here.
-        is_forced: Whether a file with other content is replaced.
+        is_forced: Whether a file with other content is replaced, be it edited or not of this project.
 
     Raises:
-        InputError: The folder holds no images, or nothing that could be a class; or another file is in the way.
+        InputError: The folder holds no images, or nothing that could be a class; or another file is in the way. A
+            config that is as this function left it is in nobody's way.
         ConfigError: The wish contradicts itself.
     """
     name = wish.name or _name_of(wish.images)
     path = path or Path(f"{name}.yaml")
     base = path.parent
+    is_forced = is_forced or is_as_written(path)
     if wish.domain is None and (published := meant_by(wish.images, wish.images)):
         wish = replace(wish, domain=CATALOGUE[published].domain)
     settings: dict[str, Any] = {
@@ -111,19 +117,36 @@ def write_first_config(wish: Wish, path: Path | None = None, *, is_forced: bool 
         settings["groups"] = {"column": GROUP_COLUMN}
     files: dict[Path, str] = {}
     _add_shots(settings, wish, base, files)
-    for file, content in files.items():  # a split is read when the data set is opened
-        write_file(file, content, replaces_other=is_forced)
-    own = open_source(_spec(settings, path).dataset).classes
-    mended = _mend_names(settings, own, path)
-    called = rename_classes(own, settings.get("class_names", {}), str(path))  # published texts speak of `annual crop`
-    texts = _texts(wish, called, base, name)
-    settings["texts"] = texts.settings
-    if texts.describes:
-        settings["methods"] = list(WITH_TEXTS)
-    for file, content in texts.files.items():
-        write_file(file, content, replaces_other=is_forced)
-    write_file(path, _render(settings, path), replaces_other=is_forced)
-    return FirstConfig(path, _spec(settings, path), mended, (*files, *texts.files), texts.notes)
+    with all_or_nothing(is_forced=is_forced) as write:
+        for file, content in files.items():  # a split is read when the data set is opened
+            write(file, content)
+        source = open_source(_spec(settings, path).dataset)
+        mended = _mend_names(settings, source, path)
+        called = rename_classes(
+            source.classes, settings.get("class_names", {}), str(path)
+        )  # published texts: `annual crop`
+        texts = _texts(wish, called, base, name)
+        settings["texts"] = texts.settings
+        if texts.describes:
+            settings["methods"] = list(WITH_TEXTS)
+        for file, content in texts.files.items():
+            write(file, content)
+        spec = _spec(settings, path)
+        domain_of(spec.texts)  # a misspelt one is told before it stands in a file
+        write(path, render_config(_known(settings), path, {**files, **texts.files}))
+    return FirstConfig(path, spec, mended, (*files, *texts.files), (*_told_part(wish, spec), *texts.notes))
+
+
+def _told_part(wish: Wish, spec: EvalSpec) -> tuple[str, ...]:
+    """Which of the parts that a folder holds is measured on."""
+    if not isinstance(spec.dataset, FolderDataset) or Path(spec.dataset.path).name.lower() not in SPLIT_ROOTS:
+        return ()
+    part = Path(spec.dataset.path)
+    if not part.parent.samefile(Path(wish.images).expanduser()):
+        return ()
+    pool = spec.few_shot.pool if spec.few_shot else None
+    learnt = f", {Path(pool.path).name} is learnt from" if isinstance(pool, FolderDataset) else ""
+    return (f"{wish.images} holds parts of a data set: {part.name} is measured on{learnt}",)
 
 
 def _name_of(images: str) -> str:
@@ -154,34 +177,57 @@ def dataset_settings(wish: Wish, base: Path) -> dict[str, Any]:
         InputError: There is no such folder, or it holds no images.
     """
     root = Path(wish.images).expanduser()
-    listed = {"kind": "file", "path": _from(base, wish.classes)} if wish.classes else None
+    listed = {"classes": {"kind": "file", "path": _from(base, wish.classes)}} if wish.classes else {}
     if published := meant_by(wish.images, wish.images):
+        if listed:
+            problem = f"{published} has classes of its own."
+            raise ConfigError(problem, "--classes", "Leave it out; class_names in the config calls them otherwise.")
         return {"kind": "named", "name": published}
     if is_manifest(wish.images) and root.is_file():
-        found = {"kind": "manifest", "path": _from(base, wish.images), **_tested(look_at_manifest(str(root)))}
-        return {**found, "classes": listed} if listed else found
-    if not root.is_dir():
+        tested = _tested(look_at_manifest(str(root)))
+        return {"kind": "manifest", "path": _from(base, wish.images), **tested, **listed}
+    if listed and root.is_file() and has_image_suffix(root.name):
+        return {"kind": "unlabelled", "path": _from(base, wish.images), **listed}
+    if not wish.images.strip() or not root.is_dir():
         remedy = "Name a folder of class folders or of images, a manifest (.csv), or a data set (coder-eval data list)."
-        raise InputError("there is no such folder.", wish.images, remedy)
+        what = "file" if is_manifest(wish.images) else "folder"
+        problem = "it is a file and no folder." if root.is_file() else f"there is no such {what}."
+        raise InputError(problem, wish.images or "FOLDER", remedy)
+    return {**_folder_settings(root, wish, base), **listed}
+
+
+def _folder_settings(root: Path, wish: Wish, base: Path) -> dict[str, Any]:
+    """Whether a folder holds class folders, parts of a data set, or unsorted images."""
     folders, has_images = _look_at_top(root)
-    if listed and (has_images or not folders):
-        return {"kind": "unlabelled", "path": _from(base, wish.images), "classes": listed}
+    if wish.classes and (has_images or not folders):
+        _refuse_sorted(folders, wish)
+        return {"kind": "unlabelled", "path": _from(base, wish.images)}
     if not folders:
         what = "images, and no class folders" if has_images else "no image and no folder"
         raise InputError(f"it holds {what}.", wish.images, "Name the classes: --classes names.txt, one per line.")
-    test = next((folder for folder in TESTED if folder in folders), None)
-    if set(folders) <= set(SPLIT_ROOTS):
-        if test is None:
-            return {"kind": "folder", "path": _from(base, str(root / folders[0]))}
-        return {"kind": "folder", "path": _from(base, str(root / test))}
-    found = {"kind": "folder", "path": _from(base, wish.images)}
-    return {**found, "classes": listed} if listed else found
+    parts = {folder.lower(): folder for folder in folders}
+    if parts.keys() <= set(SPLIT_ROOTS):
+        root = root / parts[next((part for part in TESTED if part in parts), min(parts))]
+    return {"kind": "folder", "path": _from(base, str(root))}
+
+
+def _refuse_sorted(folders: Sequence[str], wish: Wish) -> None:
+    """Images beside class folders: as unsorted ones they would lose the labels that the folders are."""
+    if not folders or not wish.classes:
+        return
+    source = ClassFile(kind="file", path=str(Path(wish.classes).expanduser().absolute()))
+    names = {normalise_name(name) for name in read_class_source(source, settle_seconds=0).names}
+    sorted_into = [folder for folder in folders if normalise_name(folder) in names]
+    if sorted_into:
+        problem = f"images lie beside folders that are called like classes, {sorted_into[0]!r} for one."
+        remedy = "Move them into class folders; or put images that nobody has sorted into a folder of their own."
+        raise InputError(problem, wish.images, remedy)
 
 
 def _tested(manifest: ManifestLook) -> dict[str, str]:
     """The split of a manifest that is measured on, where it has several."""
-    splits = manifest.splits if len(manifest.splits) > 1 else ()
-    return next(({"split": split} for split in TESTED if split in splits), {})
+    called = {split.lower(): split for split in manifest.splits} if len(manifest.splits) > 1 else {}
+    return next(({"split": called[part]} for part in TESTED if part in called), {})
 
 
 def _look_at_top(root: Path) -> tuple[list[str], bool]:
@@ -204,18 +250,20 @@ def _add_shots(settings: dict[str, Any], wish: Wish, base: Path, files: dict[Pat
         settings["few_shot"] = _few_shot(_published_pool(dataset), wish.shots)
         return
     if dataset["kind"] == "manifest":
-        if "split" not in dataset or TRAIN not in look_at_manifest(str(base / dataset["path"])).splits:
+        splits = look_at_manifest(str(base / dataset["path"])).splits if "split" in dataset else ()
+        learnt = next((split for split in sorted(splits) if split.lower() in LEARNT), None)
+        if learnt is None:
             remedy = "Name them `train` in a column `split`, and others `test`."
             raise ConfigError("no rows are there to learn from.", "--shots", remedy)
-        settings["few_shot"] = _few_shot({**dataset, "split": TRAIN}, wish.shots)
+        settings["few_shot"] = _few_shot({**dataset, "split": learnt}, wish.shots)
         return
     if dataset["kind"] != "folder":
         raise ConfigError("unsorted images have no labels to learn from.", "--shots", "Sort some into class folders.")
     root = base / dataset["path"]
-    train = root.parent / "train"
+    train = _train_beside(root)
     pool: dict[str, Any]
-    if root.name in SPLIT_ROOTS and root.name != "train" and train.is_dir():
-        pool = {"kind": "folder", "path": _from(base, str(train))}
+    if train is not None:
+        pool = {**dataset, "path": _from(base, str(train))}
     else:
         file = base / f"{settings['name']}-split.json"
         files[file] = _split(root, dataset, wish.shots)
@@ -223,6 +271,13 @@ def _add_shots(settings: dict[str, Any], wish: Wish, base: Path, files: dict[Pat
         called = {"name": settings["name"]}
         settings["dataset"], pool = {**split, "split": "test", **called}, {**split, "split": "train", **called}
     settings["few_shot"] = _few_shot(pool, wish.shots)
+
+
+def _train_beside(root: Path) -> Path | None:
+    """The folder of training images beside a folder of those under test."""
+    if root.name.lower() not in TESTED:
+        return None
+    return next((folder for folder in sorted(root.parent.iterdir()) if folder.name.lower() in LEARNT), None)
 
 
 def _few_shot(pool: Mapping[str, Any], shots: int) -> dict[str, Any]:
@@ -245,6 +300,9 @@ def _split(root: Path, dataset: Mapping[str, Any], shots: int) -> str:
     for batch in source.batches(LISTED_AT_ONCE):
         for image_id, label in zip(batch.image_ids, [] if batch.label_ids is None else batch.label_ids, strict=True):
             images.setdefault(int(label), []).append(image_id)
+    if empty := [name for label, name in enumerate(source.classes.names) if label not in images]:
+        problem = f"{len(empty)} listed classes have no image to learn from, {empty[0]!r} for one."
+        raise InputError(problem, str(root), "Add images, or take these names out of the class list.")
     parts: dict[str, list[tuple[str, int, str]]] = {"train": [], "val": [], "test": []}
     for label, ids in sorted(images.items()):
         name = source.classes.names[label]
@@ -294,18 +352,16 @@ def _texts(wish: Wish, classes: ClassList, base: Path, name: str) -> _Texts:
     return _Texts({"bank": bank.name, **domain}, True, {bank: write_text_bank(published.bank, classes)}, (note,))
 
 
-def _mend_names(settings: dict[str, Any], own: ClassList, path: Path) -> tuple[Finding, ...]:
+def _mend_names(settings: dict[str, Any], source: ImageSource, path: Path) -> tuple[Finding, ...]:
     """Put the doctor's names into a config that nobody has edited yet; gives the faults that they mend."""
     spec = _spec(settings, path)
-    found = look_at_names(spec, open_renamed(spec.dataset, spec.class_names))
-    mapping = mapping_of(found, own, spec.class_names)
+    found = look_at_names(spec, under_names(source, spec.class_names))
+    mapping = mapping_of(found, source.classes, spec.class_names)
     if mapping:
         settings["class_names"] = mapping
     return tuple(finding for finding in found if finding.new_names)
 
 
-def _render(settings: Mapping[str, Any], path: Path) -> str:
+def _known(settings: Mapping[str, Any]) -> dict[str, Any]:
     order = ("name", "dataset", "groups", "class_names", "encoder", "texts", "methods", "few_shot")
-    known = {key: settings[key] for key in order if settings.get(key)}
-    head = f"# Written by coder-eval; edit it freely (docs/configuration.md). Run it: coder-eval run {path.name}\n"
-    return head + dump_yaml(known, str(path))
+    return {key: settings[key] for key in order if settings.get(key)}

@@ -22,7 +22,7 @@ from coder_core.encoders.model_names import encoder_settings
 from coder_core.errors import CoderError, ConfigError
 from coder_core.limits import limit
 from coder_core.locations import DEMO_PREFIX, folder_of, is_url, resolve_location
-from coder_core.recipes.first_config import Wish, dataset_settings
+from coder_core.recipes.first_config import NAMES_ONLY, Wish, dataset_settings
 from coder_core.redaction import redact
 from coder_core.specs import EvalSpec, PublishedName
 from coder_core.specs.method_names import FewShotMethodName
@@ -164,9 +164,17 @@ def cells_of(
     name, times = Counter(cell.name for cell in cells).most_common(1)[0]
     if times > 1:
         raise ConfigError(f"two cells are called {name!r}.", sweep.name, "Rename a data set, a model or texts.")
-    if sweep.shots and not any(cell.problem or (cell.spec and cell.spec.few_shot) for cell in cells):
+    learns = sweep.shots or (sweep.methods and _FEW_SHOT.issuperset(sweep.methods))
+    if learns and not any(_may_learn(cell) for cell in cells):
         raise ConfigError("no data set has images to learn from.", "shots", "Name a few_shot.pool of each.")
     return cells
+
+
+def _may_learn(cell: Cell) -> bool:
+    """Whether a cell has images to learn from, or is wrong in another way than by having none."""
+    if cell.spec is not None:
+        return cell.spec.few_shot is not None
+    return "only few_shot can stand alone" not in str(cell.problem)
 
 
 @dataclass(frozen=True)
@@ -254,10 +262,19 @@ class _CellMaker:
         zero_shot = [name for name in self.sweep.methods if name not in _FEW_SHOT]
         if zero_shot:
             settings["methods"] = zero_shot
+        elif "methods" not in settings and (few_shot or _has_names_only(settings)):
+            settings["methods"] = [] if few_shot else list(NAMES_ONLY)
         own = settings.get("few_shot")
         if isinstance(own, Mapping) and "pool" in own:
             chosen = {"shots": list(self.sweep.shots)} if self.sweep.shots else {}
             settings["few_shot"] = {**own, **chosen, **({"methods": few_shot} if few_shot else {})}
+
+
+def _has_names_only(settings: Mapping[str, Any]) -> bool:
+    """Whether nothing describes the classes: then methods that read descriptions cannot be meant."""
+    texts, encoder = settings.get("texts") or {}, settings.get("encoder") or {}
+    has_texts = isinstance(texts, Mapping) and any(texts.get(key) for key in ("bank", "generator", "wordnet", "edits"))
+    return not has_texts and not (isinstance(encoder, Mapping) and encoder.get("kind") == "precomputed")
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

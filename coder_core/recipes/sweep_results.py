@@ -11,6 +11,7 @@ from coder_core.evaluation.tiers import tiers_of
 from coder_core.method_texts import FROM_IMAGES
 from coder_core.recipes.published_figures import PublishedComparison, compare_published
 from coder_core.recipes.sweep import CellOutcome
+from coder_core.recipes.sweep_cells import Cell
 from coder_core.recipes.sweep_rows import GainRow, Score, SweepGroup, SweepRow
 from coder_core.results.result_tables import ResultTables
 from coder_core.results.schema import ComparisonRow, FewShotRow, MetricRow
@@ -30,8 +31,9 @@ class SweepResult:
         name: The sweep.
         outcomes: Of its cells.
         groups: Zero-shot first, then by shots.
-        gains: Largest first.
+        gains: Largest first; those without a mean after them.
         published: What others have published, beside what was found here.
+        without_gain: Data sets whose cells have no result and would have a gain: its means leave them out.
     """
 
     name: str
@@ -39,6 +41,7 @@ class SweepResult:
     groups: tuple[SweepGroup, ...]
     gains: tuple[GainRow, ...] = field(default=())
     published: tuple[PublishedComparison, ...] = field(default=())
+    without_gain: tuple[str, ...] = field(default=())
 
 
 _Place = tuple[int | None, str, str, str]
@@ -70,11 +73,18 @@ def read_sweep(
             scores.setdefault((shots, cell.model, cell.texts, method), {})[cell.dataset] = score
         if (gain := _gain(tables, outcome.run_id)) is not None:
             gains.setdefault((cell.model, cell.texts), {})[cell.dataset] = gain
-    found = sorted((_gain_row(*place, row) for place, row in gains.items()), key=lambda row: -row.mean.value)
     order = list(dict.fromkeys(outcome.cell.dataset for outcome in outcomes))
-    groups = tuple(_groups(scores, order))
-    beside = compare_published(published, groups, order)
-    return SweepResult(name, tuple(outcomes), groups, tuple(found), beside)
+    unmeasured = [outcome.cell for outcome in outcomes if outcome.run_id is None]
+    groups = tuple(_groups(scores, order, unmeasured))
+    gained, without_gain = _there_and_missing(gains.values(), order, filter(_would_gain, unmeasured))
+    return SweepResult(
+        name,
+        tuple(outcomes),
+        groups,
+        gains=tuple(_by_mean(_gain_row(*place, row, gained) for place, row in gains.items())),
+        published=compare_published(published, groups, order),
+        without_gain=without_gain,
+    )
 
 
 def mean_of(scores: Sequence[Score]) -> Score:
@@ -131,22 +141,52 @@ def _gain(tables: ResultTables, run_id: str) -> Score | None:
     return None
 
 
-def _gain_row(model: str, texts: str, by_dataset: Mapping[str, Score]) -> GainRow:
+def _gain_row(model: str, texts: str, by_dataset: Mapping[str, Score], datasets: Sequence[str]) -> GainRow:
     scores = list(by_dataset.values())
     better = sum(score.low is not None and score.low > 0 for score in scores)
     worse = sum(score.high is not None and score.high < 0 for score in scores)
-    return GainRow(model, texts, by_dataset, mean_of(scores), better, worse)
+    return GainRow(model, texts, by_dataset, _mean_over(by_dataset, datasets), better, worse)
 
 
-def _groups(scores: Mapping[_Place, dict[str, Score]], order: Sequence[str]) -> Iterable[SweepGroup]:
+def _mean_over(found: Mapping[str, Score], datasets: Sequence[str]) -> Score | None:
+    return mean_of(list(found.values())) if len(found) == len(datasets) else None
+
+
+def _groups(
+    scores: Mapping[_Place, dict[str, Score]], order: Sequence[str], unmeasured: Sequence[Cell]
+) -> Iterable[SweepGroup]:
     for shots in sorted({place[0] for place in scores}, key=lambda shots: shots or 0):
         own = {place[1:]: found for place, found in scores.items() if place[0] == shots}
-        datasets = tuple(dataset for dataset in order if any(dataset in found for found in own.values()))
-        rows = [
-            SweepRow(*place, shots, found, mean_of(list(found.values())) if len(found) == len(datasets) else None)
-            for place, found in own.items()
-        ]
-        yield SweepGroup(shots, datasets, tuple(_ranked(rows)))
+        lost = (cell for cell in unmeasured if _would_be_among(cell, shots))
+        datasets, missing = _there_and_missing(own.values(), order, lost)
+        rows = [SweepRow(*place, shots, found, _mean_over(found, datasets)) for place, found in own.items()]
+        yield SweepGroup(shots, datasets, tuple(_ranked(rows)), missing)
+
+
+def _there_and_missing(
+    rows: Iterable[Mapping[str, Score]], order: Sequence[str], lost: Iterable[Cell]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The data sets that any row has, and those that none has because their cells have no result."""
+    there = {dataset for row in rows for dataset in row}
+    missing = {cell.dataset for cell in lost} - there
+    return tuple(name for name in order if name in there), tuple(name for name in order if name in missing)
+
+
+def _would_be_among(cell: Cell, shots: int | None) -> bool:
+    """Whether a cell without a result belongs to a group; one whose config is wrong may belong to any."""
+    if cell.spec is None:
+        return True
+    if shots is None:
+        return bool(cell.spec.methods)
+    return cell.spec.few_shot is not None and shots in cell.spec.few_shot.shots
+
+
+def _would_gain(cell: Cell) -> bool:
+    return cell.spec is None or {GAIN_OF, GAIN_OVER} <= set(cell.spec.methods)
+
+
+def _by_mean(rows: Iterable[GainRow]) -> list[GainRow]:
+    return sorted(rows, key=lambda row: -row.mean.value if row.mean else 1.0)  # a gain is below 1
 
 
 def _ranked(rows: Sequence[SweepRow]) -> list[SweepRow]:

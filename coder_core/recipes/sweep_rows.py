@@ -51,11 +51,13 @@ class SweepGroup:
         shots: None for zero-shot.
         datasets: That any row has.
         rows: Best mean first; those without one after them, as they came.
+        missing: That none has, because their cells have no result: no mean holds them.
     """
 
     shots: int | None
     datasets: tuple[str, ...]
     rows: tuple[SweepRow, ...]
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class GainRow:
         model: On the sweep's axis; empty where it has none.
         texts: The same.
         by_dataset: Difference of top-1 accuracy, -1..1, with its paired interval.
-        mean: Over these data sets.
+        mean: Over all data sets that any row has; None where this row lacks one.
         better: Data sets on which the interval lies above 0.
         worse: Data sets on which it lies below.
     """
@@ -74,6 +76,6 @@ class GainRow:
     model: str
     texts: str
     by_dataset: Mapping[str, Score]
-    mean: Score
+    mean: Score | None
     better: int
     worse: int

@@ -61,7 +61,7 @@ def cell_record(outcome: CellOutcome) -> dict[str, Any]:
 
 def _group_record(group: SweepGroup) -> dict[str, Any]:
     rows = [_scores_record(asdict(row), row.by_dataset, row.mean) for row in group.rows]
-    return {"shots": group.shots, "datasets": group.datasets, "rows": rows}
+    return {"shots": group.shots, "datasets": group.datasets, "missing": group.missing, "rows": rows}
 
 
 def _scores_record(row: dict[str, Any], scores: Mapping[str, Score], mean: Score | None) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def _tables(result: SweepResult) -> Iterator[_Titled]:
     for group in result.groups:
         what = "zero-shot" if group.shots is None else f"{group.shots} shots"
         axes = _axes(group.rows)
-        headings = ["tier", *axes, "method", *group.datasets, "mean [95 % interval]"]
+        headings = ["tier", *axes, "method", *group.datasets, _mean_heading(group.datasets, group.missing)]
         rows = [_row(row, group, axes) for row in group.rows]
         yield f"{result.name}: {what}, top-1 %", headings, rows
         beside = published_rows(result, group)
@@ -86,13 +86,19 @@ def _tables(result: SweepResult) -> Iterator[_Titled]:
     if result.gains:
         axes = _axes(result.gains)
         datasets = [name for name in dict.fromkeys(cell.cell.dataset for cell in result.outcomes) if _has(result, name)]
-        headings = [*axes, *datasets, "mean [95 % interval]", "better", "worse"]
+        headings = [*axes, *datasets, _mean_heading(datasets, result.without_gain), "better", "worse"]
         rows = [_gain(row, datasets, axes) for row in result.gains]
         yield (
             f"{result.name}: what CODER gains over CLIP by name, points of top-1 (* interval without 0)",
             headings,
             rows,
         )
+
+
+def _mean_heading(datasets: Sequence[str], missing: Sequence[str]) -> str:
+    """A mean that lacks a data set of the sweep says so where it is read."""
+    of = f" of {len(datasets)} of {len(datasets) + len(missing)} data sets" if missing else ""
+    return f"mean{of} [95 % interval]"
 
 
 def _axes(rows: Sequence[SweepRow | GainRow]) -> list[str]:
@@ -130,7 +136,10 @@ def _with_interval(score: Score | None, sign: str) -> str:
 
 
 def _notes(result: SweepResult) -> Iterator[str]:
-    if any(row.mean is None for group in result.groups for row in group.rows):
+    if missing := dict.fromkeys(name for group in result.groups for name in group.missing):
+        yield f"no cell of {', '.join(missing)} has a result: means are those of the other data sets."
+    means = [*(row.mean for row in result.gains), *(row.mean for group in result.groups for row in group.rows)]
+    if None in means:
         yield f"{NO_SCORE}: not measured there; a row that lacks a data set has no mean and no tier."
     if any(group.rows for group in result.groups):
         yield "tier: rows of one tier have means whose intervals overlap with that of the best among them."

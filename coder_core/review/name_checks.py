@@ -68,10 +68,35 @@ def check_names(
     Returns:
         One finding per fault, with the names that are proposed.
     """
-    wordnet = _wordnet_ids(classes, wordnet_names)
-    found = [wordnet, _numbered(classes), _run_together(classes), _same_name(classes), _suffix_only(classes)]
-    found += [*_homonyms(classes)] if domain == GENERAL else []
-    return [finding for finding in found if finding is not None]
+    spelling = [_wordnet_ids(classes, wordnet_names), _numbered(classes), _run_together(classes)]
+    found = _without_clashes(classes, [finding for finding in spelling if finding is not None])
+    found += [finding for finding in (_same_name(classes), _suffix_only(classes)) if finding is not None]
+    return [*found, *(_homonyms(classes) if domain == GENERAL else ())]
+
+
+def _without_clashes(classes: ClassList, found: list[Finding]) -> list[Finding]:
+    """Proposals that would give two classes one name, told and not made; an id without a meaning is no better name."""
+    proposed = {label: name for finding in found for label, name in finding.new_names.items()}
+    labels_of: dict[str, list[int]] = {}
+    for label, name in enumerate(classes):
+        labels_of.setdefault(normalise_name(proposed.get(label, name)), []).append(label)
+    groups = [tuple(group) for group in labels_of.values() if len(group) > 1 and proposed.keys() & set(group)]
+    if not groups:
+        return found
+    ids = tuple(sorted(label for group in groups for label in group))
+    kept = [_keep(finding, ids) if finding.fault is not Fault.WORDNET_ID else finding for finding in found]
+    shown = "; ".join(f"{show_names(classes, group)} -> {_called(classes, proposed, group)!r}" for group in groups[:3])
+    problem = f"{len(ids)} classes would share a name with another: {shown}."
+    return [*kept, Finding(Fault.SAME_NAME, ids, problem, "No text could tell them apart: rename or merge them.")]
+
+
+def _keep(finding: Finding, clashing: tuple[int, ...]) -> Finding:
+    new_names = {label: name for label, name in finding.new_names.items() if label not in clashing}
+    return finding._replace(new_names=new_names)
+
+
+def _called(classes: ClassList, proposed: Mapping[int, str], group: tuple[int, ...]) -> str:
+    return next(proposed.get(label, classes.names[label]) for label in group)
 
 
 def _wordnet_ids(classes: ClassList, wordnet_names: Callable[[], Mapping[str, str]] | None) -> Finding | None:

@@ -32,7 +32,8 @@ class Runtime(BaseSettings):
     device: str = Field(
         default="auto",
         pattern=DEVICE_PATTERN,
-        description="auto: CUDA when present, else CPU; cuda: all visible devices, one model each; cuda:1: that one.",
+        description="auto: CUDA when present, else MPS, else CPU; cuda: all visible devices, one model each; cuda:1: "
+        "that one.",
     )
     batch_size: int | None = Field(
         default=None,
@@ -40,6 +41,13 @@ class Runtime(BaseSettings):
         le=65_536,
         description="Images or texts per forward pass, at most; default: what suits the device (CPU: 32 images, 256 "
         "texts). Where memory ends it is halved, and that is remembered.",
+    )
+    threads: int | None = Field(
+        default=None,
+        ge=1,
+        le=1024,
+        description="Threads of a forward pass on the CPU; default: OMP_NUM_THREADS where it is set, else what is "
+        "fastest in the first passes, and that is remembered.",
     )
     compile_mode: CompileMode | None = Field(
         default=None,

@@ -58,32 +58,47 @@ class LookAtClasses(Step[ClassLook]):
         return ClassLook(name=spec.name, source=source, evaluated_run=run_id, class_count=len(now), **change._asdict())
 
 
-class ClaimAnnouncement(Step[bool]):
-    """Whether this caller, and nobody else, is to announce a change that it saw.
+class ClaimAnnouncement(Step[int]):
+    """Whether this caller, and nobody else, is to announce a change that it saw: the attempt's number, from 1.
 
-    False when nothing changed, when the change was announced and its run is still to come or going, or when another
+    0 when nothing changed, when the change was announced and its run is still to come or going, or when another
     watcher has just taken it.
     """
 
+    version: ClassVar[int] = 2
     loop_free: ClassVar[str] = "creates one file"
 
     look: ClassLook
     now: datetime
     is_under_way: bool
 
-    def run(self, context: Context) -> bool:
+    def run(self, context: Context) -> int:
         """Claim it."""
         look = self.look
         if look.unfinished is not None:
-            return False
+            return 0
         announcements = Announcements(context.artifacts.store, look.name)
         if not look.has_changed:
             announcements.clear()
-            return False
+            return 0
         last = announcements.latest(look.change_key)
         if not is_due(last, now=self.now, is_under_way=self.is_under_way):
-            return False
-        return announcements.claim(look.change_key, last, now=self.now) is not None
+            return 0
+        claim = announcements.claim(look.change_key, last, now=self.now)
+        return claim.attempt if claim else 0
+
+
+class WithdrawAnnouncement(Step[None]):
+    """Take back what was claimed and could not be announced: the next look announces it."""
+
+    loop_free: ClassVar[str] = "removes one file"
+
+    look: ClassLook
+    attempt: int
+
+    def run(self, context: Context) -> None:
+        """Withdraw it."""
+        Announcements(context.artifacts.store, self.look.name).withdraw(self.look.change_key, self.attempt)
 
 
 def _classes_of(context: Context, run_id: str) -> ClassList:

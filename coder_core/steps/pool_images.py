@@ -57,7 +57,8 @@ def read_pool(context: Context, step: ReadsPool) -> ReadPool:
     tested = set(context.read(step.test_images, ["key"]).column("key").to_pylist()) - {None}
     shared = pc.is_in(listing.column("key"), value_set=pa.array(sorted(tested), type=pa.string()))
     if not step.drop_shared:
-        refuse_shared(listing.column("key").to_pylist(), tested, what="few_shot.pool")
+        ids_by_key = dict(zip(*(listing.column(name).to_pylist() for name in ("key", "image_id")), strict=True))
+        refuse_shared(ids_by_key, tested, what="few_shot.pool")
     kept = listing.filter(pc.invert(shared))
     labels = read_labels(context, step.pool_labels, "train")
     image_ids = kept.column("image_id").to_pylist()

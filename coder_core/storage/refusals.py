@@ -8,7 +8,7 @@ original is not chained either, because a traceback would print it.
 import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -80,7 +80,16 @@ def _library_errors() -> tuple[type[Exception], ...]:
     return tuple(getattr(module, name) for module, names in loaded if module for name in names)
 
 
+_PLAIN: Mapping[type[BaseException], str] = {
+    FileNotFoundError: "there is no such file.",
+    FileExistsError: "a file is in the way.",
+}
+"""What some errors say only in the words of a library."""
+
+
 def _reason(error: BaseException) -> str:
+    if type(error) in _PLAIN:
+        return _PLAIN[type(error)]
     text = " ".join(redact(str(error)).split())[:REASON_CHARACTERS]
     return f"{type(error).__name__}: {text.rstrip('.')}." if text else f"{type(error).__name__}."
 

@@ -157,7 +157,7 @@ def test_runtime_takes_every_field_from_the_environment(monkeypatch):
     given_values = {"store": "memory://x", "device": "cuda:1", "batch_size": 7, "shard_images": 8, "workers": 9}
     given_values |= {"gpu_slots": 2, "matrix_part_mb": 10, "classes_per_task": 11, "settle_seconds": 0.5}
     given_values |= {"report": True, "task_runner": "dask", "task_runner_address": "tcp://there:8786"}
-    given_values |= {"compile_mode": "default"}
+    given_values |= {"compile_mode": "default", "threads": 3}
     assert set(given_values) | {"llm"} == set(Runtime.model_fields)
     for name, value in given_values.items():
         monkeypatch.setenv(f"CODER_{name.upper()}", str(value))

@@ -27,10 +27,9 @@ from tests.fixtures_deployment import (
     processes_of,
     start_prefect,
     stop_process,
-    wait_until,
 )
 from tests.fixtures_inputs import write_world
-from tests.service.held_runs import held_scene, wait_for_end
+from tests.service.held_runs import held_scene
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 NAME = "coder-eval/coder-eval"
@@ -99,7 +98,7 @@ def test_a_scheduled_run_is_made_and_picked_up(deployed: Deployed, config: str) 
     with deployed.client() as client:
         deployment = client.read_deployment_by_name(NAME)
         client.create_deployment_schedules(deployment.id, [schedule])
-    run = deployed.wait_for_run(lambda run: run.auto_scheduled)
+    run = deployed.wait_for_run(lambda run: run.auto_scheduled and run.parameters["config"] == config)
     assert run.state.is_completed(), run.state
 
 
@@ -170,6 +169,7 @@ def test_a_server_that_stands_elsewhere_is_made_ready_again_without_a_change(dep
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout == "Deployed. A worker carries the runs out: prefect worker start --pool coder\n"
+    deployed.pause_schedules()
     with deployed.client() as client:
         assert client.read_global_concurrency_limit_by_name(GPU_LIMIT).limit == 1
         names = sorted(str(deployment.name) for deployment in client.read_deployments())
@@ -207,8 +207,8 @@ def test_a_run_outlives_its_server(deployed: Deployed, tiny_clip: Path, tmp_path
         kill_server(home)
         server = start_prefect(deployed, home, "server", "start", "--host", "127.0.0.1", "--port", port, "--no-ui")
         try:
-            wait_until(lambda: answers(deployed.api_url, server))
-            run = wait_for_end(deployed, run_id)
+            deployed.wait_until(lambda: answers(deployed.api_url, server))
+            run = deployed.wait_for_end(run_id)
             assert run.state.is_completed(), run.state
             scene.resume(deployed, tmp_path / "store")
             let_runs_end(home)

@@ -62,6 +62,7 @@ OF_OTHER_RECIPES = {
     "PredictAsReleased",  # instead of `Predict`, under the reference protocol
     "SampleDataset",
     "SetTestImagesApart",  # likewise
+    "WithdrawAnnouncement",
 }
 """Steps that an honest evaluation does not take."""
 

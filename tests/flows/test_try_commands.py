@@ -31,7 +31,7 @@ def test_from_a_folder_to_a_table_and_on_to_an_application(here: Path, tiny_clip
     assert "photos: 6 images of 2 classes" in tried.stdout
     assert "'RedKite' -> 'red kite'" in tried.stderr
     assert "computing, because" not in tried.stderr  # why a step is made is nothing for a first run
-    assert tried.stdout.splitlines()[-1] == "  coder-eval run photos.yaml"
+    assert tried.stdout.splitlines()[-1].endswith(" run photos.yaml --store store")
     assert yaml.safe_load(Path("photos.yaml").read_text())["class_names"] == {"RedKite": "red kite"}
     exported = coder_eval("export", "photos", "out", "--method", "clip", "--store", "store")
     assert exported.returncode == 0, exported.stderr

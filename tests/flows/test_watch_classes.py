@@ -15,10 +15,11 @@ import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.events import emit_event
+from prefect.settings import PREFECT_SERVER_EVENTS_MAXIMUM_SIZE_BYTES, temporary_settings
 from prefect.states import Failed, Running, Scheduled
 
 from coder_core.class_source import announcements
-from coder_core.errors import InputError, QueryError
+from coder_core.errors import InputError, QueryError, ServiceError
 from coder_core.specs import Runtime
 from flows.coder_eval import coder_eval
 from flows.watch_classes import watch_classes
@@ -100,6 +101,8 @@ def test_new_classes_are_announced_once_and_evaluated(
         "removed_count": 0,
         "renamed_count": 0,
     }
+    roles = {resource["prefect.resource.role"] for resource in event["related"]}
+    assert roles == {"flow-run", "flow"}, "as `emit_event` would tell"
     coder_eval(config=event["payload"]["config"], overrides=event["payload"]["overrides"], runtime=runtime)
     assert not watch_classes(config, ["logit_scale=50"], runtime).has_changed
 
@@ -116,6 +119,19 @@ def test_new_classes_are_announced_once_and_evaluated(
     assert result.run_id in str(told.description).replace("\\", "")
     assert "| added class | n | recall | taken |" in str(told.data)
     assert len(events()) == 2
+
+
+def test_an_event_that_is_not_taken_fails_the_look_and_the_next_one_announces(
+    photos: World, config: str, runtime: Runtime, events: Callable[[], list[dict[str, Any]]]
+) -> None:
+    write_list(photos, tuple(f"class {number} {'of many words' * 20}" for number in range(200)))
+    with (
+        temporary_settings({PREFECT_SERVER_EVENTS_MAXIMUM_SIZE_BYTES: 30_000}),
+        pytest.raises(ServiceError, match=r"the server did not take the event coder\.classes\.updated \(EventTooLarge"),
+    ):
+        watch_classes(config, None, runtime)
+    watch_classes(config, None, runtime)
+    assert len(events()) == 1
 
 
 def test_a_dry_run_says_and_does_nothing(
@@ -170,7 +186,7 @@ def test_as_typed(
 @pytest.mark.parametrize(
     ("classes", "error", "told"),
     [
-        ({"kind": "file", "path": "missing.txt"}, InputError, "missing.txt: FileNotFoundError"),
+        ({"kind": "file", "path": "missing.txt"}, InputError, "missing.txt: there is no such file"),
         ({"kind": "file", "path": "empty.txt"}, InputError, "empty.txt: there is no class in it"),
         ({"kind": "query", "sql": "DROP TABLE x"}, QueryError, "Only reading is allowed, not DROP"),
     ],

@@ -3,11 +3,12 @@
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
-from tests.fixtures_deployment import PROJECT, Deployed, free_port, processes_of, user_environment, wait_until
+from tests.fixtures_deployment import PROJECT, Deployed, free_port, kill_all, processes_of, user_environment
 
 SERVE = [sys.executable, "-m", "flows.cli", "serve"]
 ENDING_SECONDS = 120.0
@@ -39,7 +40,8 @@ class Served:
             self._process = subprocess.Popen(
                 SERVE, cwd=self.folder, env=self.place.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-        wait_until(lambda: self._is_ready() or None)
+        self.place.wait_until(lambda: self._is_ready() or None)
+        self.place.pause_schedules()
 
     @property
     def told(self) -> str:
@@ -49,11 +51,12 @@ class Served:
     def find_part(self, name: str) -> psutil.Process:
         """The process of the server or of the worker."""
         module = {"server": "service.guarded_server", "worker": "service.worker"}[name]
-        return next(
-            process
-            for process in map(psutil.Process, processes_of(self.home))
-            if process.cmdline()[1:3] == ["-m", module]
-        )
+        for pid in processes_of(self.home):
+            with suppress(psutil.NoSuchProcess):  # the process of a run that has ended meanwhile
+                process = psutil.Process(pid)
+                if process.cmdline()[1:3] == ["-m", module]:
+                    return process
+        raise AssertionError(f"there is no {name}: {self.place.account()}")
 
     def end(self, number: signal.Signals) -> int:
         """Send a signal and wait; gives the exit status."""
@@ -67,8 +70,7 @@ class Served:
     def kill_all(self) -> None:
         """End whatever a failed test has left."""
         self._process.kill()
-        for pid in processes_of(self.home):
-            psutil.Process(pid).kill()
+        kill_all(self.home)
 
     def _is_ready(self) -> bool:
         assert self._process.poll() is None, self.told

@@ -16,17 +16,14 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-import psutil
 import pytest
 
 from tests.fixtures_deployment import (
     PATIENCE_SECONDS,
     PROJECT,
     free_port,
-    is_run,
     left_behind,
     let_runs_end,
-    processes_of,
     stop_process,
     wait_until,
 )
@@ -136,19 +133,6 @@ def started(parts: Parts, service: str) -> "Iterator[subprocess.Popen[bytes]]":
         if service == "worker":
             let_runs_end(parts.home)
         stop_process(process)
-        if service == "worker":
-            take_along(parts.home)
-
-
-def take_along(home: Path) -> None:
-    """End the processes of runs, as a container that stops does.
-
-    Prefect 3.8 now and then waits for ever for its last messages, after a run has ended and with the server there
-    (`_QueueServiceBase.drain`, at exit; seen once in three runs of this test).
-    """
-    for process in psutil.process_iter():
-        if process.pid in processes_of(home) and is_run(process):
-            process.kill()
 
 
 def typed(parts: Parts, service: str, *words: str) -> str:
@@ -193,4 +177,4 @@ def test_a_run_goes_through_all_services(tmp_path: Path, database: str, s3_serve
     assert "COMPLETED" in states.stdout.split(), states.stderr  # beside those of the schedules
     assert "Completed" in told
     assert {row["method"] for row in rows} >= {"clip", "coder"}
-    assert not left_behind(tmp_path)
+    assert left_behind(tmp_path) == []

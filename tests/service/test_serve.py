@@ -8,7 +8,9 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 import psutil
@@ -19,10 +21,10 @@ from prefect.client.schemas.objects import FlowRun
 from coder_core.results.warehouse import Warehouse
 from coder_core.storage.store import Store
 from service.served_api import STANDING
-from tests.fixtures_deployment import PROJECT, processes_of, wait_until
+from tests.fixtures_deployment import PROJECT, processes_of
 from tests.fixtures_inputs import World, write_image_class, write_photos
 
-from .held_runs import HELD_SECONDS, HeldScene, wait_for_end
+from .held_runs import HELD_SECONDS, HeldScene, read_run_id
 from .served import SERVE, Served
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -63,7 +65,7 @@ def test_the_three_commands_work_as_they_are_printed(served: Served, scene: Held
     options = [word for setting in settings for word in ("--param", setting)]
     told = served.place.prefect(*run[1:], *options, "--job-variable", f"env={environment}", "--watch")
     assert "completed" in told.lower()
-    wait_until(lambda: re.search(r"\d held-\S+: completed after \d+ s: coder \d+\.\d %", served.told))
+    served.place.wait_until(lambda: re.search(r"\d held-\S+: completed after \d+ s: coder \d+\.\d %", served.told))
     assert "<html" in httpx.get(page[1], timeout=30, follow_redirects=True).text
     answer = subprocess.run(
         [sys.executable, "-m", "flows.cli", *query[1:]], capture_output=True, text=True, check=True, timeout=120
@@ -74,12 +76,11 @@ def test_the_three_commands_work_as_they_are_printed(served: Served, scene: Held
 
 
 def test_everything_listens_on_loopback_only(served: Served) -> None:
-    listening = {
-        connection.laddr.ip
-        for pid in processes_of(served.home)
-        for connection in psutil.Process(pid).net_connections("tcp")
-        if connection.status == psutil.CONN_LISTEN
-    }
+    listening = set()
+    for pid in processes_of(served.home):
+        with suppress(psutil.NoSuchProcess):  # the process of a run that has ended meanwhile
+            found = psutil.Process(pid).net_connections("tcp")
+            listening |= {connection.laddr.ip for connection in found if connection.status == psutil.CONN_LISTEN}
     assert listening == {"127.0.0.1"}
 
 
@@ -114,10 +115,10 @@ def test_a_run_that_is_cancelled_stops_and_another_goes_on(served: Served, scene
     run_id = scene.start_held(served.place, tmp_path / "store", HELD_SECONDS)
     with served.place.client() as client:  # what the button on Prefect's page does
         client.set_flow_run_state(run_id, Cancelling(), force=True)
-    run = wait_for_end(served.place, run_id)
+    run = served.place.wait_for_end(run_id)
     assert run.state.is_cancelled(), run.state
     pid = int(str(run.infrastructure_pid).rsplit(":", 1)[-1])
-    wait_until(lambda: not psutil.pid_exists(pid) or None)
+    served.place.wait_until(lambda: not psutil.pid_exists(pid) or None)
     scene.resume(served.place, tmp_path / "store")
 
 
@@ -127,7 +128,7 @@ def test_runs_of_a_worker_that_dies_are_reported_and_the_next_one_runs(
 ) -> None:
     run_id = scene.start_held(served.place, tmp_path / "store", HELD_SECONDS)
     served.find_part("worker").kill()
-    run = wait_for_end(served.place, run_id)
+    run = served.place.wait_for_end(run_id)
     assert run.state.is_crashed(), run.state
     assert "Run again: it goes on from what is in the store." in run.state.message
     assert "The worker has ended (status -9): it is started again." in served.told
@@ -147,9 +148,16 @@ def growing(tmp_path: Path, tiny_clip: Path) -> World:
 
 @pytest.mark.thorough
 def test_a_changed_class_list_starts_the_evaluation_of_what_is_new(served: Served, growing: World) -> None:
-    """From the list to the rows, by the deployments alone: the watcher, its event, the trigger, the run."""
+    """From the list to the rows, by the deployments alone: the watcher, its event, the trigger, the run.
+
+    Another evaluation is looked at at the same time, as the schedule does: neither look is dropped for the other.
+    """
     config = str(growing.folder / "growing.yaml")
     known = set()
+
+    def look(*parameters: str) -> UUID:
+        options = [word for parameter in parameters for word in ("--param", parameter)]
+        return read_run_id(served.place.prefect("deployment", "run", "watch-classes", *options))
 
     def is_started_by_the_event(run: FlowRun) -> bool:
         is_triggered = run.created_by is not None and run.created_by.type == "AUTOMATION"
@@ -157,7 +165,10 @@ def test_a_changed_class_list_starts_the_evaluation_of_what_is_new(served: Serve
 
     def evaluate(names: Sequence[str]) -> None:
         (growing.folder / "classes.txt").write_text("".join(f"{name}\n" for name in names))
-        served.place.prefect("deployment", "run", "watch-classes", "--param", f"config={config}")
+        looks = [look("is_dry_run=true"), look(f"config={config}")]
+        for run_id in looks:
+            run = served.place.wait_for_end(run_id)
+            assert run.state.is_completed(), run.state
         run = served.place.wait_for_run(is_started_by_the_event)
         assert run.state.is_completed(), run.state
         known.add(run.id)

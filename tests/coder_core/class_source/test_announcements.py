@@ -52,6 +52,8 @@ def test_claims_are_counted_and_forgotten(tmp_path: Path) -> None:
         claimed = announcements.claim(KEY, announcements.latest(KEY), now=NOW + timedelta(minutes=attempt))
         assert announcements.latest(KEY) == claimed
     assert claimed == Claim(3, NOW + timedelta(minutes=11))
+    announcements.withdraw(KEY, 3)
+    assert announcements.latest(KEY) == Claim(2, NOW + timedelta(minutes=2))
     assert announcements.latest("b" * 64) is None
     assert verify_store(store).findings == (), "announcements are no foreign files"
     announcements.clear()

@@ -252,6 +252,27 @@ def test_the_device_is_held_around_forward_passes_only(
     assert not device.is_held
 
 
+def test_an_object_store_is_read_ahead_while_the_model_computes(
+    context: Context, encoder: IdentifiedEncoder, model: FakeEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first pass waits until an image six passes further on has been asked for."""
+    is_asked_for = threading.Event()
+
+    def asked(location: str) -> bytes:
+        number = int(location.rpartition("/")[2])
+        if number == 50:
+            is_asked_for.set()
+        return picture(number)
+
+    def compute() -> None:
+        assert is_asked_for.wait(60)
+
+    monkeypatch.setattr(packed_images, "_read_file", asked)
+    model.on_pass = compute
+    found = list(embed_images(context, encoder, [ImageItem(n, f"s3://bucket/{n}") for n in range(100)]))
+    assert [image.problem for image in found] == [None] * 100
+
+
 @pytest.mark.slow
 def test_a_ready_batch_does_not_take_the_device_again(
     context: Context, encoder: IdentifiedEncoder, model: FakeEncoder, device: Device

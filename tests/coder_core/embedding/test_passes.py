@@ -17,8 +17,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coder_core.embedding import batch_sizes
-from coder_core.embedding.batch_sizes import CPU_IMAGES, CPU_TEXTS, DEVICE_TOKENS, BatchSize
+from coder_core.embedding.batch_sizes import CPU_IMAGES, CPU_TEXTS, DEVICE_TOKENS, FITTING, BatchSize
+from coder_core.embedding.found_numbers import CACHE_VARIABLE
 from coder_core.embedding.image_stream import ImageItem, embed_images
 from coder_core.embedding.pass_queue import PassQueue, start_images
 from coder_core.embedding.text_passes import cut_passes, embed_texts
@@ -65,10 +65,11 @@ class _Waiting:
 
 
 @pytest.fixture(autouse=True)
-def nothing_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(batch_sizes.CACHE_VARIABLE, str(tmp_path / "cache"))
-    monkeypatch.setattr(batch_sizes, "_KNOWN", {})
-    return tmp_path / "cache" / batch_sizes.MEMORY_FILE
+def nothing_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    FITTING.forget()
+    yield FITTING.file
+    FITTING.forget()
 
 
 @pytest.fixture
@@ -145,7 +146,7 @@ def test_where_memory_ends_passes_are_halved_and_that_is_remembered(
     assert np.array_equal(vectors_of(context, encoder, keys), expected(60))
     assert max(device.image_passes) == 2
     assert list(json.loads(nothing_remembered.read_text()).values()) == [2]
-    monkeypatch.setattr(batch_sizes, "_KNOWN", {})
+    FITTING.forget()
     assert BatchSize(encoder, "cpu", "images", 8).rows == 2, "another process starts from there"
     assert BatchSize(encoder, "another device", "images", 8).rows == 8
     assert BatchSize(encoder.model_copy(update={"key": "l" * 64}), "cpu", "images", 8).rows == 8
@@ -289,7 +290,8 @@ def test_where_decoders_would_take_all_cores_a_pass_begins_when_they_have_ended(
         under_way.append(len(begun) - len(ended))
         may_go_on.set()
 
-    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr("coder_core.embedding.pass_queue.usable_cores", lambda: 2)
+    context = Context.open(context.runtime.model_copy(update={"threads": threads}), context.accelerator)
     monkeypatch.setattr(model, "prepare_image", slowly)
     model.on_pass = on_pass
     embed_on(context, encoder, monkeypatch, [model], 40)

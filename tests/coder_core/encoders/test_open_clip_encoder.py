@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from coder_core.encoders.device import choose_device
+from coder_core.encoders.device import choose_device, list_devices
 from coder_core.encoders.registry import identify_encoder, load_encoder
 from coder_core.encoders.text_tower import can_cut, token_lengths
 from coder_core.errors import ConfigError
@@ -164,12 +164,16 @@ def test_an_encoder_is_loaded_once_per_identity(folder):
     )
 
 
-@pytest.mark.parametrize(("count", "chosen"), [(2, "cuda"), (0, "cpu")])
-def test_auto_is_cuda_where_there_is_one(monkeypatch, count, chosen):
+@pytest.mark.parametrize(
+    ("count", "has_mps", "chosen"), [(2, False, "cuda"), (2, True, "cuda"), (0, True, "mps"), (0, False, "cpu")]
+)
+def test_auto_is_cuda_or_else_mps_where_there_is_one(monkeypatch, count, has_mps, chosen):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: has_mps)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     assert choose_device("auto") == chosen
     assert choose_device("cpu") == "cpu"
+    assert list_devices("auto") == (("cuda:0", "cuda:1") if count else (chosen,))
 
 
 def test_a_named_device_must_be_there(monkeypatch):

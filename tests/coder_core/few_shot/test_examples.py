@@ -59,9 +59,10 @@ def test_no_validation_image_is_not_a_validation_set():
 
 
 def test_test_images_inside_the_support_are_refused():
-    refuse_shared({"k1", "k2"}, {"k3"}, what="the support set")
-    with pytest.raises(LabelLeakError, match="1 images of the support set are test images as well, k2"):
-        refuse_shared({"k1", "k2"}, {"k2", "k3"}, what="the support set")
+    support = {"k1": "fox/1.jpg", "k2": "fox/2.jpg"}
+    refuse_shared(support, {"k3"}, what="the support set")
+    with pytest.raises(LabelLeakError, match=r"1 images of the support set are test images as well, 'fox/2.jpg'"):
+        refuse_shared(support, {"k2", "k3"}, what="the support set")
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=40), st.integers(1, 4), st.integers(0, 9))

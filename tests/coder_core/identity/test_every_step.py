@@ -21,7 +21,7 @@ from .worlds import WORLDS, steps_of
 
 WORK = ("run", "make", "make_shard", "join")
 ELSEWHERE = {
-    *("LookAtClasses", "ClaimAnnouncement"),  # watch_classes
+    *("LookAtClasses", "ClaimAnnouncement", "WithdrawAnnouncement"),  # watch_classes
     *("ListNewImages", "NamePredictions", "CheckExport", "ExportTable"),  # predict
     "CompactStore",
     *("SampleDataset", "CompareNames"),  # doctor

@@ -48,6 +48,7 @@ RUNTIME: dict[str, Any] = {
     "store": "another",
     "device": "auto",
     "batch_size": 3,
+    "threads": 2,
     "shard_images": 2,
     "workers": 1,
     "gpu_slots": 3,

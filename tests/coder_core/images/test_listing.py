@@ -74,15 +74,15 @@ def test_images_of_every_suffix_are_rows(tmp_path, suffix):
 ALL_KINDS = {
     "cat/0.jpg": None,
     "cat/empty.png": None,
-    "cat/notes.txt": "the suffix '.txt' is none of an image",
-    "cat/photo.txt": "the suffix '.txt' is none of an image, but it holds a JPEG image: rename it",
+    "cat/notes.txt": "the suffix '.txt' is not one of an image",
+    "cat/photo.txt": "the suffix '.txt' is not one of an image, but it holds a JPEG image: rename it",
     "cat/photo": "it has no suffix of an image, but it holds a PNG image: rename it",
-    "cat/photo.jpg~": "the suffix '.jpg~' is none of an image, but it holds a WebP image: rename it",
+    "cat/photo.jpg~": "the suffix '.jpg~' is not one of an image, but it holds a WebP image: rename it",
     "cat/README": "it has no suffix of an image",
-    "cat/drawing.svg": "the suffix '.svg' is none of an image",
+    "cat/drawing.svg": "the suffix '.svg' is not one of an image",
     "cat/.DS_Store": "hidden",
     "cat/._0.jpg": "hidden",
-    "cat/Thumbs.db": "the suffix '.db' is none of an image",
+    "cat/Thumbs.db": "the suffix '.db' is not one of an image",
     "cat/@eaDir/0.jpg/THUMB_XL.jpg": "in '@eaDir', a folder that a disk",
     "#recycle/0.jpg": "in '#recycle'",
     "$RECYCLE.BIN/0.jpg": "in '$RECYCLE.BIN'",
@@ -186,7 +186,7 @@ def test_a_folder_that_no_class_is_called_like_is_an_error_or_ignored(tmp_path, 
         "beef tartar/0.jpg": "its folder 'beef tartar' is not in dataset.classes",
         "beef tartar/1.jpg": "its folder 'beef tartar' is not in dataset.classes",
         "zebra/0.jpg": "its folder 'zebra' is not in dataset.classes",
-        "zebra/notes.txt": "the suffix '.txt' is none of an image",
+        "zebra/notes.txt": "the suffix '.txt' is not one of an image",
     }
 
 
@@ -281,7 +281,7 @@ def test_a_folder_in_a_bucket_is_a_folder(new_s3_bucket, s3_environment):
     assert reasons(found, root) == {
         "cat/": "the marker of a folder, and no file",
         "owl/": "the marker of a folder, and no file",
-        "cat/photo.txt": "the suffix '.txt' is none of an image",
+        "cat/photo.txt": "the suffix '.txt' is not one of an image",
         "@eaDir/a.jpg": "in '@eaDir', a folder that a disk, a system or a tool keeps for itself",
         "dog//x.jpg": "a part of its path is empty",
     }

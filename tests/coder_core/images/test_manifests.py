@@ -148,6 +148,9 @@ def test_splits_must_be_said_and_be_there(folder: Path) -> None:
         open_manifest(path)
     with pytest.raises(DatasetError, match=r"no row has the split 'val'; there are: test \(3\), train \(1\)"):
         open_manifest(path, split="val")
+    without = [*ROWS[:-1], {**ROWS[-1], "split": ""}]
+    with pytest.raises(DatasetError, match=r"in several splits: .*, and 1 in none\. Say which"):
+        open_manifest(write(folder / "without.csv", without))
     bare = [{key: row[key] for key in ("path", "label")} for row in ROWS]
     assert open_manifest(write(folder / "bare.csv", bare)).image_count == 4
     with pytest.raises(DatasetError, match="no row has the split 'test'; there are: none"):

@@ -14,7 +14,7 @@ from coder_core.pipeline.context import Context
 from coder_core.recipes.compare_runs import compare_runs, compare_with_previous
 from coder_core.report.class_changes import write_comparison
 from coder_core.specs import EvalSpec, Runtime
-from coder_core.steps.look_at_classes import ClaimAnnouncement, LookAtClasses
+from coder_core.steps.look_at_classes import ClaimAnnouncement, LookAtClasses, WithdrawAnnouncement
 from coder_core.storage.store import Store
 from tests.fixtures_inputs import NAMES, World, write_image_class
 
@@ -44,7 +44,7 @@ def look_at_classes(spec: EvalSpec, runtime: Runtime) -> ClassLook:
     return Context.open(runtime).do(LookAtClasses(spec=spec))
 
 
-def is_claimed(look: ClassLook, runtime: Runtime) -> bool:
+def claimed_attempt(look: ClassLook, runtime: Runtime) -> int:
     return Context.open(runtime).do(ClaimAnnouncement(look=look, now=NOW, is_under_way=False))
 
 
@@ -136,7 +136,7 @@ def test_a_half_written_list_is_not_compared(photos: World, runtime: Runtime) ->
     look = look_at_classes(spec, runtime)
     assert look.unfinished is not None
     assert not look.has_changed
-    assert not is_claimed(look, runtime)
+    assert claimed_attempt(look, runtime) == 0
 
 
 def test_removing_every_class_is_an_error_and_no_change(photos: World, runtime: Runtime) -> None:
@@ -149,13 +149,16 @@ def test_removing_every_class_is_an_error_and_no_change(photos: World, runtime: 
 
 def test_a_change_is_claimed_once_and_forgotten_when_it_was_evaluated(photos: World, runtime: Runtime) -> None:
     look = look_at_classes(listed(photos, ("wren", "red kite")), runtime)
-    assert is_claimed(look, runtime)
-    assert not is_claimed(look, runtime)
+    assert claimed_attempt(look, runtime) == 1
+    assert claimed_attempt(look, runtime) == 0
     other = look_at_classes(listed(photos, ("wren", "red kite", "blue tit")), runtime)
-    assert is_claimed(other, runtime), "another change is another announcement"
+    assert claimed_attempt(other, runtime) == 1, "another change is another announcement"
+    Context.open(runtime).do(WithdrawAnnouncement(look=other, attempt=1))
+    assert claimed_attempt(other, runtime) == 1, "what could not be announced is announced by the next look"
+    assert claimed_attempt(look, runtime) == 0, "nothing else is withdrawn"
     spec = listed(photos, ("wren", "red kite", "blue tit"))
     run_spec(spec, runtime, FIRST)
-    assert not is_claimed(look_at_classes(spec, runtime), runtime)
+    assert claimed_attempt(look_at_classes(spec, runtime), runtime) == 0
     assert Store(runtime.store).list("announcements") == []
 
 

@@ -135,6 +135,17 @@ def test_names_are_mended_in_the_config_and_nowhere_else(
     assert result.class_count == 2
 
 
+def test_a_config_keeps_its_line_ends_and_its_place(tmp_path: Path, runtime: Runtime) -> None:
+    file = Path(write_config(tmp_path, write_spoiled(tmp_path / "images", "RedKite", "wren")))
+    file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+    before, link = file.read_bytes(), tmp_path / "link.yaml"
+    link.symlink_to(file.name)
+    spec = load_spec(str(link))
+    fix_config(str(link), spec, examine(spec, runtime, with_encoder=False))
+    assert link.is_symlink()
+    assert file.read_bytes() == before + b"class_names:\r\n  RedKite: red kite\r\n"
+
+
 def test_every_run_is_told_of_names_and_of_classes_without_images(tmp_path: Path, runtime: Runtime) -> None:
     images = write_spoiled(tmp_path / "images", "crane", "RedKite")
     (tmp_path / "classes.txt").write_text("crane\nRedKite\nwren\n")

@@ -136,6 +136,7 @@ def test_no_runtime_setting_changes_a_key(world: World, runtime: Runtime, monkey
     one = Runtime(store=f"{runtime.store}-one")
     settings = {
         "batch_size": 3,
+        "threads": 2,
         "shard_images": 40,
         "workers": 5,
         "matrix_part_mb": 1,

@@ -3,6 +3,7 @@
 import math
 import os
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -106,8 +107,10 @@ def test_a_cell_that_is_wrong_says_so_and_the_others_are_there(tmp_path: Path) -
         "test",
     )
     good, bad = cells_of(sweep, str(tmp_path))
-    assert good.problem is not None
-    assert "texts.bank or texts.generator is required by vcd, coder" in str(good.problem)
+    assert good.spec is not None
+    assert good.spec.methods == ("clip", "clip_ensemble"), "without texts there is nothing else to compare"
+    (starved,) = cells_of(select(sweep, ["good"], [], ["coder"], []), str(tmp_path))
+    assert "texts.bank or texts.generator is required by coder" in str(starved.problem)
     assert bad.problem is not None
     assert str(bad.problem).startswith("s.bad.m: dataset.seed")
     with pytest.raises(ConfigError, match=r"no 'other' among its datasets\. There are: good, bad"):
@@ -117,6 +120,8 @@ def test_a_cell_that_is_wrong_says_so_and_the_others_are_there(tmp_path: Path) -
     one = check_sweep({"name": "s", "datasets": {"a": flags}, "methods": ["clip"], "shots": [1]}, "test")
     with pytest.raises(ConfigError, match="no data set has images to learn from"):
         cells_of(one.model_copy(update={"models": {"m": "demo:micro-clip"}}), str(tmp_path))
+    with pytest.raises(ConfigError, match="no data set has images to learn from"):
+        cells_of(select(sweep, ["good"], [], ["tip_adapter"], []), str(tmp_path))
     data = one.model_copy(update={"datasets": {"a": {"kind": "folder", "path": "${DATA_ROOT}/a"}}, "shots": ()})
     (cell,) = cells_of(data, str(tmp_path))
     assert "--data-root FOLDER" in str(cell.problem)
@@ -206,12 +211,37 @@ def test_the_table_holds_what_the_runs_hold(tmp_path: Path, runtime: Runtime) ->
     (gain,) = found.gains
     coder = by_method["coder"].mean
     assert coder is not None
+    assert gain.mean is not None
     assert gain.mean.value == pytest.approx(coder.value - by_method["clip"].mean.value)
     written = write_sweep(found)
     assert f"{100 * top1['four']:.1f}" in written
     assert "vcd     -" in written
     assert sweep_markdown(found).count("\n## ") == 3
     assert [cell["state"] for cell in sweep_record(found)["cells"]] == ["ran", "ran"]
+
+
+def test_a_mean_never_leaves_a_data_set_out_without_a_word(tmp_path: Path, runtime: Runtime) -> None:
+    """Cells without a result: of a config that is wrong, of CLIP alone, and of one model of two."""
+    datasets = {name: {**part, "methods": ["clip", "coder"]} for name, part in two_worlds(tmp_path).items()}
+    cells = cells_of(check_sweep({"name": "s", "datasets": datasets}, "test"), str(tmp_path))
+    outcomes = [replace(outcome, cell=replace(outcome.cell, model="a")) for outcome in run_all(cells, runtime)]
+    assert read_sweep("s", outcomes, Store(runtime.store)).groups[0].missing == ()
+    spec = cells[0].spec
+    assert spec is not None
+    clip_alone = spec.model_copy(update={"methods": ("clip",)})
+    lost = [Cell("s.gone.a", "gone", "a", ""), Cell("s.plain.a", "plain", "a", "", clip_alone)]
+    other = replace(outcomes[0], cell=replace(outcomes[0].cell, model="b"))
+    outcomes += [other, *(CellOutcome(cell, "failed", problem="no", exit_code=3) for cell in lost)]
+    found = read_sweep("s", outcomes, Store(runtime.store))
+    (group,) = found.groups
+    assert (group.datasets, group.missing) == (("four", "three"), ("gone", "plain"))
+    assert found.without_gain == ("gone",)
+    assert [(row.model, row.mean is None) for row in found.gains] == [("a", False), ("b", True)]
+    for written in (write_sweep(found), sweep_markdown(found)):
+        assert "mean of 2 of 4 data sets" in written
+        assert "mean of 2 of 3 data sets" in written
+        assert "no cell of gone" in written
+    assert sweep_record(found)["groups"][0]["missing"] == ("gone", "plain")
 
 
 def own_accuracy(folder: Path) -> float:

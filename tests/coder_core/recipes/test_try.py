@@ -10,6 +10,7 @@ import yaml
 from coder_core.config import load_spec
 from coder_core.encoders.model_names import DEFAULT_MODEL, encoder_settings
 from coder_core.errors import CheckpointError, CoderError, ConfigError, DatasetError, InputError
+from coder_core.images.sources import open_source
 from coder_core.pipeline.context import Context
 from coder_core.pipeline.runner import inline_runner
 from coder_core.recipes.check import check_evaluation
@@ -49,8 +50,19 @@ def test_the_config_that_is_written_is_the_one_that_runs(tiny_clip: Path, runtim
         result = evaluate(written.spec, run)
     assert (result.image_count, {row.method for row in result.metrics}) == (10, {"clip", "clip_ensemble"})
     assert first(tiny_clip).spec == written.spec  # the same wish again is no conflict
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("edited", ["photos.yaml", "photos-split.json"])
+def test_another_wish_replaces_a_config_that_nobody_has_edited(edited: str, tiny_clip: Path) -> None:
+    """The commands of README one after the other, and a misspelt model before the right one."""
+    for wish in ({}, {"domain": "bird"}, {"shots": 2}, {"shots": 1}, {"shots": 2, "texts": "llm:gpt-4o-mini"}):
+        spec = first(tiny_clip, **wish).spec
+        assert load_spec("photos.yaml") == spec
+    Path(edited).write_text(Path(edited).read_text() + "\n")
     with pytest.raises(InputError, match="--force"):
-        first(tiny_clip, domain="bird")
+        first(tiny_clip, domain="bird", shots=1)
+    assert load_spec("photos.yaml") == spec
 
 
 @pytest.mark.usefixtures("here")
@@ -68,11 +80,18 @@ def test_shots_are_taken_out_of_the_test(tiny_clip: Path, runtime: Runtime) -> N
 
 
 def test_roots_of_a_split_are_not_taken_for_classes(here: Path, tiny_clip: Path) -> None:
-    for root in ("train", "test"):
+    for root in ("Training", "Test"):
         write_image_class(here / "split" / root, "wren", 2)
-    spec = first(tiny_clip, images="split", shots=1).spec
+    written = first(tiny_clip, images="split", shots=1)
+    assert written.notes == ("split holds parts of a data set: Test is measured on, Training is learnt from",)
+    spec = written.spec
     assert spec.few_shot is not None
-    assert [Path(getattr(part, "path")).name for part in (spec.dataset, spec.few_shot.pool)] == ["test", "train"]  # noqa: B009
+    assert [Path(getattr(part, "path")).name for part in (spec.dataset, spec.few_shot.pool)] == ["Test", "Training"]  # noqa: B009
+    (here / "names.txt").write_text("wren\nred kite\n")
+    listed = first(tiny_clip, images="split", shots=1, classes="names.txt", name="listed").spec
+    assert listed.few_shot is not None
+    for part in (listed.dataset, listed.few_shot.pool):
+        assert getattr(part, "classes").path == str(here / "names.txt")  # noqa: B009
 
 
 def test_texts_come_from_a_bank_a_published_file_or_a_language_model(here: Path, tiny_clip: Path) -> None:
@@ -97,6 +116,8 @@ def test_unsorted_images_get_names_and_nothing_is_measured(here: Path, tiny_clip
     write_image_class(here, "new", 3)
     (here / "new" / "broken.jpg").write_text("no image")
     (here / "names.txt").write_text("wren\nred kite\n")
+    one = first(tiny_clip, images="new/000.png", classes="names.txt", name="one").spec
+    assert open_source(one.dataset).image_count == 1
     spec = first(tiny_clip, images="new", classes="names.txt").spec
     assert spec.dataset.kind == "unlabelled"
     assert not check_evaluation(spec, runtime, needs_labels=False).problems
@@ -119,19 +140,36 @@ def test_unsorted_images_get_names_and_nothing_is_measured(here: Path, tiny_clip
         ("", {"images": "nowhere"}, InputError, "no such folder"),
         ("", {"texts": "nowhere.json"}, InputError, "cannot be read"),
         ("beside", {}, DatasetError, "lies in no class folder"),
+        ("beside", {"classes": "names.txt"}, InputError, "called like classes, 'wren'"),
+        ("", {"images": ""}, InputError, "no such folder"),
+        ("", {"images": "photos/wren/000.png"}, InputError, "it is a file"),
+        ("", {"domain": "brid"}, CoderError, "brid"),
+        ("", {"images": "dtd", "classes": "names.txt"}, ConfigError, "dtd has classes of its own"),
+        ("", {"shots": 2, "texts": "nowhere.json"}, InputError, "cannot be read"),
+        ("", {"shots": 2, "classes": "more.txt"}, InputError, "1 listed classes have no image to learn from, 'fox'"),
     ],
 )
 def test_bad_input_is_one_error(
     spoil: str, wish: dict[str, Any], kind: type[CoderError], part: str, here: Path, tiny_clip: Path
 ) -> None:
     (here / "names.txt").write_text("wren\nred kite\n")
+    (here / "more.txt").write_text("wren\nRedKite\nfox\n")
     (here / "empty").mkdir()
     write_image_class(here, "loose", 1)
     if spoil == "beside":
         (here / "loose" / "000.png").rename(here / "photos" / "000.png")
     with pytest.raises(kind, match=part):
         first(tiny_clip, **wish)
-    assert not list(here.glob("*.yaml"))
+    assert not [*here.glob("*.yaml"), *here.glob("*.json")]
+
+
+@pytest.mark.usefixtures("here")
+def test_what_belongs_to_a_config_that_is_not_replaced_stays_as_it_was(tiny_clip: Path) -> None:
+    first(tiny_clip, shots=2)
+    split = Path("photos-split.json").read_text()
+    with pytest.raises(InputError, match="cannot be read"):
+        write_first_config(Wish("photos", str(tiny_clip), shots=1, texts="nowhere.json"), is_forced=True)
+    assert Path("photos-split.json").read_text() == split
 
 
 def test_a_model_is_named_in_one_word(tmp_path: Path, tiny_clip: Path) -> None:

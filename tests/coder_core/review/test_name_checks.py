@@ -62,6 +62,23 @@ def test_names_that_only_look_odd_are_left_alone(names: tuple[str, ...]) -> None
     assert found(*names) == []
 
 
+@pytest.mark.parametrize(
+    ("names", "clashing", "kept"),
+    [
+        (("001.cat", "002.cat", "003.dog"), (0, 1), {2: "dog"}),
+        (("RedKite", "red_kite", "BlueTit"), (0, 1), {2: "blue tit"}),
+        (("n01443537", "goldfish", "n01440764"), (0, 1), {0: "goldfish", 2: "tench"}),
+    ],
+)
+def test_no_proposal_gives_two_classes_one_name_without_a_word(
+    names: tuple[str, ...], clashing: tuple[int, ...], kept: dict[int, str]
+) -> None:
+    """A number may be all that tells two folders apart; a WordNet id is no name, so there the fault is told alone."""
+    spelling, clash = check_names(ClassList(names), wordnet_names=names_by_wordnet_id)
+    assert (spelling.new_names, clash.fault, clash.class_ids) == (kept, Fault.SAME_NAME, clashing)
+    assert not clash.new_names
+
+
 def test_a_domain_says_what_a_homonym_means() -> None:
     assert [finding.fault for finding in found("crane", "Jaguar")] == [Fault.HOMONYM] * 2
     assert found("crane", "bass", domain="bird") == []
