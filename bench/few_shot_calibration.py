@@ -4,14 +4,15 @@
     python -m bench.few_shot_calibration --tables batch --stage1 text_discriminant lda
 
 Support and validation images are drawn from each set's validation split; errors are of its test split, or of batches of
-it (`--tables batch`: what `batch_discriminant` makes of a few-shot method, whose batch may hold other shares of the
-classes than the validation images, which a second temperature is tried on). Errors are points.
+it (`--tables batch`: what `batch_discriminant` makes of a few-shot method; `guess`: temperatures by the batch, where
+there are no validation images). Errors are points.
 """
 
 import argparse
 import statistics
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,16 +21,19 @@ import torch
 from torch import Tensor
 
 from bench.few_shot_real import DATASETS, FEATURES, Images, load_images, load_texts, load_zero_shot
+from coder_core.classifiers import TemperedClassifier
 from coder_core.coder.classifier import Classifier, LinearClassifier
 from coder_core.evaluation.calibration import calibration_error_by_chance, expected_calibration_error
-from coder_core.evaluation.temperature import batch_temperature, mean_loss
+from coder_core.evaluation.temperature import batch_temperature, mean_loss, spread_of
 from coder_core.few_shot.draws import draw_examples
 from coder_core.few_shot.few_shot_methods import FEW_SHOT_METHODS, plan_methods
 from coder_core.few_shot.pool import select_methods
 from coder_core.few_shot.probabilities import calibrate_scores
 from coder_core.few_shot.text_metric import fit_metric
+from coder_core.steps.calibrate_method import SUGGESTING
 from coder_core.transduction.fit_batch import METRIC_LEVEL, fit_batch
 from coder_core.transduction.image_batch import KnownRows, in_parts
+from coder_core.transduction.temperature import as_sure_as
 
 REGIMES = ("all", "long_tailed", "tenth", "half")
 FEW = 100
@@ -47,20 +51,23 @@ class Result(NamedTuple):
 
 def main() -> None:
     """Print all tables."""
-    arguments = _arguments()
-    found: list[Result] = []
+    found = list(_every_draw(_arguments()))
+    for title in dict.fromkeys(result.table for result in found):
+        _print_table(title, [result for result in found if result.table == title])
+
+
+def _every_draw(arguments: argparse.Namespace) -> Iterator[Result]:
     for name in arguments.datasets:
         images, texts = load_images(arguments.features, name), load_texts(arguments.features, ())
         fused = [None, load_zero_shot(arguments.features)] if name == "dtd" else [None]
-        for shots in arguments.shots:
-            for seed in range(arguments.seed, arguments.seed + arguments.draws):
-                if "test" in arguments.tables:
-                    for zero_shot in fused:
-                        found += _measure(name, images, texts, zero_shot, arguments.methods, shots, seed)
-                if "batch" in arguments.tables:
-                    found += _measure_batches(name, images, texts, arguments.stage1, shots, seed)
-    for title in dict.fromkeys(result.table for result in found):
-        _print_table(title, [result for result in found if result.table == title])
+        seeds = range(arguments.seed, arguments.seed + arguments.draws)
+        for shots, seed in product(arguments.shots, seeds):
+            for zero_shot in fused if "test" in arguments.tables else ():
+                yield from _measure(name, images, texts, zero_shot, arguments.methods, shots, seed)
+            if "batch" in arguments.tables:
+                yield from _measure_batches(name, images, texts, arguments.stage1, shots, seed)
+            if "guess" in arguments.tables:
+                yield from _measure_guesses(name, images, texts, arguments.stage1, shots, seed)
 
 
 def _arguments() -> argparse.Namespace:
@@ -71,7 +78,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of the first draw")
     parser.add_argument("--methods", nargs="+", choices=tuple(FEW_SHOT_METHODS), default=tuple(FEW_SHOT_METHODS))
     parser.add_argument("--datasets", nargs="+", choices=DATASETS, default=("dtd",))
-    parser.add_argument("--tables", nargs="+", choices=("test", "batch"), default=("test",))
+    parser.add_argument("--tables", nargs="+", choices=("test", "batch", "guess"), default=("test",))
     parser.add_argument("--stage1", nargs="+", choices=tuple(FEW_SHOT_METHODS), default=("text_discriminant",))
     return parser.parse_args()
 
@@ -105,42 +112,52 @@ def _measure(
 def _measure_batches(
     name: str, images: Images, texts: Tensor, stage1: Sequence[str], shots: int, seed: int
 ) -> Iterator[Result]:
+    """A method under its temperature, what a batch makes of it, as sure as it, and under one by validation images."""
     draw = draw_examples(images.pool.label_ids, shots=shots, seed=seed, allow_fewer=True)
     support, validation = images.pool.support(draw), images.pool.validation(draw)
-    assert validation is not None
+    assert validation is not None  # all images but the support
     space = fit_metric(texts).saturating(METRIC_LEVEL)
-    known = KnownRows(support.embeddings, support.label_ids)
+    known, column = KnownRows(support.embeddings, support.label_ids), f"{shots} shots"
     planned = plan_methods(stage1, texts, zero_shot=None)
     for method, selected in select_methods(images.pool, draw, planned, zero_shot=None).items():
-        tempered = calibrate_scores(selected.classifier, validation)
+        below = calibrate_scores(selected.classifier, validation)
         for regime in REGIMES:
-            rows = _draw_batch(images.truth, regime, seed)
-            queries, truth = images.queries[rows], images.truth[rows]
+            queries, truth = _draw_batch(images, regime, seed)
+            found = fit_batch(in_parts(queries), below, space=space, known=known)
+            sure = as_sure_as(below, found.classifier, in_parts(queries))
+            again = calibrate_scores(found.classifier, validation)
+            errors = tuple(_error(one, queries, truth) for one in (below, found.classifier, sure, again))
+            title = f"{name}: stage 1 / moved by the batch / as sure as stage 1 / by validation images"
+            yield Result(title, f"{method}, {regime}, taken for {found.kind}", column, errors)
 
-            def moved(below: Classifier, queries: Tensor = queries) -> tuple[Classifier, str]:
-                taught = fit_batch(in_parts(queries), below, space=space, known=known)
-                return taught.classifier, str(taught.kind)
 
-            classifier, kind = moved(tempered)
-            logits = classifier.logits(queries)
-            again = calibrate_scores(classifier, validation).temperature
-            own, second, _ = _errors(logits, again, truth)
-            below, _, _ = _errors(tempered.logits(queries), 1.0, truth)
-            column = f"{shots} shots"
-            row = f"{method}, {regime} ({kind})"
-            yield Result(
-                f"{name}: stage 1 / moved by the batch / once more by validation", row, column, (below, own, second)
-            )
-            plain, kind = moved(selected.classifier)
+def _measure_guesses(
+    name: str, images: Images, texts: Tensor, methods: Sequence[str], shots: int, seed: int
+) -> Iterator[Result]:
+    """Without validation images: scores as they are, and under the temperature that a batch suggests."""
+    draw = draw_examples(images.pool.label_ids, shots=shots, seed=seed, allow_fewer=True)
+    draw = draw._replace(validation=draw.validation[:0])
+    support, space = images.pool.support(draw), fit_metric(texts).saturating(METRIC_LEVEL)
+    known, column = KnownRows(support.embeddings, support.label_ids), f"{shots} shots"
+    planned = plan_methods(methods, texts, zero_shot=None)
+    for method, selected in select_methods(images.pool, draw, planned, zero_shot=None).items():
+        for regime in REGIMES:
+            queries, truth = _draw_batch(images, regime, seed)
             scores = selected.classifier.logits(queries)
-            guess = batch_temperature(scores, plain.logits(queries).softmax(dim=1))
-            before, guessed, _ = _errors(scores, guess, truth)
-            row = f"{method}, {regime} ({kind})"
-            yield Result(f"{name}: no validation: before / temperature by the batch", row, column, (before, guessed))
+            below = TemperedClassifier(selected.classifier, spread_of(scores))
+            found = fit_batch(in_parts(queries), below, space=space, known=known)
+            heat = 1.0
+            if found.kind in SUGGESTING:
+                taught = found.classifier.logits(queries).softmax(dim=1)
+                heat = below.temperature * batch_temperature(below.logits(queries), taught)
+            before, after, _ = _errors(scores, heat, truth)
+            title = f"{name}, no validation images: as it is / by the batch"
+            yield Result(title, f"{method}, {regime}", column, (before, after))
 
 
-def _draw_batch(truth: Tensor, regime: str, seed: int) -> Tensor:
-    generator, labels = np.random.default_rng(seed), truth.numpy()
+def _draw_batch(images: Images, regime: str, seed: int) -> tuple[Tensor, Tensor]:
+    """Some of the test images, and what they are."""
+    generator, labels = np.random.default_rng(seed), images.truth.numpy()
     classes, rows = int(labels.max()) + 1, np.arange(len(labels))
     if regime == "long_tailed":
         weights = generator.dirichlet(np.ones(classes))
@@ -148,7 +165,11 @@ def _draw_batch(truth: Tensor, regime: str, seed: int) -> Tensor:
     elif regime in ("tenth", "half"):
         number = max(5, classes // (10 if regime == "tenth" else 2))
         rows = np.flatnonzero(np.isin(labels, generator.choice(classes, number, replace=False)))
-    return torch.from_numpy(rows)
+    return images.queries[rows], images.truth[rows]
+
+
+def _error(classifier: Classifier, queries: Tensor, truth: Tensor) -> float:
+    return _errors(classifier.logits(queries), 1.0, truth)[0]
 
 
 def _errors(logits: Tensor, temperature: float, truth: Tensor) -> tuple[float, float, float]:
@@ -159,20 +180,20 @@ def _errors(logits: Tensor, temperature: float, truth: Tensor) -> tuple[float, f
     return 100 * errors[0], 100 * errors[1], 100 * calibration_error_by_chance(found)
 
 
+def _cell(found: list[tuple[float, ...]], digits: int) -> str:
+    """Means over draws; nothing where there was none."""
+    return " / ".join(f"{statistics.fmean(one):.{digits}f}" for one in zip(*found, strict=True))
+
+
 def _print_table(title: str, results: list[Result]) -> None:
     columns = list(dict.fromkeys(result.column for result in results))
     print(f"### {title}\n\n| method | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
+    digits = 2 if "nats" in title else 1
     cells: dict[str, dict[str, list[tuple[float, ...]]]] = defaultdict(lambda: defaultdict(list))
     for result in results:
         cells[result.row][result.column].append(result.values)
     for row, by_column in cells.items():
-        shown = [
-            " / ".join(
-                f"{statistics.fmean(one):.{2 if 'nats' in title else 1}f}"
-                for one in zip(*by_column[column], strict=True)
-            )
-            for column in columns
-        ]
+        shown = [_cell(by_column[column], digits) for column in columns]
         print(f"| {row} | {' | '.join(shown)} |")
     print()
 

@@ -263,7 +263,7 @@ class FewShotChoice(Handle):
         tried: Settings compared.
         temperature: What its scores are divided by; 1 where none was chosen.
         calibrated_on: `validation`, `batch` (the images under test, without labels), `none`, or `stage1`: a batch
-            has moved what had a temperature, and chose none for what came of it.
+            has moved what had a temperature, and what came of it is as sure as that was.
     """
 
     settings: dict[str, float]
@@ -276,8 +276,8 @@ class FewShotChoice(Handle):
 
     @property
     def is_calibrated(self) -> bool:
-        """Whether it has a temperature of its own."""
-        return self.calibrated_on in ("validation", "batch")
+        """Whether a temperature was chosen."""
+        return self.calibrated_on != "none"
 
     def reads(self, contract: InputContract) -> InputContract:
         """The contract of the method, and what these choices read: labels of validation images, or the batch."""

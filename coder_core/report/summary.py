@@ -93,7 +93,7 @@ def calibration_change(row: FewShotSummaryRow) -> str:
     before, after = row.expected_calibration_error_uncalibrated, row.expected_calibration_error
     if before is None or after is None:
         return ""
-    return f"{after:.3f}" if row.calibrated_on in ("none", "stage1") else f"{before:.3f} → {after:.3f}"
+    return f"{after:.3f}" if row.calibrated_on == "none" else f"{before:.3f}→{after:.3f}"
 
 
 def generation_rows(report: GenerationReport) -> list[dict[str, str | int]]:
@@ -235,19 +235,21 @@ def _few_shot_table(result: EvalResult, *, is_narrow: bool) -> Table:
 
 def _few_shot_calibration_table(result: EvalResult, *, is_narrow: bool) -> Table:
     """Are the probabilities of few-shot methods true, before and after a temperature, and what would chance show?"""
-    shots = list(dict.fromkeys(row.shots for row in result.few_shot))
-    title = "few-shot: calibration error, before → after a temperature; by chance: what true probabilities would show"
-    table = _table(title, dict.fromkeys(map(_shots, shots), "0.100 → 0.100"), is_narrow=is_narrow)
-    for heading in ("by chance", "chosen on"):
-        table.add_column(heading, justify="right")
     by_method: dict[str, dict[int, FewShotSummaryRow]] = {}
     for row in filter(_is_measured, result.few_shot):
         by_method.setdefault(row.method, {})[row.shots] = row
+    shots = list(dict.fromkeys(row.shots for row in result.few_shot))
+    sources = {method: {row.calibrated_on or "" for row in rows.values()} for method, rows in by_method.items()}
+    alike = set.union(*sources.values())
+    chosen = f"on {alike.pop()}" if len(alike) == 1 else "as in the table few_shot_summary"
+    title = f"few-shot: calibration error before→after a temperature ({chosen}); by chance: of true probabilities"
+    table = _table(
+        title, dict.fromkeys(map(_shots, shots), "0.100→0.100") | {"by chance": "0.100"}, is_narrow=is_narrow
+    )
     for method, rows in by_method.items():
         cells = [calibration_change(rows[number]) if number in rows else "" for number in shots]
         chances = [row.expected_calibration_error_by_chance or 0.0 for row in rows.values()]
-        sources = "+".join(dict.fromkeys(row.calibrated_on or "" for row in rows.values()))
-        table.add_row(Text(method), *cells, f"{fmean(chances):.3f}", sources)
+        table.add_row(Text(method), *cells, f"{fmean(chances):.3f}")
     return table
 
 

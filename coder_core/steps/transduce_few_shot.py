@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from coder_core.coder.classifier import Classifier
-    from coder_core.few_shot.examples import Validation
     from coder_core.few_shot.text_metric import MetricSpace
     from coder_core.transduction.image_batch import KnownRows, Parts
     from coder_core.transduction.transduced import Transduced
@@ -30,7 +29,7 @@ class TransduceFewShot(OfDraw):
     """Let a batch of unlabelled images move the classifiers of one draw. Labels of the batch do not exist here.
 
     Stage 1 comes with the temperature that the draw's validation images gave it, for its logits count as
-    log-probabilities. They give what the batch has made of it one more, where the batch is balanced.
+    log-probabilities; what a batch discriminant has made of it is as sure of the batch as it.
 
     Raises:
         ConfigError: The texts that shall make the metric do not vary.
@@ -60,7 +59,7 @@ class TransduceFewShot(OfDraw):
         found, choices = {}, {}
         for name, (method, stage1) in context.each(rows.items(), "fitting", total=len(rows), unit="methods"):
             transduced = teach(method, stage1)
-            classifier, choices[name] = teach.calibrated(transduced, self.fits.choices[stage1])
+            classifier, choices[name] = teach.calibrated(transduced, stage1, self.fits.choices[stage1])
             output.write_part(name, classifier_table(classifier.state()))
             found[name] = batch_found(stage1, transduced)
         return output.finish(
@@ -78,7 +77,7 @@ class TransduceFewShot(OfDraw):
         from coder_core.transduction.image_batch import KnownRows
 
         read = self.read_draw(context)
-        support, validation = read.pool.support(read.draw), read.pool.validation(read.draw)
+        support = read.pool.support(read.draw)
         vectors = text_vectors(context, self).float()
         texts = draw_class_texts(self, vectors, build_layout(read_text_table(context, self.texts)))
         return _Teacher(
@@ -86,7 +85,6 @@ class TransduceFewShot(OfDraw):
             self,
             parts=read_batch(context, self.images, self.encoder),
             known=KnownRows(support.embeddings, support.label_ids),
-            validation=validation,
             class_texts=None if texts is None else normalise(texts.float()),
             space=metric_space(self.metric_texts, vectors),
         )
@@ -102,12 +100,11 @@ class _Teacher:
         *,
         parts: "Parts",
         known: "KnownRows",
-        validation: "Validation | None",
         class_texts: "Float[Tensor, 'classes dim'] | None",
         space: "MetricSpace | None",
     ) -> None:
         self._context, self._step = context, step
-        self._parts, self._known, self._validation = parts, known, validation
+        self._parts, self._known = parts, known
         self._class_texts, self._space = class_texts, space
 
     def __call__(self, method: TransductionName, stage1: str) -> "Transduced":
@@ -120,19 +117,19 @@ class _Teacher:
             return describe_prior(self._parts, below, assumes_balance=method == "sinkhorn")
         return fit_batch(self._parts, below, class_texts=self._class_texts, space=self._space, known=self._known)
 
-    def calibrated(self, found: "Transduced", choice: FewShotChoice) -> "tuple[Classifier, FewShotChoice]":
-        """What came of a batch under the temperature of the validation images.
+    def calibrated(self, found: "Transduced", stage1: str, choice: FewShotChoice) -> "tuple[Classifier, FewShotChoice]":
+        """What a discriminant has made of a calibrated method, as sure of the batch as that was.
 
-        A batch that holds few of the classes, or some more often, has moved the classifier away from the validation
-        images' shares of the classes: these say nothing about its probabilities then (measured: docs/few-shot.md), and
-        it keeps the temperature that the transduction found.
+        Else it is far too sure (measured: docs/few-shot.md). Validation images could say so where the batch has their
+        shares of the classes, and do harm elsewhere.
         """
-        from coder_core.few_shot.probabilities import calibrate_scores
         from coder_core.transduction.batch_evidence import BatchKind
+        from coder_core.transduction.temperature import as_sure_as
 
         if found.kind is BatchKind.NOTHING:
             return found.classifier, choice  # stage 1, as it was
-        if self._validation is None or found.kind is not BatchKind.BALANCED:
-            return found.classifier, choice.with_temperature(1.0, "stage1" if choice.is_calibrated else "none")
-        tempered = calibrate_scores(found.classifier, self._validation)
-        return tempered, choice.with_temperature(tempered.temperature, "validation")
+        if found.kind is BatchKind.STATED or not choice.is_calibrated:
+            return found.classifier, choice.with_temperature(1.0, "none")
+        below = read_classifier(self._context, self._step.fits, stage1)
+        tempered = as_sure_as(below, found.classifier, self._parts)
+        return tempered, choice.with_temperature(tempered.temperature, "stage1")

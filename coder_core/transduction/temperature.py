@@ -9,7 +9,12 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-__all__ = ["match_confidence"]
+from coder_core.classifiers import TemperedClassifier
+from coder_core.coder.classifier import Classifier
+from coder_core.few_shot.text_metric import MetricSpace
+from coder_core.transduction.image_batch import Parts, survey_batch, take_sample
+
+__all__ = ["as_sure_as", "match_confidence"]
 
 HALVINGS = 30
 """Of the interval in which the temperature is looked for: 1e-7 of it."""
@@ -39,6 +44,20 @@ def match_confidence(
         middle = (low * high) ** 0.5
         low, high = (middle, high) if _confidence(logits / middle) > wanted else (low, middle)
     return float((low * high) ** 0.5)
+
+
+def as_sure_as(stage1: Classifier, found: Classifier, parts: Parts) -> TemperedClassifier:
+    """Make a classifier as sure of a batch, on average, as the one that it stands on.
+
+    Args:
+        stage1: Whose probabilities are true.
+        found: What the batch has made of it; never surer than at its own temperature.
+        parts: The batch, which has a usable image.
+    """
+    sample = take_sample(parts, survey_batch(parts, MetricSpace(), stage1.shape.dim))
+    own = stage1.logits(sample).float().log_softmax(dim=1)
+    nothing = torch.zeros(stage1.shape.class_count, dtype=torch.float64)
+    return TemperedClassifier(found, match_confidence(found.logits(sample).float(), own, nothing))
 
 
 def _confidence(logits: Float[Tensor, "images classes"]) -> float:

@@ -13,8 +13,8 @@ Draw: TypeAlias = Annotated[int, "The draw."]
 CalibratedOn: TypeAlias = Annotated[
     str | None,
     "What the temperature was chosen on: `validation` (the draw's validation images), `batch` (the images under test, "
-    "without labels), `none`: scores are taken for logits as they are, or `stage1`: of a transduction that stands on a "
-    "calibrated method and has no further temperature but its own. It changes no decision.",
+    "without labels), `stage1` (of a transduction: it is as sure of the batch as the calibrated method that it stands "
+    "on), or `none`: scores are logits as they are. It changes no decision.",
 ]
 
 

@@ -284,9 +284,10 @@ def test_a_temperature_helps_every_method_and_moves_no_decision(both: Both, runt
     loss = "negative_log_likelihood"
     found = rows(runtime, f"SELECT method, calibrated_on, {loss}, {loss}_uncalibrated FROM few_shot")
     assert len(found) == len(everyone) + 2
-    moved = {m: batch for m, batch in rows(runtime, "SELECT method, batch FROM transductions") if batch != "nothing"}
+    sources = {"stated": "none", "nothing": "validation"}
+    moved = {m: sources.get(batch, "stage1") for m, batch in rows(runtime, "SELECT method, batch FROM transductions")}
     for method, source, after, before in found:
-        assert source == ("validation" if moved.get(method, "balanced") == "balanced" else "stage1"), method
+        assert source == moved.get(method, "validation"), method
         assert after < before + 0.02, method
     context = Context.open(runtime)
     assert run.manifest.few_shot is not None

@@ -9,7 +9,7 @@ import pytest
 from coder_core.pipeline.eval_result import EvalResult
 from coder_core.pipeline.runner import inline_runner
 from coder_core.recipes.evaluate import evaluate
-from coder_core.report.summary import FILE_WIDTH, print_summary
+from coder_core.report.summary import FILE_WIDTH, few_shot_rows, print_summary
 from coder_core.specs import EvalSpec, Runtime
 from tests.fixtures_inputs import NAMES, World, write_world
 
@@ -76,3 +76,24 @@ def test_no_line_of_a_table_is_wider_than_80_columns_and_no_number_breaks(
     assert max(len(line.rstrip()) for line in tables) <= 80
     for line in tables:
         assert line.count("[") == line.count("]")
+
+
+def test_few_shot_methods_show_their_calibration_before_and_after_and_by_chance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, pool = write_world(tmp_path / "world"), write_world(tmp_path / "pool", images_per_class=8, first_image=500)
+    few_shot = {"pool": pool.settings["dataset"], "shots": [1, 2, 3, 4, 5], "draws": 1, "methods": ["nearest_mean"]}
+    result = run(world.spec(methods=["clip"], few_shot=few_shot), tmp_path / "store")
+    monkeypatch.setenv("COLUMNS", "80")
+    stream = Terminal()
+    print_summary(result, stream)
+    lines = stream.getvalue().splitlines()
+    (line,) = [line for line in lines if line.count("→") == 5]  # the name may go on below it
+    assert len(line.rstrip()) <= 80
+    *changes, chance = line.split()[1:]
+    for row, change in zip(result.few_shot, changes, strict=True):
+        before, after = row.expected_calibration_error_uncalibrated, row.expected_calibration_error
+        assert change == f"{before:.3f}→{after:.3f}"
+    mean = sum(row.expected_calibration_error_by_chance for row in result.few_shot) / 5
+    assert chance == f"{mean:.3f}"
+    assert few_shot_rows(result)[0]["5 shots, calibration error"] == changes[-1]

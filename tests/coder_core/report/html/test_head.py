@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from coder_core.report.html.answers import read_answers
+from coder_core.report.html.few_shot_lines import few_shot_lines
 from coder_core.report.html.head import answer, answer_note, left_out, method_lines, question
 from coder_core.report.html.run_facts import LARGE, SMALL, RunFacts
 from coder_core.results.arrow_rows import arrow_schema
@@ -85,4 +86,31 @@ def test_what_was_left_out_is_told_line_by_line() -> None:
         "2 images could not be read and are left out (table quarantine, below).",
         "3 of 10 questions for attribute texts got no usable answer.",
         "Not readable any more: texts: the file is damaged",
+    ]
+
+
+def test_few_shot_lines_say_what_a_temperature_changed_and_leave_older_runs_out() -> None:
+    own = {"shots": 4, "draws": 3, "expected_calibration_error_by_chance": 0.02, "negative_log_likelihood": 1.25}
+    rows = (
+        FewShotSummaryRow(
+            method="gda",
+            top1=0.7,
+            calibrated_on="validation",
+            expected_calibration_error_uncalibrated=0.5,
+            expected_calibration_error=0.03,
+            **own,
+        ),
+        FewShotSummaryRow(
+            method="lda",
+            top1=0.6,
+            calibrated_on="none",
+            expected_calibration_error_uncalibrated=0.4,
+            expected_calibration_error=0.4,
+            **own,
+        ),
+        FewShotSummaryRow(method="older", shots=4, draws=3, top1=0.5),
+    )
+    assert few_shot_lines(facts_of(*rows)) == [
+        ("gda", "4", "70.0", "0.500→0.030", "0.020", "1.250", "validation"),
+        ("lda", "4", "60.0", "0.400", "0.020", "1.250", "none"),
     ]
