@@ -73,7 +73,7 @@ def read_pair_counts(context: Context, confused: ConfusedPairsArtifact) -> "Pair
     from coder_core.coder.pairs import PairCounts
 
     table = context.read_part(confused, PAIRS)
-    low, high, images = (torch.from_numpy(np.array(column, dtype=np.int64)) for column in table.columns)
+    low, high, images = (torch.tensor(np.asarray(column, dtype=np.int64)) for column in table.columns)
     return PairCounts(class_ids=torch.stack([low, high], dim=1), counts=images)
 
 

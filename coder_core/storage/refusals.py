@@ -84,13 +84,14 @@ _PLAIN: Mapping[type[BaseException], str] = {
     FileNotFoundError: "there is no such file.",
     FileExistsError: "a file is in the way.",
 }
-"""What some errors say only in the words of a library."""
+"""What some errors say only by a number, or by the path that the message has anyway."""
 
 
 def _reason(error: BaseException) -> str:
-    if type(error) in _PLAIN:
-        return _PLAIN[type(error)]
     text = " ".join(redact(str(error)).split())[:REASON_CHARACTERS]
+    is_sentence = " " in text and getattr(error, "errno", None) is None  # as s3fs has one: which bucket, and why
+    if type(error) in _PLAIN and not is_sentence:
+        return _PLAIN[type(error)]
     return f"{type(error).__name__}: {text.rstrip('.')}." if text else f"{type(error).__name__}."
 
 

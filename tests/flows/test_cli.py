@@ -248,9 +248,10 @@ def test_prefect_starts_a_temporary_server_where_it_is_asked_for(config: str, tm
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        (
+        pytest.param(
             {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "1", "PREFECT_SERVER_DATABASE_TIMEOUT": "600"},
             "--engine prefect: Prefect's temporary server does not start: it does not answer after 1 s",
+            marks=pytest.mark.thorough,
         ),
         (
             {"PREFECT_SERVER_EPHEMERAL_ENABLED": "false"},

@@ -48,6 +48,7 @@ NOT_COMPARED: Mapping[str, tuple[str, ...]] = {
 
 OF_OTHER_RECIPES = {
     "CalibrateExport",
+    "CalibrateFewShotByBatch",  # where `calibrate: batch` is set and a draw has no validation images
     "CheckExport",
     "ChooseBatchTemperature",  # instead of the choice on validation images
     "ChooseShownImages",  # where a language model is shown photographs
@@ -62,6 +63,7 @@ OF_OTHER_RECIPES = {
     "PredictAsReleased",  # instead of `Predict`, under the reference protocol
     "SampleDataset",
     "SetTestImagesApart",  # likewise
+    "StandardiseFewShot",  # before `CalibrateFewShotByBatch`
     "WithdrawAnnouncement",
 }
 """Steps that an honest evaluation does not take."""

@@ -54,6 +54,8 @@ def test_a_difference_in_one_class_has_tangos_interval() -> None:
     assert difference_of_signs(signs, None, None) == paired_interval(12, 2, 44)
 
 
+@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_variance_is_that_of_really_redrawing_images() -> None:
     """Classes with a single image are pooled, which errs on the wide side; the others' part is without bias."""
     rng = np.random.default_rng(2)

@@ -183,10 +183,14 @@ LARGE = {
     "JPEG 2000": lambda: encoded(Image.new("RGB", (9_400, 9_400)), "JPEG2000"),
     "AVIF": lambda: encoded(Image.new("RGB", (9_400, 9_400)), "AVIF", speed=10),
 }
+SLOW_TO_MAKE = ("AVIF", "JPEG 2000")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", sorted(LARGE))
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=pytest.mark.thorough) if kind in SLOW_TO_MAKE else kind for kind in sorted(LARGE)],
+)
 def test_the_largest_images_stay_below_nineteen_bytes_per_pixel(kind):
     content = LARGE[kind]()
     with peak_memory_below(19 * decoding.MAX_PIXELS + REST_OF_PROCESS_BYTES):
