@@ -87,4 +87,4 @@ def test_as_typed(photos: World, runtime: Runtime, prefect_server: str, tmp_path
 
     done = typed("photos", "nowhere.jpg")
     assert (done.returncode, done.stdout) == (3, "")
-    assert "nowhere.jpg'. Check the path" in done.stderr.splitlines()[-1]
+    assert "nowhere.jpg: there is no such file. Check the path" in done.stderr.splitlines()[-1]

@@ -16,14 +16,17 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
 from tests.fixtures_deployment import (
     PATIENCE_SECONDS,
     PROJECT,
     free_port,
+    is_run,
     left_behind,
     let_runs_end,
+    processes_of,
     stop_process,
     wait_until,
 )
@@ -133,6 +136,15 @@ def started(parts: Parts, service: str) -> "Iterator[subprocess.Popen[bytes]]":
         if service == "worker":
             let_runs_end(parts.home)
         stop_process(process)
+        if service == "worker":
+            take_along(parts.home)
+
+
+def take_along(home: Path) -> None:
+    """End the runs that the schedules have started meanwhile (every five minutes one), as a container that stops does."""
+    for process in psutil.process_iter():
+        if process.pid in processes_of(home) and is_run(process):
+            process.kill()
 
 
 def typed(parts: Parts, service: str, *words: str) -> str:
