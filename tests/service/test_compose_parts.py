@@ -141,7 +141,7 @@ def started(parts: Parts, service: str) -> "Iterator[subprocess.Popen[bytes]]":
 
 
 def take_along(home: Path) -> None:
-    """End the runs that the schedules have started meanwhile (every five minutes one), as a container that stops does."""
+    """End what the schedules have started meanwhile (every five minutes one), as a container that stops does."""
     for process in psutil.process_iter():
         if process.pid in processes_of(home) and is_run(process):
             process.kill()
