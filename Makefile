@@ -37,7 +37,7 @@ serve: $(VENV)/.installed ## Server, deployments and a worker on this machine, u
 test: $(VENV)/.installed-dev ## Run the tests, but for the thorough ones
 	$(PYTEST) -n $(TEST_WORKERS) -m "not thorough"
 
-test-thorough: $(VENV)/.installed-dev ## Run the tests that take 20 seconds and more each: kills, restarts, S3 (CI runs them, too)
+test-thorough: $(VENV)/.installed-dev ## Run the tests that take long: kills, restarts, S3, thousands of cases (CI runs them, too)
 	$(PYTEST) -n $(TEST_WORKERS) -m thorough
 
 # Half of their time would be spent on making and removing ten thousand small files: in memory, where there is room.

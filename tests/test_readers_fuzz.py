@@ -313,7 +313,7 @@ def check(read: Callable[[], Any], case: str) -> bool:
     return True
 
 
-@pytest.mark.parametrize("cases", [SAMPLE, pytest.param(WHOLE, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("cases", [SAMPLE, pytest.param(WHOLE, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("name", READERS)
 def test_whatever_a_file_holds_is_a_result_or_one_error(name: str, cases: int, tmp_path: Path) -> None:
     reader = READERS[name]

@@ -7,6 +7,7 @@ import gzip
 import io
 import struct
 import zlib
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -53,10 +54,16 @@ def tiff(entries, content=b""):
     return b"II*\0" + struct.pack("<IH", 8, len(entries)) + b"".join(rows) + struct.pack("<I", 0) + content
 
 
+@cache
+def deflated_block():
+    """A megabyte of zeros, deflated."""
+    packer = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    return packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
+
+
 def deflated_zeros(megabytes):
     """A zlib stream of zeros, put together from equal blocks: to compress hundreds of megabytes would take seconds."""
-    packer = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
-    block = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    block = deflated_block()
     checksum = ((megabytes << 20) % 65_521) << 16 | 1  # Adler-32 of zeros
     return b"\x78\xda" + block * megabytes + b"\x03\x00" + checksum.to_bytes(4, "big")
 
