@@ -27,6 +27,7 @@ MODULE = re.compile(rf"(?:{'|'.join(FOLDERS)})(?:\.\w+)+")
 COMMAND = re.compile(r"(?<![\w/.])(?<!deployment run )coder-eval((?: [^`\n#|;>]*)?)")
 OPTION = re.compile(r"(?<!\S)(--[a-z][a-z-]*)")
 OURS_ALONE = re.compile(r"(--[a-z][a-z-]*)(?: [A-Z_]+| [\w/.]+)?")
+BENCH = re.compile(r"python (?:-m bench\.|bench/)(\w+)(?:\.py)?([^`]*)")
 VARIABLE = re.compile(r"\bCODER_[A-Z_]*[A-Z]\b")
 
 EXAMPLES = {"make_flags.py", "my_encoder.py"}
@@ -126,6 +127,15 @@ def test_every_source_file_that_a_page_names_exists(page: Path) -> None:
 def test_every_module_that_a_page_names_exists(page: Path) -> None:
     named = {dotted for dotted in MODULE.findall(read(page)) if not dotted.endswith((".md", ".py", ".yaml"))}
     assert [dotted for dotted in sorted(named) if not is_module(dotted)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_bench_that_a_page_names_has_its_options(page: Path) -> None:
+    text = read(page)
+    code = [*"\n".join(FENCE.findall(text)).splitlines(), *re.findall(r"`([^`]+)`", FENCE.sub("", text))]
+    for name, typed in (found for line in code for found in BENCH.findall(line)):
+        source = (ROOT / "bench" / f"{name}.py").read_text("utf-8")
+        assert [option for option in OPTION.findall(typed) if f'"{option}"' not in source] == [], name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
