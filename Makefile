@@ -69,12 +69,14 @@ bench: $(VENV)/.installed-dev ## Classifier, rerank, few-shot search, images, te
 
 bench-data: $(VENV)/.installed-dev ## Few-shot methods and transduction on the real features of ../shared/data (hours)
 	$(BIN)/python bench/few_shot_real.py --processes 2
+	$(BIN)/python -m bench.few_shot_ideas
 	$(BIN)/python bench/transduction_real.py
 
 bench-large: $(VENV)/.installed-dev ## How cost grows with images, classes and runs (an hour, 4 GB)
 	$(BIN)/python bench/scale.py
 	$(BIN)/python bench/large_run.py
 	$(BIN)/python bench/many_runs.py
+	$(BIN)/python bench/many_parts.py
 	$(BIN)/python bench/report.py
 	$(BIN)/python bench/new_class.py --images 20
 
