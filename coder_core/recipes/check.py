@@ -18,7 +18,7 @@ from coder_core.config import unknown_variables
 from coder_core.encoders.registry import check_encoder, find_family, identify_encoder, load_encoder
 from coder_core.errors import CoderError, ConfigError, DatasetError, TextBankError, raise_all
 from coder_core.images.renamed_classes import under_names
-from coder_core.images.sources import ImageSource, open_source, opened_before
+from coder_core.images.sources import FilesSource, ImageSource, open_source, opened_before
 from coder_core.locations import open_location
 from coder_core.pipeline.context import Context
 from coder_core.recipes.doctor import look_at_names
@@ -176,6 +176,8 @@ class _Check:
                 images = f"{opened.image_count} images of {len(opened.classes)} classes"
                 beside = f", {opened.ignored_count} files ignored" if opened.ignored_count else ""
                 self.found.facts.append(f"{place}: {opened.name}, {images}{beside}")
+                if isinstance(files, FilesSource) and files.note:
+                    self.found.warnings.append(f"{place}: {files.note}")
                 is_measured = place == "dataset" and source.kind != "unlabelled"
                 self.found.facts += [power_line(opened.image_count)] if is_measured else []
                 if is_measured and len(opened.classes) == 1:

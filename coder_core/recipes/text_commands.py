@@ -22,7 +22,7 @@ from coder_core.review.bank_review import EncoderView, review_bank
 from coder_core.review.terminal_text import find_class_ids, render_bank, render_class, render_import_report
 from coder_core.specs import EvalSpec, Runtime
 from coder_core.steps.assemble_bank import AssembleBank, domain_of, read_bank
-from coder_core.steps.generate_texts import GenerateTexts, PlanGeneration, estimate_cost
+from coder_core.steps.generate_texts import GenerateTexts, PlanGeneration, estimate_cost, is_nothing_to_ask
 from coder_core.steps.load_dataset import ListClasses, LoadDataset
 from coder_core.storage.input_files import read_input
 from coder_core.storage.output_file import write_file
@@ -77,6 +77,12 @@ class TextBankCommands:
         return estimate_cost(
             self._context, self.classes, self.spec.texts, self.runtime, pictures=pictures, is_batch=is_batch
         )
+
+    def is_nothing_to_ask(self) -> bool:
+        """Whether a run would ask no question; where pictures are shown, nobody looks."""
+        if shows_images(self.spec) or self.estimate(is_batch=False).calls:
+            return False
+        return is_nothing_to_ask(self._context, self.classes, self.spec.texts, self.encoder)
 
     def generate(self, *, is_batch: bool) -> GenerationReport:
         """Buy what is missing; a batch takes all classes at once."""

@@ -19,7 +19,9 @@ from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.errors import ConfigError
 from coder_core.fingerprint import NotIdentity
 from coder_core.llm.batch_completions import BatchCompletions
+from coder_core.llm.chat_requests import CompletionRequest
 from coder_core.llm.completion_ledger import CompletionLedger
+from coder_core.llm.completions import Completions
 from coder_core.llm.direct_completions import DirectCompletions
 from coder_core.llm.faults import LlmError
 from coder_core.pipeline.artifact_types import ClassesArtifact, ConfusedPairsArtifact, ShownImages
@@ -209,6 +211,35 @@ def estimate_cost(
         pictures=pictures,
         is_batch=is_batch,
     )
+
+
+class _NobodyAsked:
+    """Takes questions down and answers none."""
+
+    asked = 0
+
+    def complete(self, requests: Sequence[CompletionRequest]) -> Completions:
+        """Count."""
+        self.asked += len(requests)
+        return Completions()
+
+
+def is_nothing_to_ask(context: Context, classes: ClassList, texts: TextsSpec, encoder: IdentifiedEncoder) -> bool:
+    """Whether the ledger holds every answer, those to further questions about dropped analogues included.
+
+    Names are embedded for it, as a run does.
+    """
+    nobody = _NobodyAsked()
+    generate_phrases(
+        classes,
+        generator_of(texts),
+        ledger=CompletionLedger(context.artifacts.store),
+        source=nobody,
+        similarity=name_similarity(context, texts, encoder),
+        pairs=_pairs_at_once(classes, texts),
+        noun=domain_noun(texts.domain),
+    )
+    return not nobody.asked
 
 
 def chunk_pairs(pairs: Sequence[ClassPair]) -> list[tuple[ClassPair, ...]]:

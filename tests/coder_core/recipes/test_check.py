@@ -46,6 +46,20 @@ def test_nothing_speaks_against_what_runs(world: World, runtime: Runtime) -> Non
     assert difference.startswith("smallest difference that 120 images show four times in five: 8.0 points")
 
 
+def test_folders_inside_class_folders_are_told_of_every_data_set(
+    photos: World, runtime: Runtime, tmp_path: Path
+) -> None:
+    for name in NAMES:
+        write_image_class(tmp_path / "pool" / name, "garden", 2)
+    pool = {"kind": "folder", "path": str(tmp_path / "pool")}
+    found = look(photos, runtime, few_shot={"pool": pool, "shots": [1], "validation_per_class": 0})
+    (warning,) = [line for line in found.warnings if "inside class folders" in line]
+    assert warning.startswith(
+        f"few_shot.pool: {tmp_path / 'pool'}: {2 * len(NAMES)} images lie in folders inside class"
+    )
+    assert not found.problems
+
+
 def test_all_problems_are_told_at_once_each_once(
     photos: World, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
