@@ -156,7 +156,7 @@ class PassQueue:
             raise DeviceError(
                 f"there is no memory for a single input: {self._describe(job.keys[0])}.",
                 "runtime.device",
-                "Leave it out, or use a smaller model, half precision (encoder.precision), or a device with more memory.",
+                "Leave it out; or use a smaller model, half precision (encoder.precision), a device with more memory.",
             ) from error
         self.size.halve(len(job.keys))
         middle = (len(job.keys) + 1) // 2

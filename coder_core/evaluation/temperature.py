@@ -16,8 +16,8 @@ from coder_core.loops import each
 __all__ = ["batch_temperature", "fit_score_temperature", "fit_temperature", "mean_loss", "note_on_bound", "spread_of"]
 
 LOWEST, HIGHEST = 1 / 64, 64.0
-"""Bounds of the search. Where every image is right, the likelihood has no maximum: the answer is the lower bound, or the
-temperature below which doubles tell no difference."""
+"""Bounds of the search. Where every image is right, the likelihood has no maximum: the answer is the lower bound, or
+the temperature below which doubles tell no difference."""
 
 AT_BOUND = 1e-6
 """Relative distance from a bound that is none: the search ends closer."""

@@ -15,7 +15,7 @@ from coder_core.storage.input_files import InputFile
 
 
 class LabelledFiles(NamedTuple):
-    """Files with the label id of each, the classes that the labels count in, and what to know of how they were found."""
+    """Files with the label id of each, the classes that these count in, and what to know before they are trusted."""
 
     classes: ClassList
     files: list[InputFile]
@@ -33,8 +33,8 @@ def label_by_folder(found: ImageFiles, dataset: FolderDataset, listed: ClassList
 
     Raises:
         DatasetError: An image lies in no class folder, or in one that no class is called like (and
-            `ignore_other_folders` is not set); two folders are one class, or one folder could be two; no image is left; or
-            the folders are those around class folders.
+            `ignore_other_folders` is not set); two folders are one class, or one folder could be two; no image is
+            left; or the folders are those around class folders.
     """
     files = _inside_folders(found, dataset)
     counts = Counter(_folder(file) for file in files)

@@ -1,4 +1,4 @@
-"""Folders in class folders: what is surely a mistake is refused, what may be meant is told; a class is the first one."""
+"""Folders in class folders: what is surely a mistake is refused, what may be meant is told. The first is the class."""
 
 import posixpath
 import re
@@ -23,12 +23,12 @@ class NestedFolders(NamedTuple):
     """Images that lie deeper than in a class folder.
 
     Args:
-        count: How many.
+        images: How many.
         example: The first of them.
         inner: Class folder -> folders in it that hold them.
     """
 
-    count: int
+    images: int
     example: str
     inner: dict[str, set[str]]
 
@@ -94,9 +94,9 @@ def describe_nested(nested: NestedFolders | None, place: str, *, is_told: bool) 
         return None
     what = "parts of a data set, taken together" if are_parts else "no classes"
     return (
-        f"{redact(place)}: {nested.count} images lie in folders inside class folders ({nested.example!r} for one, which is "
-        f"taken for {outer!r}): the first folder is the class, and {shown}{rest} are {what}. Where that is wrong, move "
-        f"these folders up, or name class and part of each image in a manifest (docs/datasets.md)."
+        f"{redact(place)}: {nested.images} images lie in folders inside class folders ({nested.example!r} for one, "
+        f"which is taken for {outer!r}): the first folder is the class, and {shown}{rest} are {what}. Where that is "
+        f"wrong, move these folders up, or name class and part of each image in a manifest (docs/datasets.md)."
     )
 
 

@@ -180,7 +180,7 @@ def test_a_text_that_does_not_fit_is_named(
 def test_an_image_that_cannot_be_decoded_for_lack_of_memory_is_named(
     context: Context, encoder: IdentifiedEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def prepare(image: Any) -> bytes:
+    def prepare(_image: Any) -> bytes:
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory")
 
     device = Busy(Device())

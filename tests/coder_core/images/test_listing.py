@@ -339,8 +339,8 @@ def test_folders_inside_class_folders_are_told_with_the_class_that_their_images_
     found = listed(write(tmp_path, kinds))
     assert found.classes.names == ("cat", "dog")
     assert str(found.note).startswith(
-        f"{tmp_path}: 3 images lie in folders inside class folders ('cat/Persian/old/1.png' for one, which is taken for "
-        "'cat'): the first folder is the class, and 'beagle', 'Persian', 'poodle' are no classes."
+        f"{tmp_path}: 3 images lie in folders inside class folders ('cat/Persian/old/1.png' for one, which is taken "
+        "for 'cat'): the first folder is the class, and 'beagle', 'Persian', 'poodle' are no classes."
     )
     assert listed(tmp_path, class_names=("cat", "dog")).note is None
     assert listed(tmp_path, ["dog"], ignore_other_folders=True).note is None

@@ -104,7 +104,7 @@ def test_shots_are_taken_of_the_train_folder_beside_test(tmp_path: Path) -> None
     for part, count in (("Train", 3), ("test", 1)):
         for name in ("wren", "jay"):
             write_image_class(tmp_path / "birds" / part, name, count)
-    (tmp_path / "list.csv").write_text("path,class,split\na.png,wren,training\nb.png,wren,test\n")
+    (tmp_path / "list.csv").write_text("path,label,split\na.png,wren,training\nb.png,wren,test\n")
     for words, learnt in ((["birds"], "Train"), (["birds/test"], "Train"), (["list.csv"], "training")):
         sweep = typed_sweep("s", words, ["demo:micro-clip"], ["clip", "lda"], [1, 2])
         (spec,) = [cell.spec for cell in cells_of(sweep, str(tmp_path))]
