@@ -1,6 +1,8 @@
 """What a run would stumble over is told before it starts: all of it, each thing once, with a remedy."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -136,6 +138,17 @@ def test_weights_of_another_architecture_are_told_by_their_shapes(photos: World,
     said = {"quick_gelu": False, "preprocess": "openai"}
     (line,) = told(look(photos, runtime, encoder={**encoder, **said}))
     assert f"token_embedding.weight is 49408 x 32, ViT-B-32/alone{suffix} has 49408 x 512" in line
+
+
+def test_weights_of_another_depth_are_told_by_their_layers(photos: World, runtime: Runtime) -> None:
+    folder = Path(photos.settings["encoder"]["checkpoint"])
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["model_cfg"]["vision_cfg"]["layers"] += 1
+    deeper = photos.folder / "deeper"
+    shutil.copytree(folder, deeper)
+    (deeper / "open_clip_config.json").write_text(json.dumps(config))
+    (line,) = told(look(photos, runtime, encoder={"kind": "open_clip", "checkpoint": str(deeper)}))
+    assert re.search(r"visual\.transformer\.resblocks has (\d) layers, deeper has \d\. ", line)
 
 
 def test_the_configuration_beside_weights_is_believed(photos: World, runtime: Runtime) -> None:
