@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import click
 
 from coder_core import DEFAULT_STORE
+from coder_core.counted import counted
 from coder_core.errors import ConfigError, raise_all
 from coder_core.printable_text import printable
 from flows.cli_common import explain_errors, program_name, store_option
@@ -201,4 +202,5 @@ def _name(spec: "EvalSpec", runtime: "Runtime") -> None:
         named = name_images(spec, run)
     rows = list(read_named(Context.open(runtime), named.table))
     click.echo(render_named(rows, "table").removesuffix("\n"))
-    click.echo(f"{named.images} images by {named.method}; no labels, so no accuracy; {named.broken} left out\n\nNext:")
+    images = counted(named.images, "image")
+    click.echo(f"{images} by {named.method}; no labels, so no accuracy; {named.broken} left out\n\nNext:")

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from coder_core.counted import counted
 from coder_core.encoders.open_clip_loading import Checkpoint, find_checkpoint, find_published, names_published_weights
 from coder_core.encoders.open_clip_tables import list_architectures, read_architecture
 from coder_core.errors import CheckpointError
@@ -68,8 +69,8 @@ def _check_layers(shapes: Mapping[str, Shape], found: Checkpoint) -> None:
         numbers = {name.removeprefix(start).partition(".")[0] for name in shapes if name.startswith(start)}
         if numbers and isinstance(expected, int) and len(numbers) != expected:
             raise CheckpointError(
-                f"these weights are of another architecture: {start.removesuffix('.')} has {len(numbers)} layers, "
-                f"{found.label} has {expected}.",
+                f"these weights are of another architecture: {start.removesuffix('.')} has "
+                f"{counted(len(numbers), 'layer')}, {found.label} has {expected}.",
                 str(found.weights),
                 "Give the architecture that they were saved for.",
             )

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from coder_core.counted import counted
 from coder_core.errors import DatasetError
 from coder_core.storage.addresses import redact
 from coder_core.storage.input_files import InputFile
@@ -93,8 +94,9 @@ def describe_nested(nested: NestedFolders | None, place: str, *, is_told: bool) 
     if is_told and not are_parts:
         return None
     what = "parts of a data set, taken together" if are_parts else "no classes"
+    images = counted(nested.images, "image lies", "images lie")
     return (
-        f"{redact(place)}: {nested.images} images lie in folders inside class folders ({nested.example!r} for one, "
+        f"{redact(place)}: {images} in folders inside class folders ({nested.example!r} for one, "
         f"which is taken for {outer!r}): the first folder is the class, and {shown}{rest} are {what}. Where that is "
         f"wrong, move these folders up, or name class and part of each image in a manifest (docs/datasets.md)."
     )

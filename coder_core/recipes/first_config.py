@@ -15,6 +15,7 @@ from coder_core.class_source.read_class_source import read_class_source
 from coder_core.class_source.settings import ClassFile
 from coder_core.classes import ClassList, normalise_name, rename_classes
 from coder_core.config import validate_spec
+from coder_core.counted import counted
 from coder_core.datasets.catalogue import CATALOGUE
 from coder_core.datasets.named_settings import named_settings
 from coder_core.datasets.places import meant_by
@@ -309,13 +310,16 @@ def _split(root: Path, dataset: Mapping[str, Any], shots: int) -> str:
         for image_id, label in zip(batch.image_ids, [] if batch.label_ids is None else batch.label_ids, strict=True):
             images.setdefault(int(label), []).append(image_id)
     if empty := [name for label, name in enumerate(source.classes.names) if label not in images]:
-        problem = f"{len(empty)} listed classes have no image to learn from, {empty[0]!r} for one."
+        problem = (
+            f"{counted(len(empty), 'listed class has', 'listed classes have')} no image to learn from, "
+            f"{empty[0]!r} for one."
+        )
         raise InputError(problem, str(root), "Add images, or take these names out of the class list.")
     parts: dict[str, list[tuple[str, int, str]]] = {"train": [], "val": [], "test": []}
     for label, ids in sorted(images.items()):
         name = source.classes.names[label]
         if len(ids) <= shots:
-            problem = f"class {name!r} has {len(ids)} images: {shots} to learn from leave none to test."
+            problem = f"class {name!r} has {counted(len(ids), 'image')}: {shots} to learn from leave none to test."
             raise InputError(problem, str(root), "Ask for fewer shots, or add images.")
         chosen = set(sorted(ids, key=lambda image_id: content_hash(image_id.encode()))[:shots])
         for image_id in ids:
@@ -354,8 +358,8 @@ def _texts(wish: Wish, classes: ClassList, base: Path, name: str) -> _Texts:
     report = published.report
     kept, described = sum(count.kept for count in report.counts), len(classes) - len(report.without_texts)
     note = (
-        f"{wish.texts}: {kept} phrases for {described} of {len(classes)} classes; {len(report.unmatched)} entries "
-        f"about no class (coder-eval texts import names them)"
+        f"{wish.texts}: {counted(kept, 'phrase')} for {described} of {counted(len(classes), 'class')}; "
+        f"{counted(len(report.unmatched), 'entry')} about no class (coder-eval texts import names them)"
     )
     return _Texts({"bank": bank.name, **domain}, True, {bank: write_text_bank(published.bank, classes)}, (note,))
 

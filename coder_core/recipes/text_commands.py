@@ -8,6 +8,7 @@ from coder_core.atg.generation_report import GenerationReport, merge_reports
 from coder_core.atg.generator import CostEstimate
 from coder_core.classes import ClassList
 from coder_core.config import load_runtime, load_spec
+from coder_core.counted import counted
 from coder_core.embedding.text_passes import text_vectors
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.encoders.registry import find_family, identify_encoder, load_encoder
@@ -126,7 +127,9 @@ class TextBankCommands:
         write_file(path, write_text_edits(edits, self.classes), replaces_other=is_forced)
         added = sum(len(slot.added) for slot in edits.by_slot.values())
         deleted = sum(len(slot.deleted) for slot in edits.by_slot.values())
-        return f"wrote {path}: {added} phrases added, {deleted} deleted; name it in the config as texts.edits"
+        return (
+            f"wrote {path}: {counted(added, 'phrase')} added, {deleted} deleted; name it in the config as texts.edits"
+        )
 
     def _encoder_view(self) -> EncoderView | None:
         if not find_family(self.encoder.spec.kind).needs_device:

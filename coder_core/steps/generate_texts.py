@@ -15,6 +15,7 @@ from coder_core.atg.generator_spec import GeneratorSpec
 from coder_core.atg.prompts import domain_noun
 from coder_core.atg.questions import Pictures, chunk_class_ids
 from coder_core.classes import ClassList
+from coder_core.counted import counted
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.errors import ConfigError
 from coder_core.fingerprint import NotIdentity
@@ -156,7 +157,7 @@ def check_generation(report: GenerationReport) -> None:
     """
     if report.stopped:
         raise LlmError(
-            f"{report.stopped} {len(report.failed)} questions have no answer.",
+            f"{report.stopped} {counted(len(report.failed), 'question has', 'questions have')} no answer.",
             "texts.generator",
             "What was bought is kept: mend the reason (or raise CODER_LLM_MAX_COST_USD) and run again.",
         )
@@ -164,7 +165,7 @@ def check_generation(report: GenerationReport) -> None:
         reasons = Counter(f"{text.fault}: {text.reason}" for text in report.failed)
         (reason, _), *_ = reasons.most_common(1)
         raise LlmError(
-            f"none of {len(report.failed)} questions has an answer that can be used ({reason}).",
+            f"none of {counted(len(report.failed), 'question')} has an answer that can be used ({reason}).",
             "texts.generator",
             "Look at what the server sends: coder-eval texts generate tells every reason.",
         )

@@ -130,7 +130,7 @@ def test_a_persons_edits_survive_regeneration(server, settings, tmp_path) -> Non
     edited = (tmp_path / "bank.yaml").read_text().replace("attribute 0 of wren 0", "a cocked tail")
     (tmp_path / "edited.yaml").write_text(edited)
     message = commands.write_edits(tmp_path / "edited.yaml", tmp_path / "edits.yaml")
-    assert "1 phrases added, 1 deleted" in message
+    assert "1 phrase added, 1 deleted" in message
     later = TextBankCommands(spec_of(settings, edits=str(tmp_path / "edits.yaml")), runtime)
     later.generate(is_batch=False)
     attributes = later.bank.classes[later.classes.ids_of("wren")[0]].attributes

@@ -172,7 +172,7 @@ def test_unsorted_images_get_names_and_nothing_is_measured(here: Path, tiny_clip
         ("", {"domain": "brid"}, CoderError, "brid"),
         ("", {"images": "dtd", "classes": "names.txt"}, ConfigError, "dtd has classes of its own"),
         ("", {"shots": 2, "texts": "nowhere.json"}, InputError, "cannot be read"),
-        ("", {"shots": 2, "classes": "more.txt"}, InputError, "1 listed classes have no image to learn from, 'fox'"),
+        ("", {"shots": 2, "classes": "more.txt"}, InputError, "1 listed class has no image to learn from, 'fox'"),
     ],
 )
 def test_bad_input_is_one_error(
