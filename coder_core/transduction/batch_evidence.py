@@ -27,6 +27,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from coder_core.counted import counted
 from coder_core.loops import each
 from coder_core.transduction.batch_discriminant import Statistics, fit_discriminant
 from coder_core.transduction.class_prior import FOLDS, fold_numbers, prior_evidence
@@ -123,7 +124,8 @@ def weigh_evidence(
     if enough and images > SURE * error:
         reason = f"images say where classes lie: {images:.2f} nats per image left out more than texts do"
         return Evidence(BatchKind.ALL_CLASSES, prior, images, reason)
-    reason = f"stage 1 unchanged: {len(rows)} images say too little about {probabilities.shape[1]} classes"
+    said, classes = counted(len(rows), "image says", "images say"), counted(probabilities.shape[1], "class")
+    reason = f"stage 1 unchanged: {said} too little about {classes}"
     return Evidence(BatchKind.NOTHING, prior, images, f"{reason} ({images:.2f} ± {error:.2f} nats per image left out)")
 
 
