@@ -162,7 +162,10 @@ class Bench:
         self.pipeline(images)
 
     def half(self, options: Any) -> None:
-        """Half precision against float32: speed, and what becomes of vectors and of the nearest text."""
+        """Half precision against float32: speed, and what becomes of vectors and of the nearest text.
+
+        Speed of the forward passes alone, and end to end: from JPEG files in memory to vectors in a ledger.
+        """
         images = self.photographs(options.images, SMALL)
         prepared = self.decode(images, self.model())
         names = ("float32", "autocast_bfloat16", "bfloat16")
@@ -170,9 +173,11 @@ class Bench:
         size = self.batch_size()
         seconds = interleaved(*(lambda m=model: forward_all(m, prepared, size) for model in models.values()))
         vectors = {name: forward_rows(model, prepared, size) for name, model in models.items()}
-        for name, took in zip(names, seconds, strict=True):
+        whole = interleaved(*(lambda name=name: self.pipeline(images, precision=name) for name in names))
+        for name, took, end_to_end in zip(names, seconds, whole, strict=True):
             print(
                 f"{name:>18}: {len(prepared) / took:.1f} images/s forward ({seconds[0] / took:.2f} times float32), "
+                f"{len(images) / end_to_end:.1f} end to end ({whole[0] / end_to_end:.2f} times), "
                 f"{compare(vectors['float32'], vectors[name])}",
                 flush=True,
             )
