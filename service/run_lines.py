@@ -24,9 +24,7 @@ class RunLines:
     """Knows which runs were told of already."""
 
     def __init__(self) -> None:
-        from prefect.types import DateTime
-
-        self._since = DateTime.now("UTC")
+        self._since = datetime.now(UTC)
         self._told: dict[UUID, str] = {}
 
     def look(self, client: "SyncPrefectClient") -> list[str]:
@@ -45,7 +43,7 @@ class RunLines:
         from prefect.client.schemas.sorting import FlowRunSort
 
         return client.read_flow_runs(
-            flow_run_filter=FlowRunFilter(start_time=FlowRunFilterStartTime(after_=self._since)),
+            flow_run_filter=FlowRunFilter(start_time=FlowRunFilterStartTime.model_validate({"after_": self._since})),
             work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL])),
             sort=FlowRunSort.START_TIME_DESC,
             limit=RUNS_ASKED,
