@@ -39,9 +39,6 @@ METRIC_LEVEL = 0.3
 TEXTS_PER_DIMENSION = 2
 """A task's own texts make a metric where they are so many: fewer would leave directions of images out."""
 
-EVIDENCE_TEXT_IMAGES = 1.0
-"""For how many images the texts of a class count where images and texts compete: no more than one."""
-
 
 def fit_batch(
     parts: Parts,
@@ -83,7 +80,7 @@ def fit_batch(
     if problem is not None:
         return _unchanged(batch, problem)
     sample = batch.sample()
-    evidence = _weigh(batch, sample)
+    evidence = weigh_evidence(sample, batch.known_statistics(), batch.texts, settings)
     if evidence.kind is BatchKind.NOTHING:
         return _unchanged(batch, evidence.reason, evidence)
     model = maximise(batch, evidence.kind, sample)
@@ -121,19 +118,6 @@ def _unchanged(batch: PreparedBatch, reason: str, evidence: Evidence | None = No
         counts=torch.full((classes,), survey.images / classes, dtype=torch.float64),
         prior_evidence=0.0 if evidence is None else evidence.prior_evidence,
         image_evidence=0.0 if evidence is None else evidence.image_evidence,
-    )
-
-
-def _weigh(batch: PreparedBatch, sample: PreparedImages) -> Evidence:
-    settings = batch.settings
-    return weigh_evidence(
-        sample.own.exp(),
-        sample.rows,
-        batch.known_statistics(),
-        batch.texts,
-        text_images=EVIDENCE_TEXT_IMAGES,
-        shrinkage=settings.shrinkage,
-        weight=settings.weight,
     )
 
 
