@@ -117,7 +117,7 @@ class Bench:
 
         Nothing is tried with `OMP_NUM_THREADS` in the environment.
         """
-        from coder_core.embedding.cores import usable_cores
+        from coder_core.cores import usable_cores
         from coder_core.embedding.thread_counts import TORCH, ThreadCount
 
         images, torch_has = self.photographs(options.images, SMALL), TORCH.usual

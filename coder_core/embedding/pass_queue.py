@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from coder_core.cores import usable_cores
 from coder_core.embedding.batch_sizes import BatchSize
-from coder_core.embedding.cores import usable_cores
 from coder_core.embedding.thread_counts import ThreadCount
 from coder_core.encoders.base import Encoder, IdentifiedEncoder
 from coder_core.encoders.registry import find_family, load_on_devices

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain
 
-from coder_core.embedding.cores import are_cores_wanted_by_others, physical_cores, processor_name, usable_cores
+from coder_core.cores import are_cores_wanted_by_others, physical_cores, processor_name, usable_cores
 from coder_core.embedding.found_numbers import FoundNumbers
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.specs import Runtime

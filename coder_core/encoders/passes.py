@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from coder_core.encoders.device import is_out_of_memory
+from coder_core.encoders.onednn import ONEDNN_PRECISIONS, is_onednn_faster, take_onednn
 from coder_core.errors import DeviceError
 from coder_core.specs.encoder_specs import Precision
 
@@ -122,7 +123,8 @@ class Passes:
                 raise
             problem = f"the weights do not fit into the memory of {self.device}."
             raise DeviceError(problem, "encoder", "Use a smaller model.") from error
-        return placed
+        is_known = self.device.type == "cpu" and self._precision in ONEDNN_PRECISIONS
+        return take_onednn(placed) if is_known and is_onednn_faster() else placed
 
     def unit_rows(self, rows: Float[Tensor, "rows dim"]) -> Float[Tensor, "rows dim"]:
         """Rows that a tower has normalised itself, in float32: half precision leaves lengths that are not 1."""

@@ -18,8 +18,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coder_core.embedding import cores, thread_counts
-from coder_core.embedding.cores import physical_cores, processor_name, usable_cores
+from coder_core import cores
+from coder_core.cores import physical_cores, processor_maker, processor_name, usable_cores
+from coder_core.embedding import thread_counts
 from coder_core.embedding.found_numbers import CACHE_VARIABLE
 from coder_core.embedding.image_stream import ImageItem, embed_images
 from coder_core.embedding.ledgers import open_ledger
@@ -299,9 +300,11 @@ def test_two_threads_of_a_core_are_one_core(tmp_path: Path, monkeypatch: pytest.
     siblings = {
         f"sys/devices/system/cpu/cpu{n}/topology/thread_siblings_list": f"{n % 2},{n % 2 + 2}\n" for n in range(4)
     }
-    info = {"proc/cpuinfo": "processor\t: 0\nmodel name\t: A  Fast CPU\n"}
+    info = {"proc/cpuinfo": "processor\t: 0\nvendor_id\t: AMaker\nmodel name\t: A  Fast CPU\n"}
     root = write(tmp_path, {**siblings, **info})
     assert physical_cores(root) == 2
     assert processor_name(root) == "A Fast CPU"
     assert physical_cores(tmp_path / "nowhere") is None
     assert processor_name(tmp_path / "nowhere")
+    assert processor_maker(root) == "AMaker"
+    assert processor_maker(tmp_path / "nowhere") == ""

@@ -1,4 +1,4 @@
-"""The cores that this process may use: by its affinity, and by the quota of its container.
+"""The processor, and the cores that this process may use: by its affinity, and by the quota of its container.
 
 Torch knows the affinity, but no quota: in a container that may use two of 64 cores it starts as many threads as the
 machine has, and the kernel stops all of them for most of the time.
@@ -43,11 +43,20 @@ def are_cores_wanted_by_others(own: int) -> bool:
 
 def processor_name(root: Path = Path("/")) -> str:
     """What the processor is called by its maker, else its architecture."""
+    return _said("model name", root) or platform.processor() or platform.machine()
+
+
+def processor_maker(root: Path = Path("/")) -> str:
+    """As the processor itself says it (`AuthenticAMD`, `GenuineIntel`); empty where nobody tells."""
+    return _said("vendor_id", root)
+
+
+def _said(what: str, root: Path) -> str:
     for line in _text(root / "proc/cpuinfo").splitlines():
         key, _, value = line.partition(":")
-        if key.strip() == "model name":
+        if key.strip() == what:
             return " ".join(value.split())
-    return platform.processor() or platform.machine()
+    return ""
 
 
 def _allowed() -> set[int]:
