@@ -103,10 +103,11 @@ def weigh_evidence(
         class_texts: Places of the class texts; None for none.
         settings: The method's constants; `text_images` is another one here.
     """
-    count, classes = sample.own.shape
-    prior = prior_evidence(sample.own.exp())
+    rows, probabilities = sample.rows, sample.own.exp()
+    prior = prior_evidence(probabilities)
     left_out = [
-        _agreement(sample, known, class_texts, settings, fold) for fold in each(range(FOLDS if count >= FOLDS else 0))
+        _agreement(sample, known, class_texts, settings, fold)
+        for fold in each(range(FOLDS if len(rows) >= FOLDS else 0))
     ]
     nats = torch.cat(left_out) if left_out else torch.zeros(1)
     images, error = float(nats.mean()), float(nats.std(correction=0)) / math.sqrt(len(nats))
@@ -116,11 +117,11 @@ def weigh_evidence(
         return Evidence(
             BatchKind.FEW_CLASSES, prior, images, f"{reason} (as if {share:.0%} of the classes shared them)"
         )
-    enough = count + known.rows >= min(LEAST_IMAGES, LEAST_OF_EACH * classes)
+    enough = len(rows) + known.rows >= min(LEAST_IMAGES, LEAST_OF_EACH * probabilities.shape[1])
     if enough and images > SURE * error:
         reason = f"images say where classes lie: {images:.2f} nats per image left out more than texts do"
         return Evidence(BatchKind.ALL_CLASSES, prior, images, reason)
-    reason = f"stage 1 unchanged: {count} images say too little about {classes} classes"
+    reason = f"stage 1 unchanged: {len(rows)} images say too little about {probabilities.shape[1]} classes"
     return Evidence(BatchKind.NOTHING, prior, images, f"{reason} ({images:.2f} ± {error:.2f} nats per image left out)")
 
 
