@@ -79,6 +79,7 @@ bench-data: $(VENV)/.installed-dev ## Few-shot methods and transduction on the r
 
 bench-large: $(VENV)/.installed-dev ## How cost grows with images, classes and runs (an hour, 4 GB)
 	$(BIN)/python bench/scale.py
+	OMP_NUM_THREADS=1 $(BIN)/python bench/scale.py --images 10000 100000 1000000 10000000 --classes 10 --texts-per-class 3 --dim 8 --methods clip
 	$(BIN)/python bench/large_run.py
 	$(BIN)/python bench/many_runs.py
 	$(BIN)/python bench/many_parts.py

@@ -32,12 +32,14 @@ RUN = {"CODER_TASK_RUNNER": "dask", "CODER_WORKERS": str(JOB["job_cpu"])}
 
 def main() -> int:
     """Submit the jobs, wait for the first that starts, run, and cancel them; gives the run's exit status."""
+    import prefect  # noqa: F401 - the scheduler, whose loop runs here, meets it in tasks, and there it cannot start its plugins
     from dask_jobqueue import SLURMCluster
     from distributed import Client
 
     scheduler = {"dashboard": False, "dashboard_address": ":0"}
     with SLURMCluster(**JOB, python=sys.executable, scheduler_options=scheduler) as cluster, Client(cluster) as client:
         cluster.scale(jobs=JOBS)
+        sys.stderr.write(f"{JOBS} jobs submitted; the run begins when Slurm has started the first (squeue).\n")
         client.wait_for_workers(1)  # the others join when Slurm starts them
         where = {"CODER_TASK_RUNNER_ADDRESS": cluster.scheduler_address}
         return subprocess.call(  # noqa: S603 - our own command with what was typed
