@@ -123,6 +123,13 @@ def test_every_source_file_that_a_page_names_exists(page: Path) -> None:
     assert named - source_names() - EXAMPLES == set()
 
 
+def test_the_page_about_the_inside_names_every_package_step_and_recipe() -> None:
+    core = ROOT / "coder_core"
+    packages = {path.parent.name for path in core.glob("*/__init__.py")}
+    files = {path.name for folder in ("recipes", "steps") for path in (core / folder).glob("[!_]*.py")}
+    assert (packages | files) - {Path(span).name for span in spans(ROOT / "docs" / "inside.md")} == set()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_module_that_a_page_names_exists(page: Path) -> None:
     named = {dotted for dotted in MODULE.findall(read(page)) if not dotted.endswith((".md", ".py", ".yaml"))}

@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from coder_core.results.schema import TABLES, QuarantineRow, RunRow
+from coder_core.results.warehouse import Warehouse
 from coder_core.results.writing import RunWriter
 from coder_core.storage.store import Store
 from tests.fixtures_deployment import processes_of
@@ -111,7 +112,7 @@ def test_query_prints_every_format(filled_store: str) -> None:
 @pytest.mark.slow
 def test_tables_lists_every_column_and_counts_rows(filled_store: str) -> None:
     printed = coder_eval("tables", CODER_STORE=filled_store).stdout
-    assert "quarantine (1 rows)" in printed
+    assert "quarantine (1 row)" in printed
     assert "metrics (0 rows)" in printed
     for table in TABLES.values():
         assert all(column.name in printed and column.description in printed for column in table.columns)
@@ -202,14 +203,12 @@ def test_a_run_prints_one_json_object_and_a_second_one_embeds_nothing(
     assert {row["method"] for row in told["metrics"]} == {"clip", "coder"}
     assert {"method", "metric", "value", "n", "ci_low", "ci_high"} <= set(told["metrics"][0])
     assert "Finished in state Completed()" in done.stderr
-    again = coder_eval(
-        "run", config, "--set", "methods=[clip, coder]", CODER_STORE=store, PREFECT_API_URL=prefect_server
-    )
+    again = coder_eval("run", config, "--set", "methods=[clip, coder]", "--engine", "inline", CODER_STORE=store)
     assert "embedded 0 texts" in again.stdout
     assert "and 0 images" in again.stdout
-    rows = coder_eval("query", "SELECT run_id FROM runs ORDER BY started_at", "--store", store, "--format", "json")
-    assert json.loads(rows.stdout)[0] == {"run_id": told["run_id"]}
-    assert len(json.loads(rows.stdout)) == 2
+    rows = Warehouse(Store(store)).query("SELECT run_id FROM runs ORDER BY started_at").rows
+    assert rows[0] == (told["run_id"],)
+    assert len(rows) == 2
 
 
 @pytest.mark.slow
