@@ -3,6 +3,7 @@
 import gc
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -36,8 +37,14 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_configure() -> None:
-    """Give numerics one thread, before torch is loaded: on shared cores small matrices wait for threads, not sums."""
+    """Give numerics one thread, before torch is loaded: on shared cores small matrices wait for threads, not sums.
+
+    And let SIGINT be heard where a script has started the tests with `&`, which makes all that they start deaf to it:
+    Prefect's worker, told to end by SIGTERM, sends itself SIGINT, and would be waited for in vain.
+    """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 SERVERS = {"prefect_server", "s3_server", "deployed"}

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ import httpx
 import psutil
 import pytest
 
-from .fixtures_prefect import QUIET
+from .fixtures_prefect import QUIET, copy_database
 
 PROJECT = Path(__file__).parents[1]
 PATIENCE_SECONDS = 400.0
@@ -88,6 +89,16 @@ class Deployed(NamedTuple):
                 for schedule in deployment.schedules:
                     client.update_deployment_schedule(deployment.id, schedule.id, active=False)
 
+    def schedule_soon(self, deployment: str, parameters: dict[str, Any]) -> None:
+        """Let one run of a deployment start by the clock, in seconds."""
+        from prefect.client.schemas.actions import DeploymentScheduleCreate
+        from prefect.client.schemas.schedules import IntervalSchedule
+
+        soon = IntervalSchedule(interval=timedelta(hours=2), anchor_date=datetime.now(UTC) + timedelta(seconds=5))
+        schedule = DeploymentScheduleCreate(schedule=soon, parameters=parameters, max_scheduled_runs=1)
+        with self.client() as client:
+            client.create_deployment_schedules(client.read_deployment_by_name(deployment).id, [schedule])
+
     def account(self) -> str:
         """Flow runs, living processes and the ends of all logs: why a test waits in vain."""
         home = Path(self.environment["PREFECT_HOME"])
@@ -135,9 +146,10 @@ def told_processes(home: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
-    """Start everything on a fresh database, deploy, and end everything by process id."""
+def deployed(tmp_path_factory: pytest.TempPathFactory, new_database: Path) -> Iterator[Deployed]:
+    """Start everything on an empty database, deploy, and end everything by process id."""
     home = tmp_path_factory.mktemp("prefect-home")
+    copy_database(new_database, home / "prefect.db")
     port = free_port()
     place = Deployed(user_environment(home, port), f"http://127.0.0.1:{port}/api", home / "store")
     processes = [start_prefect(place, home, "server", "start", "--host", "127.0.0.1", "--port", port, "--no-ui")]

@@ -1,9 +1,15 @@
 """A real Prefect server on loopback, started once and only when a test asks for it."""
 
+import fcntl
 import os
 import shutil
+import sqlite3
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -36,10 +42,47 @@ def pytest_unconfigure() -> None:
 
 
 @pytest.fixture(scope="session")
-def prefect_server() -> Iterator[str]:
+def new_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database of this Prefect's, to be copied: its hundred migrations are made once for all processes."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    made = shared / "new-prefect.db"
+    with locked(shared / "new-prefect.lock"):
+        if not made.exists():
+            home = tmp_path_factory.mktemp("new-prefect")
+            kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+            command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"]
+            subprocess.run(
+                command, env={**kept, **QUIET, "PREFECT_HOME": str(home)}, check=True, capture_output=True, timeout=240
+            )
+            copy_database(home / "prefect.db", made)
+    return made
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep other processes of the tests waiting."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def copy_database(source: Path, target: Path) -> None:
+    """Copy a database of SQLite, what has not been moved into its file yet included."""
+    with closing(sqlite3.connect(source)) as opened, closing(sqlite3.connect(target)) as copied:
+        opened.backup(copied)
+
+
+@pytest.fixture(scope="session")
+def prefect_server(new_database: Path) -> Iterator[str]:
     """The server's API URL; flows that run in this process use it."""
     from prefect.settings import get_current_settings
-    from prefect.testing.utilities import prefect_test_harness
+    from prefect.testing import utilities
 
-    with prefect_test_harness(server_startup_timeout=400):
-        yield str(get_current_settings().api.url)
+    folder = Path(tempfile.mkdtemp())  # which the harness removes
+    copy_database(new_database, folder / "prefect-test.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utilities, "mkdtemp", lambda: str(folder))
+        with utilities.prefect_test_harness(server_startup_timeout=400):
+            yield str(get_current_settings().api.url)

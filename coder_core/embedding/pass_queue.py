@@ -5,6 +5,7 @@ makes a pass do not depend on how fast devices are, so the same inputs give the 
 """
 
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -151,6 +152,7 @@ class PassQueue:
 
     def _in_halves(self, job: _Job, model: Encoder, error: BaseException) -> Iterator[Done]:
         """Make a pass that did not fit again, in two, after all others have gone."""
+        _let_go(error)
         yield from self.drain()
         if len(job.keys) == 1:
             raise DeviceError(
@@ -204,6 +206,16 @@ def _at_once(embed: Callable[[], Float[np.ndarray, "rows dim"]]) -> _Ready:
     started = time.perf_counter()
     rows = embed()
     return _Ready(rows, time.perf_counter() - started)
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Forget what a failed pass held: an exception keeps the variables of all functions that it came through.
+
+    Those are its inputs and what its layers made: as much memory as there was, and the halves would find none.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _joined(parts: Iterator[Done]) -> Done:

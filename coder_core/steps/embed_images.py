@@ -180,14 +180,6 @@ def _has_unread(part: "pa.Table") -> bool:
     return bool(pc.any(pc.starts_with(part.column("problem"), UNREAD)).as_py())
 
 
-def read_quarantine(context: Context, embeddings: ImageEmbeddingsArtifact) -> list[dict[str, str]]:
-    """Images that could not be read: `image_id` and `problem`."""
-    if not embeddings.quarantined:
-        return []
-    parts = (context.read_part(embeddings, part.name, ["image_id", "problem"]) for part in context.parts(embeddings))
-    return [row for part in each(parts) for row in broken_rows(part).to_pylist()]
-
-
 def _embed_parts(
     context: Context,
     encoder: IdentifiedEncoder,

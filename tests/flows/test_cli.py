@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from coder_core.results.schema import TABLES, QuarantineRow, RunRow
+from coder_core.results.warehouse import Warehouse
 from coder_core.results.writing import RunWriter
 from coder_core.storage.store import Store
 from tests.fixtures_deployment import processes_of
@@ -202,14 +203,12 @@ def test_a_run_prints_one_json_object_and_a_second_one_embeds_nothing(
     assert {row["method"] for row in told["metrics"]} == {"clip", "coder"}
     assert {"method", "metric", "value", "n", "ci_low", "ci_high"} <= set(told["metrics"][0])
     assert "Finished in state Completed()" in done.stderr
-    again = coder_eval(
-        "run", config, "--set", "methods=[clip, coder]", CODER_STORE=store, PREFECT_API_URL=prefect_server
-    )
+    again = coder_eval("run", config, "--set", "methods=[clip, coder]", "--engine", "inline", CODER_STORE=store)
     assert "embedded 0 texts" in again.stdout
     assert "and 0 images" in again.stdout
-    rows = coder_eval("query", "SELECT run_id FROM runs ORDER BY started_at", "--store", store, "--format", "json")
-    assert json.loads(rows.stdout)[0] == {"run_id": told["run_id"]}
-    assert len(json.loads(rows.stdout)) == 2
+    rows = Warehouse(Store(store)).query("SELECT run_id FROM runs ORDER BY started_at").rows
+    assert rows[0] == (told["run_id"],)
+    assert len(rows) == 2
 
 
 @pytest.mark.slow

@@ -1,12 +1,12 @@
 """The deployment on a real server with a real worker: run by hand, run by the scheduler, and told what is wrong.
 
-In the end the server is killed while a run is going: here, and last, for it is the server of all tests above.
+In the end the server is killed while a run is going: here, and last, for it is the server of all tests above. That a
+scheduled run is picked up and writes its rows is tried among the plain tests, too: tests/service/test_serve.py.
 """
 
 import json
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,7 +31,7 @@ from tests.fixtures_deployment import (
 from tests.fixtures_inputs import write_world
 from tests.service.held_runs import held_scene
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(900)]
 NAME = "coder-eval/coder-eval"
 
 
@@ -79,7 +79,6 @@ def test_a_run_writes_to_the_store_of_its_worker_and_shows_its_metrics(deployed:
     assert run.state.message.startswith("coder ")
 
 
-@pytest.mark.thorough
 def test_runtime_settings_win_over_the_environment_of_the_worker(
     deployed: Deployed, config: str, tmp_path: Path
 ) -> None:
@@ -90,19 +89,11 @@ def test_runtime_settings_win_over_the_environment_of_the_worker(
 
 def test_a_scheduled_run_is_made_and_picked_up(deployed: Deployed, config: str) -> None:
     """SQLAlchemy 2.1 stops the scheduler silently, and the newest FastAPI the server."""
-    from prefect.client.schemas.actions import DeploymentScheduleCreate
-    from prefect.client.schemas.schedules import IntervalSchedule
-
-    soon = IntervalSchedule(interval=timedelta(hours=2), anchor_date=datetime.now(UTC) + timedelta(seconds=5))
-    schedule = DeploymentScheduleCreate(schedule=soon, parameters={"config": config}, max_scheduled_runs=1)
-    with deployed.client() as client:
-        deployment = client.read_deployment_by_name(NAME)
-        client.create_deployment_schedules(deployment.id, [schedule])
+    deployed.schedule_soon(NAME, {"config": config})
     run = deployed.wait_for_run(lambda run: run.auto_scheduled and run.parameters["config"] == config)
     assert run.state.is_completed(), run.state
 
 
-@pytest.mark.thorough
 def test_a_wrong_config_ends_in_a_failed_run_that_says_why(deployed: Deployed, config: str) -> None:
     run = run_deployment(deployed, config=config, overrides='["logit_scal=3"]')
     assert run.state.is_failed()
@@ -112,14 +103,12 @@ def test_a_wrong_config_ends_in_a_failed_run_that_says_why(deployed: Deployed, c
     assert len(run.state.message.splitlines()) == 1
 
 
-@pytest.mark.thorough
 def test_a_run_reads_no_file_of_the_machine(deployed: Deployed) -> None:
     run = run_deployment(deployed, config="/etc/passwd")
     assert run.state.is_failed()
     assert "config: /etc/passwd: a server's run reads it only below allowed places." in run.state.message
 
 
-@pytest.mark.thorough
 def test_a_run_of_a_worker_logs_json_lines_with_its_run_id(deployed: Deployed, config: str) -> None:
     variables = json.dumps({"PREFECT_LOGGING_SETTINGS_PATH": str(JSON_SETTINGS)})
     told = deployed.prefect(
@@ -135,7 +124,6 @@ def test_a_run_of_a_worker_logs_json_lines_with_its_run_id(deployed: Deployed, c
     assert own[-1]["message"].startswith("Finished in state Completed('coder ")
 
 
-@pytest.mark.thorough
 def test_a_sweep_of_the_deployment_runs_its_cells_as_sub_flows_and_shows_its_table(
     deployed: Deployed, config: str, tmp_path: Path
 ) -> None:
@@ -159,7 +147,6 @@ def test_a_sweep_of_the_deployment_runs_its_cells_as_sub_flows_and_shows_its_tab
     assert "Created flow run" not in refused
 
 
-@pytest.mark.thorough
 def test_a_server_that_stands_elsewhere_is_made_ready_again_without_a_change(deployed: Deployed) -> None:
     command = [sys.executable, "-m", "flows.cli", "deploy"]
     environment = deployed.environment
@@ -178,7 +165,6 @@ def test_a_server_that_stands_elsewhere_is_made_ready_again_without_a_change(dep
     assert watches == [WATCH_NAME]
 
 
-@pytest.mark.thorough
 def test_an_impossible_runtime_is_refused_before_there_is_a_run(deployed: Deployed, config: str) -> None:
     told = deployed.prefect(
         "deployment", "run", NAME, "--param", f"config={config}", "--param", 'runtime={"workers": 0}', check=False
@@ -198,7 +184,6 @@ def kill_server(home: Path) -> None:
     psutil.wait_procs(parts, timeout=30)
 
 
-@pytest.mark.thorough
 def test_a_run_outlives_its_server(deployed: Deployed, tiny_clip: Path, tmp_path: Path) -> None:
     """The last one: the run waits for the server that starts again, and ends well."""
     home, port = Path(deployed.environment["PREFECT_HOME"]), str(urlsplit(deployed.api_url).port)

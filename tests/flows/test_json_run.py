@@ -31,6 +31,7 @@ def records(done: "subprocess.CompletedProcess[str]") -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stderr.splitlines()]
 
 
+@pytest.mark.thorough
 def test_every_line_of_a_run_is_a_record_and_the_result_stands_alone(
     world: World, tmp_path: Path, prefect_server: str
 ) -> None:

@@ -176,13 +176,11 @@ def test_the_evaluation_takes_every_step_and_fills_every_table(scene: Scene, inl
     assert [name for name in TABLES if not len(tables.read(name, inline.result.run_id))] == []
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("prefect_server")
 @pytest.mark.parametrize(
     ("engine", "package"),
-    [
-        ("threads", "prefect"),
-        *(pytest.param(name, f"prefect_{name}", marks=pytest.mark.thorough) for name in ("dask", "ray")),
-    ],
+    [("threads", "prefect"), ("dask", "prefect_dask"), ("ray", "prefect_ray")],
 )
 def test_tables_are_those_of_the_run_without_prefect(
     scene: Scene, inline: Outcome, monkeypatch: pytest.MonkeyPatch, engine: str, package: str

@@ -159,6 +159,7 @@ def test_a_bucket_that_is_not_there_is_refused(prefect_server: str) -> None:
     assert "s3://no-such-bucket/x" in line
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("s3_environment")
 def test_an_endpoint_that_does_not_answer_is_refused(prefect_server: str) -> None:
     with socket.socket() as unused:
@@ -191,6 +192,7 @@ def _listens(url: str) -> bool:
         return False
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("s3_environment")
 def test_wrong_credentials_are_refused(strict_s3: str, prefect_server: str) -> None:
     boto3.client("s3", endpoint_url=strict_s3).create_bucket(Bucket="guarded")

@@ -62,7 +62,7 @@ def config(tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path) -> str:
     ("step", "keys", "number"),
     [
         ("load-dataset: computing", [CTRL_C], signal.SIGINT),
-        ("embed-images: computing", [CTRL_C], signal.SIGINT),
+        pytest.param("embed-images: computing", [CTRL_C], signal.SIGINT, marks=pytest.mark.thorough),
         ("ablate-texts: computing", [signal.SIGTERM], signal.SIGTERM),
         ("ablate-texts: computing", [CTRL_C, CTRL_C], signal.SIGINT),
     ],

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner, Result
 
 from coder_core.results.result_tables import ResultTables
 from coder_core.storage.store import Store
+from flows.cli import main
 from tests.fixtures_inputs import NAMES, write_world
 
 from .test_cli import QUIET, coder_eval
@@ -31,6 +33,11 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep))
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def in_this_process(*arguments: str) -> Result:
+    """`coder-eval sweep` without a process of its own, which would load everything anew."""
+    return CliRunner().invoke(main, ["sweep", *arguments])
 
 
 def kill_in_cell(number: int) -> None:
@@ -68,28 +75,28 @@ def test_a_killed_sweep_goes_on_where_it_was_and_then_prints_its_table_only() ->
 
 def test_a_cell_that_cannot_work_is_found_before_anything_runs(here: Path) -> None:
     (here / "w3" / "images.npz").unlink()
-    refused = coder_eval("sweep", "sweep.yaml", "--store", "store", "--engine", "inline")
-    assert refused.returncode == 3, refused.stderr
+    refused = in_this_process("sweep.yaml", "--store", "store", "--engine", "inline")
+    assert refused.exit_code == 3, refused.stderr
     assert refused.stdout == ""
     (error,) = [line for line in refused.stderr.splitlines() if line.startswith("error: ")]
     assert error.startswith("error: birds.w3: ")
     assert not list(here.glob("store/**/runs/*"))
-    kept = coder_eval("sweep", "sweep.yaml", "--store", "store", "--engine", "inline", "--keep-going", "--json")
-    assert kept.returncode == 3
+    kept = in_this_process("sweep.yaml", "--store", "store", "--engine", "inline", "--keep-going", "--json")
+    assert kept.exit_code == 3
     assert [cell["state"] for cell in json.loads(kept.stdout)["cells"]] == ["ran", "wrong", "ran"]
     assert kept.stderr.splitlines()[-1].startswith("error: sweep: 1 of 3 cells have no result.")
 
 
 def test_without_a_file_a_dry_run_says_the_cost_and_leaves_nothing(here: Path) -> None:
     words = ("--datasets", "demo:flags", "--models", "demo:micro-clip", "--methods", "clip,coder")
-    planned = coder_eval("sweep", *words, "--dry-run", "--store", "store", "--set", "dataset.images_per_class=2")
-    assert planned.returncode == 0, planned.stderr
+    planned = in_this_process(*words, "--dry-run", "--store", "store", "--set", "dataset.images_per_class=2")
+    assert planned.exit_code == 0, planned.stderr
     assert "1 cell: 1 to run" in planned.stderr
     assert "  sweep.flags.micro-clip: to run, clip, coder" in planned.stderr
     assert "cost: at most 130 images through encoders, 0 read as features; no language model" in planned.stderr
     assert not (here / "store").exists()
     pool = "few_shot.pool={kind: flags, images_per_class: 3, seed: 2}"
-    learnt = coder_eval("sweep", *words, "--dry-run", "--shots", "1,2", "--set", pool, "--store", "store")
+    learnt = in_this_process(*words, "--dry-run", "--shots", "1,2", "--set", pool, "--store", "store")
     assert "to run, clip, coder, 1, 2 shots x 3 draws" in learnt.stderr
 
 

@@ -24,6 +24,7 @@ from tests.fixtures_deployment import (
     user_environment,
     wait_until,
 )
+from tests.fixtures_prefect import copy_database
 
 from .browser import CHROMIUM, Page, browsing, foreign_site
 
@@ -33,9 +34,10 @@ PAYLOAD = json.dumps({"name": NAME})
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
+def server(tmp_path_factory: pytest.TempPathFactory, new_database: Path) -> Iterator[Deployed]:
     """What `serve` starts, alone."""
     home, port = tmp_path_factory.mktemp("guarded"), free_port()
+    copy_database(new_database, home / "prefect.db")
     environment = {**user_environment(home, port), **own_pages_environment(port)}
     place = Deployed(environment, f"http://127.0.0.1:{port}/api", home / "store")
     command = [sys.executable, "-m", "service.guarded_server", "--port", port]

@@ -36,10 +36,20 @@ def test_one_that_cannot_is_named_with_the_remedy(tmp_path: Path, monkeypatch: p
             "BOGUS",
             "PREFECT_LOGGING_LEVEL: Prefect refuses this value: Input should be 'DEBUG'",
         ),
-        ("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "x", "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: "),
         ("SSL_CERT_FILE", "/nowhere", "SSL_CERT_FILE: /nowhere: there are no certificates there."),
         ("PREFECT_PROFILES_PATH", __file__, "Prefect's settings (profile, "),
-        ("PREFECT_SERVER_DATABASE_DRIVER", "postgresql+asyncpg", "Prefect's settings (profile, "),
+        pytest.param(
+            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS",
+            "x",
+            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS: ",
+            marks=pytest.mark.thorough,
+        ),
+        pytest.param(
+            "PREFECT_SERVER_DATABASE_DRIVER",
+            "postgresql+asyncpg",
+            "Prefect's settings (profile, ",
+            marks=pytest.mark.thorough,
+        ),
     ],
 )
 def test_a_setting_that_prefect_refuses_is_one_line(variable: str, value: str, told: str, tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ from coder_core.results.warehouse import Warehouse
 from coder_core.storage.store import Store
 from service.served_api import STANDING
 from tests.fixtures_deployment import PROJECT, processes_of
-from tests.fixtures_inputs import World, write_image_class, write_photos
+from tests.fixtures_inputs import World, write_image_class, write_photos, write_world
+from tests.fixtures_prefect import copy_database
 
 from .held_runs import HELD_SECONDS, HeldScene, read_run_id
 from .served import SERVE, Served
@@ -33,9 +34,10 @@ HOSTILE = "{{ event.id }}'; DROP TABLE runs; -- <b>../x</b>"
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory, new_database: Path) -> Iterator[Served]:
     """One that serves several tests and is ended by Ctrl-C."""
     served = Served(tmp_path_factory.mktemp("served"))
+    copy_database(new_database, served.home / "prefect.db")
     served.start()
     try:
         yield served
@@ -82,6 +84,19 @@ def test_everything_listens_on_loopback_only(served: Served) -> None:
             found = psutil.Process(pid).net_connections("tcp")
             listening |= {connection.laddr.ip for connection in found if connection.status == psutil.CONN_LISTEN}
     assert listening == {"127.0.0.1"}
+
+
+def test_a_scheduled_run_is_picked_up_and_writes_its_rows(served: Served, tmp_path: Path) -> None:
+    """SQLAlchemy 2.1 stops the scheduler silently, and the newest FastAPI the server."""
+    world = write_world(tmp_path)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({**world.settings, "name": "scheduled"}))
+    config = str(tmp_path / "config.yaml")
+    served.place.schedule_soon("coder-eval/coder-eval", {"config": config})
+    run = served.place.wait_for_run(lambda run: run.auto_scheduled and run.parameters["config"] == config)
+    assert run.state.is_completed(), run.state
+    assert run.state.message.startswith("coder ")
+    sql = "SELECT run_id, image_count FROM runs WHERE name = 'scheduled'"
+    assert Warehouse(Store(str(served.place.store))).query(sql).rows == [(run.name, 120)]
 
 
 def refusal(environment: dict[str, str], **changes: str) -> str:

@@ -41,19 +41,21 @@ def test_workers_are_quietened_once() -> None:
 
 
 @pytest.mark.slow
-def test_the_worker_of_serve_is_quiet() -> None:
-    """After Prefect has set up its logs, too; `serve` starts this very module."""
+def test_the_worker_of_serve_is_quiet_and_hears_sigint() -> None:
+    """After Prefect has set up its logs, too; `serve` starts this very module, maybe in the background of a script."""
     program = f"""
-import contextlib, logging, runpy, sys
+import contextlib, logging, runpy, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
 from service.waiting_runs import WaitsOnce
 sys.argv = ["worker", "start", "--help"]
 with contextlib.suppress(SystemExit):
     runpy.run_module("service.worker", run_name="__main__")
 print([type(found) is WaitsOnce for found in logging.getLogger({LOGGER!r}).filters])
+print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
     assert "--pool" in done.stdout
-    assert done.stdout.splitlines()[-1] == "[True]"
+    assert done.stdout.splitlines()[-2:] == ["[True]", "True"]
     assert '"service.worker", "start"' in inspect.getsource(Service._start_worker)
 
 

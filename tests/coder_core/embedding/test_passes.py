@@ -6,6 +6,7 @@ given; that their queue, halves and order are right does not depend on what a de
 
 import json
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -150,6 +151,31 @@ def test_where_memory_ends_passes_are_halved_and_that_is_remembered(
     assert BatchSize(encoder, "cpu", "images", 8).rows == 2, "another process starts from there"
     assert BatchSize(encoder, "another device", "images", 8).rows == 8
     assert BatchSize(encoder.model_copy(update={"key": "l" * 64}), "cpu", "images", 8).rows == 8
+
+
+class Full(Busy):
+    """Looks, whenever a pass comes, whether what failed passes have made is still held: on a GPU, its memory."""
+
+    def __init__(self, device: Device) -> None:
+        super().__init__(device, room=3)
+        self.made: list[weakref.ref[torch.Tensor]] = []
+        self.held = 0
+
+    def start_images(self, prepared: list[bytes]) -> Any:
+        self.held += sum(made() is not None for made in self.made)
+        activations = torch.zeros(len(prepared))
+        self.made.append(weakref.ref(activations))
+        return super().start_images(prepared)
+
+
+def test_halves_find_the_memory_of_the_failed_pass_free(
+    context: Context, encoder: IdentifiedEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = Full(Device())
+    keys = embed_on(context, encoder, monkeypatch, [device], 20)
+    assert np.array_equal(vectors_of(context, encoder, keys), expected(20))
+    assert len(device.made) > len(device.image_passes), "some failed"
+    assert device.held == 0
 
 
 def test_a_single_input_that_does_not_fit_is_a_clear_error(

@@ -7,6 +7,7 @@ import gzip
 import io
 import struct
 import zlib
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -53,10 +54,16 @@ def tiff(entries, content=b""):
     return b"II*\0" + struct.pack("<IH", 8, len(entries)) + b"".join(rows) + struct.pack("<I", 0) + content
 
 
+@cache
+def deflated_block():
+    """A megabyte of zeros, deflated."""
+    packer = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    return packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
+
+
 def deflated_zeros(megabytes):
     """A zlib stream of zeros, put together from equal blocks: to compress hundreds of megabytes would take seconds."""
-    packer = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
-    block = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    block = deflated_block()
     checksum = ((megabytes << 20) % 65_521) << 16 | 1  # Adler-32 of zeros
     return b"\x78\xda" + block * megabytes + b"\x03\x00" + checksum.to_bytes(4, "big")
 
@@ -183,9 +190,12 @@ BROKEN = {
     "TIFF of floats": (encoded(Image.fromarray(np.full((4, 4), np.nan, np.float32)), "TIFF"), "no known range"),
     "TIFF of 32 bits": (encoded(Image.fromarray(np.ones((4, 4), np.int32)), "TIFF"), "no known range"),
     "TIFF LAB": (encoded(Image.new("LAB", (4, 4)), "TIFF"), "LAB"),
-    "20,000 x 20,000": (png_header(20_000, 20_000), "400000000 pixels"),
+    "20,000 x 20,000": (
+        png_header(20_000, 20_000),
+        "89000000 pixels, CODER_MAX_IMAGE_PIXELS (Image size (400000000 pixels)",
+    ),
     "60,000 x 60,000": (png_header(60_000, 60_000), "3600000000 pixels"),
-    "9,500 x 9,500": (png_header(9_500, 9_500), "9500 x 9500 pixels are more than"),
+    "9,500 x 9,500": (png_header(9_500, 9_500), "9500 x 9500 pixels are more than 89000000, CODER_MAX_IMAGE_PIXELS"),
     "20,000 x 1": (encoded(Image.new("RGB", (20_000, 1)), "JPEG"), "one side is more than 100 times the other"),
     "1 x 40,000": (encoded(Image.new("RGB", (1, 40_000))), "one side is more than 100 times the other"),
     "101 x 1": (encoded(Image.new("RGB", (101, 1))), "101 x 1 pixels: one side"),

@@ -213,6 +213,7 @@ def test_onnx_is_refused_where_there_is_no_single_matrix(published: Published, t
         published.export(tmp_path / "out", method="tip_adapter", with_onnx=True)
 
 
+@pytest.mark.thorough
 def test_a_process_without_prefect_and_store_answers(exported: Path, published: Published) -> None:
     command = [sys.executable, "-c", WITHOUT_STORE, str(exported), *published.images[:2]]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)

@@ -21,7 +21,7 @@ from .runs import copy_store, permute_labels, predicted, rows, run_spec, said
 FEW = {"methods": ("clip", "coder")}
 
 
-@pytest.fixture(params=["folder", "memory", pytest.param("s3", marks=pytest.mark.slow)])
+@pytest.fixture(params=["folder", "memory", pytest.param("s3", marks=pytest.mark.thorough)])
 def any_store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The root of an empty store."""
     if request.param == "s3":

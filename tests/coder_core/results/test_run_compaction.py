@@ -26,12 +26,14 @@ from tests.coder_core.results.store_state import (
     wait_for_the_next_second,
     wanted_files,
 )
+from tests.coder_core.storage.conftest import LONG_ON_S3
 
 pytestmark = pytest.mark.slow
 
 NOW = timedelta(0)
 
 
+@LONG_ON_S3
 def test_runs_move_into_few_files_and_nothing_else_changes(store: Store) -> None:
     publish_many(store, 3)
     before, rows = state(store), Warehouse(store).query(ROWS).rows

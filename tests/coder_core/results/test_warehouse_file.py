@@ -18,6 +18,7 @@ from coder_core.results.warehouse import Warehouse
 from coder_core.storage.store import Store
 from tests.coder_core.results.analyst_rows import HOSTILE, make_answers, write
 from tests.coder_core.results.result_rows import START, flip, old_run, paths, publish
+from tests.coder_core.storage.conftest import LONG_ON_S3
 
 pytestmark = pytest.mark.slow
 
@@ -27,6 +28,7 @@ def read(path: Path, sql: str) -> list[tuple[Any, ...]]:
         return connection.execute(sql).fetchall()
 
 
+@LONG_ON_S3
 def test_a_file_holds_what_queries_answer(store: Store, tmp_path: Path) -> None:
     """Old, merged and single runs, and one that failed half way, in stores of every kind; the file may be moved."""
     old_run(store, "old")

@@ -19,6 +19,12 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     return Store(f"s3://{request.getfixturevalue('new_s3_bucket')()}/some/prefix")
 
 
+LONG_ON_S3 = pytest.mark.parametrize(
+    "store", ["disk", "memory", pytest.param("s3", marks=pytest.mark.thorough)], indirect=True
+)
+"""For a test of hundreds of requests, each of which takes the endpoint of the tests some milliseconds."""
+
+
 @pytest.fixture
 def disk_store(tmp_path: Path) -> Store:
     return Store(str(tmp_path / "store"))
