@@ -151,6 +151,7 @@ def test_a_folder_and_its_parent_have_ids_of_their_own(tmp_path: Path, runtime: 
     """Listed from `photos/birds` they are `wren/000.png`, from `photos` they are `birds/wren/000.png`."""
     for name in NAMES[:2]:
         write_image_class(tmp_path / "photos" / "birds", name, 2)
+    write_image_class(tmp_path / "photos", "fish", 1)  # one folder around class folders is refused
     run, context = InlineRunner(runtime), Context.open(runtime)
 
     def ids(folder: str) -> list[str]:
@@ -160,7 +161,7 @@ def test_a_folder_and_its_parent_have_ids_of_their_own(tmp_path: Path, runtime: 
 
     below = ids("photos/birds")
     assert below == sorted(f"{name}/{number:03d}.png" for name in NAMES[:2] for number in range(2))
-    assert ids("photos") == [f"birds/{name}" for name in below]
+    assert ids("photos") == [*(f"birds/{name}" for name in below), "fish/000.png"]
     assert ids("photos/birds") == below
 
 
