@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 import pytest
 from _pytest.mark.structures import ParameterSet
+from fsspec.implementations.memory import MemoryFileSystem
 
 import coder_core.steps
 from coder_core import packaged
 from coder_core.pipeline.step import ArtifactStep, Step
 from coder_core.specs import Runtime
 from coder_core.steps.publish_run import PublishRun
+from tests.coder_core.recipes.runs import forget_files
 
 from .field_cases import ALL_CASES, EXEMPT, Case, changed, walk_fields
 from .worlds import WORLDS, Files, Keys, Settings, keys_of, moved, steps_of
@@ -72,8 +74,12 @@ def worlds(tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path) -> dict[st
 
 @pytest.fixture(scope="module")
 def run() -> Iterator[Run]:
-    """Runs settings in a store that all tests share, each settings once; in memory, for a disk is waited for."""
-    store = f"memory://{uuid.uuid4().hex}"
+    """Runs settings in a store that all tests share, each settings once; in memory, for a disk is waited for.
+
+    Result tables are of no use to another run, and there every look goes through all files: they do not stay.
+    """
+    root = uuid.uuid4().hex
+    store = f"memory://{root}"
     found: dict[str, list[Step[Any]]] = {}
     with pytest.MonkeyPatch.context() as monkeypatch:
 
@@ -82,9 +88,11 @@ def run() -> Iterator[Run]:
             if again or name not in found:
                 given = {"store": store, "device": "cpu", "settle_seconds": 0.0, **runtime}
                 found[name] = steps_of(settings, Runtime(**given), monkeypatch)
+                forget_files(MemoryFileSystem, f"{root}/tables")
             return found[name]
 
         yield run
+    forget_files(MemoryFileSystem, root)
 
 
 def test_every_field_of_a_spec_has_a_case_or_a_reason() -> None:
