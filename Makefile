@@ -58,23 +58,30 @@ format: $(VENV)/.installed-dev ## Format and mend what can be mended
 PEERS ?= .peers
 PEERS_SHARED ?= $(shell $(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" 2>/dev/null)
 
-bench: $(VENV)/.installed-dev ## Classifier, rerank, few-shot search, images, texts and prediction against their plain forms
+# Beside it `make bench-peers` (whole commands of other tools), `make bench-large` (how cost grows) and `make bench-faults`
+# (kills) print what docs/ says of them: each installs something, or takes hours.
+bench: $(VENV)/.installed-dev ## Classifier, rerank, few-shot, images, texts, device and prediction against their plain forms
 	$(BIN)/python bench/heuristic.py
 	$(BIN)/python bench/rerank.py
 	$(BIN)/python bench/few_shot.py
-	$(BIN)/python bench/images.py
+	$(BIN)/python bench/images.py --images 1200 --only bound
+	$(BIN)/python bench/images.py --only batches threads half compiled draft
+	PYTHON=$(BIN)/python bench/gpu.sh
+	$(BIN)/python bench/few_shot_views.py
 	@[ ! -f ../shared/data/texts/dtd.json ] || $(BIN)/python bench/texts.py ../shared/data/texts/dtd.json
 	$(BIN)/python bench/predict.py
 	$(BIN)/python bench/text_generation.py
 
 bench-data: $(VENV)/.installed-dev ## Few-shot methods and transduction on the real features of ../shared/data (hours)
 	$(BIN)/python bench/few_shot_real.py --processes 2
+	$(BIN)/python -m bench.few_shot_ideas
 	$(BIN)/python bench/transduction_real.py
 
 bench-large: $(VENV)/.installed-dev ## How cost grows with images, classes and runs (an hour, 4 GB)
 	$(BIN)/python bench/scale.py
 	$(BIN)/python bench/large_run.py
 	$(BIN)/python bench/many_runs.py
+	$(BIN)/python bench/many_parts.py
 	$(BIN)/python bench/report.py
 	$(BIN)/python bench/new_class.py --images 20
 

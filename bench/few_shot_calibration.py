@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.few_shot_real import DATASETS, FEATURES, Images, load_images, load_texts, load_zero_shot
+from bench.few_shot_sets import BANKS, DATASETS, FEATURES, Images, load_images, load_texts, load_zero_shot
 from coder_core.classifiers import TemperedClassifier
 from coder_core.coder.classifier import Classifier, LinearClassifier
 from coder_core.evaluation.calibration import calibration_error_by_chance, expected_calibration_error
@@ -58,7 +58,7 @@ def main() -> None:
 
 def _every_draw(arguments: argparse.Namespace) -> Iterator[Result]:
     for name in arguments.datasets:
-        images, texts = load_images(arguments.features, name), load_texts(arguments.features, ())
+        images, texts = load_images(arguments.features, name), load_texts(arguments.features, (), BANKS[0])
         fused = [None, load_zero_shot(arguments.features)] if name == "dtd" else [None]
         seeds = range(arguments.seed, arguments.seed + arguments.draws)
         for shots, seed in product(arguments.shots, seeds):

@@ -111,11 +111,11 @@ def _print_bank(arguments: argparse.Namespace, bank: str, known: Mapping[Key, Re
     if "alone" in arguments.tables:
         alone = list(_rows(arguments, bank, known, arguments.methods))
         _print_sets(arguments.datasets, f"images alone, {bank}", alone)
-        _print_gains(alone, RIVALS)
+        _print_gains(arguments.best, alone, RIVALS)
     if "fused" in arguments.tables:
         fused = list(_rows(arguments, bank, known, arguments.methods, is_fused=True))
         _print_table(f"dtd, with zero-shot logits, {bank}", fused)
-        _print_gains(fused, FUSED_RIVALS)
+        _print_gains(arguments.best, fused, FUSED_RIVALS)
     if "batch" in arguments.tables:
         methods = [row for method in arguments.stage1 for row in (method, OURS + method)]
         batch = list(_rows(arguments, bank, known, methods))
@@ -140,6 +140,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of the first draw")
     parser.add_argument("--leave-one-out", action="store_true", help="choose settings on the support itself")
     parser.add_argument("--methods", nargs="+", choices=tuple(FEW_SHOT_METHODS), default=tuple(FEW_SHOT_METHODS))
+    parser.add_argument("--best", choices=tuple(FEW_SHOT_METHODS), default=BEST, help="how far it is ahead of others")
     parser.add_argument("--datasets", nargs="+", choices=DATASETS, default=DATASETS)
     parser.add_argument("--banks", nargs="+", choices=BANKS, default=BANKS)
     parser.add_argument("--tables", nargs="+", choices=("alone", "fused", "batch"), default=("alone", "fused"))
@@ -317,17 +318,17 @@ def _print_table(title: str, results: list[Result]) -> None:
     print()
 
 
-def _print_gains(results: list[Result], rivals: Sequence[str]) -> None:
-    """Print by how many points the best method is ahead of others, for every number of shots."""
+def _print_gains(best: str, results: list[Result], rivals: Sequence[str]) -> None:
+    """Print by how many points a method is ahead of others, for every number of shots."""
     groups: dict[tuple[str, int], list[float]] = defaultdict(list)
     for result in results:
         groups[result.method, result.shots].append(result.top1)
     shots_tried = sorted({result.shots for result in results})
     for other in rivals:
-        if (BEST, shots_tried[0]) in groups and (other, shots_tried[0]) in groups:
+        if other != best and {(best, shots_tried[0]), (other, shots_tried[0])} <= set(groups):
             means = {place: statistics.fmean(found) for place, found in groups.items()}
-            gains = ", ".join(f"{means[BEST, shots] - means[other, shots]:+.2f}" for shots in shots_tried)
-            print(f"{BEST} against {other}: {gains} points at {', '.join(map(str, shots_tried))} shots")
+            gains = ", ".join(f"{means[best, shots] - means[other, shots]:+.2f}" for shots in shots_tried)
+            print(f"{best} against {other}: {gains} points at {', '.join(map(str, shots_tried))} shots")
     print()
 
 

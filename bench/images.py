@@ -81,6 +81,20 @@ class Bench:
         encoder = encoder_at(self.checkpoint, **settings)
         return find_family(encoder.spec.kind).load(encoder.spec, device=self.device)
 
+    def library_forward(self) -> Callable[[Sequence[Any]], object]:
+        """A pass of prepared images through the same weights as open_clip loads and calls them."""
+        import open_clip
+        import torch
+
+        library = open_clip.create_model(f"local-dir:{self.checkpoint}", device=self.device).eval()
+
+        def forward(batch: Sequence[Any]) -> Any:
+            with torch.inference_mode():  # what the pixels' numbers are takes no time
+                pixels = torch.stack(list(batch)).to(self.device).permute(0, 3, 1, 2)
+                return library.encode_image(pixels.float().contiguous() / 255).cpu()
+
+        return forward
+
     def photographs(self, count: int, size: tuple[int, int], grain: float = GRAIN) -> list[bytes]:
         """The bytes of photographs, made once."""
         folder = self.folder / f"{size[0]}-{count}-{grain}"
@@ -88,19 +102,22 @@ class Bench:
         return [file.read_bytes() for file in files]
 
     def bound(self, options: Any) -> None:
-        """The pipeline against bare decoding and bare forward passes."""
+        """The pipeline against bare decoding and bare forward passes: its own, and open_clip's as they are."""
         images, model = self.photographs(options.images, SMALL), self.model()
         prepared = self.decode(images, model)
-        decoding, forward, pipeline = interleaved(
+        library = self.library_forward()
+        decoding, forward, alone, pipeline = interleaved(
             lambda: self.decode(images, model),
             lambda: forward_all(model, prepared, self.batch_size()),
+            lambda: [library(batch) for batch in passes(prepared, self.batch_size())],
             lambda: self.pipeline(images),
         )
         bound = decoding + forward if self.device == "cpu" else max(decoding, forward)
         print(
             f"{len(images)} photographs of {SMALL[0]} x {SMALL[1]}, {self.device}, {self.workers} threads: decoding "
             f"{decoding:.1f} s, forward {forward:.1f} s, bound {bound:.1f} s; pipeline {pipeline:.1f} s "
-            f"({len(images) / pipeline:.1f} images/s): {bound / pipeline:.3f} of the bound",
+            f"({len(images) / pipeline:.1f} images/s): {bound / pipeline:.3f} of the bound; open_clip's forward "
+            f"{alone:.1f} s, {alone / forward:.2f} times as long as ours and {alone / pipeline:.2f} as the pipeline",
             flush=True,
         )
 
@@ -145,7 +162,10 @@ class Bench:
         self.pipeline(images)
 
     def half(self, options: Any) -> None:
-        """Half precision against float32: speed, and what becomes of vectors and of the nearest text."""
+        """Half precision against float32: speed, and what becomes of vectors and of the nearest text.
+
+        Speed of the forward passes alone, and end to end: from JPEG files in memory to vectors in a ledger.
+        """
         images = self.photographs(options.images, SMALL)
         prepared = self.decode(images, self.model())
         names = ("float32", "autocast_bfloat16", "bfloat16")
@@ -153,9 +173,11 @@ class Bench:
         size = self.batch_size()
         seconds = interleaved(*(lambda m=model: forward_all(m, prepared, size) for model in models.values()))
         vectors = {name: forward_rows(model, prepared, size) for name, model in models.items()}
-        for name, took in zip(names, seconds, strict=True):
+        whole = interleaved(*(lambda name=name: self.pipeline(images, precision=name) for name in names))
+        for name, took, end_to_end in zip(names, seconds, whole, strict=True):
             print(
                 f"{name:>18}: {len(prepared) / took:.1f} images/s forward ({seconds[0] / took:.2f} times float32), "
+                f"{len(images) / end_to_end:.1f} end to end ({whole[0] / end_to_end:.2f} times), "
                 f"{compare(vectors['float32'], vectors[name])}",
                 flush=True,
             )

@@ -12,6 +12,7 @@ import argparse
 import statistics
 import sys
 from collections.abc import Iterator, Mapping
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ from coder_core.coder.text_selection import select_texts
 from coder_core.evaluation.comparisons import mcnemar_p
 from coder_core.evaluation.score_intervals import paired_interval
 from coder_core.few_shot.examples import Support
+from coder_core.few_shot.text_choice import SHARES as CHOSEN_AMONG
 from coder_core.few_shot.text_choice import choose_texts
 from coder_core.texts.kinds import TextKind
 from coder_core.texts.text_layout import Segments, TextLayout
@@ -35,6 +37,7 @@ from coder_core.texts.vocabulary import plain_name
 DATA = Path(__file__).parents[2] / "shared" / "data"
 SHARES = (0.75, 0.5, 0.25)
 SHOTS = {"dtd": (1, 4, 16), "sun397": (1, 4)}
+FORCED = {"": CHOSEN_AMONG, ", a quarter forced": (0.25,)}
 RANDOM_CHOICES = 5
 CANDIDATES = 12
 """Nouns per class to choose among: about as many texts as a language model writes."""
@@ -127,13 +130,15 @@ def selections(dataset: str, texts: Texts, images: Images, draws: int) -> Iterat
         places = [torch.randn(layout.class_count, vectors.shape[1]) for _ in range(RANDOM_CHOICES)]
         thinned = [select_texts(vectors, layout, kept=kept, class_places=place) for place in places]
         yield f"{kept:.0%}, at random", [fold_classifier(vectors, own) for own in thinned]
-    for shots in SHOTS[dataset]:
-        found = [
-            choose_texts(vectors, layout, draw_support(images, shots, seed, layout.class_count))
-            for seed in range(1, draws + 1)
-        ]
-        kept_shares = ", ".join(f"{share:.0%}" for share in sorted({own.kept for own in found}))
-        yield f"by {shots} images a class (kept {kept_shares})", [own.classifier for own in found]
+    supports = {
+        shots: [draw_support(images, shots, seed, layout.class_count) for seed in range(1, draws + 1)]
+        for shots in SHOTS[dataset]
+    }
+    for (shots, drawn), (how, shares) in product(supports.items(), FORCED.items()):
+        if shots > 1 or not how:  # of one image a class nothing is chosen, and a stated share is kept
+            found = [choose_texts(vectors, layout, support, shares=shares) for support in drawn]
+            kept_shares = ", ".join(f"{share:.0%}" for share in sorted({own.kept for own in found}))
+            yield f"by {shots} images a class{how} (kept {kept_shares})", [own.classifier for own in found]
 
 
 def hits_of(classifiers: list[Classifier], images: Images) -> list[NDArray[np.bool_]]:

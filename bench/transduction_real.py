@@ -3,6 +3,7 @@
     python bench/transduction_real.py                        # DTD test and SUN397 val, seeds 1 to 10
     python bench/transduction_real.py --seed 101             # the seeds that the method was developed on
     python bench/transduction_real.py --others               # DTD val; Caltech-101 and Pets where names are in the bank
+    python bench/transduction_real.py --others --regimes 200 # so many images at random
     python bench/transduction_real.py --scale                # 50,000 made-up images x 1,000 classes: time and memory
 
 Kinds of batch: `balanced`, as the set is; `long_tailed`, class weights from a Dirichlet(1), an image stays with
@@ -63,7 +64,7 @@ def main() -> None:
     parser.add_argument("--features", type=Path, default=FEATURES, help="folder of the .npz files")
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1, help="of the first draw")
-    parser.add_argument("--regimes", nargs="+", choices=REGIMES, default=REGIMES)
+    parser.add_argument("--regimes", nargs="+", type=_regime, default=REGIMES, help="a number: so many random images")
     parser.add_argument("--others", action="store_true", help="sets that no constant was looked for on")
     parser.add_argument("--ours", action="store_true", help="without the methods that it stands beside")
     parser.add_argument("--scale", action="store_true", help="only time and memory of a large batch")
@@ -89,6 +90,12 @@ def main() -> None:
     return None
 
 
+def _regime(named: str) -> str:
+    if named not in REGIMES and not named.isdigit():
+        raise argparse.ArgumentTypeError(f"{named!r} is no number and none of {', '.join(REGIMES)}")
+    return named
+
+
 def draw_batch(source: Source, regime: str, seed: int) -> Source:
     """Draw a batch of one kind."""
     generator, labels = np.random.default_rng(seed), source.labels.numpy()
@@ -97,8 +104,8 @@ def draw_batch(source: Source, regime: str, seed: int) -> Source:
     if regime == "long_tailed":
         weights = generator.dirichlet(np.ones(classes))
         rows = np.flatnonzero(generator.random(count) < weights[labels] / weights.max())
-    elif regime == "64":
-        rows = np.sort(generator.choice(count, 64, replace=False))
+    elif regime.isdigit():
+        rows = np.sort(generator.choice(count, min(count, int(regime)), replace=False))
     elif regime in ("tenth", "three"):
         number = 3 if regime == "three" else max(5, classes // 10)
         rows = np.flatnonzero(np.isin(labels, generator.choice(classes, number, replace=False)))

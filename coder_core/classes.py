@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+from coder_core.counted import counted
 from coder_core.errors import DatasetError
 
 __all__ = ["ClassList", "display_name", "loose_name", "nearest_name", "normalise_name", "rename_classes"]
@@ -82,7 +83,9 @@ class ClassList:
             raise DatasetError("the class list is empty.", "class list", "Name at least one class.")
         if self.stable_ids is not None and len(self.stable_ids) != len(self.names):
             raise DatasetError(
-                f"{len(self.stable_ids)} ids for {len(self.names)} names.", "class list", "Give one id per class."
+                f"{counted(len(self.stable_ids), 'id')} for {counted(len(self.names), 'name')}.",
+                "class list",
+                "Give one id per class.",
             )
         for position, name in enumerate(self.names):
             if not display_name(name):

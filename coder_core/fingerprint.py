@@ -126,12 +126,6 @@ def differences(old: object, new: object) -> list[str]:
     return list(_differences(plain_json(old), plain_json(new), ""))
 
 
-def first_difference(old: object, new: object) -> str | None:
-    """Name the first field in which two values differ, or None when they have the same key."""
-    found = differences(old, new)
-    return found[0] if found else None
-
-
 def plain_json(value: object, path: str = "value") -> Json:
     """Reduce a value to None, bool, int, float, str, list and dict, or refuse it.
 

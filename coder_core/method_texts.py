@@ -3,13 +3,13 @@
 `methods` builds the classifiers of the same names.
 """
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from coder_core.errors import ConfigError
 from coder_core.input_contract import InputContract
 from coder_core.loops import each
+from coder_core.near_names import suggest_name
 from coder_core.texts.kinds import DESCRIPTIVE_KINDS, NAMING_KINDS, TextKind
 
 if TYPE_CHECKING:
@@ -54,8 +54,7 @@ def kinds_of_method(name: str) -> tuple[TextKind, ...]:
     """
     if name in METHOD_KINDS:
         return METHOD_KINDS[name]
-    close = difflib.get_close_matches(name, list(METHOD_KINDS), n=1)
-    hint = f"Did you mean {close[0]!r}? " if close else ""
+    hint = suggest_name(name, METHOD_KINDS)
     raise ConfigError(f"unknown method {name!r}.", "methods", f"{hint}There are: {', '.join(METHOD_KINDS)}.")
 
 

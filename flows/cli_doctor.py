@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from coder_core.counted import counted
 from flows.cli_common import explain_errors, set_option, store_option
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def _tell(found: "Examination", written: dict[str, str], config: Path) -> None:
     if not found.findings:
         click.echo("no fault found")
     if written:
-        click.echo(f"wrote {len(written)} names into {config} (class_names)")
+        click.echo(f"wrote {counted(len(written), 'name')} into {config} (class_names)")
     elif any(_has_proposal(finding) for finding in found.findings):
         click.echo(f"coder-eval doctor {config} --fix writes the proposed names into it")
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from coder_core.counted import counted
 from flows.cli_common import explain_errors, store_option
 
 
@@ -57,7 +58,8 @@ def export(
             is_forced=force,
         )
     click.echo(
-        f"{folder}: {card.method} of {manifest.run_id}, {len(card.classes)} classes, encoder {card.encoder.label}"
+        f"{folder}: {card.method} of {manifest.run_id}, {counted(len(card.classes), 'class')}, "
+        f"encoder {card.encoder.label}"
     )
     if card.calibration is None:
         click.echo("probabilities are as the method gives them: the run has no validation images to choose on")

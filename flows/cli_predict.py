@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from coder_core.counted import counted
 from coder_core.errors import ConfigError
 from flows.cli_common import engine_option, explain_errors, is_export, store_option
 from flows.cli_logging import note_line
@@ -172,6 +173,6 @@ def _print_answers(predicted: "Predicted", asked: Asked, runtime: "Runtime") -> 
         click.echo(note_line(f"left out: {row.image}: {row.problem}"), err=True)
     if predicted.batch:
         click.echo(note_line(predicted.describe_batch()), err=True)
-    what = f"run {predicted.run_id}, method {predicted.method}: {predicted.images} images"
+    what = f"run {predicted.run_id}, method {predicted.method}: {counted(predicted.images, 'image')}"
     click.echo(note_line(f"{what}; {predicted.location}"), err=True)
     return len(broken)

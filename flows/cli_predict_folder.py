@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from coder_core.counted import counted
 from coder_core.errors import ConfigError
 from coder_core.printable_text import printable
 from coder_core.progress import track
@@ -64,7 +65,7 @@ def predict_with_folder(
     for answer in broken:
         click.echo(note_line(f"left out: {answer.image}: {answer.problem}"), err=True)
     what = f"{classifier.card.method} of {classifier.card.provenance.run_id}"
-    click.echo(note_line(f"{folder}: {what}: {len(files) - len(broken)} images"), err=True)
+    click.echo(note_line(f"{folder}: {what}: {counted(len(files) - len(broken), 'image')}"), err=True)
     return len(broken)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from coder_core.counted import counted
 from flows.cli_common import explain_errors, open_store, store_option
 from flows.cli_logging import note_line
 
@@ -156,7 +157,7 @@ def _write(answer: "Callable[[], QueryResult]", form: str, path: Path, *, is_for
         if isinstance(content, str):
             content = f"{content.removesuffix(chr(10))}\n".encode("utf-8", "backslashreplace")
         built.write_bytes(content)
-    click.echo(note_line(f"{click.format_filename(path)}: {len(result.rows)} rows"), err=True)
+    click.echo(note_line(f"{click.format_filename(path)}: {counted(len(result.rows), 'row')}"), err=True)
 
 
 @click.command()
@@ -181,4 +182,5 @@ def warehouse(output: Path, force: bool, store: str) -> None:
 
     written = write_warehouse(open_store(store), output, is_forced=force)
     shown = click.format_filename(output)
-    click.echo(f"{shown}: {written.runs} runs, {sum(written.rows.values())} rows in {len(written.rows)} tables")
+    rows, tables = counted(sum(written.rows.values()), "row"), counted(len(written.rows), "table")
+    click.echo(f"{shown}: {counted(written.runs, 'run')}, {rows} in {tables}")

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import click
 
 from coder_core import DEFAULT_STORE
+from coder_core.counted import counted
 from coder_core.errors import ConfigError, raise_all
 from coder_core.printable_text import printable
 from flows.cli_common import explain_errors, program_name, store_option
@@ -99,7 +100,7 @@ def try_folder(*, yes: bool, store: str, **wish: Any) -> None:
     tell(looked.warnings)
     raise_all(looked.problems)
     _look_first(spec, runtime)
-    _ask(spec, first.path, is_agreed=yes)
+    _ask(spec, first.path, runtime, is_agreed=yes)
     with checked(spec, looked):
         (_evaluate if is_sorted else _name)(spec, runtime)
     for command in ("doctor", "run") if is_sorted else ("doctor",):
@@ -155,13 +156,16 @@ def _look_first(spec: "EvalSpec", runtime: "Runtime") -> None:
         tell([str(finding) for finding in look_through_encoder(spec, run)])
 
 
-def _ask(spec: "EvalSpec", config: Path, *, is_agreed: bool) -> None:
-    """Money is spent by whoever says so.
+def _ask(spec: "EvalSpec", config: Path, runtime: "Runtime", *, is_agreed: bool) -> None:
+    """Money is spent by whoever says so; where every answer is held, there is none to spend.
 
     Raises:
         ConfigError: Nobody is there to be asked.
     """
     if spec.texts.generator is None or is_agreed:
+        return
+    if _is_all_held(spec, runtime):
+        click.echo(note_line(f"all answers of {spec.texts.generator.model} are held: nothing is paid"), err=True)
         return
     later = f"Nothing was asked. Later: coder-eval run {config}."
     if not sys.stdin.isatty():
@@ -169,6 +173,13 @@ def _ask(spec: "EvalSpec", config: Path, *, is_agreed: bool) -> None:
     if not click.confirm(printable(f"Ask {spec.texts.generator.model}?"), err=True):
         click.echo(note_line(later), err=True)
         sys.exit(0)
+
+
+def _is_all_held(spec: "EvalSpec", runtime: "Runtime") -> bool:
+    from coder_core.recipes.text_commands import TextBankCommands
+
+    with quiet_logs():
+        return TextBankCommands(spec, runtime).is_nothing_to_ask()
 
 
 def _evaluate(spec: "EvalSpec", runtime: "Runtime") -> None:
@@ -191,4 +202,5 @@ def _name(spec: "EvalSpec", runtime: "Runtime") -> None:
         named = name_images(spec, run)
     rows = list(read_named(Context.open(runtime), named.table))
     click.echo(render_named(rows, "table").removesuffix("\n"))
-    click.echo(f"{named.images} images by {named.method}; no labels, so no accuracy; {named.broken} left out\n\nNext:")
+    images = counted(named.images, "image")
+    click.echo(f"{images} by {named.method}; no labels, so no accuracy; {named.broken} left out\n\nNext:")

@@ -7,6 +7,7 @@ from typing import Any
 from prefect import flow
 from prefect.logging import get_run_logger
 
+from coder_core.counted import counted
 from coder_core.errors import ConfigError
 from coder_core.recipes.check import check_evaluation
 from coder_core.recipes.sweep import CellOutcome, CellsFailedError, run_cells
@@ -81,7 +82,7 @@ def sweep(
     if any(outcome.run_id is None for outcome in outcomes):
         raise CellsFailedError(outcomes)
     found = {outcome.cell.name: outcome.run_id or "" for outcome in outcomes}
-    return ended_with(found, lambda runs: f"{len(runs)} of {len(outcomes)} cells have a result")
+    return ended_with(found, lambda runs: f"{len(runs)} of {counted(len(outcomes), 'cell')} have a result")
 
 
 def _sweep(chosen: ChosenCells, runtime: Runtime, *, keeps_going: bool, is_again: bool) -> list[CellOutcome]:
@@ -98,7 +99,7 @@ def _sweep(chosen: ChosenCells, runtime: Runtime, *, keeps_going: bool, is_again
         replace(found[cell.cell.name], cell=cell.cell) if cell.cell.name in found else cell.left() for cell in planned
     ]
     page = sweep_markdown(read_sweep(chosen.name, outcomes, store, chosen.published))
-    show_markdown(chosen.name, "sweep", page, f"{chosen.name}: {len(outcomes)} cells")
+    show_markdown(chosen.name, "sweep", page, f"{chosen.name}: {counted(len(outcomes), 'cell')}")
     return outcomes
 
 
@@ -115,7 +116,7 @@ def _tell(planned: Sequence[PlannedCell], *, keeps_going: bool) -> None:
         log.error("%s: %s", cell.cell.name, cell.problem)
     if wrong and not keeps_going:
         first = f"{wrong[0].cell.name}: {wrong[0].problem}"
-        problem = f"{len(wrong)} of {len(planned)} cells cannot work, and nothing was run: {first}"
+        problem = f"{len(wrong)} of {counted(len(planned), 'cell')} cannot work, and nothing was run: {first}"
         raise ConfigError(problem, "sweep", "keeps_going=true runs the others.")
 
 

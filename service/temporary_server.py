@@ -36,11 +36,6 @@ class TemporaryServer:
             self.api_url = f"http://{_LOOPBACK}:{bound.getsockname()[1]}/api"
             self._process = self._start(bound)
 
-    @property
-    def pid(self) -> int:
-        """Of its process, which leads a session of its own."""
-        return self._process.pid
-
     def wait(self, seconds: float) -> None:
         """Wait until it answers, for so long at most.
 
@@ -117,11 +112,6 @@ def start_temporary_server(seconds: float, meanwhile: Callable[[], object] | Non
         server.wait(seconds)
         _running.append(server)
     return _running[0]
-
-
-def temporary_server_pid() -> int | None:
-    """The process of the temporary server, where there is one."""
-    return _running[0].pid if _running else None
 
 
 def _environment(api_url: str) -> dict[str, str]:

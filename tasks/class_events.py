@@ -3,9 +3,10 @@
 A change counts as announced when the server has the event. One that it did not take is announced by the next look.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from itertools import count
+from itertools import accumulate, count
 from typing import Any
 
 from prefect.client.orchestration import get_client
@@ -21,6 +22,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.events import Event
 from prefect.events.schemas.events import Resource
 from prefect.logging import get_run_logger
+from prefect.settings import get_current_settings
 
 from coder_core.class_source.class_look import ClassLook
 from coder_core.pipeline.runner import Runner
@@ -30,7 +32,9 @@ from tasks.sent_events import send_event
 EVENT = "coder.classes.updated"
 EVALUATION_FLOW = "coder-eval"
 NAMES_TOLD = 1_000
-"""Names of each kind in an event: Prefect refuses events above 1.5 MB; the counts are always whole."""
+"""Names of each kind in an event, at most; the counts are always whole."""
+SHARE_OF_NAMES = 0.5
+"""Of the bytes that the server takes as one event (Prefect: 1.5 MB); the rest is for all else that an event says."""
 PAGE = 200
 """Flow runs per request: the most that Prefect's server answers with."""
 UNDER_WAY = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING, StateType.PAUSED, StateType.CANCELLING]
@@ -63,15 +67,28 @@ def write_event(look: ClassLook, config: str, overrides: list[str]) -> Event:
 
 
 def write_payload(look: ClassLook, config: str, overrides: list[str]) -> dict[str, Any]:
-    """What the event says: the parameters of the run to start, and what changed."""
+    """What the event says: the parameters of the run to start, and what changed; of many or long names the first."""
     kinds: dict[str, list[Any]] = {"added": list(look.added), "removed": list(look.removed)}
     kinds["renamed"] = [list(pair) for pair in look.renamed]
+    longest = get_current_settings().server.events.maximum_size_bytes * SHARE_OF_NAMES / len(kinds)
     return {
         "config": config,
         "overrides": overrides,
-        **{kind: names[:NAMES_TOLD] for kind, names in kinds.items()},
+        **{kind: _first_names(names, longest) for kind, names in kinds.items()},
         **{f"{kind}_count": len(names) for kind, names in kinds.items()},
     }
+
+
+def _first_names(names: Sequence[Any], longest: float) -> list[Any]:
+    """As many of the first names, or pairs of names, as an event may hold.
+
+    Args:
+        names: All.
+        longest: Bytes that they may take as JSON.
+    """
+    first = list(names[:NAMES_TOLD])
+    ends = accumulate(len(json.dumps(name)) + 1 for name in first)  # with a comma; escapes only make it longer
+    return first[: sum(end <= longest for end in ends)]
 
 
 def is_run_under_way(config: str, overrides: list[str]) -> bool:

@@ -18,6 +18,7 @@ from typing import Any
 
 from prefect.task_runners import TaskRunner
 
+from coder_core.embedding.thread_counts import is_chosen_in_environment
 from coder_core.errors import ConfigError
 from coder_core.specs import Runtime
 from coder_core.storage.store import Store
@@ -57,12 +58,14 @@ def open_ray(runtime: Runtime) -> Iterator[TaskRunner[Any]]:
         ServiceError: Its workers end without a word.
     """
     _set_defaults(QUIET)
+    is_local = runtime.task_runner_address is None
     settings: dict[str, Any] = {
         "logging_level": logging.WARNING,
-        "runtime_env": preparation(named_run()),
+        "runtime_env": preparation(named_run(), finds_threads=is_local and not is_chosen_in_environment()),
     }
     with ExitStack() as stack:
         if runtime.task_runner_address is None:
+            stack.enter_context(_torch_threads_in_environment())
             runner = stack.enter_context(_local(runtime.workers, settings))
         else:
             runner = stack.enter_context(_existing(runtime.task_runner_address, settings))
@@ -87,17 +90,31 @@ def reservation() -> Callable[[], AbstractContextManager[Any]] | None:
 
 @contextmanager
 def _local(workers: int, settings: dict[str, Any]) -> Iterator[TaskRunner[Any]]:
-    import torch
-
     logging.getLogger(TOKEN_LOGGER).setLevel(logging.ERROR)
     _set_defaults({**LOCAL_ENVIRONMENT, "RAY_AUTH_TOKEN": secrets.token_hex(32)})
-    # Ray would let a task think with one thread; as many as here, and sums are added in the same order.
-    _set_defaults({"OMP_NUM_THREADS": str(torch.get_num_threads())})
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
         local = {"address": "local", "num_cpus": workers, "include_dashboard": False, "_temp_dir": folder}
         local |= {"_node_ip_address": "127.0.0.1", "object_store_memory": OBJECT_STORE_BYTES}
         with _started(None, {**settings, **local}) as runner:
             yield runner
+
+
+@contextmanager
+def _torch_threads_in_environment() -> Iterator[None]:
+    """Have tasks think with as many threads as here, so that sums are added in the same order; passes find their own.
+
+    Ray would give each one thread. What it adds to the environment is gone with the cluster: the next run in this
+    process finds out for itself.
+    """
+    import torch
+
+    is_chosen = "OMP_NUM_THREADS" in os.environ
+    _set_defaults({"OMP_NUM_THREADS": str(torch.get_num_threads())})
+    try:
+        yield
+    finally:
+        if not is_chosen:
+            os.environ.pop("OMP_NUM_THREADS", None)
 
 
 @contextmanager

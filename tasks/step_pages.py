@@ -14,6 +14,7 @@ from typing import Any, cast
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.logging import get_run_logger
 
+from coder_core.counted import counted
 from coder_core.errors import CoderError
 from coder_core.evaluation.ablation_rows import summarise_draws
 from coder_core.pipeline.artifact_types import AblationArtifact, ImageEmbeddingsArtifact
@@ -83,7 +84,8 @@ def _(step: AblateTexts, result: AblationArtifact, context: Context) -> None:
 @show_step.register
 def _(step: PublishRun, result: EvalResult, context: Context) -> None:
     times = list_step_times(result.records)
-    about = f"{result.name}: {result.image_count} images, {result.class_count} classes; run {result.run_id}"
+    images, classes = counted(result.image_count, "image"), counted(result.class_count, "class")
+    about = f"{result.name}: {images}, {classes}; run {result.run_id}"
     show_markdown(result.name, "summary", summary_page(result), f"{headline(result)}; {about}")
     if result.metrics:
         show_table(result.name, "metrics", wide_metric_rows(result), about)
@@ -108,7 +110,10 @@ def show_history(result: EvalResult, context: Context) -> None:
     finally:
         SPARE.clear()  # a worker asks once, and keeps no process for a next question
     show_table(
-        result.name, "history", history_rows(runs), f"{result.name}: {len(runs)} runs, newest first: {result.run_id}"
+        result.name,
+        "history",
+        history_rows(runs),
+        f"{result.name}: {counted(len(runs), 'run')}, newest first: {result.run_id}",
     )
 
 

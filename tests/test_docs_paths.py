@@ -25,15 +25,16 @@ PATH = re.compile(rf"(?<![\w./])(?:(?:[\w.-]+/)+[\w.-]*\.(?:{SUFFIXES})|(?:{'|'.
 SOURCE_NAME = re.compile(r"[a-z_]+\.py")
 MODULE = re.compile(rf"(?:{'|'.join(FOLDERS)})(?:\.\w+)+")
 COMMAND = re.compile(r"(?<![\w/.])(?<!deployment run )coder-eval((?: [^`\n#|;>]*)?)")
-OPTION = re.compile(r"(?<!\S)(--[a-z][a-z-]*)")
-OURS_ALONE = re.compile(r"(--[a-z][a-z-]*)(?: [A-Z_]+| [\w/.]+)?")
+OPTION = re.compile(r"(?<!\S)(--[a-z][\w-]*)")
+QUOTED = re.compile(r'"(?:--)?([\w-]+)"')
+BENCH = re.compile(r"python (?:-m bench\.|bench/)(\w+)(?:\.py)?([^`]*)")
 VARIABLE = re.compile(r"\bCODER_[A-Z_]*[A-Z]\b")
 
 EXAMPLES = {"make_flags.py", "my_encoder.py"}
 """Files that a page has its reader write."""
 WRITTEN_BY_PROGRAMS = ("store/", "ledgers/", "artifacts/", "tables/", "publications/", "damaged/", "new/")
-OPTIONS_OF_OTHERS = {"--stop-timeout"}
-"""Docker's."""
+OPTIONS_OF_OTHERS = {"--stop-timeout", "--no_amp"}
+"""Docker's, and CLIP_benchmark's."""
 
 
 def read(page: Path) -> str:
@@ -122,10 +123,34 @@ def test_every_source_file_that_a_page_names_exists(page: Path) -> None:
     assert named - source_names() - EXAMPLES == set()
 
 
+def test_the_page_about_the_inside_names_every_package_step_and_recipe() -> None:
+    core = ROOT / "coder_core"
+    packages = {path.parent.name for path in core.glob("*/__init__.py")}
+    files = {path.name for folder in ("recipes", "steps") for path in (core / folder).glob("[!_]*.py")}
+    assert (packages | files) - {Path(span).name for span in spans(ROOT / "docs" / "inside.md")} == set()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_module_that_a_page_names_exists(page: Path) -> None:
     named = {dotted for dotted in MODULE.findall(read(page)) if not dotted.endswith((".md", ".py", ".yaml"))}
     assert [dotted for dotted in sorted(named) if not is_module(dotted)] == []
+
+
+def typed_benches(page: Path) -> list[tuple[str, str]]:
+    """Every bench that a page names, and what is typed after it."""
+    text = read(page)
+    code = [*"\n".join(FENCE.findall(text)).splitlines(), *re.findall(r"`([^`]+)`", FENCE.sub("", text))]
+    return [found for line in code for found in BENCH.findall(line)]
+
+
+def options_of_bench(name: str) -> set[str]:
+    return {f"--{word}" for word in QUOTED.findall((ROOT / "bench" / f"{name}.py").read_text("utf-8"))}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_bench_that_a_page_names_has_its_options(page: Path) -> None:
+    for name, typed in typed_benches(page):
+        assert set(OPTION.findall(typed)) <= options_of_bench(name), f"{name} {typed}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -140,7 +165,8 @@ def test_every_command_that_a_page_names_has_its_options(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_option_that_stands_alone_belongs_to_a_command(page: Path) -> None:
     ours = {option for command in all_commands() for option in options_of(command)} | OPTIONS_OF_OTHERS
-    named = {match[1] for span in spans(page) if (match := OURS_ALONE.fullmatch(span))}
+    ours |= {option for name, _ in typed_benches(page) for option in options_of_bench(name)}
+    named = {option for span in spans(page) if span.startswith("--") for option in OPTION.findall(span)}
     assert named - ours == set()
 
 

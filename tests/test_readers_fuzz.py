@@ -36,7 +36,8 @@ from coder_core.printable_text import printable
 from coder_core.results.query_limits import QueryLimits
 from coder_core.results.warehouse import Warehouse
 from coder_core.specs import OpenClipEncoder, TableDataset, TarDataset
-from coder_core.storage.artifacts import ArtifactStore, ArtifactWriter
+from coder_core.storage.artifact_writer import ArtifactWriter
+from coder_core.storage.artifacts import ArtifactStore
 from coder_core.storage.feature_folders import CLASS_NAMES
 from coder_core.storage.image_rows import read_image_rows
 from coder_core.storage.input_files import InputFile

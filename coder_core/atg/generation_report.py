@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from coder_core.atg.parsing import Phrases
 from coder_core.atg.questions import Plan
 from coder_core.classes import ClassList
+from coder_core.counted import counted
 from coder_core.llm.completions import Completions, Spent
 from coder_core.llm.faults import Problem
 from coder_core.texts.kinds import TextKind
@@ -153,9 +154,9 @@ class GenerationReport(_Row):
     def __str__(self) -> str:
         price = f"${self.cost_usd:.4f}" if self.is_priced else "price unknown, counted as $0"
         lines = [
-            f"{self.generated} generated, {self.reused} reused, {len(self.failed)} failed; {self.calls} calls, "
-            f"{self.bad_answers} bad answers, {self.prompt_tokens} + {self.completion_tokens} tokens, {price}, "
-            f"{self.seconds:.1f} s."
+            f"{self.generated} generated, {self.reused} reused, {len(self.failed)} failed; "
+            f"{counted(self.calls, 'call')}, {counted(self.bad_answers, 'bad answer')}, "
+            f"{self.prompt_tokens} + {self.completion_tokens} tokens, {price}, {self.seconds:.1f} s."
         ]
         if self.stopped:
             lines.append(f"Stopped early: {self.stopped}")

@@ -16,6 +16,7 @@ from coder_core.atg.parsing import Phrases
 from coder_core.atg.prompts import PICTURED_KINDS
 from coder_core.atg.questions import Pictures, Plan, Question, TextRequest, plan_questions
 from coder_core.classes import ClassList
+from coder_core.counted import counted
 from coder_core.interruption import check_interruption
 from coder_core.llm.completion_ledger import CompletionLedger
 from coder_core.llm.completions import Completions, CompletionSource
@@ -71,13 +72,18 @@ class CostEstimate(Spec):
     def __str__(self) -> str:
         price = f"about ${self.cost_usd:.4f}" if self.is_priced else "price unknown, counted as $0"
         further = (
-            f", up to {self.max_further_calls} further calls for dropped analogues" if self.max_further_calls else ""
+            f", up to {counted(self.max_further_calls, 'further call')} for dropped analogues"
+            if self.max_further_calls
+            else ""
         )
         tokens = f"about {self.prompt_tokens} + {self.completion_tokens} tokens"
         shown = (
-            f", {self.pictures} pictures of about {self.tokens_per_picture} tokens among them" if self.pictures else ""
+            f", {counted(self.pictures, 'picture')} of about {self.tokens_per_picture} tokens among them"
+            if self.pictures
+            else ""
         )
-        return f"{self.model}: {self.calls} calls ({self.reused} answers are held), {tokens}{shown}, {price}{further}."
+        calls, held = counted(self.calls, "call"), counted(self.reused, "answer is", "answers are")
+        return f"{self.model}: {calls} ({held} held), {tokens}{shown}, {price}{further}."
 
 
 class Generated(NamedTuple):

@@ -5,7 +5,6 @@ word that the model sees besides the class names, so a completion can never be t
 question. A user's own sets merge over the shipped ones, kind by kind and key by key.
 """
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -20,6 +19,7 @@ from coder_core.errors import ConfigError
 from coder_core.expected_values import describe_refusal
 from coder_core.fingerprint import key_of
 from coder_core.llm.chat_requests import RENDITION, Message, Picture
+from coder_core.near_names import suggest_name
 from coder_core.texts.domains import PLACEHOLDER, fill
 from coder_core.texts.kinds import TextKind
 
@@ -232,8 +232,7 @@ def find_prompts(name: str, prompts: Mapping[str, PromptSet]) -> PromptSet:
     """
     if name in prompts:
         return prompts[name]
-    close = difflib.get_close_matches(name, list(prompts), n=1)
-    hint = f"Did you mean {close[0]!r}? " if close else ""
+    hint = suggest_name(name, prompts)
     raise ConfigError(f"unknown prompt set {name!r}.", "prompts", f"{hint}There are: {', '.join(prompts)}.")
 
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from coder_core.care.file_roles import latest_write, read_layout
 from coder_core.care.unneeded import Unneeded, list_unneeded
+from coder_core.counted import counted
 from coder_core.errors import StoreError
 from coder_core.results.result_paths import PUBLICATIONS, TABLES_FOLDER
 from coder_core.storage.file_infos import StoredFile
@@ -51,9 +52,8 @@ class Collected(BaseModel):
     run_id: str | None = None
 
     def __str__(self) -> str:
-        return (
-            f"{self.path}: {len(self.files)} files, {self.bytes / 1e6:.1f} MB, {self.age_days:.0f} days: {self.reason}"
-        )
+        files, days = counted(len(self.files), "file"), counted(round(self.age_days), "day")
+        return f"{self.path}: {files}, {self.bytes / 1e6:.1f} MB, {days}: {self.reason}"
 
 
 class Collection(BaseModel):
@@ -78,7 +78,7 @@ class Collection(BaseModel):
     def __str__(self) -> str:
         size = sum(item.bytes for item in self.collected) / 1e6
         verb = "would remove" if self.is_dry_run else "removed"
-        summary = f"{verb} {sum(len(item.files) for item in self.collected)} files, {size:.1f} MB"
+        summary = f"{verb} {counted(sum(len(item.files) for item in self.collected), 'file')}, {size:.1f} MB"
         if self.kept_young:
             summary += f"; {self.kept_young} more are younger than {self.older_than_days:g} days, or of unknown age"
         hint = ["nothing was removed: add --delete to remove them"] if self.is_dry_run and self.collected else []

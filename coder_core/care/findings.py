@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from coder_core.counted import counted
+
 Severity = Literal["damage", "leftover", "unchecked"]
 
 
@@ -64,8 +66,9 @@ class Verification(BaseModel):
         seen = self.checked
         leftovers = sum(finding.severity == "leftover" for finding in self.findings)
         summary = (
-            f"checked {seen.artifacts} artifacts ({seen.artifact_parts} parts), {seen.ledger_parts} ledger parts, "
-            f"{seen.runs} runs ({seen.result_parts} result parts), {seen.bytes / 1e6:.1f} MB: "
+            f"checked {counted(seen.artifacts, 'artifact')} ({counted(seen.artifact_parts, 'part')}), "
+            f"{counted(seen.ledger_parts, 'ledger part')}, "
+            f"{counted(seen.runs, 'run')} ({counted(seen.result_parts, 'result part')}), {seen.bytes / 1e6:.1f} MB: "
             f"{len(self.damage)} damaged, {leftovers} leftovers"
         )
         return "\n".join([*map(str, self.findings), summary])

@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from coder_core.care.file_roles import Layout, has_manifest, has_row, read_layout
 from coder_core.care.findings import Checked, Finding, Verification
+from coder_core.counted import counted
 from coder_core.results.catalog import Catalog, read_catalog
 from coder_core.results.generations import MergedFile, is_sound, newest_generation
 from coder_core.results.result_paths import TABLES_FOLDER, generation_path, parse_run_file
@@ -85,7 +86,7 @@ def _damage(path: str, problem: str) -> Finding:
 def _check_artifact(store: Store, folder: str, files: list[StoredFile]) -> Outcome:
     kind, key = folder.split("/")[-2:]
     if not has_manifest(files):
-        problem = f"{len(files)} parts without a manifest: their run was interrupted, or is still going."
+        problem = f"{counted(len(files), 'part')} without a manifest: their run was interrupted, or is still going."
         return Outcome(Checked(), [_leftover(folder, problem)])
     try:
         manifest = load_manifest(store, kind, key)
@@ -179,7 +180,9 @@ def _check_merged(store: Store, file: MergedFile) -> Outcome:
 
 def _check_run(catalog: Catalog, run_id: str, files: list[StoredFile]) -> Outcome:
     if not has_row(files):
-        problem = f"{len(files)} files of a run that was never published: it was interrupted, or is still going."
+        problem = (
+            f"{counted(len(files), 'file')} of a run that was never published: it was interrupted, or is still going."
+        )
         return Outcome(Checked(), [_leftover(f"{TABLES_FOLDER}/*/{run_id}.*", problem)])
     if run_id not in catalog.singles:  # compacted or moved aside since it was listed
         return Outcome(Checked(), [])

@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict
 
+from coder_core.counted import counted
 from coder_core.fingerprint import key_of
 
 
@@ -40,7 +41,7 @@ class ClassLook(BaseModel):
         if self.unfinished is not None:
             return f"{self.name}: the class list is not finished, nothing was compared"
         counts = f"{len(self.added)} added, {len(self.removed)} removed, {len(self.renamed)} renamed"
-        return f"{self.name}: {self.class_count} classes, {counts if self.has_changed else 'nothing changed'}"
+        return f"{self.name}: {counted(self.class_count, 'class')}, {counts if self.has_changed else 'nothing changed'}"
 
     @property
     def change_key(self) -> str:

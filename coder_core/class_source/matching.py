@@ -9,6 +9,7 @@ form; and without an article in front.
 from collections.abc import Callable, Iterable, Mapping
 
 from coder_core.classes import ClassList, loose_name, nearest_name, normalise_name
+from coder_core.counted import counted
 from coder_core.errors import DatasetError
 
 __all__ = ["match_labels", "no_such_class", "tell_apart"]
@@ -58,7 +59,7 @@ def no_such_class(
     meant = f"; the nearest name is {nearest!r}" if nearest else ""
     more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
     return DatasetError(
-        f"the {what} {word!r}{more} is not in {setting}; it has {count} images{meant}.",
+        f"the {what} {word!r}{more} is not in {setting}; it has {counted(count, 'image')}{meant}.",
         place,
         "Rename it, add it to the list, or set dataset.ignore_other_folders: true.",
     )

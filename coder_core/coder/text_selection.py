@@ -7,9 +7,8 @@ its own class is read off the encoder's space:
 
 both around their own mean (the modality gap and the common sentence are no meaning), of unit length. `u_c` is the mean
 of the class's texts (`coder_selected`, which reads no image) or of its support images (`few_shot.text_choice`). Of
-every class the best `kept` of its descriptions stay; names always do. On the demonstration that beats as many texts
-taken at random (by 2.6 points with three quarters of them, by 15 with half) and loses 1.7 points against all texts
-(docs/method-variants.md): a text that tells little still tells something.
+every class the best `kept` of its descriptions stay; names always do. On the demonstration that loses 1.7 points
+against all texts (docs/method-variants.md): a text that tells little still tells something.
 """
 
 from dataclasses import replace

@@ -28,7 +28,6 @@ CALTECH_NAMES = {"Faces": "face", "Leopards": "leopard", "Motorbikes": "motorbik
 """Folders that the few-shot literature calls otherwise; `Faces_easy` shows the same faces cut out, and is left out."""
 
 NO_CLASSES = frozenset({"BACKGROUND_Google", "Faces_easy"})
-WORDNET_ID_LENGTH = 9
 
 
 def read_caltech101(tree: Tree, _split: str) -> ClassFolders:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from coder_core.classes import ClassList
+from coder_core.counted import counted
 from coder_core.datasets.catalogue import CATALOGUE, DatasetEntry
 from coder_core.datasets.cifar import CIFAR, CifarSource
 from coder_core.datasets.places import require
@@ -105,9 +105,5 @@ def _require_whole(entry: DatasetEntry, source: ImageSource, tree: Tree, parts: 
         problem = f"it is not whole: {source.image_count} of {stated} images of {'+'.join(parts)}."
         raise DatasetError(problem, redact(tree.root), remedy)
     if len(source.classes) != entry.classes:
-        problem = f"it has {_class_count(source.classes)}, {entry.title} has {entry.classes}."
+        problem = f"it has {counted(len(source.classes), 'class')}, {entry.title} has {entry.classes}."
         raise DatasetError(problem, redact(tree.root), remedy)
-
-
-def _class_count(classes: ClassList) -> str:
-    return f"{len(classes)} classes" if len(classes) > 1 else "one class"

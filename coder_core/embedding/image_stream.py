@@ -11,9 +11,9 @@ from contextlib import nullcontext, suppress
 from typing import Any, NamedTuple, TypeVar
 
 from coder_core.embedding.ledgers import VectorBuffer, open_ledger
-from coder_core.embedding.pass_queue import Done, PassQueue, start_images
+from coder_core.embedding.pass_queue import Done, PassQueue, is_out_of_memory, start_images
 from coder_core.encoders.base import Encoder, IdentifiedEncoder
-from coder_core.errors import InputError
+from coder_core.errors import DeviceError, InputError
 from coder_core.fingerprint import content_hash, key_of
 from coder_core.images.augmentation import augment
 from coder_core.images.decoding import BrokenImageError, decode_image
@@ -41,7 +41,7 @@ class ImageItem(NamedTuple):
     """One image to embed.
 
     Args:
-        place: Whatever the caller needs to know it again.
+        place: Whatever the caller needs to know it again; as a text it is what people call the image.
         source: Where it is, or its bytes.
         views: Augmented views to embed instead of the image itself; 0 for the image.
     """
@@ -195,6 +195,12 @@ class _Work:
         except BrokenImageError as problem:
             self._problems.update(dict.fromkeys(entry.new, str(problem)))
             return False
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            lack = f"there is no memory to decode a single input: {_describe(entry.item)}."
+            remedy = "Leave it out or make it smaller, or have fewer decoded at once: CODER_WORKERS=1."
+            raise DeviceError(lack, "runtime.workers", remedy) from error
         self._batch += zip(entry.new, prepared, strict=True)
         return True
 
@@ -226,8 +232,12 @@ class _Work:
     def _passes(self) -> PassQueue:
         """The queue of passes; the models are loaded when the first image needs one."""
         if self._queue is None:
-            self._queue = PassQueue(self._context, self._encoder, "images", self._device)
+            self._queue = PassQueue(self._context, self._encoder, "images", self._device, self._describe)
         return self._queue
+
+    def _describe(self, key: str) -> str:
+        """The image that a vector is of, which waits for it."""
+        return next((_describe(entry.item) for entry in self._waiting if key in entry.new), key)
 
     @property
     def _ahead(self) -> int:
@@ -296,6 +306,10 @@ class _Work:
             future = self._threads.decoders.submit(_prepare, *arguments)
             self._preparing.append(future)
         return _Entry(item, key, keys, new, future)
+
+
+def _describe(item: ImageItem) -> str:
+    return f"the image {str(item.place)!r}"
 
 
 def _read_image(item: ImageItem) -> _Read:

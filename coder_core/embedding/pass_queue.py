@@ -5,6 +5,7 @@ makes a pass do not depend on how fast devices are, so the same inputs give the 
 """
 
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -69,10 +70,18 @@ class PassQueue:
         encoder: What embeds.
         what: `images` or `texts`.
         device: Held while passes are on their way.
+        describe: Says to people which input a key is of.
     """
 
-    def __init__(self, context: Context, encoder: IdentifiedEncoder, what: str, device: HeldDevice) -> None:
-        self._pace, self._device = context.pace, device
+    def __init__(
+        self,
+        context: Context,
+        encoder: IdentifiedEncoder,
+        what: str,
+        device: HeldDevice,
+        describe: Callable[[str], str] = "{}".format,
+    ) -> None:
+        self._pace, self._device, self._describe = context.pace, device, describe
         self.models = load_on_devices(encoder, device=context.runtime.device)
         mode = context.runtime.compile_mode if what == "images" else None
         if mode is not None:
@@ -105,7 +114,7 @@ class PassQueue:
             with self._pass_threads(tokens * len(keys), is_full=len(keys) == self.size.rows):
                 self._started.append(_Started(job, model, start(model, inputs)))
         except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             yield from self._in_halves(job, model, error)
         if self._capacity == 1 and self._started:
@@ -134,8 +143,8 @@ class PassQueue:
         job, model, pending = self._started.popleft()
         try:
             rows = pending.result()
-        except RuntimeError as error:
-            if not _is_out_of_memory(error):
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
                 raise
             return _joined(self._in_halves(job, model, error))
         self._pace.add(items=len(job.keys), device_seconds=pending.seconds)
@@ -143,12 +152,13 @@ class PassQueue:
 
     def _in_halves(self, job: _Job, model: Encoder, error: BaseException) -> Iterator[Done]:
         """Make a pass that did not fit again, in two, after all others have gone."""
+        _let_go(error)
         yield from self.drain()
         if len(job.keys) == 1:
             raise DeviceError(
-                "there is no memory for a single input.",
+                f"there is no memory for a single input: {self._describe(job.keys[0])}.",
                 "runtime.device",
-                "Use a smaller model, half precision (encoder.precision), or a device with more memory.",
+                "Leave it out; or use a smaller model, half precision (encoder.precision), a device with more memory.",
             ) from error
         self.size.halve(len(job.keys))
         middle = (len(job.keys) + 1) // 2
@@ -159,7 +169,7 @@ class PassQueue:
                     pending = half.start(model, half.inputs)
                 rows = pending.result()
             except (MemoryError, RuntimeError) as failure:
-                if not _is_out_of_memory(failure):
+                if not is_out_of_memory(failure):
                     raise
                 yield from self._in_halves(half, model, failure)
                 continue
@@ -198,6 +208,16 @@ def _at_once(embed: Callable[[], Float[np.ndarray, "rows dim"]]) -> _Ready:
     return _Ready(rows, time.perf_counter() - started)
 
 
+def _let_go(error: BaseException | None) -> None:
+    """Forget what a failed pass held: an exception keeps the variables of all functions that it came through.
+
+    Those are its inputs and what its layers made: as much memory as there was, and the halves would find none.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
 def _joined(parts: Iterator[Done]) -> Done:
     found = list(parts)
     return Done([key for part in found for key in part.keys], np.concatenate([part.vectors for part in found]))
@@ -211,9 +231,10 @@ def _device_name(context: Context, encoder: IdentifiedEncoder) -> str:
     return device_name(list_devices(context.runtime.device)[0])
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory has ended, on the CPU or on a device."""
     if isinstance(error, MemoryError):
         return True
-    from coder_core.encoders.device import is_out_of_memory  # torch: asked where a device has failed
+    from coder_core.encoders import device  # torch: asked where a device has failed
 
-    return is_out_of_memory(error)
+    return device.is_out_of_memory(error)

@@ -19,6 +19,7 @@ from coder_core.storage.shared_work import Work, share_work
 SORTED_PASSES = 16
 """Full passes whose texts are tokenised and sorted together: enough that lengths hardly differ within one, and few
 enough that the first vectors do not wait for a tokenizer."""
+CHARACTERS_SHOWN = 80
 
 
 class EmbeddedTexts(NamedTuple):
@@ -54,9 +55,14 @@ def _embed_missing(
     context: Context, encoder: IdentifiedEncoder, ledger: EmbeddingLedger, text_of: Mapping[str, str]
 ) -> None:
     with VectorBuffer(ledger, context.pace) as buffer, HeldDevice(context.accelerator) as device:
-        queue = PassQueue(context, encoder, "texts", device)
+        queue = PassQueue(context, encoder, "texts", device, lambda key: _describe(text_of[key]))
         with context.pace.working():
             _embed(context, queue, buffer, list(text_of), list(text_of.values()))
+
+
+def _describe(text: str) -> str:
+    shown = repr(text) if len(text) <= CHARACTERS_SHOWN else f"{text[:CHARACTERS_SHOWN]!r}..."
+    return f"the text {shown} ({len(text)} characters)"
 
 
 def text_vectors(context: Context, encoder: IdentifiedEncoder, texts: Sequence[str]) -> Float[np.ndarray, "texts dim"]:

@@ -50,7 +50,7 @@ class ThreadCount:
         self._trials: _Trials | None = None
         if runtime.threads is not None:
             self.now = runtime.threads
-        elif not is_compiled and not any(os.environ.get(name) for name in THREAD_VARIABLES):
+        elif not is_compiled and not (TORCH.heeds_environment and is_chosen_in_environment()):
             self._choose(runtime, encoder, usual)
 
     def _choose(self, runtime: Runtime, encoder: IdentifiedEncoder, usual: int) -> None:
@@ -164,14 +164,24 @@ def most_threads(usual: int) -> int:
     return cores if usual >= min(cores, physical_cores() or cores) else usual
 
 
+def is_chosen_in_environment() -> bool:
+    """Whether the environment of this process names a count."""
+    return any(os.environ.get(name) for name in THREAD_VARIABLES)
+
+
 class _TorchThreads:
     """Torch's number of threads.
 
     A thread takes the number that torch has when it first computes, and keeps it: so one that began while another made
     a pass has the count of that pass, which is not torch's own.
+
+    Attributes:
+        heeds_environment: Whether a count in the environment is somebody's choice; false in a process that was given
+            torch's usual one only to have it.
     """
 
     def __init__(self) -> None:
+        self.heeds_environment = True
         self._usual: int | None = None
         self._given: set[int] = set()
 

@@ -1,6 +1,7 @@
 """Could this open_clip checkpoint be loaded? Answered without fetching, hashing or loading anything large.
 
-Weights of another architecture are told by the shapes of a few tensors, which the head of the file names.
+Weights of another architecture are told by the shapes of a few tensors and the number of layers, which the head of the
+file names.
 """
 
 import zipfile
@@ -8,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from coder_core.counted import counted
 from coder_core.encoders.open_clip_loading import Checkpoint, find_checkpoint, find_published, names_published_weights
 from coder_core.encoders.open_clip_tables import list_architectures, read_architecture
 from coder_core.errors import CheckpointError
@@ -54,6 +56,23 @@ def check_shapes(found: Checkpoint) -> None:
                 f"{found.label} has {_in_words(expected)}.",
                 str(found.weights),
                 f"{hint}Give the architecture that they were saved for.",
+            )
+    _check_layers(shapes, found)
+
+
+def _check_layers(shapes: Mapping[str, Shape], found: Checkpoint) -> None:
+    """Refuse towers of another depth; where the file names no layer as open_clip does, it says nothing."""
+    model = found.config["model_cfg"]
+    towers = (("visual.", "vision_cfg"), ("", "text_cfg"), ("text.", "text_cfg"))
+    for prefix, tower in towers:
+        start, expected = f"{prefix}transformer.resblocks.", (model.get(tower) or {}).get("layers")
+        numbers = {name.removeprefix(start).partition(".")[0] for name in shapes if name.startswith(start)}
+        if numbers and isinstance(expected, int) and len(numbers) != expected:
+            raise CheckpointError(
+                f"these weights are of another architecture: {start.removesuffix('.')} has "
+                f"{counted(len(numbers), 'layer')}, {found.label} has {expected}.",
+                str(found.weights),
+                "Give the architecture that they were saved for.",
             )
 
 

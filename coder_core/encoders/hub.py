@@ -34,11 +34,9 @@ def fetch_folder(name: str, revision: str | None = None, *, patterns: tuple[str,
         return Path(snapshot_download(name, revision=revision, allow_patterns=list(patterns)))
     except (OSError, ValueError, RuntimeError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
         version = f" at revision {revision}" if revision else ""
-        raise CheckpointError(
-            f"{name!r}{version} could not be fetched from the hub ({_first_line(error)}).",
-            place,
-            "Check the name, or fetch it where there is a network (`hf download`) and give the folder.",
-        ) from error
+        reason, remedy = _explain(error)
+        problem = f"{name!r}{version} could not be fetched from the hub ({reason})."
+        raise CheckpointError(problem, place, remedy) from error
 
 
 def fetch_files(name: str, revision: str | None, *, wanted: tuple[str, ...], place: str) -> Path:
@@ -66,6 +64,28 @@ def fetch_file(name: str, wanted: tuple[str, ...], *, place: str) -> Path:
             return found
     problem = f"neither the hub's {name!r} nor its copy here has {' or '.join(wanted)}."
     raise CheckpointError(problem, place, "Fetch it where there is a network, and give the file.")
+
+
+def _explain(error: BaseException) -> tuple[str, str]:
+    """What is the matter, and what to do about it."""
+    from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+
+    if isinstance(error, LocalEntryNotFoundError):
+        reason = f"no connection to it{_cause(error)}, and no copy in its cache on this disk"
+        return reason, "Fetch it where there is a network (`hf download`) and give the folder."
+    if isinstance(error, RevisionNotFoundError):
+        return "it has no such revision", "Name one of the model's commits, tags or branches."
+    if isinstance(error, RepositoryNotFoundError):  # a model that one may not read looks the same from outside
+        reason = "there is no such model, or it is not yours to read"
+        return reason, "Check the name; of a gated or private model, accept its terms and log in (`hf auth login`)."
+    remedy = "Check the name, or fetch it where there is a network (`hf download`) and give the folder."
+    return _first_line(error), remedy
+
+
+def _cause(error: BaseException) -> str:
+    """What came instead of an answer; nothing where nobody was asked, because the client is told to stay offline."""
+    cause = error.__cause__
+    return f": {_first_line(cause)}" if cause is not None and type(cause).__name__ != "OfflineModeIsEnabled" else ""
 
 
 def _first_line(error: BaseException) -> str:

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from coder_core.encoders.compiled import Forward, compiled
+from coder_core.encoders.compiled import Forward
 from coder_core.encoders.device import choose_device
 from coder_core.encoders.open_clip_model import load_open_clip
 from coder_core.encoders.passes import Buffers, Passes, Pending
@@ -35,7 +35,7 @@ class OpenClip:
         # Measured in float32: half precision would hide what a cut changes, or make it up.
         self._can_cut = can_cut(self._clip.model, self._clip.tokenizer, "cpu")
         self._model = self._passes.place(self._clip.model)
-        self._normaliser = PixelNormaliser(self._clip.mean, self._clip.std)
+        self._normaliser = PixelNormaliser(self._clip.mean, self._clip.std, self._passes.device)
         self._forward_images: Forward = self._encode_images
         self.in_flight = self._passes.in_flight
         self.draft_side = draft_side(self._model.visual.image_size) if spec.jpeg_draft else None
@@ -86,7 +86,7 @@ class OpenClip:
 
     def compile_images(self, mode: CompileMode) -> None:
         """Have passes over images compiled from now on."""
-        self._forward_images = compiled(self._forward_images, mode)
+        self._forward_images = self._passes.compiled(self._forward_images, mode)
 
     def encode_images(self, prepared: Sequence[Tensor]) -> Float[np.ndarray, "images dim"]:
         """Embed prepared images in one pass."""

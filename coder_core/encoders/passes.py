@@ -9,6 +9,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any, NamedTuple, Protocol
 
@@ -18,10 +19,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from coder_core.encoders.compiled import Forward, compiled
 from coder_core.encoders.device import is_out_of_memory
 from coder_core.encoders.onednn import ONEDNN_PRECISIONS, is_onednn_faster, take_onednn
 from coder_core.errors import DeviceError
 from coder_core.specs.encoder_specs import Precision
+from coder_core.specs.runtime import CompileMode
 
 IN_FLIGHT = 3
 """Passes on their way on a CUDA device: one computes, one's input is copied, one's result is taken."""
@@ -80,7 +83,6 @@ class Buffers:
 
 
 Fill = Callable[[Buffers], dict[str, Tensor]]
-Forward = Callable[[dict[str, Tensor]], Tensor]
 
 
 class Passes:
@@ -101,6 +103,7 @@ class Passes:
         self._precision = precision
         self._starting = threading.Lock()
         self._free: list[Buffers] = []
+        self._thread: ThreadPoolExecutor | None = None
         self._copies = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
 
     @property
@@ -137,10 +140,30 @@ class Passes:
             fill: Puts the inputs into host memory and returns them by name.
             forward: The model, from inputs on the device to normalised rows.
         """
-        with self._starting, torch.inference_mode():
-            if self._copies is None:
-                return self._compute(fill, forward)
-            return self._enqueue(fill, forward, self._copies)
+        with self._starting:
+            if self._thread is None:
+                return self._start_here(fill, forward)
+            return self._thread.submit(self._start_here, fill, forward).result()
+
+    def compiled(self, forward: Forward, mode: CompileMode) -> Forward:
+        """The pass, compiled by `torch.compile` in a mode when it is first made."""
+        if self.device.type == "cuda" and mode != "default":
+            self.keep_to_one_thread()
+        return compiled(forward, mode)
+
+    def keep_to_one_thread(self) -> None:
+        """Have one thread start all passes from now on, whoever asks for them.
+
+        CUDA graphs belong to the thread that recorded them: every shard, which is a thread of its own, would record
+        them anew, in memory of its own.
+        """
+        self._thread = self._thread or ThreadPoolExecutor(1, "passes")
+
+    @torch.inference_mode()
+    def _start_here(self, fill: Fill, forward: Forward) -> Pending:
+        if self._copies is None:
+            return self._compute(fill, forward)
+        return self._enqueue(fill, forward, self._copies)
 
     def _compute(self, fill: Fill, forward: Forward) -> Finished:
         buffers = self._take_buffers()

@@ -23,24 +23,22 @@ class PixelNormaliser:
     Args:
         mean: Of red, green and blue, 0..1.
         std: What the difference is divided by.
+        device: Where the pixels will be. The numbers lie there from the beginning: whatever a compiled pass had to keep
+            or to copy would have it compiled twice, and would stand in the way of CUDA graphs.
     """
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        self._numbers = torch.tensor([list(mean), list(std)], dtype=torch.float32)
-        self._by_device: dict[torch.device, Tensor] = {}
+    def __init__(self, mean: Sequence[float], std: Sequence[float], device: torch.device) -> None:
+        numbers = torch.tensor([list(mean), list(std)], dtype=torch.float32, device=device)
+        self._mean, self._std = (row.view(1, -1, 1, 1) for row in numbers)
 
     def __call__(
         self, pixels: UInt8[Tensor, "images height width channels"], dtype: torch.dtype
     ) -> Float[Tensor, "images channels height width"]:
         """Normalise a batch, on its own device."""
-        device = pixels.device
-        if device not in self._by_device:
-            self._by_device[device] = self._numbers.to(device)
-        mean, std = (row.view(1, -1, 1, 1) for row in self._by_device[device])
         images = pixels.permute(0, 3, 1, 2)
-        if device.type != "cuda":  # where convolutions like channels to lie together, as they do now
+        if pixels.device.type != "cuda":  # where convolutions like channels to lie together, as they do now
             images = images.contiguous()
-        return images.to(torch.float32).div_(255).sub_(mean).div_(std).to(dtype)
+        return images.to(torch.float32).div_(255).sub_(self._mean).div_(self._std).to(dtype)
 
 
 def pixels_of(image: Image.Image) -> UInt8[Tensor, "height width channels"]:

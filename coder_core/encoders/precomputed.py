@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from PIL import Image
 
+from coder_core.counted import counted
 from coder_core.encoders.base import EncoderIdentity
 from coder_core.errors import FeatureFileError
 from coder_core.fingerprint import key_of
@@ -59,7 +60,7 @@ class PrecomputedTexts:
             close = difflib.get_close_matches(missing[0], list(self._rows), n=1, cutoff=0.5)
             hint = f" The nearest text there is {close[0]!r}." if close else ""
             raise FeatureFileError(
-                f"{len(missing)} of {len(texts)} texts have no feature, the first is {missing[0]!r}.{hint}",
+                f"{len(missing)} of {counted(len(texts), 'text')} have no feature, the first is {missing[0]!r}.{hint}",
                 self._files or "encoder.texts",
                 "Embed them with the tool that made the file, or choose methods and sentences that need no others.",
             )

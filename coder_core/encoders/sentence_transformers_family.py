@@ -58,6 +58,13 @@ class SentenceTransformersFamily:
         found = find_clip(spec)
         return identify_folder(found, spec, dim=vector_length(found))
 
+    def check(self, spec: SentenceTransformersEncoder) -> str:
+        """As `transformers_check` looks at the CLIP inside."""
+        from coder_core.encoders.transformers_check import check_folder
+
+        found = find_clip(spec)
+        return f"{found.label}, {check_folder(found)} dimensions"
+
     def load(self, spec: SentenceTransformersEncoder, *, device: str) -> "TwoTowers":
         """Load the CLIP inside."""
         from coder_core.encoders.transformers_encoder import TwoTowers

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from coder_core.encoders.compiled import Forward, compiled
+from coder_core.encoders.compiled import Forward
 from coder_core.encoders.device import choose_device
 from coder_core.encoders.passes import Buffers, Passes, Pending
 from coder_core.encoders.pixels import draft_side
@@ -86,7 +86,7 @@ class TwoTowers:
 
     def compile_images(self, mode: CompileMode) -> None:
         """Have passes over images compiled from now on."""
-        self._forward_images = compiled(self._forward_images, mode)
+        self._forward_images = self._passes.compiled(self._forward_images, mode)
 
     def encode_images(self, prepared: Sequence[Mapping[str, Tensor]]) -> Float[np.ndarray, "images dim"]:
         """Embed prepared images in one pass."""

@@ -23,6 +23,12 @@ class TransformersFamily:
         found = find_model(spec.model, spec.revision)
         return identify_folder(found, spec, dim=vector_length(found))
 
+    def check(self, spec: TransformersEncoder) -> str:
+        """See `transformers_check`."""
+        from coder_core.encoders.transformers_check import check_transformers
+
+        return check_transformers(spec)
+
     def load(self, spec: TransformersEncoder, *, device: str) -> "TwoTowers":
         """Load the model on a device."""
         from coder_core.encoders.transformers_encoder import TwoTowers

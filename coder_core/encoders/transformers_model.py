@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from coder_core.counted import counted
 from coder_core.encoders.remote_code import without_remote_code
 from coder_core.encoders.transformers_loading import PACKAGE, ModelFolder
 from coder_core.errors import CheckpointError, CoderError
@@ -99,9 +100,10 @@ def refuse_loose_weights(problems: dict[str, Any], found: ModelFolder) -> None:
     missing = sorted(str(name) for name in problems["missing_keys"] if not str(name).endswith("position_ids"))
     if differing:
         name, held, asked = (*differing[0][:1], *(" x ".join(map(str, shape)) for shape in differing[0][1:]))
-        reason = f"{name} is {held}, and {asked} by the config; {len(differing)} tensors are of other sizes"
+        others = counted(len(differing), "tensor is of another size", "tensors are of other sizes")
+        reason = f"{name} is {held}, and {asked} by the config; {others}"
     elif missing:
-        reason = f"{missing[0]} is not among them; {len(missing)} tensors are missing"
+        reason = f"{missing[0]} is not among them; {counted(len(missing), 'tensor is', 'tensors are')} missing"
     else:
         return
     problem = f"these weights are of another architecture than config.json says ({reason})."

@@ -8,7 +8,7 @@ A reranked prediction is judged by the probability that stage 1 gave the class i
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import asdict
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int, Int64
@@ -23,11 +23,10 @@ from coder_core.evaluation.predictions import Predictions
 from coder_core.evaluation.score_intervals import mean_interval
 from coder_core.evaluation.spread import Groups, measure_spread
 from coder_core.loops import each
-from coder_core.results.schema import MetricRow, ReliabilityRow
+from coder_core.results.schema import MetricRow, ReliabilityBin, ReliabilityRow
 
 __all__ = [
     "ECE_BINS",
-    "ReliabilityBin",
     "calibration_error_by_chance",
     "calibration_interval",
     "evaluate_calibration",
@@ -129,35 +128,11 @@ def evaluate_likelihood(
     )
 
 
-class ReliabilityBin(NamedTuple):
-    """Images whose predicted class has a probability in one bin; the fields are columns of the tables.
-
-    Args:
-        bin: From 0 on.
-        low: Lower end of the bin.
-        high: Upper end, which is in it.
-        n: Images.
-        confidence: Their mean probability.
-        accuracy: Share of them that are right.
-        ci_low: Lower end of its Wilson interval.
-        ci_high: Upper end.
-    """
-
-    bin: int
-    low: float
-    high: float
-    n: int
-    confidence: float
-    accuracy: float
-    ci_low: float
-    ci_high: float
-
-
 def reliability(predictions: Predictions, labels: LabelTable, classes: ClassList) -> list[ReliabilityRow]:
     """Compare confidence and accuracy of one method, bin by bin; see `reliability_bins`."""
     is_correct = predictions.top_ids[:, 0] == aligned_labels(predictions, labels, classes)
     found = reliability_bins(predictions.top_probabilities[:, 0], is_correct)
-    return [ReliabilityRow(method=predictions.method, protocol=predictions.protocol, **one._asdict()) for one in found]
+    return [ReliabilityRow(method=predictions.method, protocol=predictions.protocol, **asdict(one)) for one in found]
 
 
 def reliability_bins(confidences: Values, is_correct: Flags) -> Iterator[ReliabilityBin]:

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int, Int64
 
 from coder_core.classes import ClassList
+from coder_core.counted import counted
 from coder_core.errors import DatasetError
 from coder_core.evaluation.clustered import sign_flip_p
 from coder_core.evaluation.intervals import Interval
@@ -197,7 +198,7 @@ def paired_rows(baseline: Predictions, method: Predictions) -> Int64[np.ndarray,
     if len(missing) or len(baseline) != len(method):
         example = f", {baseline.image_ids[missing[0]]!r} by the first only" if len(missing) else ""
         raise DatasetError(
-            f"{baseline.method} predicted {len(baseline)} images, {method.method} {len(method)}{example}.",
+            f"{baseline.method} predicted {counted(len(baseline), 'image')}, {method.method} {len(method)}{example}.",
             f"{method.method} compared with {baseline.method}",
             "Compare methods on the same images.",
         )

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Int, Int64
 
 from coder_core.classes import ClassList
+from coder_core.counted import counted
 from coder_core.errors import DatasetError
 from coder_core.evaluation.intervals import Interval, wilson_interval
 from coder_core.evaluation.labels import LabelTable
@@ -74,7 +75,7 @@ def refuse_too_few_kept(predictions: Predictions, classes: ClassList) -> None:
     kept, needed = predictions.top_ids.shape[1], min(5, len(classes))
     if kept < needed:
         raise DatasetError(
-            f"the predictions keep {kept} classes per image, top-5 accuracy needs {needed}.",
+            f"the predictions keep {counted(kept, 'class')} per image, top-5 accuracy needs {needed}.",
             f"predictions of {predictions.method}",
             "Build them with k=5.",
         )

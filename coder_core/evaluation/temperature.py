@@ -13,10 +13,17 @@ from torch import Tensor
 
 from coder_core.loops import each
 
-__all__ = ["batch_temperature", "fit_score_temperature", "fit_temperature", "mean_loss", "spread_of"]
+__all__ = ["batch_temperature", "fit_score_temperature", "fit_temperature", "mean_loss", "note_on_bound", "spread_of"]
 
 LOWEST, HIGHEST = 1 / 64, 64.0
-"""Bounds of the search. Where every image is right, the likelihood has no maximum: the answer is the lower bound."""
+"""Bounds of the search. Where every image is right, the likelihood has no maximum: the answer is the lower bound, or
+the temperature below which doubles tell no difference."""
+
+AT_BOUND = 1e-6
+"""Relative distance from a bound that is none: the search ends closer."""
+
+CERTAIN = 1e-9
+"""A mean loss, in nats, below which the likelihood hardly rises any more, however low the temperature."""
 
 ROUNDS = 60
 """Of golden section: the last interval is a 10^-12th of the first."""
@@ -70,6 +77,25 @@ def batch_temperature(logits: Float[Tensor, "images classes"], shares: Float[Ten
         return float((torch.logsumexp(scaled, dim=1) - (wanted * scaled).sum(dim=1)).mean())
 
     return math.sqrt(_search(expected_loss) * fit_temperature(logits, shares.argmax(dim=1)))
+
+
+def note_on_bound(temperature: float, loss: float | None = None) -> str | None:
+    """What to know of a temperature that is no best one, because the search has ended first; None of any other.
+
+    Args:
+        temperature: By `fit_temperature` or `batch_temperature`.
+        loss: The mean negative log-likelihood at it, in nats, where it is known.
+    """
+    if loss is not None and loss < CERTAIN:
+        return "every image is right: no temperature is the best, and probabilities next to 1 promise nothing"
+    if temperature <= LOWEST * (1 + AT_BOUND):
+        return "it is the lowest that is looked for, and a lower one would fit better: is logit_scale far too low?"
+    if temperature >= HIGHEST * (1 - AT_BOUND):
+        return (
+            "it is the highest that is looked for, and a higher one would fit better: are answers no better than "
+            "chance, or is logit_scale far too high?"
+        )
+    return None
 
 
 def fit_score_temperature(scores: Float[Tensor, "images classes"], label_ids: Int[Tensor, " images"]) -> float:

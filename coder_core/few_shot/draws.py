@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
+from coder_core.counted import counted
 from coder_core.errors import DatasetError
 from coder_core.loops import each
 
@@ -60,7 +61,8 @@ def draw_examples(
             taken = max(1, len(rows) - 1)
         if len(rows) < taken or not len(rows):
             raise DatasetError(
-                f"class {class_id} has {len(rows)} labelled images, {shots} shots were asked for.",
+                f"class {class_id} has {counted(len(rows), 'labelled image')}, "
+                f"{counted(shots, 'shot was', 'shots were')} asked for.",
                 "few_shot.shots",
                 "Ask for fewer, or set `allow_fewer` to take what there is.",
             )

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
+from coder_core.counted import counted
 from coder_core.errors import DatasetError, LabelLeakError
 from coder_core.evaluation.labels import LabelTable
 
@@ -117,8 +118,9 @@ def refuse_shared(fitted: Mapping[str, str], tested: Collection[str], *, what: s
     """
     shared = sorted(set(fitted) & set(tested))
     if shared:
+        images = counted(len(shared), f"image of {what} is a test image", f"images of {what} are test images")
         raise LabelLeakError(
-            f"{len(shared)} images of {what} are test images as well, {fitted[shared[0]]!r:.200} for one.",
+            f"{images} as well, {fitted[shared[0]]!r:.200} for one.",
             "few-shot",
             "Test on images that nothing was learnt from, or set few_shot.drop_shared to leave such out.",
         )

@@ -150,7 +150,7 @@ class PoolScorer:
         """Every expert under its stated settings; spreads are those of the other classes' scores.
 
         All are of one weight, but zero-shot logits of as much as all others together: what one image of each class says
-        is worth about as much (measured: docs/few-shot.md).
+        is worth about as much (development seeds).
         """
         scorers = {name: (expert.default, expert.classifier(expert.default)) for name, expert in self._experts.items()}
         if zero_shot is not None:

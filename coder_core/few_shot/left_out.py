@@ -3,7 +3,7 @@
 Leaving out one image at a time takes it from its own class alone. The mean of that class is then of one image less than
 the means of all others, noisier, and further from every image; the true class falls behind, by most where a class has
 few images. Whoever weighs a classifier by that against zero-shot logits, which lose nothing, trusts it too little
-(docs/few-shot.md has the figures). So one fold of every class is left out at a time, and everything is fitted without
+(docs/few-shot.md). So one fold of every class is left out at a time, and everything is fitted without
 it, the words of the task included.
 """
 

@@ -5,7 +5,7 @@
 
 `h` is the square root of a distribution over neighbour texts around the task's mean (`neighbour_distribution`), `cos`
 is taken under the task's metric around the support's mean (`kernel_ridge`), and Z are the zero-shot probabilities of
-the support. Neither kernel alone adds to a pool what both together do (docs/few-shot.md). Ours; the regression is that
+the support. Neither kernel alone adds to a pool what both together do (development seeds). Ours; the regression is that
 of ProKeR (Bendou et al., CVPR 2025).
 
 `h . h` is linear in h, so that half of the answer is one vector over the texts for each class, and no key is kept for

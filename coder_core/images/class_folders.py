@@ -2,26 +2,25 @@
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from coder_core.class_source.matching import match_labels, no_such_class, tell_apart
 from coder_core.classes import ClassList, normalise_name
 from coder_core.errors import DatasetError
 from coder_core.images.image_files import ImageFiles, shown_location
+from coder_core.images.nested_folders import describe_nested, find_nested, refuse_wrong_level
 from coder_core.specs import FolderDataset
 from coder_core.storage.input_files import InputFile
 
-PARTS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
-"""What the folders around class folders are called."""
-
 
 class LabelledFiles(NamedTuple):
-    """Files with the label id of each, and the classes that the labels count in."""
+    """Files with the label id of each, the classes that these count in, and what to know before they are trusted."""
 
     classes: ClassList
     files: list[InputFile]
     label_ids: list[int]
+    note: str | None
 
 
 def label_by_folder(found: ImageFiles, dataset: FolderDataset, listed: ClassList | None) -> LabelledFiles:
@@ -34,12 +33,14 @@ def label_by_folder(found: ImageFiles, dataset: FolderDataset, listed: ClassList
 
     Raises:
         DatasetError: An image lies in no class folder, or in one that no class is called like (and
-            `ignore_other_folders` is not set); two folders are one class, or one folder could be two; no image is left.
+            `ignore_other_folders` is not set); two folders are one class, or one folder could be two; no image is
+            left; or the folders are those around class folders.
     """
     files = _inside_folders(found, dataset)
     counts = Counter(_folder(file) for file in files)
-    if listed is None and dataset.class_names is None:
-        _refuse_parts(files, counts, dataset.path)
+    is_told = listed is not None or dataset.class_names is not None
+    if not is_told:
+        refuse_wrong_level(files, find_nested(files), dataset.path)
     named = None if dataset.class_names is None else _named_classes(dataset)
     classes = listed or named or _own_classes(sorted(counts), dataset.path)
     label_of = match_labels(sorted(counts), classes, dataset.path)
@@ -55,7 +56,8 @@ def label_by_folder(found: ImageFiles, dataset: FolderDataset, listed: ClassList
     if named is not None:
         _refuse_absent(named, label_of, dataset.path)
     files = [file for file in files if _folder(file) in label_of]
-    return LabelledFiles(classes, files, [label_of[_folder(file)] for file in files])
+    note = describe_nested(find_nested(files), dataset.path, is_told=is_told)
+    return LabelledFiles(classes, files, [label_of[_folder(file)] for file in files], note)
 
 
 def _folder(file: InputFile) -> str:
@@ -73,14 +75,6 @@ def _inside_folders(found: ImageFiles, dataset: FolderDataset) -> list[InputFile
     for file in outside:
         found.ignored.add("outside", shown_location(file), "an image that lies in no class folder")
     return [file for file in found.files if "/" in file.name] if outside else found.files
-
-
-def _refuse_parts(files: Sequence[InputFile], folders: Iterable[str], place: str) -> None:
-    """`train` and `val` with class folders inside are parts of a data set: as classes they would mean nothing."""
-    found = sorted(folders)
-    if found and {folder.lower() for folder in found} <= PARTS and all(file.name.count("/") > 1 for file in files):
-        problem = f"its folders ({', '.join(found)}) are parts of a data set and no classes."
-        raise DatasetError(problem, place, f"Name one of them: dataset.path: .../{found[-1]}; or dataset.class_names.")
 
 
 def _named_classes(dataset: FolderDataset) -> ClassList:

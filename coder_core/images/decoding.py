@@ -95,6 +95,8 @@ def decode_image(content: bytes, *, draft_side: int | None = None) -> Image.Imag
         raise
     except UnidentifiedImageError as error:
         raise BrokenImageError(_why_unidentified(content)) from error
+    except Image.DecompressionBombError as error:
+        raise BrokenImageError(f"it has more than {MAX_PIXELS} pixels, CODER_MAX_IMAGE_PIXELS ({error})") from error
     except Exception as error:  # Pillow's parsers raise whatever damaged bytes lead them to
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BrokenImageError(reason[:REASON_CHARACTERS]) from error
@@ -153,7 +155,7 @@ def _formats() -> tuple[str, ...]:
 def _check_size(image: Image.Image) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
-        raise BrokenImageError(f"{width} x {height} pixels are more than {MAX_PIXELS}")
+        raise BrokenImageError(f"{width} x {height} pixels are more than {MAX_PIXELS}, CODER_MAX_IMAGE_PIXELS")
     if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
         raise BrokenImageError(f"{width} x {height} pixels: one side is more than {MAX_ASPECT_RATIO} times the other")
 
@@ -185,7 +187,7 @@ def _why_unidentified(content: bytes) -> str:
         return "AVIF needs Pillow 11.3 or newer with its AVIF codec"
     if is_taken:
         return f"{kind}, but damaged"
-    known = f" ({', '.join(FORMATS)})"
+    known = f" ({', '.join(_formats())})"
     return f"not an image in a known format{f', but {kind}' if kind else known}"
 
 

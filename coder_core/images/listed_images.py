@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from coder_core.counted import counted
 from coder_core.errors import DatasetError
 from coder_core.images.image_files import ImageFiles, select_images, shown_location
 from coder_core.images.labelled_rows import Label, LabelledRows, as_label
@@ -57,7 +58,7 @@ def _labelled(images: ImageFiles, labels: dict[str, Label], dataset: TableDatase
         if file.name not in labels:
             images.ignored.add("unlisted", shown_location(file), "no table names it")
     if absent := sorted(labels.keys() - {file.name for file in files}):
-        problem = f"{len(absent)} images are absent, {absent[0]!r} for one."
+        problem = f"{counted(len(absent), 'image is', 'images are')} absent, {absent[0]!r} for one."
         raise DatasetError(problem, dataset.path, f"{FILE_NAME} is a path from the table's folder on.")
     return LabelledRows(files, [labels[file.name] for file in files], None, images.ignored)
 

@@ -33,6 +33,7 @@ class FolderListing(NamedTuple):
         label_ids: One per image.
         reasons: Row -> why its file cannot be read, where that is known already.
         ignored: What lies beside the images.
+        note: What to know before the labels are trusted; None where there is nothing.
     """
 
     classes: ClassList
@@ -42,6 +43,7 @@ class FolderListing(NamedTuple):
     label_ids: Int[np.ndarray, " images"]
     reasons: Mapping[int, str]
     ignored: IgnoredFiles
+    note: str | None = None
 
 
 def list_folder(dataset: FolderDataset, listed: ClassList | None = None) -> FolderListing:
@@ -65,7 +67,8 @@ def list_folder(dataset: FolderDataset, listed: ClassList | None = None) -> Fold
         remedy = "Give a folder of class folders with files like .jpg, .png, .webp, .heic."
         raise DatasetError(no_image(found), dataset.path, remedy)
     labelled = label_by_folder(found, dataset, listed)
-    return make_listing(labelled.classes, labelled.files, labelled.label_ids, found.ignored)
+    listing = make_listing(labelled.classes, labelled.files, labelled.label_ids, found.ignored)
+    return listing._replace(note=labelled.note)
 
 
 def make_listing(

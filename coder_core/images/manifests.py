@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from coder_core.class_source.matching import match_labels
 from coder_core.classes import ClassList, nearest_name, normalise_name
+from coder_core.counted import counted
 from coder_core.errors import DatasetError
 from coder_core.images.labelled_rows import Label, LabelledRows, as_label, label_rows
 from coder_core.images.listing import FolderListing
@@ -244,7 +245,7 @@ def _check_labels(rows: Sequence[_Row], dataset: ManifestDataset, listed: ClassL
 def _no_class(label: str, classes: ClassList, place: str) -> DatasetError:
     nearest = nearest_name(label, classes.names)
     meant = f"; the nearest is {nearest!r}" if nearest else ""
-    problem = f"the label {label!r:.80} is none of {len(classes)} classes{meant}."
+    problem = f"the label {label!r:.80} is none of {counted(len(classes), 'class')}{meant}."
     return DatasetError(problem, place, "Mend it, or add it to dataset.classes or dataset.class_names.")
 
 

@@ -223,7 +223,7 @@ class FlagsSource:
 
 
 class FilesSource:
-    """Image files, in class folders or as a published split lists them."""
+    """Image files, in class folders or as a published split lists them; `note` says what labels may be mistaken in."""
 
     def __init__(self, listing: FolderListing, name: str) -> None:
         self._listing = listing
@@ -232,6 +232,7 @@ class FilesSource:
         self.image_count = len(listing.image_ids)
         self.ignored = listing.ignored.entries
         self.ignored_count = listing.ignored.count
+        self.note = listing.note
 
     @cached_property
     def identity(self) -> str:

@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
+from coder_core.counted import counted
 from coder_core.errors import DatasetError
 from coder_core.images.decoding import MAX_BYTES, too_many_bytes
 from coder_core.images.image_files import shown_location
@@ -54,7 +55,11 @@ def list_parts(
     items = _distinct_items(published, parts, place, ignored)
     absent = [item.path for item in items if item.path not in files]
     if not items or (absent and not (is_partial and len(absent) < len(items))):
-        problem = f"{len(absent)} images are absent, {absent[0]!r} for one" if absent else "the list is empty"
+        problem = (
+            f"{counted(len(absent), 'image is', 'images are')} absent, {absent[0]!r} for one"
+            if absent
+            else "the list is empty"
+        )
         what = "+".join(parts)
         raise DatasetError(f"{what}: {problem}.", folder, "Name the folder that the paths start from.")
     for path in absent:

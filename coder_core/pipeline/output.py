@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from coder_core.errors import StepContractError
 from coder_core.pipeline.artifact_handle import ArtifactHandle
-from coder_core.storage.artifacts import ArtifactWriter
+from coder_core.storage.artifact_writer import ArtifactWriter
 from coder_core.storage.manifest import Artifact, PartRecord
 
 if TYPE_CHECKING:

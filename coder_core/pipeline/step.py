@@ -25,6 +25,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, get_origin
 
 from pydantic import BaseModel, ConfigDict
 
+from coder_core.counted import counted
 from coder_core.errors import StepContractError
 from coder_core.fingerprint import NotIdentity, key_of, plain_json
 from coder_core.interruption import check_interruption, time_limit
@@ -67,7 +68,8 @@ class StepRecord(Handle):
     def __str__(self) -> str:
         if not self.kind:
             return f"{self.seconds:.1f} s"
-        return f"{self.rows} rows: {self.computed} computed, {self.reused} found in the store, {self.seconds:.1f} s"
+        rows = counted(self.rows, "row")
+        return f"{rows}: {self.computed} computed, {self.reused} found in the store, {self.seconds:.1f} s"
 
 
 class Done(NamedTuple):

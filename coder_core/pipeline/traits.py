@@ -19,13 +19,11 @@ class Traits(NamedTuple):
 
     Attributes:
         needs_device: Runs a model: the accelerator is taken around each forward pass.
-        asks_llm: Asks a language model, which has limits and retries of its own.
         retry_delays: Seconds before each further try; none means that it is tried once.
         time_limit_seconds: Of one try of the step, or of one of its shards. Waiting for an accelerator does not count.
     """
 
     needs_device: bool = False
-    asks_llm: bool = False
     retry_delays: tuple[float, ...] = (1.0, 10.0)
     time_limit_seconds: float = 6 * HOUR
 
@@ -40,7 +38,7 @@ MODEL = Traits(needs_device=True, time_limit_seconds=12 * HOUR)
 """For one shard of images, or all texts, through a model: even at one image a second a shard of 16,384 is done in five
 hours."""
 
-ASK = Traits(needs_device=True, asks_llm=True, time_limit_seconds=24 * HOUR)
+ASK = Traits(needs_device=True, time_limit_seconds=24 * HOUR)
 """For asking a language model about a chunk of classes: a slow local model, or a provider that throttles. The encoder
 tells which analogous classes are too similar to others."""
 

@@ -12,6 +12,7 @@ from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from coder_core.counted import counted
 from coder_core.encoders.base import Encoder, IdentifiedEncoder
 from coder_core.encoders.model_names import encoder_settings
 from coder_core.encoders.registry import identify_encoder, load_encoder
@@ -307,7 +308,7 @@ def _restore(folder: Path, card: ClassifierCard, device: str) -> "Classifier":
     classifier = restore_classifier(ClassifierState(card.kind, card.settings, tensors), device=device)
     shape = classifier.shape
     if shape != (len(card.classes), card.encoder.dim):
-        wanted = f"{len(card.classes)} classes and {card.encoder.dim} dimensions"
+        wanted = f"{counted(len(card.classes), 'class')} and {card.encoder.dim} dimensions"
         problem = f"its numbers are of {tuple(shape)}, its card says {wanted}."
         raise ClassifierStateError(problem, str(folder), "Export it again.")
     if card.calibration is None or card.kind == "tempered":

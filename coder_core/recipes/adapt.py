@@ -17,13 +17,14 @@ from coder_core.pipeline.artifact_types import (
 from coder_core.pipeline.output import ONE_PART
 from coder_core.pipeline.run_manifest import MethodRecord, RunManifest
 from coder_core.pipeline.runner import Runner
-from coder_core.recipes.compare_few_shot import transduce_draw
+from coder_core.recipes.compare_few_shot import FewShotPool, FewShotTask, transduce_draw
 from coder_core.recipes.eval_inputs import Inputs
 from coder_core.recipes.transduce import classifier_of
 from coder_core.specs import RERANK, EvalSpec, TransductionName, row_name
 from coder_core.steps.calibrate_method import CALIBRATED
-from coder_core.steps.fit_few_shot import metric_input
+from coder_core.steps.few_shot_draw import metric_input
 from coder_core.steps.fit_transduction import FitTransduction
+from coder_core.steps.transduce_few_shot import TransduceFewShot
 
 ADAPTS: TransductionName = "batch_discriminant"
 
@@ -77,7 +78,9 @@ def adapt_classifier(
     """
     spec = EvalSpec.model_validate(manifest.spec)
     if isinstance(chosen.artifact, FewShotFitsArtifact):
-        return _adapt_draw(spec, manifest, chosen.artifact, chosen.part, images, run)
+        step = _fit_draw(spec, manifest, chosen.artifact, chosen.part, images)
+        fitted, name = run(step), row_name(ADAPTS, chosen.part)
+        return Adapted(Chosen(fitted, name), fitted.found[name])
     found = run(_fit(spec, manifest, manifest.method(method), images))
     return Adapted(Chosen(classifier_of(found)), _account(found))
 
@@ -97,28 +100,13 @@ def _fit(
     )
 
 
-def _adapt_draw(
-    spec: EvalSpec,
-    manifest: RunManifest,
-    fit: FewShotFitsArtifact,
-    stage1: str,
-    images: ImageEmbeddingsArtifact,
-    run: Runner,
-) -> Adapted:
+def _fit_draw(
+    spec: EvalSpec, manifest: RunManifest, fit: FewShotFitsArtifact, stage1: str, images: ImageEmbeddingsArtifact
+) -> TransduceFewShot:
     record = manifest.few_shot
     assert record is not None  # noqa: S101 - the draw is one of it
-    step = transduce_draw(
-        spec,
-        fit,
-        methods=(ADAPTS,),
-        stage1=(stage1,),
-        images=images,
-        pool=record.pool,
-        pool_embeddings=record.pool_embeddings,
-        inputs=inputs_of(manifest),
-    )
-    fitted, name = run(step), row_name(ADAPTS, stage1)
-    return Adapted(Chosen(fitted, name), fitted.found[name])
+    task = FewShotTask(spec, inputs_of(manifest), FewShotPool(record.pool, record.pool_embeddings))
+    return transduce_draw(task, fit, methods=(ADAPTS,), stage1=(stage1,), images=images)
 
 
 def inputs_of(manifest: RunManifest) -> Inputs:

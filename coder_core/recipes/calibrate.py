@@ -36,6 +36,7 @@ def calibrate_by_batch(methods: Mapping[str, MethodRecord], inputs: Inputs, run:
         )
         contract = record.contract.also(unlabelled_images=True) if record.contract is not None else None
         note = f"{name}{CALIBRATED}: temperature {chosen.temperature:.2f}, by the batch ({chosen.batch})"
+        note += _on_bound(chosen.temperature)
         found |= _with_temperature(record, chosen.temperature, contract, inputs, run, note=note)
     return found
 
@@ -62,9 +63,19 @@ def calibrate(
             )
         )
         contract = record.contract.also(labels="validation") if record.contract is not None else None
-        note = f"{name}{CALIBRATED}: temperature {chosen.temperature:.2f}, chosen on {chosen.n} validation images"
+        note = (
+            f"{name}{CALIBRATED}: temperature {chosen.temperature:.2f}, chosen on {chosen.n} validation images"
+            f"{_on_bound(chosen.temperature, chosen.loss)}"
+        )
         found |= _with_temperature(record, chosen.temperature, contract, inputs, run, note=note)
     return found
+
+
+def _on_bound(temperature: float, loss: float | None = None) -> str:
+    from coder_core.evaluation.temperature import note_on_bound  # torch
+
+    note = note_on_bound(temperature, loss)
+    return f"; {note}" if note else ""
 
 
 def _with_temperature(

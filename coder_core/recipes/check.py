@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 from coder_core.classes import ClassList
 from coder_core.config import unknown_variables
+from coder_core.counted import counted
 from coder_core.encoders.registry import check_encoder, find_family, identify_encoder, load_encoder
 from coder_core.errors import CoderError, ConfigError, DatasetError, TextBankError, raise_all
 from coder_core.images.renamed_classes import under_names
-from coder_core.images.sources import ImageSource, open_source, opened_before
+from coder_core.images.sources import FilesSource, ImageSource, open_source, opened_before
 from coder_core.locations import open_location
 from coder_core.pipeline.context import Context
 from coder_core.recipes.doctor import look_at_names
@@ -173,9 +174,11 @@ class _Check:
                 files = open_source(source, settle_seconds=self.runtime.settle_seconds)
                 self.found.sources.append((source, files))
                 opened = under_names(files, self.spec.class_names)
-                images = f"{opened.image_count} images of {len(opened.classes)} classes"
-                beside = f", {opened.ignored_count} files ignored" if opened.ignored_count else ""
+                images = f"{counted(opened.image_count, 'image')} of {counted(len(opened.classes), 'class')}"
+                beside = f", {counted(opened.ignored_count, 'file')} ignored" if opened.ignored_count else ""
                 self.found.facts.append(f"{place}: {opened.name}, {images}{beside}")
+                if isinstance(files, FilesSource) and files.note:
+                    self.found.warnings.append(f"{place}: {files.note}")
                 is_measured = place == "dataset" and source.kind != "unlabelled"
                 self.found.facts += [power_line(opened.image_count)] if is_measured else []
                 if is_measured and len(opened.classes) == 1:
@@ -289,7 +292,7 @@ class _Check:
         url = server_url(self.runtime.llm)
         if estimate.calls and url == OPENAI_URL and not os.environ.get(KEY_VARIABLE, "").strip():
             raise ConfigError(
-                f"there is no key, and {estimate.calls} questions to ask {url}.",
+                f"there is no key, and {counted(estimate.calls, 'question')} to ask {url}.",
                 KEY_VARIABLE,
                 "Set it in the environment, or name a server of your own: CODER_LLM_BASE_URL.",
             )
@@ -306,7 +309,8 @@ class _Check:
             rest = f" ({len(short)} such classes)" if len(short) > 1 else ""
             name = pool.classes.names[short[0]]
             raise DatasetError(
-                f"class {name!r} has {counts[short[0]]} labelled images, {shots} shots were asked for{rest}.",
+                f"class {name!r} has {counted(counts[short[0]], 'labelled image')}, "
+                f"{counted(shots, 'shot was', 'shots were')} asked for{rest}.",
                 "few_shot.shots",
                 "Ask for fewer, or set `allow_fewer` to take what there is.",
             )
@@ -333,7 +337,7 @@ class _Check:
             shown = ", ".join(repr(classes.names[class_id]) for class_id in missing[:NAMES_SHOWN])
             rest = f" and {len(missing) - NAMES_SHOWN} more" if len(missing) > NAMES_SHOWN else ""
             raise TextBankError(
-                f"{len(missing)} of {len(classes)} classes have no description: {shown}{rest}.",
+                f"{len(missing)} of {counted(len(classes), 'class')} have no description: {shown}{rest}.",
                 texts.bank,
                 "Describe them, or name a `texts.generator` that does.",
             )
@@ -347,11 +351,13 @@ def power_line(image_count: int) -> str:
         return "no image: nothing can be shown"
     smallest = smallest_difference(image_count)
     if smallest > 0.999 * DISAGREEMENT:
-        return f"{image_count} images are too few to show any difference between two methods four times in five"
+        few = counted(image_count, "image is", "images are")
+        return f"{few} too few to show any difference between two methods four times in five"
     points = 100 * smallest
     return (
-        f"smallest difference that {image_count} images show four times in five: {points:.1f} points, where two "
-        f"methods disagree on {DISAGREEMENT:.0%} of them (McNemar, 5 %, before correction)"
+        f"smallest difference that {counted(image_count, 'image shows', 'images show')} four times in five: "
+        f"{points:.1f} points, where two methods disagree on {DISAGREEMENT:.0%} of them "
+        f"(McNemar, 5 %, before correction)"
     )
 
 

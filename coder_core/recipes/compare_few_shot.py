@@ -1,7 +1,7 @@
 """Few-shot, step by step: the pool of labelled images goes the way of the test images, then every draw is fitted."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from coder_core.input_contract import InputContract
 from coder_core.method_texts import kinds_of_method, with_pictured
@@ -20,8 +20,10 @@ from coder_core.specs import IMAGES_ALONE, READS_VOCABULARY, EvalSpec, FewShotSp
 from coder_core.steps.calibrate_few_shot import TEACHER, CalibrateFewShotByBatch, StandardiseFewShot
 from coder_core.steps.embed_images import EmbedImages
 from coder_core.steps.embed_texts import EmbedTexts
-from coder_core.steps.fit_few_shot import METRIC_KINDS, FitFewShot, PredictFewShot, metric_input, plan_draws
+from coder_core.steps.few_shot_draw import metric_input
+from coder_core.steps.fit_few_shot import METRIC_KINDS, FitFewShot, plan_draws
 from coder_core.steps.load_dataset import CheckSameClasses, LoadDataset
+from coder_core.steps.predict_few_shot import PredictFewShot
 from coder_core.steps.transduce_few_shot import TransduceFewShot
 from coder_core.steps.write_texts import WriteVocabulary
 from coder_core.texts.kinds import TextKind
@@ -34,6 +36,46 @@ class FewShotPool(NamedTuple):
     images: ImageEmbeddingsArtifact
 
 
+class FewShotTask(NamedTuple):
+    """What all draws of an evaluation have in common.
+
+    Args:
+        evaluation: One with `few_shot`.
+        inputs: Its texts, and the images under test.
+        pool: Its labelled images.
+    """
+
+    evaluation: EvalSpec
+    inputs: Inputs
+    pool: FewShotPool
+
+    @property
+    def spec(self) -> FewShotSpec:
+        """How draws are made, and by which methods they are judged."""
+        spec = self.evaluation.few_shot
+        assert spec is not None  # noqa: S101 - there is a pool
+        return spec
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of `OfDraw` that no draw has of its own: equal ones make all its steps read the same support."""
+        spec, inputs, pool = self.spec, self.inputs, self.pool
+        return {
+            "zero_shot": spec.zero_shot,
+            "views": spec.views,
+            "validation_per_class": spec.validation_per_class,
+            "allow_fewer": spec.allow_fewer,
+            "drop_shared": spec.drop_shared,
+            "texts": inputs.texts,
+            "text_embeddings": inputs.text_embeddings,
+            "test_images": inputs.images,
+            "pool_images": pool.dataset.images,
+            "pool": pool.images,
+            "pool_labels": pool.dataset.labels,
+            "encoder": inputs.encoder,
+            "logit_scale": self.evaluation.logit_scale,
+        }
+
+
 def embed_pool(evaluation: EvalSpec, inputs: Inputs, run: Runner) -> FewShotPool | None:
     """Let the labelled images go the way of the test images; None where an evaluation has none."""
     if evaluation.few_shot is None:
@@ -43,145 +85,87 @@ def embed_pool(evaluation: EvalSpec, inputs: Inputs, run: Runner) -> FewShotPool
     return FewShotPool(pool, run(EmbedImages(images=pool.images, encoder=inputs.encoder)))
 
 
-def compare_few_shot(
-    evaluation: EvalSpec, spec: FewShotSpec, inputs: Inputs, pool: FewShotPool, run: Runner
-) -> FewShotRecord:
+def compare_few_shot(evaluation: EvalSpec, inputs: Inputs, pool: FewShotPool, run: Runner) -> FewShotRecord:
     """Classify the test images by few-shot methods, for every number of shots and every draw."""
-    vocabulary = embed_vocabulary(evaluation, spec, inputs, run) if spec.vocabulary != "none" else None
-    fits = run.each(
-        FitFewShot(
-            shots=shots,
-            seed=seed,
-            methods=spec.methods,
-            zero_shot=spec.zero_shot,
-            views=spec.views,
-            validation_per_class=spec.validation_per_class,
-            allow_fewer=spec.allow_fewer,
-            drop_shared=spec.drop_shared,
-            metric_texts=metric_input(spec.texts),
-            vocabulary=vocabulary,
-            texts=inputs.texts,
-            text_embeddings=inputs.text_embeddings,
-            test_images=inputs.images,
-            pool_images=pool.dataset.images,
-            pool=pool.images,
-            pool_labels=pool.dataset.labels,
-            encoder=inputs.encoder,
-            logit_scale=evaluation.logit_scale,
-        )
-        for shots, seed in plan_draws(spec)
-    )
-    transduced = transduce_draws(evaluation, pool, inputs, fits, run)
-    fits = [*calibrate_draws(evaluation, pool, inputs, fits, run), *transduced]
+    task = FewShotTask(evaluation, inputs, pool)
+    fits = fit_draws(task, run)
+    transduced = transduce_draws(task, fits, run)
+    fits = [*calibrate_draws(task, fits, run), *transduced]
     predictions = run.each(PredictFewShot(fits=fit, images=inputs.images, encoder=inputs.encoder) for fit in fits)
     draws = tuple(FewShotDraw(fits=fit, predictions=found) for fit, found in zip(fits, predictions, strict=True))
     return FewShotRecord(pool=pool.dataset, pool_embeddings=pool.images, draws=draws)
 
 
-def calibrate_draws(
-    evaluation: EvalSpec,
-    pool: FewShotPool,
-    inputs: Inputs,
-    fits: Sequence[FewShotFitsArtifact],
-    run: Runner,
-) -> list[FewShotFitsArtifact]:
-    """Give draws without validation images temperatures by the images under test, where the spec asks for it."""
-    if evaluation.calibrate != "batch":
-        return list(fits)
-    without = [fit for fit in fits if not any(choice.is_calibrated for choice in fit.choices.values())]
-    standardised = run.each(
-        StandardiseFewShot(fits=fit, images=inputs.images, encoder=inputs.encoder) for fit in without
-    )
-    taught = run.each(
-        transduce_draw(
-            evaluation,
-            fit,
-            methods=(TEACHER,),
-            stage1=tuple(fit.choices),
-            images=inputs.images,
-            pool=pool.dataset,
-            pool_embeddings=pool.images,
-            inputs=inputs,
+def fit_draws(task: FewShotTask, run: Runner) -> list[FewShotFitsArtifact]:
+    """Fit every few-shot method on every draw."""
+    spec = task.spec
+    vocabulary = embed_vocabulary(task, run) if spec.vocabulary != "none" else None
+    return run.each(
+        FitFewShot(
+            **task.fields(),
+            shots=shots,
+            seed=seed,
+            metric_texts=metric_input(spec.texts),
+            methods=spec.methods,
+            vocabulary=vocabulary,
         )
-        for fit in standardised
+        for shots, seed in plan_draws(spec)
+    )
+
+
+def calibrate_draws(task: FewShotTask, fits: Sequence[FewShotFitsArtifact], run: Runner) -> list[FewShotFitsArtifact]:
+    """Give draws without validation images temperatures by the images under test, where the spec asks for it."""
+    if task.evaluation.calibrate != "batch":
+        return list(fits)
+    images, encoder = task.inputs.images, task.inputs.encoder
+    without = [fit for fit in fits if not any(choice.is_calibrated for choice in fit.choices.values())]
+    standardised = run.each(StandardiseFewShot(fits=fit, images=images, encoder=encoder) for fit in without)
+    taught = run.each(
+        transduce_draw(task, fit, methods=(TEACHER,), stage1=tuple(fit.choices), images=images) for fit in standardised
     )
     calibrated = run.each(
-        CalibrateFewShotByBatch(fits=fit, taught=found, images=inputs.images, encoder=inputs.encoder)
+        CalibrateFewShotByBatch(fits=fit, taught=found, images=images, encoder=encoder)
         for fit, found in zip(standardised, taught, strict=True)
     )
     by_key = dict(zip((fit.key for fit in without), calibrated, strict=True))
     return [by_key.get(fit.key, fit) for fit in fits]
 
 
-def transduce_draws(
-    evaluation: EvalSpec,
-    pool: FewShotPool,
-    inputs: Inputs,
-    fits: Sequence[FewShotFitsArtifact],
-    run: Runner,
-) -> list[FewShotFitsArtifact]:
+def transduce_draws(task: FewShotTask, fits: Sequence[FewShotFitsArtifact], run: Runner) -> list[FewShotFitsArtifact]:
     """Let the images under test, without labels, move the classifiers of every draw, where the spec asks for it."""
-    spec = evaluation.transduction
+    spec = task.evaluation.transduction
     if spec is None or not spec.on_few_shot:
         return []
     return run.each(
-        transduce_draw(
-            evaluation,
-            fit,
-            methods=spec.with_support,
-            stage1=spec.on_few_shot,
-            images=inputs.images,
-            pool=pool.dataset,
-            pool_embeddings=pool.images,
-            inputs=inputs,
-        )
+        transduce_draw(task, fit, methods=spec.with_support, stage1=spec.on_few_shot, images=task.inputs.images)
         for fit in fits
     )
 
 
 def transduce_draw(
-    evaluation: EvalSpec,
+    task: FewShotTask,
     fit: FewShotFitsArtifact,
     *,
     methods: tuple[TransductionName, ...],
     stage1: tuple[str, ...],
     images: ImageEmbeddingsArtifact,
-    pool: Dataset,
-    pool_embeddings: ImageEmbeddingsArtifact,
-    inputs: Inputs,
 ) -> TransduceFewShot:
     """What unlabelled images teach the classifiers of one draw, beside its support.
 
     Args:
-        evaluation: Whose few-shot methods they are.
+        task: What the draw has in common with others.
         fit: The classifiers of the draw.
         methods: Transductions.
         stage1: Few-shot methods, one by one beneath each of them.
         images: The batch: those under test, or new ones.
-        pool: The labelled images.
-        pool_embeddings: Where these lie.
-        inputs: Texts and images under test of the evaluation.
     """
-    few_shot, transduction = evaluation.few_shot, evaluation.transduction
-    assert few_shot is not None  # noqa: S101 - there is a draw
+    transduction = task.evaluation.transduction
     own = transduction.texts if transduction is not None else None
     return TransduceFewShot(
+        **task.fields(),
         shots=fit.shots,
         seed=fit.seed,
-        zero_shot=few_shot.zero_shot,
-        views=few_shot.views,
-        validation_per_class=few_shot.validation_per_class,
-        allow_fewer=few_shot.allow_fewer,
-        drop_shared=few_shot.drop_shared,
-        metric_texts=metric_input(own or few_shot.texts),
-        texts=inputs.texts,
-        text_embeddings=inputs.text_embeddings,
-        test_images=inputs.images,
-        pool_images=pool.images,
-        pool=pool_embeddings,
-        pool_labels=pool.labels,
-        encoder=inputs.encoder,
-        logit_scale=evaluation.logit_scale,
+        metric_texts=metric_input(own or task.spec.texts),
         fits=fit,
         methods=methods,
         stage1=stage1,
@@ -189,10 +173,10 @@ def transduce_draw(
     )
 
 
-def embed_vocabulary(evaluation: EvalSpec, spec: FewShotSpec, inputs: Inputs, run: Runner) -> TextEmbeddingsArtifact:
+def embed_vocabulary(task: FewShotTask, run: Runner) -> TextEmbeddingsArtifact:
     """Give the shipped words their places in the encoder's space."""
-    purged = inputs.dataset.classes if spec.vocabulary == "purged" else None
-    texts = evaluation.texts
+    inputs, texts = task.inputs, task.evaluation.texts
+    purged = inputs.dataset.classes if task.spec.vocabulary == "purged" else None
     words = run(WriteVocabulary(domain=texts.domain, domains=texts.domains, purged=purged))
     return run(EmbedTexts(texts=words, encoder=inputs.encoder, label="embed_vocabulary"))
 

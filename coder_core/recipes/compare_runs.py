@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from coder_core.class_source.changes import compare_classes
+from coder_core.counted import counted
 from coder_core.errors import ConfigError
 from coder_core.evaluation.class_shifts import MethodPredictions, find_class_shifts, score_added
 from coder_core.evaluation.run_differences import MethodDifference, compare_methods
@@ -126,7 +127,7 @@ def _few_shot_differences(context: Context, before: RunManifest, after: RunManif
     found: list[dict[str, MethodPredictions]] = [{}, {}]
     for trial in context.each(trials, "reading few-shot predictions", total=len(trials), unit="methods"):
         for predictions, table in zip(found, tables, strict=True):
-            predictions[f"{trial[0]}, {trial[1]} shots"] = _few_shot_predictions(table, trial)
+            predictions[f"{trial[0]}, {counted(trial[1], 'shot')}"] = _few_shot_predictions(table, trial)
     return compare_methods(*found)
 
 

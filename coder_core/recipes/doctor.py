@@ -7,6 +7,7 @@ handful of images as well: for `coder-eval doctor` and `try`, and before a langu
 from collections.abc import Mapping, Sequence
 
 from coder_core.classes import ClassList
+from coder_core.counted import counted
 from coder_core.encoders.imagenet_names import names_by_wordnet_id
 from coder_core.encoders.registry import find_family
 from coder_core.images.renamed_classes import open_renamed
@@ -49,7 +50,7 @@ def check_images(source: ImageSource) -> list[Finding]:
     empty = tuple(label for label, count in enumerate(counts) if not count)
     if not empty:
         return []
-    problem = f"{len(empty)} of {len(counts)} classes have no image: {show_names(source.classes, empty)}."
+    problem = f"{len(empty)} of {counted(len(counts), 'class')} have no image: {show_names(source.classes, empty)}."
     return [Finding(Fault.NO_IMAGES, empty, problem, "They compete, and cannot be measured: add images, or drop them.")]
 
 
@@ -81,8 +82,8 @@ def explain_fit(fit: NameFit, classes: ClassList, domain: str) -> list[Finding]:
     if fit.domains is not None:
         better = fit.domains
         problem = (
-            f"of {fit.images} images {better.hits_given} are right by sentences of {domain!r}, {better.hits} by those "
-            f"of {better.name!r}."
+            f"of {counted(fit.images, 'image')} {better.hits_given} are right by sentences of {domain!r}, "
+            f"{better.hits} by those of {better.name!r}."
         )
         found.append(Finding(Fault.DOMAIN, (), problem, f"Set texts.domain: {better.name}."))
     return found
@@ -108,7 +109,8 @@ def _shown(order: Order, classes: ClassList) -> str:
 
 
 def _hits(order: Order) -> str:
-    return f"of {order.images} images {order.hits_given} are right as given, {order.hits_found} in the order that fits"
+    images = counted(order.images, "image")
+    return f"of {images} {order.hits_given} are right as given, {order.hits_found} in the order that fits"
 
 
 def mapping_of(findings: Sequence[Finding], own: ClassList, given: Mapping[str, str]) -> dict[str, str]:

@@ -41,7 +41,7 @@ def evaluate(spec: EvalSpec, run: Runner) -> EvalResult:
     transduced = transduce(spec, methods, inputs, run)
     calibrated = calibrate_methods(spec, methods, (*selected.values(), *transduced.methods), inputs, run)
     controls = score_controls(spec, inputs, pool, run)
-    few_shot = compare_few_shot(spec, spec.few_shot, inputs, pool, run) if spec.few_shot and pool else None
+    few_shot = compare_few_shot(spec, inputs, pool, run) if pool else None
     manifest = RunManifest(
         run_id=run.name_run(spec.name),
         name=spec.name,

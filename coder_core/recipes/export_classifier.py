@@ -1,6 +1,7 @@
 """A classifier of a published run as a folder that needs neither the store nor the run any more."""
 
 import importlib.metadata
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ from coder_core.steps.write_texts import read_text_table
 if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Float
+
+logger = logging.getLogger(__name__)
 
 PRECISION = 0.95
 """Share of the answers above "none of these" that were right on validation images."""
@@ -102,8 +105,10 @@ def _calibrate(
 ) -> ExportCalibration | None:
     if spec.validation is None:
         return None
+    from coder_core.evaluation.temperature import note_on_bound  # torch
+
     validation = embed_validation(spec.validation, inputs_of(manifest), run)
-    return run(
+    found = run(
         CalibrateExport(
             classifier=chosen.artifact,
             part=chosen.part,
@@ -113,6 +118,10 @@ def _calibrate(
             precision=precision,
         )
     )
+    note = None if found.temperature is None else note_on_bound(found.temperature, found.loss)
+    if note is not None:
+        logger.warning("temperature %.3f, chosen on %d validation images: %s", found.temperature, found.images, note)
+    return found
 
 
 def _calibration(found: ExportCalibration | None, settings: dict[str, Any], kind: str) -> CalibrationCard | None:

@@ -15,6 +15,7 @@ from coder_core.class_source.read_class_source import read_class_source
 from coder_core.class_source.settings import ClassFile
 from coder_core.classes import ClassList, normalise_name, rename_classes
 from coder_core.config import validate_spec
+from coder_core.counted import counted
 from coder_core.datasets.catalogue import CATALOGUE
 from coder_core.datasets.named_settings import named_settings
 from coder_core.datasets.places import meant_by
@@ -23,6 +24,7 @@ from coder_core.errors import ConfigError, InputError
 from coder_core.fingerprint import content_hash
 from coder_core.images.formats import has_image_suffix
 from coder_core.images.manifests import GROUP_COLUMN, ManifestLook, look_at_manifest
+from coder_core.images.nested_folders import LEARNT, PARTS, TESTED
 from coder_core.images.renamed_classes import under_names
 from coder_core.images.sources import ImageSource, open_source
 from coder_core.recipes.config_files import all_or_nothing, is_as_written, render_config
@@ -34,12 +36,6 @@ from coder_core.storage.manifest_tables import is_manifest
 from coder_core.texts.bank_file import write_text_bank
 from coder_core.texts.published.published_texts import read_published_texts
 
-TRAIN = "train"
-TESTED = ("test", "testing", "val", "valid", "validation")
-"""What is measured on, best first; in any case."""
-LEARNT = (TRAIN, "training")
-SPLIT_ROOTS = (*LEARNT, *TESTED)
-"""Folders that hold class folders, and are none."""
 LISTED_AT_ONCE = 4096
 NAMES_ONLY = ("clip", "clip_ensemble")
 WITH_TEXTS = ("clip", "clip_ensemble", "vcd", "coder")
@@ -139,7 +135,7 @@ def write_first_config(wish: Wish, path: Path | None = None, *, is_forced: bool 
 
 def _told_part(wish: Wish, spec: EvalSpec) -> tuple[str, ...]:
     """Which of the parts that a folder holds is measured on."""
-    if not isinstance(spec.dataset, FolderDataset) or Path(spec.dataset.path).name.lower() not in SPLIT_ROOTS:
+    if not isinstance(spec.dataset, FolderDataset) or Path(spec.dataset.path).name.lower() not in PARTS:
         return ()
     part = Path(spec.dataset.path)
     if not part.parent.samefile(Path(wish.images).expanduser()):
@@ -208,7 +204,7 @@ def _folder_settings(root: Path, wish: Wish, base: Path) -> dict[str, Any]:
         what = "images, and no class folders" if has_images else "no image and no folder"
         raise InputError(f"it holds {what}.", wish.images, "Name the classes: --classes names.txt, one per line.")
     parts = {folder.lower(): folder for folder in folders}
-    if parts.keys() <= set(SPLIT_ROOTS):
+    if parts.keys() <= set(PARTS):
         root = root / parts[next((part for part in TESTED if part in parts), min(parts))]
     return {"kind": "folder", "path": _from(base, str(root))}
 
@@ -249,35 +245,41 @@ def _look_at_top(root: Path) -> tuple[list[str], bool]:
 
 
 def _add_shots(settings: dict[str, Any], wish: Wish, base: Path, files: dict[Path, str]) -> None:
-    """Few-shot: a `train` folder beside the test folder is the pool; else images are taken out of the test."""
+    """Few-shot: the part to learn from beside the one under test; else images are taken out of the test."""
     if wish.shots is None:
         return
     dataset = settings["dataset"]
-    if dataset["kind"] == "named":
-        settings["few_shot"] = _few_shot(_published_pool(dataset), wish.shots)
-        return
-    if dataset["kind"] == "manifest":
-        splits = look_at_manifest(str(base / dataset["path"])).splits if "split" in dataset else ()
-        learnt = next((split for split in sorted(splits) if split.lower() in LEARNT), None)
-        if learnt is None:
-            remedy = "Name them `train` in a column `split`, and others `test`."
-            raise ConfigError("no rows are there to learn from.", "--shots", remedy)
-        settings["few_shot"] = _few_shot({**dataset, "split": learnt}, wish.shots)
-        return
-    if dataset["kind"] != "folder":
+    if dataset["kind"] == "unlabelled":
         raise ConfigError("unsorted images have no labels to learn from.", "--shots", "Sort some into class folders.")
-    root = base / dataset["path"]
-    train = _train_beside(root)
-    pool: dict[str, Any]
-    if train is not None:
-        pool = {**dataset, "path": _from(base, str(train))}
-    else:
+    pool = _published_pool(dataset) if dataset["kind"] == "named" else find_pool(dataset, base)
+    if pool is None and dataset["kind"] == "manifest":
+        remedy = "Name them `train` in a column `split`, and others `test`."
+        raise ConfigError("no rows are there to learn from.", "--shots", remedy)
+    if pool is None:
         file = base / f"{settings['name']}-split.json"
-        files[file] = _split(root, dataset, wish.shots)
+        files[file] = _split(base / dataset["path"], dataset, wish.shots)
         split = {"kind": "split", "path": dataset["path"], "split_file": file.name}
         called = {"name": settings["name"]}
         settings["dataset"], pool = {**split, "split": "test", **called}, {**split, "split": "train", **called}
     settings["few_shot"] = _few_shot(pool, wish.shots)
+
+
+def find_pool(dataset: Mapping[str, Any], base: Path) -> dict[str, Any] | None:
+    """The part to learn from beside the part of a data set that is under test: `train` beside `test`.
+
+    Args:
+        dataset: By `dataset_settings`.
+        base: The folder that its relative path starts from.
+
+    Returns:
+        Settings of a data set; None where there is no such part.
+    """
+    if dataset["kind"] == "manifest" and "split" in dataset:
+        splits = look_at_manifest(str(base / dataset["path"])).splits
+        learnt = next((split for split in sorted(splits) if split.lower() in LEARNT), None)
+        return None if learnt is None else {**dataset, "split": learnt}
+    train = _train_beside(base / dataset["path"]) if dataset["kind"] == "folder" else None
+    return None if train is None else {**dataset, "path": _from(base, str(train))}
 
 
 def _train_beside(root: Path) -> Path | None:
@@ -308,13 +310,16 @@ def _split(root: Path, dataset: Mapping[str, Any], shots: int) -> str:
         for image_id, label in zip(batch.image_ids, [] if batch.label_ids is None else batch.label_ids, strict=True):
             images.setdefault(int(label), []).append(image_id)
     if empty := [name for label, name in enumerate(source.classes.names) if label not in images]:
-        problem = f"{len(empty)} listed classes have no image to learn from, {empty[0]!r} for one."
+        problem = (
+            f"{counted(len(empty), 'listed class has', 'listed classes have')} no image to learn from, "
+            f"{empty[0]!r} for one."
+        )
         raise InputError(problem, str(root), "Add images, or take these names out of the class list.")
     parts: dict[str, list[tuple[str, int, str]]] = {"train": [], "val": [], "test": []}
     for label, ids in sorted(images.items()):
         name = source.classes.names[label]
         if len(ids) <= shots:
-            problem = f"class {name!r} has {len(ids)} images: {shots} to learn from leave none to test."
+            problem = f"class {name!r} has {counted(len(ids), 'image')}: {shots} to learn from leave none to test."
             raise InputError(problem, str(root), "Ask for fewer shots, or add images.")
         chosen = set(sorted(ids, key=lambda image_id: content_hash(image_id.encode()))[:shots])
         for image_id in ids:
@@ -353,8 +358,8 @@ def _texts(wish: Wish, classes: ClassList, base: Path, name: str) -> _Texts:
     report = published.report
     kept, described = sum(count.kept for count in report.counts), len(classes) - len(report.without_texts)
     note = (
-        f"{wish.texts}: {kept} phrases for {described} of {len(classes)} classes; {len(report.unmatched)} entries "
-        f"about no class (coder-eval texts import names them)"
+        f"{wish.texts}: {counted(kept, 'phrase')} for {described} of {counted(len(classes), 'class')}; "
+        f"{counted(len(report.unmatched), 'entry')} about no class (coder-eval texts import names them)"
     )
     return _Texts({"bank": bank.name, **domain}, True, {bank: write_text_bank(published.bank, classes)}, (note,))
 

@@ -22,6 +22,7 @@ from coder_core.class_source.read_class_source import read_class_source
 from coder_core.class_source.settings import ClassFile
 from coder_core.classes import ClassList
 from coder_core.config import validate_spec
+from coder_core.counted import counted
 from coder_core.embedding.text_passes import text_vectors
 from coder_core.encoders.model_names import encoder_settings
 from coder_core.encoders.registry import identify_encoder
@@ -154,7 +155,9 @@ def _label(wish: RetrievalWish, folder: str, held: RetrievalFolder, beside: Path
     arrays = {"labels": _ids_of(words, classes, folder), "class_names": _utf8(classes.names)}
     arrays["features"] = read_feature_file(folder, [IMAGES])[IMAGES]
     if len(arrays["features"]) != len(words):
-        problem = f"{IMAGES} has {len(arrays['features'])} vectors, the metadata {len(words)} rows."
+        problem = (
+            f"{IMAGES} has {counted(len(arrays['features']), 'vector')}, the metadata {counted(len(words), 'row')}."
+        )
         raise FeatureFileError(problem, folder, "It was broken off, or copied in part: run clip-retrieval again.")
     settings: dict[str, Any] = {"path": beside.name}
     if PATH_COLUMN in held.columns:
@@ -162,7 +165,12 @@ def _label(wish: RetrievalWish, folder: str, held: RetrievalFolder, beside: Path
         arrays["image_ids"] = _utf8(_below_common_folder(paths))
         settings["image_ids"] = "image_ids"
     what = f"the folders of {PATH_COLUMN}" if source == FOLDERS else f"the column {column!r}"
-    return _Labels(settings, classes, arrays, f"{len(words)} images of {len(classes)} classes, labelled by {what}")
+    return _Labels(
+        settings,
+        classes,
+        arrays,
+        f"{counted(len(words), 'image')} of {counted(len(classes), 'class')}, labelled by {what}",
+    )
 
 
 def _numbered(folder: str, held: RetrievalFolder, column: str, listed: ClassList | None) -> _Labels:
@@ -172,7 +180,7 @@ def _numbered(folder: str, held: RetrievalFolder, column: str, listed: ClassList
     settings = {"path": folder, "features": IMAGES, "labels": column, "class_names": list(listed.names)}
     if PATH_COLUMN in held.columns:
         settings["image_ids"] = PATH_COLUMN
-    return _Labels(settings, listed, {}, f"{len(listed)} classes, labelled by the column {column!r}")
+    return _Labels(settings, listed, {}, f"{counted(len(listed), 'class')}, labelled by the column {column!r}")
 
 
 def _listed(wish: RetrievalWish, runtime: Runtime) -> ClassList | None:

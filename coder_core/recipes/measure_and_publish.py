@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from coder_core.atg.generation_report import GenerationReport
 from coder_core.input_contract import InputContract
+from coder_core.pipeline.artifact_types import MeasurementArtifact
 from coder_core.pipeline.eval_result import EvalResult
 from coder_core.pipeline.run_manifest import RunManifest
 from coder_core.pipeline.runner import Runner
@@ -17,9 +18,24 @@ from coder_core.steps.publish_run import PublishRun
 
 def publish(spec: EvalSpec, manifest: RunManifest, generation: Sequence[GenerationReport], run: Runner) -> EvalResult:
     """Measure every method and every draw, write the result tables, make the run visible."""
-    dataset = manifest.dataset
+    measured, few_shot = measure_methods(spec, manifest, run), measure_draws(spec, manifest, run)
+    return run(
+        PublishRun(
+            spec=spec,
+            manifest=manifest,
+            measured=tuple(measured),
+            few_shot=tuple(few_shot),
+            generation=tuple(generation),
+            accounts=tuple(run.records),
+            engine=run.engine,
+        )
+    )
+
+
+def measure_methods(spec: EvalSpec, manifest: RunManifest, run: Runner) -> list[MeasurementArtifact]:
+    """What every method is worth, beside the baseline and, of a control, beside what it controls."""
     predictions = {record.method: record.predictions for record in manifest.methods}
-    measured = run.each(
+    return run.each(
         MeasureMethod(
             method=record.method,
             predictions=record.predictions,
@@ -32,14 +48,17 @@ def publish(spec: EvalSpec, manifest: RunManifest, generation: Sequence[Generati
             classifier=record.classifier,
             images=manifest.images,
             encoder=manifest.encoder,
-            labels=dataset.labels,
-            classes=dataset.classes,
+            labels=manifest.dataset.labels,
+            classes=manifest.dataset.classes,
         )
         for record in manifest.methods
     )
+
+
+def measure_draws(spec: EvalSpec, manifest: RunManifest, run: Runner) -> list[MeasurementArtifact]:
+    """What the few-shot methods of every draw are worth; nothing where there are none."""
     contracts = draw_contracts(spec, manifest)
-    draws = manifest.few_shot.draws if manifest.few_shot else ()
-    few_shot = run.each(
+    return run.each(
         MeasureFewShot(
             fits=draw.fits,
             predictions=draw.predictions,
@@ -47,18 +66,7 @@ def publish(spec: EvalSpec, manifest: RunManifest, generation: Sequence[Generati
             groups=groups_of(spec),
             images=manifest.images,
             encoder=manifest.encoder,
-            labels=dataset.labels,
+            labels=manifest.dataset.labels,
         )
-        for draw in draws
-    )
-    return run(
-        PublishRun(
-            spec=spec,
-            manifest=manifest,
-            measured=tuple(measured),
-            few_shot=tuple(few_shot),
-            generation=tuple(generation),
-            accounts=tuple(run.records),
-            engine=run.engine,
-        )
+        for draw in (manifest.few_shot.draws if manifest.few_shot else ())
     )

@@ -4,6 +4,7 @@ The images go the way of a data set's images, in shards through the ledgers; lab
 either, unless it is asked to `adapt`: then all new images together, without labels, move the classifier first.
 """
 
+from coder_core.counted import counted
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.encoders.registry import find_family
 from coder_core.errors import CheckpointError, ConfigError
@@ -56,7 +57,7 @@ class Predicted(Handle):
         """What was done, in one line."""
         left_out = f", {self.broken} left out" if self.broken else ""
         batch = f"; {self.describe_batch()}" if self.batch else ""
-        return f"{self.images} images by {self.method} of {self.run_id}{left_out}{batch}"
+        return f"{counted(self.images, 'image')} by {self.method} of {self.run_id}{left_out}{batch}"
 
     def describe_batch(self) -> str:
         """What the images were taken for, in one line; empty where nothing adapted to them."""
@@ -135,7 +136,7 @@ def choose_method(manifest: RunManifest, method: str | None = None, *, shots: in
     names = [*zero_shot, *(name for fit in _fits(manifest, shots) for name in fit.choices)]
     if not names:
         _require_model(manifest)
-        with_shots = "" if shots is None else f" with {shots} shots"
+        with_shots = "" if shots is None else f" with {counted(shots, 'shot')}"
         raise ConfigError(f"it has no method{with_shots} for new images.", f"run {manifest.run_id}", _known(manifest))
     return PREFERRED if PREFERRED in names else names[0]
 
@@ -144,7 +145,7 @@ def describe_choice(manifest: RunManifest, method: str, *, shots: int | None = N
     """In one line, that a method was taken which nobody named; empty where that is the usual one."""
     if method == PREFERRED:
         return ""
-    why = f"the run has no {PREFERRED}" if shots is None else f"the run's first with {shots} shots"
+    why = f"the run has no {PREFERRED}" if shots is None else f"the run's first with {counted(shots, 'shot')}"
     return f"method {method}: none was named, and {why}. {_known(manifest)}"
 
 
@@ -165,13 +166,15 @@ def choose_classifier(manifest: RunManifest, method: str, *, shots: int | None =
     if fits:
         best = max(fit.shots for fit in fits)
         return Chosen(next(fit for fit in fits if fit.shots == best), method)
-    with_shots = "" if shots is None else f" with {shots} shots"
+    with_shots = "" if shots is None else f" with {counted(shots, 'shot')}"
     raise ConfigError(f"it has no method {method!r}{with_shots} for new images.", place, _known(manifest))
 
 
 def usable_methods(manifest: RunManifest) -> list[str]:
     """Methods of a run that can classify an image without labels."""
-    few_shot = dict.fromkeys(f"{name} ({fit.shots} shots)" for fit in _fits(manifest) for name in fit.choices)
+    few_shot = dict.fromkeys(
+        f"{name} ({counted(fit.shots, 'shot')})" for fit in _fits(manifest) for name in fit.choices
+    )
     return [*_zero_shot_methods(manifest), *few_shot]
 
 

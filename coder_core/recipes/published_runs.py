@@ -1,10 +1,10 @@
 """Runs that are over, as the store remembers them: found by id, by an evaluation's name, or as `latest`."""
 
-import difflib
 from typing import TYPE_CHECKING
 
 from coder_core.care.store_format import check_is_store
 from coder_core.errors import ConfigError, QueryError
+from coder_core.near_names import suggest_name
 from coder_core.pipeline.run_manifest import RunManifest, decode_run_manifest
 from coder_core.results.result_paths import TABLES_FOLDER, is_run_id
 from coder_core.results.result_tables import ResultTables
@@ -49,8 +49,7 @@ def find_run(store: Store, run: str) -> str:
         check_is_store(store)
         newest = tables.newest()
         known = dict.fromkeys([*map(_evaluation, newest), *newest])
-        close = difflib.get_close_matches(run, list(known), n=1)
-        hint = f"Did you mean {close[0]!r}? " if close else ""
+        hint = suggest_name(run, known)
         latest = ", ".join(newest[:RUNS_SHOWN]) or "none yet"
         problem = f"there is no run {run!r}."
         if _is_unfinished(store, run):

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from coder_core.counted import counted
 from coder_core.datasets.places import folders_of
 from coder_core.errors import CoderError, StoreError
 from coder_core.fingerprint import key_of
@@ -63,7 +64,7 @@ class CellsFailedError(CoderError):
         codes = {outcome.exit_code for outcome in missing if outcome.exit_code}
         self.exit_code = codes.pop() if len(codes) == 1 else CoderError.exit_code
         remedy = "The same command runs only these again."
-        super().__init__(f"{len(missing)} of {len(outcomes)} cells have no result.", "sweep", remedy)
+        super().__init__(f"{len(missing)} of {counted(len(outcomes), 'cell')} have no result.", "sweep", remedy)
 
 
 def published_run(spec: EvalSpec, store: Store) -> str | None:

@@ -22,7 +22,7 @@ from coder_core.encoders.model_names import encoder_settings
 from coder_core.errors import CoderError, ConfigError
 from coder_core.limits import limit
 from coder_core.locations import DEMO_PREFIX, folder_of, is_url, resolve_location
-from coder_core.recipes.first_config import NAMES_ONLY, Wish, dataset_settings
+from coder_core.recipes.first_config import NAMES_ONLY, Wish, dataset_settings, find_pool
 from coder_core.redaction import redact
 from coder_core.specs import EvalSpec, PublishedName
 from coder_core.specs.method_names import FewShotMethodName
@@ -166,7 +166,8 @@ def cells_of(
         raise ConfigError(f"two cells are called {name!r}.", sweep.name, "Rename a data set, a model or texts.")
     learns = sweep.shots or (sweep.methods and _FEW_SHOT.issuperset(sweep.methods))
     if learns and not any(_may_learn(cell) for cell in cells):
-        raise ConfigError("no data set has images to learn from.", "shots", "Name a few_shot.pool of each.")
+        remedy = "Name a few_shot.pool of each; of a folder, `train` beside `test` is one."
+        raise ConfigError("no data set has images to learn from.", "shots", remedy)
     return cells
 
 
@@ -231,13 +232,20 @@ class _CellMaker:
             return self._of_config(given, words)
         if is_fetched(given) or not (is_url(given) or Path(given).is_dir()):
             self.may_read(given)
-        return {"dataset": dataset_settings(Wish(images=given, model=""), Path(self.base))}
+        found = dataset_settings(Wish(images=given, model=""), Path(self.base))
+        pool = find_pool(found, Path(self.base)) if self._learns else None
+        return {"dataset": found, **({"few_shot": {"pool": pool}} if pool else {})}
+
+    @property
+    def _learns(self) -> bool:
+        """Whether the sweep says how to learn."""
+        sweep = self.sweep
+        return bool(sweep.shots or _FEW_SHOT & set(sweep.methods) or "few_shot" in sweep.settings)
 
     def _of_name(self, name: str) -> dict[str, Any]:
         """A published data set; its training part to learn from, where the sweep says how."""
         found = named_settings(name, {"root": self.named_root} if self.named_root else {})
-        learns = self.sweep.shots or _FEW_SHOT & set(self.sweep.methods) or "few_shot" in self.sweep.settings
-        return found if learns else {key: value for key, value in found.items() if key != "few_shot"}
+        return found if self._learns else {key: value for key, value in found.items() if key != "few_shot"}
 
     def _of_config(self, location: str, words: Mapping[str, str | None]) -> dict[str, Any]:
         """What a config says, its paths made independent of its folder."""

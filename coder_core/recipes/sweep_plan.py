@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from coder_core.atg.generator import CostEstimate
+from coder_core.counted import counted
 from coder_core.errors import CoderError, SeveralProblemsError
 from coder_core.recipes.check import Checked
 from coder_core.recipes.sweep import CellOutcome, published_run
@@ -83,7 +84,9 @@ def plan_lines(planned: Sequence[PlannedCell]) -> list[str]:
     """The plan and its cost, in lines: what cells share counts once."""
     to_run = [cell for cell in planned if cell.is_to_run]
     done, wrong = (sum(test) for test in zip(*((bool(p.run_id), bool(p.problem)) for p in planned), strict=True))
-    lines = [f"{len(planned)} cells: {len(to_run)} to run, {done} published before, {wrong} that cannot work"]
+    lines = [
+        f"{counted(len(planned), 'cell')}: {len(to_run)} to run, {done} published before, {wrong} that cannot work"
+    ]
     lines += [f"  {cell.cell.name}: {_line(cell)}" for cell in planned]
     return [*lines, f"cost: {_images(to_run)}; {_money(to_run)}"]
 
@@ -95,9 +98,13 @@ def _line(planned: PlannedCell) -> str:
         return "cannot work"
     spec = planned.cell.spec
     few_shot = spec.few_shot if spec else None
-    shots = f", {', '.join(map(str, few_shot.shots))} shots x {few_shot.draws} draws" if few_shot else ""
+    shots = f", {_shots(few_shot.shots)} x {counted(few_shot.draws, 'draw')}" if few_shot else ""
     methods = ", ".join(spec.methods if spec else ()) or "few-shot methods alone"
     return f"to run, {methods}{shots}"
+
+
+def _shots(shots: Sequence[int]) -> str:
+    return f"{', '.join(map(str, shots))} {'shot' if tuple(shots) == (1,) else 'shots'}"
 
 
 def _images(to_run: Sequence[PlannedCell]) -> str:
@@ -112,7 +119,7 @@ def _images(to_run: Sequence[PlannedCell]) -> str:
                 read[dataset] = count
             else:
                 embedded[dataset, encoder.model_dump_json()] = count
-    return f"at most {sum(embedded.values())} images through encoders, {sum(read.values())} read as features"
+    return f"at most {counted(sum(embedded.values()), 'image')} through encoders, {sum(read.values())} read as features"
 
 
 def _money(to_run: Sequence[PlannedCell]) -> str:
@@ -124,4 +131,4 @@ def _money(to_run: Sequence[PlannedCell]) -> str:
     calls, cost = sum(estimate.calls for estimate in estimates), sum(estimate.cost_usd for estimate in estimates)
     unpriced = sum(estimate.calls for estimate in estimates if not estimate.is_priced)
     beside = f", and {unpriced} at an unknown price" if unpriced else ""
-    return f"{calls} questions to a language model, about ${cost:.2f}{beside}"
+    return f"{counted(calls, 'question')} to a language model, about ${cost:.2f}{beside}"

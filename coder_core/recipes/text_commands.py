@@ -8,6 +8,7 @@ from coder_core.atg.generation_report import GenerationReport, merge_reports
 from coder_core.atg.generator import CostEstimate
 from coder_core.classes import ClassList
 from coder_core.config import load_runtime, load_spec
+from coder_core.counted import counted
 from coder_core.embedding.text_passes import text_vectors
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.encoders.registry import find_family, identify_encoder, load_encoder
@@ -22,7 +23,7 @@ from coder_core.review.bank_review import EncoderView, review_bank
 from coder_core.review.terminal_text import find_class_ids, render_bank, render_class, render_import_report
 from coder_core.specs import EvalSpec, Runtime
 from coder_core.steps.assemble_bank import AssembleBank, domain_of, read_bank
-from coder_core.steps.generate_texts import GenerateTexts, PlanGeneration, estimate_cost
+from coder_core.steps.generate_texts import GenerateTexts, PlanGeneration, estimate_cost, is_nothing_to_ask
 from coder_core.steps.load_dataset import ListClasses, LoadDataset
 from coder_core.storage.input_files import read_input
 from coder_core.storage.output_file import write_file
@@ -78,6 +79,12 @@ class TextBankCommands:
             self._context, self.classes, self.spec.texts, self.runtime, pictures=pictures, is_batch=is_batch
         )
 
+    def is_nothing_to_ask(self) -> bool:
+        """Whether a run would ask no question; where pictures are shown, nobody looks."""
+        if shows_images(self.spec) or self.estimate(is_batch=False).calls:
+            return False
+        return is_nothing_to_ask(self._context, self.classes, self.spec.texts, self.encoder)
+
     def generate(self, *, is_batch: bool) -> GenerationReport:
         """Buy what is missing; a batch takes all classes at once."""
         chunks = self._run(PlanGeneration(classes=self._classes, texts=self.spec.texts))
@@ -120,7 +127,9 @@ class TextBankCommands:
         write_file(path, write_text_edits(edits, self.classes), replaces_other=is_forced)
         added = sum(len(slot.added) for slot in edits.by_slot.values())
         deleted = sum(len(slot.deleted) for slot in edits.by_slot.values())
-        return f"wrote {path}: {added} phrases added, {deleted} deleted; name it in the config as texts.edits"
+        return (
+            f"wrote {path}: {counted(added, 'phrase')} added, {deleted} deleted; name it in the config as texts.edits"
+        )
 
     def _encoder_view(self) -> EncoderView | None:
         if not find_family(self.encoder.spec.kind).needs_device:

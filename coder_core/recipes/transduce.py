@@ -18,7 +18,7 @@ from coder_core.recipes.eval_inputs import Inputs
 from coder_core.recipes.gather_texts import kinds_needed
 from coder_core.specs import BATCH_ONLY, EvalSpec, TextFeaturesFile, TransductionName, TransductionSpec
 from coder_core.steps.classify_batch import AnswersToPredictions, ClassifyBatch, check_batch_fits
-from coder_core.steps.fit_few_shot import metric_input
+from coder_core.steps.few_shot_draw import metric_input
 from coder_core.steps.fit_transduction import FitTransduction, makes_metric
 from coder_core.steps.predict_images import Predict
 

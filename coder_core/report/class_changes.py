@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from coder_core.class_source.class_look import ClassLook
+from coder_core.counted import counted
 from coder_core.evaluation.class_shifts import AddedClass, ClassShift
 from coder_core.evaluation.run_differences import MethodDifference
 from coder_core.recipes.run_comparison import RunComparison, SettingChange, TextCount
@@ -22,7 +23,7 @@ def write_look(look: ClassLook) -> str:
     if look.unfinished is not None:
         return f"{printable(look.source)} is not finished, nothing was compared: {printable(look.unfinished)}"
     against = f"against run {look.evaluated_run}" if look.evaluated_run else f"{look.name} was never evaluated"
-    return "\n".join([f"{printable(look.source)}: {look.class_count} classes, {against}", *_changes(look)])
+    return "\n".join([f"{printable(look.source)}: {counted(look.class_count, 'class')}, {against}", *_changes(look)])
 
 
 def _changes(look: ClassLook) -> Iterator[str]:
@@ -62,12 +63,14 @@ def write_comparison(comparison: RunComparison) -> str:
 def describe_comparison(comparison: RunComparison) -> str:
     """Which runs, and how much changed, in one line."""
     change = comparison.change
-    counts = f"{len(change.added)} classes added, {len(change.removed)} removed, {len(change.renamed)} renamed"
+    counts = (
+        f"{counted(len(change.added), 'class')} added, {len(change.removed)} removed, {len(change.renamed)} renamed"
+    )
     runs = f"{comparison.before} -> {comparison.after}"
     if comparison.method is None:
         return f"{runs}: {counts}; they have no method in common"
     lost = sum(shift.lost_to_added for shift in comparison.shifts)
-    taken = f"of {comparison.images} images in both runs, added classes took {lost} that were right"
+    taken = f"of {counted(comparison.images, 'image')} in both runs, added classes took {lost} that were right"
     return f"{runs}, {comparison.method}: {counts}; {taken}"
 
 
@@ -88,7 +91,7 @@ def _text_lines(texts: Sequence[TextCount]) -> Iterator[str]:
             text.kind,
             f"{text.before:.1f} ({_shown(text.sources_before) or '-'})",
             f"{text.after:.1f} ({_shown(text.sources_after) or '-'})",
-            f"other numbers in {text.unequal} classes" if text.unequal else "as many in every class",
+            f"other numbers in {counted(text.unequal, 'class')}" if text.unequal else "as many in every class",
         )
         for text in texts
     ]

@@ -1,11 +1,11 @@
 """The runs of a store as a person wants them listed: what was evaluated, when and with what, the result, the cost."""
 
-import difflib
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from coder_core.errors import QueryError
+from coder_core.near_names import suggest_name
 from coder_core.results.query_result import QueryResult
 from coder_core.results.render import to_table
 from coder_core.results.result_tables import ResultTables
@@ -125,8 +125,7 @@ def _find_best(warehouse: Warehouse, run_ids: Sequence[str]) -> dict[str, _Best]
 
 def _unknown(warehouse: Warehouse, name: str) -> QueryError:
     known = [known for (known,) in warehouse.query("SELECT DISTINCT name FROM runs ORDER BY name").rows]
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"Did you mean {near[0]!r}? " if near else ""
+    hint = suggest_name(name, known)
     listed = ", ".join(known[:10]) or "none yet"
     return QueryError(f"there is no run of an evaluation {name!r}.", "runs", f"{hint}Evaluations: {listed}.")
 

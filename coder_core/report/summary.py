@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from coder_core.atg.generation_report import GenerationReport
+from coder_core.counted import counted
 from coder_core.evaluation.intervals import Interval
 from coder_core.evaluation.predictions import HONEST
 from coder_core.evaluation.tiers import tiers_of
@@ -54,8 +55,8 @@ def headline(result: EvalResult) -> str:
         return f"{shown.method} {share} %{f' {interval}' if interval else ''}"
     if result.few_shot:
         best = max(result.few_shot, key=lambda row: row.top1)
-        return f"{best.method} {100 * best.top1:.1f} % ({best.shots} shots)"
-    return f"{result.image_count} images of {result.class_count} classes"
+        return f"{best.method} {100 * best.top1:.1f} % ({counted(best.shots, 'shot')})"
+    return f"{counted(result.image_count, 'image')} of {counted(result.class_count, 'class')}"
 
 
 def wide_metric_rows(result: EvalResult) -> list[dict[str, str | float]]:
@@ -156,13 +157,14 @@ def contracts_of(result: EvalResult) -> dict[str, ContractColumns]:
 def cost_lines(result: EvalResult) -> list[str]:
     """What was embedded, what was found in the store, and what was left out."""
     lines = [
-        f"embedded {result.texts_embedded} texts ({result.texts_reused} were in the store) "
-        f"and {result.images_embedded} images ({result.images_reused} were in the store)",
+        f"embedded {counted(result.texts_embedded, 'text')} ({result.texts_reused} were in the store) "
+        f"and {counted(result.images_embedded, 'image')} ({result.images_reused} were in the store)",
     ]
     if result.images_quarantined:
-        lines.append(f"left out {result.images_quarantined} images that cannot be read: table `quarantine`")
+        lines.append(f"left out {counted(result.images_quarantined, 'image')} that cannot be read: table `quarantine`")
     if result.images_ignored:
-        lines.append(f"ignored {result.images_ignored} files that are no images: table `ignored`")
+        ignored = counted(result.images_ignored, "file that is no image", "files that are no images")
+        lines.append(f"ignored {ignored}: table `ignored`")
     rows: list[MetricRow | ComparisonRow] = [*result.metrics, *result.comparisons]
     if any(row.ci_low is None and row.metric in HEADINGS for row in rows):
         lines.append(f"{NO_INTERVAL}: no interval, for all images redrawn are alike: right, or wrong, class by class")
@@ -194,7 +196,8 @@ def next_commands(result: EvalResult, program: str) -> list[str]:
 
 
 def _metrics_table(result: EvalResult, *, is_narrow: bool) -> Table:
-    title = f"{result.name}: {result.image_count} images of {result.class_count} classes, percent [95 % interval]"
+    images, classes = counted(result.image_count, "image"), counted(result.class_count, "class")
+    title = f"{result.name}: {images} of {classes}, percent [95 % interval]"
     table = _table(title, dict.fromkeys(HEADINGS.values(), "100.0 [99.9, 100.0]"), is_narrow=is_narrow)
     for method, is_last in _methods(result):
         by_name = {metric.metric: metric for metric in result.metrics if metric.method == method}
@@ -224,7 +227,7 @@ def _details_table(result: EvalResult, *, is_narrow: bool) -> Table:
 def _few_shot_table(result: EvalResult, *, is_narrow: bool) -> Table:
     shots = list(dict.fromkeys(row.shots for row in result.few_shot))
     draws = max(row.draws for row in result.few_shot)
-    title = f"few-shot: top-1 percent, mean ± standard deviation over {draws} draws"
+    title = f"few-shot: top-1 percent, mean ± standard deviation over {counted(draws, 'draw')}"
     table = _table(title, dict.fromkeys(map(_shots, shots), "10.0 ± 1.0"), is_narrow=is_narrow)
     by_place = {(row.method, row.shots): row for row in result.few_shot}
     for method in dict.fromkeys(row.method for row in result.few_shot):

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from coder_core.counted import counted
 from coder_core.recipes.sweep import CellOutcome
 from coder_core.recipes.sweep_results import SweepResult
 from coder_core.recipes.sweep_rows import GainRow, Score, SweepGroup, SweepRow
@@ -75,7 +76,7 @@ _Titled = tuple[str, Sequence[str], list[tuple[str | int | None, ...]]]
 def _tables(result: SweepResult) -> Iterator[_Titled]:
     """Title, headings and rows of every table."""
     for group in result.groups:
-        what = "zero-shot" if group.shots is None else f"{group.shots} shots"
+        what = "zero-shot" if group.shots is None else counted(group.shots, "shot")
         axes = _axes(group.rows)
         headings = ["tier", *axes, "method", *group.datasets, _mean_heading(group.datasets, group.missing)]
         rows = [_row(row, group, axes) for row in group.rows]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from coder_core.counted import counted
 from coder_core.results.result_tables import ResultTables
 from coder_core.results.schema import TABLES, VIEWS, Column
 from coder_core.storage.store import Store
@@ -11,7 +12,7 @@ def overview(store: Store) -> Iterator[str]:
     """Yield the lines that `coder-eval tables` prints."""
     counts = ResultTables(store).row_counts()
     for table in TABLES.values():
-        yield f"{table.name} ({counts[table.name]} rows): {table.description}"
+        yield f"{table.name} ({counted(counts[table.name], 'row')}): {table.description}"
         yield from map(_line, table.columns)
     for view in VIEWS.values():
         yield f"{view.name} (view): {view.description}"

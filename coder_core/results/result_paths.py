@@ -146,11 +146,6 @@ def time_digits(time: datetime) -> str:
     return (time.astimezone(UTC) if time.tzinfo else time).strftime(_TIME_FORMAT)
 
 
-def parse_time_digits(text: str) -> datetime:
-    """Read what `time_digits` wrote; naive UTC."""
-    return datetime.strptime(text, _TIME_FORMAT)
-
-
 def parse_run_file(path: str) -> RunFile | None:
     """Tell which run a file belongs to, and what it holds; None for a file that is no single run's."""
     if match := _ROW.fullmatch(path):

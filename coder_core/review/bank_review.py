@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from coder_core.classes import ClassList
+from coder_core.counted import counted
 from coder_core.errors import TextBankError
 from coder_core.review.encoder_issues import (
     NEAR_DUPLICATE_SIMILARITY,
@@ -94,7 +95,7 @@ def review_bank(bank: TextBank, classes: ClassList, *, encoder: EncoderView | No
     counts = {"bank": len(bank.classes), "table": encoder.table.class_count if encoder else len(classes)}
     for what, count in counts.items():
         if count != len(classes):
-            problem = f"the {what} has {count} classes, the class list {len(classes)}."
+            problem = f"the {what} has {counted(count, 'class')}, the class list {len(classes)}."
             raise TextBankError(problem, "text review", "Make all three from one class list.")
     issues = [
         *find_empty_classes(bank),

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 
 from coder_core.classes import ClassList, display_name, normalise_name
+from coder_core.counted import counted
 from coder_core.review.finding import Fault, Finding, show_changes, show_names
 from coder_core.texts.bank_checks import find_equal_classes
 
@@ -105,7 +106,8 @@ def _wordnet_ids(classes: ClassList, wordnet_names: Callable[[], Mapping[str, st
         return None
     table = wordnet_names() if wordnet_names else {}
     names = {label: table[word] for label in ids if (word := classes.names[label].strip()) in table}
-    problem = f"{len(ids)} classes are called by WordNet ids, which no caption has: {show_names(classes, ids)}."
+    called = counted(len(ids), "class is", "classes are")
+    problem = f"{called} called by WordNet ids, which no caption has: {show_names(classes, ids)}."
     missing = len(ids) - len(names)
     unknown = f" {missing} are not ImageNet-1k's: name them yourself." if missing else ""
     remedy = f"ImageNet's names: {show_changes(classes, names)}.{unknown}" if names else unknown.strip()
@@ -129,7 +131,7 @@ def _run_together(classes: ClassList) -> Finding | None:
     if not names:
         return None
     ids = tuple(names)
-    problem = f"{len(ids)} names are words run together: {show_names(classes, ids)}."
+    problem = f"{counted(len(ids), 'name is', 'names are')} words run together: {show_names(classes, ids)}."
     return Finding(Fault.RUN_TOGETHER, ids, problem, f"As words: {show_changes(classes, names)}.", names)
 
 
@@ -172,7 +174,7 @@ def _suffix_only(classes: ClassList) -> Finding | None:
         return None
     ids = tuple(sorted({label for pair in pairs for label in pair}))
     shown = "; ".join(f"{classes.names[one]!r} and {classes.names[other]!r}" for one, other in pairs[:3])
-    problem = f"{len(pairs)} pairs of names differ by a suffix only: {shown}."
+    problem = f"{counted(len(pairs), 'pair of names differs', 'pairs of names differ')} by a suffix only: {shown}."
     return Finding(Fault.SUFFIX_ONLY, ids, problem, "Say in the name what differs, or merge the classes.")
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
 
 from coder_core.classes import ClassList
+from coder_core.counted import counted
 from coder_core.errors import InputError
 from coder_core.review.bank_review import ClassCounts, TextReview
 from coder_core.review.issues import ISSUES, TextIssue
@@ -92,7 +93,9 @@ def find_class_ids(name: str, classes: ClassList) -> tuple[int, ...]:
     """
     if found := NameIndex(classes).find(name):
         return found
-    remedy = did_you_mean(name, classes.names, otherwise=f"The list has {len(classes)} classes, see the class list.")
+    remedy = did_you_mean(
+        name, classes.names, otherwise=f"The list has {counted(len(classes), 'class')}, see the class list."
+    )
     raise InputError(f"there is no class {name!r:.80}.", "class list", remedy)
 
 
@@ -145,7 +148,7 @@ def render_bank(classes: ClassList, bank: TextBank, review: TextReview) -> str:
     issues = Counter(issue.issue for issue in review.issues)
     fewest = sorted(review.counts, key=lambda row: (_descriptions(row), row.class_id))[:CLASSES_SHOWN]
     lines = [
-        f"{len(classes)} classes, {total} phrases, of them {human} by a person",
+        f"{counted(len(classes), 'class')}, {counted(total, 'phrase')}, of them {human} by a person",
         "",
         *align(_kind_rows(review.counts)),
         *_table("sources", sources.most_common() or [("none", 0)]),
@@ -178,7 +181,7 @@ def render_import_report(report: ImportReport) -> str:
     shared = [(row.name, row.kind, f"ids {', '.join(map(str, row.class_ids))}") for row in report.shared]
     without = [(report.class_names[class_id], f"id {class_id}") for class_id in report.without_texts]
     lines = [
-        f"{visible(report.place)}: {report.format} format, {len(report.class_names)} classes, source "
+        f"{visible(report.place)}: {report.format} format, {counted(len(report.class_names), 'class')}, source "
         f"{visible(report.source)}",
         *align([("", "found", "kept", "classes or pairs"), *report.counts]),
         *_table("names that matched nothing (pass an alias where the nearest class is meant)", unmatched),

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from coder_core.classes import ClassList
+from coder_core.counted import counted
 from coder_core.review.finding import Fault, Finding
 from coder_core.review.leaks import find_leaks
 from coder_core.texts.bank import TextBank, phrases_by_slot
@@ -40,7 +41,7 @@ def _other_class(classes: ClassList, bank: TextBank) -> Finding | None:
     if not pairs:
         return None
     shown = "; ".join(f"those of {classes.names[one]!r} name {classes.names[other]!r}" for one, other in pairs[:3])
-    problem = f"the texts of {len(pairs)} classes are about another class: {shown}."
+    problem = f"the texts of {counted(len(pairs), 'class')} are about another class: {shown}."
     return Finding(Fault.OTHER_CLASS, tuple(one for one, _ in pairs), problem, "Give each class its own texts.")
 
 

@@ -31,6 +31,8 @@ class ExportCalibration(Handle):
         threshold: Smallest probability of an answer; None where no cut gives the precision that was asked for.
         precision: Share of the answers above it that are right.
         kept: Validation images above it.
+        loss: Mean negative log-likelihood of the validation images at the temperature, in nats; None as above, and
+            where an earlier version chose it.
     """
 
     temperature: float | None
@@ -38,6 +40,7 @@ class ExportCalibration(Handle):
     threshold: float | None = None
     precision: float = 0.0
     kept: int = 0
+    loss: float | None = None
 
 
 class CalibrateExport(Step[ExportCalibration]):
@@ -57,19 +60,21 @@ class CalibrateExport(Step[ExportCalibration]):
 
         from coder_core.classifiers import RerankClassifier, TemperedClassifier, predict_with
         from coder_core.evaluation.abstaining import choose_cutoff
-        from coder_core.evaluation.temperature import fit_temperature
+        from coder_core.evaluation.temperature import fit_temperature, mean_loss
 
         classifier = read_classifier(context, self.classifier, self.part)
         vectors, image_ids = self._read(context)
         labels = read_labels(context, self.labels, "validation").label_ids_of(image_ids)
-        temperature = None
+        temperature = loss = None
         if not isinstance(classifier, RerankClassifier | TemperedClassifier):
-            temperature = fit_temperature(classifier.logits(vectors), torch.tensor(labels))
+            logits, label_ids = classifier.logits(vectors), torch.tensor(labels)
+            temperature = fit_temperature(logits, label_ids)
+            loss = mean_loss(logits, label_ids, 1 / temperature)
             classifier = TemperedClassifier(classifier, temperature)
         found = predict_with(classifier, vectors, image_ids, method="export")
         probabilities = found.top_probabilities[:, 0].astype(np.float64)
         cutoff = choose_cutoff(probabilities, found.top_ids[:, 0] == labels, precision=self.precision)
-        chosen = ExportCalibration(temperature=temperature, images=len(labels))
+        chosen = ExportCalibration(temperature=temperature, images=len(labels), loss=loss)
         if cutoff is None:
             return chosen
         update = {"threshold": cutoff.threshold, "precision": cutoff.precision, "kept": cutoff.kept}

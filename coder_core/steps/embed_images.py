@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field
 
+from coder_core.counted import counted
 from coder_core.embedding.image_stream import UNREAD
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.encoders.registry import find_family
@@ -121,7 +122,7 @@ class EmbedImages(ShardedStep[ImageEmbeddingsArtifact]):
             problems += broken_rows(output.read_part(record.name, ["image_id", "problem"])).to_pylist()
         if len(problems) == rows:
             raise DatasetError(
-                f"none of {rows} images can be read ({problems[0]['problem']}).",
+                f"none of {counted(rows, 'image')} can be read ({problems[0]['problem']}).",
                 problems[0]["image_id"],
                 "Check the data set.",
             )
@@ -177,14 +178,6 @@ def _has_unread(part: "pa.Table") -> bool:
     import pyarrow.compute as pc
 
     return bool(pc.any(pc.starts_with(part.column("problem"), UNREAD)).as_py())
-
-
-def read_quarantine(context: Context, embeddings: ImageEmbeddingsArtifact) -> list[dict[str, str]]:
-    """Images that could not be read: `image_id` and `problem`."""
-    if not embeddings.quarantined:
-        return []
-    parts = (context.read_part(embeddings, part.name, ["image_id", "problem"]) for part in context.parts(embeddings))
-    return [row for part in each(parts) for row in broken_rows(part).to_pylist()]
 
 
 def _embed_parts(

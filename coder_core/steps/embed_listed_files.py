@@ -44,6 +44,9 @@ class _Place(NamedTuple):
     part: _Part
     row: int
 
+    def __str__(self) -> str:
+        return str(self.part.image_ids[self.row])
+
 
 class _Listing:
     """The parts that are on their way, in order."""

@@ -15,11 +15,14 @@ from coder_core.atg.generator_spec import GeneratorSpec
 from coder_core.atg.prompts import domain_noun
 from coder_core.atg.questions import Pictures, chunk_class_ids
 from coder_core.classes import ClassList
+from coder_core.counted import counted
 from coder_core.encoders.base import IdentifiedEncoder
 from coder_core.errors import ConfigError
 from coder_core.fingerprint import NotIdentity
 from coder_core.llm.batch_completions import BatchCompletions
+from coder_core.llm.chat_requests import CompletionRequest
 from coder_core.llm.completion_ledger import CompletionLedger
+from coder_core.llm.completions import Completions
 from coder_core.llm.direct_completions import DirectCompletions
 from coder_core.llm.faults import LlmError
 from coder_core.pipeline.artifact_types import ClassesArtifact, ConfusedPairsArtifact, ShownImages
@@ -154,7 +157,7 @@ def check_generation(report: GenerationReport) -> None:
     """
     if report.stopped:
         raise LlmError(
-            f"{report.stopped} {len(report.failed)} questions have no answer.",
+            f"{report.stopped} {counted(len(report.failed), 'question has', 'questions have')} no answer.",
             "texts.generator",
             "What was bought is kept: mend the reason (or raise CODER_LLM_MAX_COST_USD) and run again.",
         )
@@ -162,7 +165,7 @@ def check_generation(report: GenerationReport) -> None:
         reasons = Counter(f"{text.fault}: {text.reason}" for text in report.failed)
         (reason, _), *_ = reasons.most_common(1)
         raise LlmError(
-            f"none of {len(report.failed)} questions has an answer that can be used ({reason}).",
+            f"none of {counted(len(report.failed), 'question')} has an answer that can be used ({reason}).",
             "texts.generator",
             "Look at what the server sends: coder-eval texts generate tells every reason.",
         )
@@ -209,6 +212,35 @@ def estimate_cost(
         pictures=pictures,
         is_batch=is_batch,
     )
+
+
+class _NobodyAsked:
+    """Takes questions down and answers none."""
+
+    asked = 0
+
+    def complete(self, requests: Sequence[CompletionRequest]) -> Completions:
+        """Count."""
+        self.asked += len(requests)
+        return Completions()
+
+
+def is_nothing_to_ask(context: Context, classes: ClassList, texts: TextsSpec, encoder: IdentifiedEncoder) -> bool:
+    """Whether the ledger holds every answer, those to further questions about dropped analogues included.
+
+    Names are embedded for it, as a run does.
+    """
+    nobody = _NobodyAsked()
+    generate_phrases(
+        classes,
+        generator_of(texts),
+        ledger=CompletionLedger(context.artifacts.store),
+        source=nobody,
+        similarity=name_similarity(context, texts, encoder),
+        pairs=_pairs_at_once(classes, texts),
+        noun=domain_noun(texts.domain),
+    )
+    return not nobody.asked
 
 
 def chunk_pairs(pairs: Sequence[ClassPair]) -> list[tuple[ClassPair, ...]]:

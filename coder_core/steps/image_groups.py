@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
+from coder_core.counted import counted
 from coder_core.errors import DatasetError
 from coder_core.fingerprint import NotIdentity
 from coder_core.images.manifests import manifest_groups, manifest_root
@@ -72,7 +73,9 @@ def _of_column(file: FileInput, image_ids: Sequence[str], root: str | None) -> l
     missing = [image_id for image_id in image_ids if image_id not in group_of]
     if missing:
         raise DatasetError(
-            f"{len(missing)} images have no group, the first is {missing[0]!r}.", file.path, "Give one group per image."
+            f"{counted(len(missing), 'image has', 'images have')} no group, the first is {missing[0]!r}.",
+            file.path,
+            "Give one group per image.",
         )
     return [group_of[image_id] for image_id in image_ids]
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field
 
 from coder_core.classes import ClassList
+from coder_core.counted import counted
 from coder_core.errors import DatasetError
 from coder_core.fingerprint import NotIdentity
 from coder_core.images.renamed_classes import open_renamed
@@ -306,6 +307,6 @@ def _images_table(batch: "ImageBatch") -> "pa.Table":
 
 def _first_difference(names: Sequence[str], others: Sequence[str]) -> str:
     if len(names) != len(others):
-        return f"{len(others)} classes instead of {len(names)}"
+        return f"{counted(len(others), 'class')} instead of {len(names)}"
     place = next(place for place, (a, b) in enumerate(zip(names, others, strict=True)) if a != b)
     return f"class {place} is {others[place]!r} instead of {names[place]!r}"

@@ -1,7 +1,7 @@
 """What the few-shot methods of a draw are worth, and whether their probabilities are true. Reads test labels."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from coder_core.encoders.base import IdentifiedEncoder
@@ -18,10 +18,10 @@ from coder_core.pipeline.output import Output
 from coder_core.pipeline.step import ArtifactStep
 from coder_core.results.schema import FewShotReliabilityRow, FewShotRow
 from coder_core.steps.build_classifier import read_classifier
-from coder_core.steps.fit_few_shot import read_few_shot_predictions
 from coder_core.steps.image_groups import ImageGroups
 from coder_core.steps.load_dataset import read_labels
 from coder_core.steps.measure_method import write_rows
+from coder_core.steps.predict_few_shot import read_few_shot_predictions
 from coder_core.steps.score_again import kept_log_shares, log_shares, read_again
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class MeasureFewShot(ArtifactStep[MeasurementArtifact]):
             del both[True]
         return [
             FewShotReliabilityRow(
-                method=method, shots=fits.shots, seed=fits.seed, is_calibrated=is_calibrated, **found._asdict()
+                method=method, shots=fits.shots, seed=fits.seed, is_calibrated=is_calibrated, **asdict(found)
             )
             for is_calibrated, predictions in both.items()
             for found in reliability_bins(predictions.top_probabilities[:, 0], said.is_correct)

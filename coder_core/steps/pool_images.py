@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from coder_core.few_shot.draws import Draw
     from coder_core.few_shot.pool import Pool
-    from coder_core.steps.fit_few_shot import OfDraw
+    from coder_core.steps.few_shot_draw import OfDraw
 
 
 @runtime_checkable

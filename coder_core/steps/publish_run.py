@@ -14,6 +14,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 from coder_core.atg.generation_report import GenerationReport
+from coder_core.counted import counted
 from coder_core.encoders.registry import find_family
 from coder_core.fingerprint import NotIdentity, canonical_json, key_of
 from coder_core.input_contract import InputContract
@@ -252,7 +253,7 @@ def notes_on_texts(metrics: Sequence[MetricRow], class_count: int) -> list[str]:
     """Which methods had to judge classes by their names alone."""
     missing = {row.method: row.classes_without_texts for row in metrics if row.classes_without_texts}
     return [
-        f"{method} had no text about {number} of {class_count} classes: it judged them by their names alone"
+        f"{method} had no text about {number} of {counted(class_count, 'class')}: it judged them by their names alone"
         for method, number in missing.items()
     ]
 
@@ -266,8 +267,8 @@ def notes_on_generation(metrics: Sequence[MetricRow], asked: Sequence[Generation
         readers += [RERANK] if row.kind == TextKind.ONE_TO_ONE and RERANK in methods else []
         if row.failed and readers:
             notes.append(
-                f"{row.failed} of {row.asked} questions for texts of the kind {row.kind} have no usable answer: "
-                f"{', '.join(readers)} did without these"
+                f"{row.failed} of {counted(row.asked, 'question')} for texts of the kind {row.kind} have no usable "
+                f"answer: {', '.join(readers)} did without these"
             )
     return notes
 

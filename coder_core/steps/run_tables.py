@@ -30,8 +30,8 @@ from coder_core.results.schema import (
 )
 from coder_core.steps.count_confused_pairs import PAIRS, read_budget
 from coder_core.steps.embed_images import broken_rows
-from coder_core.steps.fit_few_shot import few_shot_predictions_in
 from coder_core.steps.load_dataset import LabelParts
+from coder_core.steps.predict_few_shot import few_shot_predictions_in
 from coder_core.steps.predict_images import COLUMNS, predictions_from_arrow
 from coder_core.steps.write_texts import read_text_table, read_texts_and_pairs
 from coder_core.texts.bank import ClassPair

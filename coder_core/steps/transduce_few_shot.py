@@ -11,7 +11,7 @@ from coder_core.pipeline.context import Context
 from coder_core.pipeline.output import Output
 from coder_core.specs import TransductionName, row_name
 from coder_core.steps.build_classifier import classifier_table, read_classifier
-from coder_core.steps.fit_few_shot import OfDraw, draw_class_texts, text_vectors
+from coder_core.steps.few_shot_draw import OfDraw, class_texts_of, text_vectors, zero_shot_classifier
 from coder_core.steps.fit_transduction import batch_found, metric_space, read_batch
 from coder_core.steps.write_texts import read_text_table
 
@@ -79,7 +79,8 @@ class TransduceFewShot(OfDraw):
         read = self.read_draw(context)
         support = read.pool.support(read.draw)
         vectors = text_vectors(context, self).float()
-        texts = draw_class_texts(self, vectors, build_layout(read_text_table(context, self.texts)))
+        layout = build_layout(read_text_table(context, self.texts))
+        texts = class_texts_of(zero_shot_classifier(self, vectors, layout), vectors, layout)
         return _Teacher(
             context,
             self,

@@ -122,13 +122,6 @@ def decode_parquet(content: bytes, url: str, *, columns: Sequence[str] | None = 
         return file.read(columns=_known(columns), use_threads=False)
 
 
-def write_parquet(store: Store, path: str, table: pa.Table) -> int:
-    """Write a table as one Parquet file, in one step; returns its size in bytes."""
-    content = encode_parquet(table)
-    store.write_bytes(path, content)
-    return len(content)
-
-
 def read_parquet(store: Store, path: str, columns: Sequence[str] | None = None) -> pa.Table:
     """Read a Parquet file of the store; only the named columns are fetched.
 

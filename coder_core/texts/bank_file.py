@@ -32,6 +32,7 @@ from typing import Any
 import yaml
 
 from coder_core.classes import ClassList, nearest_name, normalise_name
+from coder_core.counted import counted
 from coder_core.errors import TextBankError
 from coder_core.texts.bank import (
     CLASS_FIELDS,
@@ -122,7 +123,7 @@ def _refuse_missing(
     shown = ", ".join(f"{name!r:.80}" for name in missing[:NAMES_SHOWN])
     rest = f" and {len(missing) - NAMES_SHOWN} more" if len(missing) > NAMES_SHOWN else ""
     raise TextBankError(
-        f"{len(missing)} of {len(classes)} classes of the class list have no entry: {shown}{rest}.",
+        f"{len(missing)} of {counted(len(classes), 'class')} of the class list have no entry: {shown}{rest}.",
         f"{place}: classes",
         "Add an entry for each, or take them out of the class list.",
     )
@@ -247,7 +248,7 @@ def write_text_bank(bank: TextBank, classes: ClassList) -> str:
     """
     if len(bank.classes) != len(classes):
         raise TextBankError(
-            f"the bank has {len(bank.classes)} classes, the class list {len(classes)}.",
+            f"the bank has {counted(len(bank.classes), 'class')}, the class list {len(classes)}.",
             "text bank",
             "Write the bank with the class list it was made for.",
         )

@@ -4,7 +4,6 @@ A user's own domains merge over the shipped ones; every template is checked for 
 filled in one pass, so that a brace in a class name is text and never a placeholder.
 """
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -13,6 +12,7 @@ from typing import Any
 
 from coder_core import packaged
 from coder_core.errors import ConfigError
+from coder_core.near_names import suggest_name
 from coder_core.texts.markup import read_markup
 
 __all__ = ["DEFAULT_DOMAIN", "Domain", "fill", "find_domain", "load_domains"]
@@ -95,8 +95,7 @@ def find_domain(name: str, domains: Mapping[str, Domain]) -> Domain:
     """
     if name in domains:
         return domains[name]
-    close = difflib.get_close_matches(name, list(domains), n=1)
-    hint = f"Did you mean {close[0]!r}? " if close else ""
+    hint = suggest_name(name, domains)
     raise ConfigError(f"unknown domain {name!r:.80}.", "domain", f"{hint}There are: {', '.join(domains)}.")
 
 

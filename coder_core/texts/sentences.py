@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from coder_core.classes import ClassList
+from coder_core.counted import counted
 from coder_core.errors import TextBankError
 from coder_core.texts.bank import ClassPair, TextBank, clean_phrase, phrases_by_slot, source_of
 from coder_core.texts.domains import Domain, fill
@@ -102,7 +103,7 @@ def build_texts(
     """
     if len(bank.classes) != len(classes):
         raise TextBankError(
-            f"the bank has {len(bank.classes)} classes, the class list {len(classes)}.",
+            f"the bank has {counted(len(bank.classes), 'class')}, the class list {len(classes)}.",
             "text bank",
             "Parse the bank against this class list.",
         )

@@ -27,17 +27,22 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from coder_core.counted import counted
 from coder_core.loops import each
 from coder_core.transduction.batch_discriminant import Statistics, fit_discriminant
+from coder_core.transduction.batch_settings import BatchSettings
 from coder_core.transduction.class_prior import FOLDS, fold_numbers, prior_evidence
+from coder_core.transduction.prepared_batch import PreparedImages
 
 __all__ = ["FEW_CLASSES", "BatchKind", "Evidence", "effective_share", "is_balanced", "weigh_evidence"]
+
+EVIDENCE_TEXT_IMAGES = 1.0
+"""For how many images the texts of a class count where images and texts compete: no more than one."""
 
 FEW_CLASSES = 0.5
 """Nats per image from which on classes are taken for missing: as if exp(-0.5), three fifths of them, shared the images.
 Between 0.1 and 0.4 lie long-tailed batches, whose rare classes must not be switched off, above 0.6 batches of a tenth.
 """
-
 
 SURE = 2.0
 """Standard errors that the images' evidence has to be above 0."""
@@ -86,29 +91,23 @@ class Evidence(NamedTuple):
 
 
 def weigh_evidence(
-    probabilities: Float[Tensor, "images classes"],
-    rows: Float[Tensor, "images dim"],
+    sample: PreparedImages,
     known: Statistics,
     class_texts: Float64[Tensor, "classes dim"] | None,
-    *,
-    text_images: float,
-    shrinkage: float,
-    weight: float,
+    settings: BatchSettings,
 ) -> Evidence:
     """Find out what a batch is.
 
     Args:
-        probabilities: Of stage 1, for a sample of the batch.
-        rows: The same images, centred.
+        sample: Images from all over it.
         known: Sums of images whose class is known; of none, maybe.
         class_texts: Places of the class texts; None for none.
-        text_images: For how many images they count.
-        shrinkage: Of the covariance.
-        weight: Of the discriminant beside stage 1.
+        settings: The method's constants; `text_images` is another one here.
     """
+    rows, probabilities = sample.rows, sample.own.exp()
     prior = prior_evidence(probabilities)
     left_out = [
-        _agreement(probabilities, rows, known, class_texts, text_images, shrinkage, weight, fold)
+        _agreement(sample, known, class_texts, settings, fold)
         for fold in each(range(FOLDS if len(rows) >= FOLDS else 0))
     ]
     nats = torch.cat(left_out) if left_out else torch.zeros(1)
@@ -123,7 +122,8 @@ def weigh_evidence(
     if enough and images > SURE * error:
         reason = f"images say where classes lie: {images:.2f} nats per image left out more than texts do"
         return Evidence(BatchKind.ALL_CLASSES, prior, images, reason)
-    reason = f"stage 1 unchanged: {len(rows)} images say too little about {probabilities.shape[1]} classes"
+    said, classes = counted(len(rows), "image says", "images say"), counted(probabilities.shape[1], "class")
+    reason = f"stage 1 unchanged: {said} too little about {classes}"
     return Evidence(BatchKind.NOTHING, prior, images, f"{reason} ({images:.2f} ± {error:.2f} nats per image left out)")
 
 
@@ -154,27 +154,29 @@ def is_balanced(counts: Float64[Tensor, " classes"], doubt: float) -> bool:
 
 
 def _agreement(
-    probabilities: Float[Tensor, "images classes"],
-    rows: Float[Tensor, "images dim"],
+    sample: PreparedImages,
     known: Statistics,
     class_texts: Float64[Tensor, "classes dim"] | None,
-    text_images: float,
-    shrinkage: float,
-    weight: float,
+    settings: BatchSettings,
     fold: int,
 ) -> Float[Tensor, " left_out"]:
     """By how many nats, image by image of a fold, the discriminant of the others is better than that of texts."""
+    rows, probabilities = sample.rows, sample.own.exp()
     is_out = fold_numbers(len(rows)) == fold
     statistics = known.copy()
     statistics.add(rows[~is_out], probabilities[~is_out])
     nats = []
     for reads_images in (True, False):
         discriminant = fit_discriminant(
-            statistics, class_texts, text_images=text_images, shrinkage=shrinkage, reads_images=reads_images
+            statistics,
+            class_texts,
+            text_images=EVIDENCE_TEXT_IMAGES,
+            shrinkage=settings.shrinkage,
+            reads_images=reads_images,
         )
         if discriminant is None:
             return torch.zeros(int(is_out.sum()))
-        own = (weight * discriminant.scores(rows[is_out])).softmax(dim=1)
+        own = (settings.weight * discriminant.scores(rows[is_out])).softmax(dim=1)
         agreed = (own * probabilities[is_out]).sum(dim=1)
         nats.append(agreed.clamp(min=torch.finfo(agreed.dtype).tiny).log())
     return (nats[0] - nats[1]).cpu()

@@ -15,6 +15,8 @@ from coder_core.interruption import (
 )
 from coder_core.pipeline.traits import is_worth_retrying
 
+from .stopped_work import ended_run
+
 
 def test_nothing_stops_outside_and_after_a_block_that_ended_well() -> None:
     check_interruption()
@@ -54,20 +56,10 @@ def test_threads_of_a_block_stop_when_it_ends_by_any_exception(reason: type[Base
 def test_another_run_in_the_same_process_goes_on() -> None:
     with interruptible():
         outer = contextvars.copy_context()
-        inner = interrupted_context()
+        inner = ended_run()
         outer.run(check_interruption)
         with pytest.raises(InterruptedWorkError):
             inner.run(check_interruption)
-
-
-def interrupted_context() -> contextvars.Context:
-    found = []
-    try:
-        with interruptible():
-            found.append(contextvars.copy_context())
-            raise KeyboardInterrupt
-    except KeyboardInterrupt:
-        return found[0]
 
 
 def test_work_ends_at_its_next_batch_once_its_time_is_up() -> None:

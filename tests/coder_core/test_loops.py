@@ -1,6 +1,5 @@
 """Every loop that may take long stops before its next item when the time is up or the run has ended."""
 
-import contextvars
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import permutations
@@ -30,7 +29,7 @@ from coder_core.evaluation.predictions import Predictions
 from coder_core.few_shot import cache_adapter, discriminant, draws, nearest_mean, pool, search, text_choice
 from coder_core.few_shot.examples import Support
 from coder_core.few_shot.few_shot_methods import Planned
-from coder_core.interruption import InterruptedWorkError, TimeLimitError, interruptible, time_limit
+from coder_core.interruption import InterruptedWorkError, TimeLimitError, time_limit
 from coder_core.loops import each
 from coder_core.results.schema import AblationRow
 from coder_core.texts.bank import ClassTexts, TextBank
@@ -39,6 +38,7 @@ from coder_core.texts.text_layout import TextLayout
 from tests.rows import rows_of
 
 from .coder.text_cases import make_case, make_images
+from .stopped_work import ended_run
 
 CLASSES = ClassList(("a", "b", "c"))
 IDS = tuple("wxyz")
@@ -143,16 +143,6 @@ def test_it_stops_when_the_run_has_ended(module: ModuleType, work):
     del module
     with pytest.raises(InterruptedWorkError):
         ended_run().run(work)
-
-
-def ended_run() -> contextvars.Context:
-    found = []
-    try:
-        with interruptible():
-            found.append(contextvars.copy_context())
-            raise KeyboardInterrupt
-    except KeyboardInterrupt:
-        return found[0]
 
 
 @pytest.mark.parametrize(("every", "worked"), [(1, 3), (2, 4), (5, 5), (100, 10)])

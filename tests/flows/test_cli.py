@@ -112,7 +112,7 @@ def test_query_prints_every_format(filled_store: str) -> None:
 @pytest.mark.slow
 def test_tables_lists_every_column_and_counts_rows(filled_store: str) -> None:
     printed = coder_eval("tables", CODER_STORE=filled_store).stdout
-    assert "quarantine (1 rows)" in printed
+    assert "quarantine (1 row)" in printed
     assert "metrics (0 rows)" in printed
     for table in TABLES.values():
         assert all(column.name in printed and column.description in printed for column in table.columns)

@@ -55,7 +55,7 @@ def test_the_reference_protocol_needs_labels_and_is_refused(photos: World, runti
 def test_images_of_which_none_can_be_read(photos: World, runtime: Runtime, tmp_path: Path) -> None:
     coder_eval(photos.settings, [], runtime)
     (tmp_path / "broken.jpg").write_bytes(b"no image")
-    with pytest.raises(DatasetError, match="none of 1 images can be read"):
+    with pytest.raises(DatasetError, match="none of 1 image can be read"):
         predict("photos", [str(tmp_path / "broken.jpg")], "coder", None, None, runtime)
 
 

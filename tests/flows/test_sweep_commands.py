@@ -91,7 +91,7 @@ def test_without_a_file_a_dry_run_says_the_cost_and_leaves_nothing(here: Path) -
     words = ("--datasets", "demo:flags", "--models", "demo:micro-clip", "--methods", "clip,coder")
     planned = in_this_process(*words, "--dry-run", "--store", "store", "--set", "dataset.images_per_class=2")
     assert planned.exit_code == 0, planned.stderr
-    assert "1 cells: 1 to run" in planned.stderr
+    assert "1 cell: 1 to run" in planned.stderr
     assert "  sweep.flags.micro-clip: to run, clip, coder" in planned.stderr
     assert "cost: at most 130 images through encoders, 0 read as features; no language model" in planned.stderr
     assert not (here / "store").exists()

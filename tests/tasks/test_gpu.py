@@ -1,6 +1,5 @@
 """The slot is real: within a process, and between processes that know of each other only through the server."""
 
-import contextvars
 import json
 import os
 import subprocess
@@ -13,11 +12,12 @@ from pathlib import Path
 import pytest
 from prefect import flow, task
 
-from coder_core.interruption import InterruptedWorkError, interruptible
+from coder_core.interruption import InterruptedWorkError
 from coder_core.specs import Runtime
 from tasks import gpu
 from tasks.gpu import GPU_LIMIT, ServerAccelerator, has_server_limit, report_missing_limit
 from tasks.prefect_runner import prefect_runner
+from tests.coder_core.stopped_work import ended_run
 
 ACCELERATOR = "cuda"
 """Nothing is computed on it: the slot is taken for the name."""
@@ -164,20 +164,12 @@ def test_a_run_on_a_cluster_says_that_nothing_keeps_its_own_tasks_apart(caplog: 
     assert "only the tasks of this run are kept apart" not in caplog.text
 
 
-def cancel(found: list[contextvars.Context]) -> None:
-    with interruptible():
-        found.append(contextvars.copy_context())
-        raise KeyboardInterrupt
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("prefect_server")
 def test_waiting_for_the_slot_ends_with_the_run() -> None:
     """A task that waits must not keep a cancelled run alive until its turn comes."""
     runtime = Runtime(device=ACCELERATOR)
-    with pytest.raises(KeyboardInterrupt):
-        cancel(found := [])
-    stopped = found[0]
+    stopped = ended_run()
 
     def wait() -> None:
         with ServerAccelerator(runtime).hold():

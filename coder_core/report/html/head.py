@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from coder_core.counted import counted
 from coder_core.evaluation.intervals import Interval
 from coder_core.evaluation.predictions import HONEST
 from coder_core.evaluation.tiers import tiers_of
@@ -148,7 +149,7 @@ def _lacking(facts: RunFacts) -> Iterator[str]:
 def _lacking_texts(facts: RunFacts) -> Iterator[str]:
     for row in facts.of(GenerationRow):
         if row.failed:
-            yield f"{row.failed:,} of {row.asked:,} questions for {row.kind} texts got no usable answer."
+            yield f"{row.failed:,} of {_count(row.asked, 'question')} for {row.kind} texts got no usable answer."
     without = {name: row.classes_without_texts for name, row in facts.top1.items() if row.classes_without_texts}
     for name, count in without.items():
         yield f"{shorten(name)} had no text about {_count(count, 'class', 'classes')}: judged by their names alone."
@@ -208,7 +209,9 @@ def _few_shot_answer(facts: RunFacts) -> str:
     if not rows:
         return "No method was measured: the images have no labels, or the tables cannot be read."
     best = max(rows, key=lambda row: row.top1)
-    spread = f" ± {percent(best.top1_std)} over {best.draws} draws" if best.top1_std is not None else ", one draw"
+    spread = (
+        f" ± {percent(best.top1_std)} over {_count(best.draws, 'draw')}" if best.top1_std is not None else ", one draw"
+    )
     shots = _count(best.shots, "labelled image")
     return f"{shorten(best.method)} with {shots} per class names {percent(best.top1)} %{spread} right."
 
@@ -276,4 +279,4 @@ def _number(value: int | None) -> str:
 
 
 def _count(number: int | None, one: str, many: str | None = None) -> str:
-    return f"{number or 0:,} {one if number == 1 else many or f'{one}s'}"
+    return counted(number or 0, one, many, form=",")

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
+from coder_core.counted import counted
 from coder_core.errors import CoderError
 from coder_core.images.decoding import BrokenImageError, decode_image
 from coder_core.loops import each
@@ -127,7 +128,8 @@ def _within(image_ids: Sequence[str], files: Mapping[str, bytes], budget: int) -
     wanted, gone = len(set(image_ids)), len(set(image_ids)) - len(files)
     if not files and wanted:
         return Thumbnails({}, "There are no pictures: the data set holds features only, or its images are gone.")
-    notes = [f"{gone:,} of {wanted:,} pictures are gone or cannot be read."] if gone else []
+    notes = [f"{gone:,} of {counted(wanted, 'picture', form=',')} are gone or cannot be read."] if gone else []
     if len(shown) < len(files):
-        notes.append(f"{len(files) - len(shown):,} pictures are left out, to keep the file small.")
+        left_out = counted(len(files) - len(shown), "picture is", "pictures are", form=",")
+        notes.append(f"{left_out} left out, to keep the file small.")
     return Thumbnails(shown, " ".join(notes))

@@ -35,6 +35,7 @@ from coder_core.results.schema.measures import (
     PredictionRow,
     ReliabilityRow,
 )
+from coder_core.results.schema.row_parts import ReliabilityBin
 from coder_core.results.schema.runs import ArtifactRow, IgnoredRow, QuarantineRow, RunRow, TimingRow
 from coder_core.results.schema.texts import (
     ConfusedPairRow,
@@ -74,6 +75,7 @@ __all__ = [
     "PairBudgetRow",
     "PredictionRow",
     "QuarantineRow",
+    "ReliabilityBin",
     "ReliabilityRow",
     "RerankRow",
     "RowClass",

@@ -6,6 +6,7 @@ from typing import Annotated, TypeAlias
 from coder_core.results.schema.contract import AssumesBalance, ReadsLabels, ReadsTexts, ReadsUnlabelledImages
 from coder_core.results.schema.declaring import result_table
 from coder_core.results.schema.measures import GroupCount
+from coder_core.results.schema.row_parts import Answer, ReliabilityBin
 
 FewShotMethod: TypeAlias = Annotated[str, "The few-shot method, e.g. `tip_adapter`, `text_discriminant`."]
 Shots: TypeAlias = Annotated[int, "Support images per class."]
@@ -18,14 +19,29 @@ CalibratedOn: TypeAlias = Annotated[
 ]
 
 
-@result_table("few_shot")
 @dataclass(frozen=True, kw_only=True)
-class FewShotRow:
-    """One row per few-shot method and draw of support images."""
+class _OfDraw:
+    """The first columns of what one method of one draw has."""
 
     method: FewShotMethod
     shots: Shots
     seed: Draw
+
+
+@dataclass(frozen=True, kw_only=True)
+class _AtTemperature(_OfDraw):
+    """The same, with and without a temperature."""
+
+    is_calibrated: Annotated[
+        bool, "Whether at the temperature that was chosen; else at 1. A method without one has the latter only."
+    ]
+
+
+@result_table("few_shot")
+@dataclass(frozen=True, kw_only=True)
+class FewShotRow(_OfDraw):
+    """One row per few-shot method and draw of support images."""
+
     n: Annotated[int, "Test images."]
     top1: Annotated[float, "Top-1 accuracy, 0..1."]
     ci_low: Annotated[float, "Lower end of its 95 % Wilson interval, over images."]
@@ -89,40 +105,15 @@ class FewShotSummaryRow:
 
 @result_table("few_shot_reliability")
 @dataclass(frozen=True, kw_only=True)
-class FewShotReliabilityRow:
+class FewShotReliabilityRow(ReliabilityBin, _AtTemperature):
     """One row per few-shot method, draw and bin of confidence that has images, before and after calibration."""
-
-    method: FewShotMethod
-    shots: Shots
-    seed: Draw
-    is_calibrated: Annotated[
-        bool, "Whether at the temperature that was chosen; else at 1. A method without one has the latter only."
-    ]
-    bin: Annotated[int, "From 0; 15 bins of equal width on 0..1."]
-    low: Annotated[float, "Lower end of the bin."]
-    high: Annotated[float, "Upper end, which is in it."]
-    n: Annotated[int, "Images whose predicted class has such a probability."]
-    confidence: Annotated[float, "Their mean probability of the predicted class."]
-    accuracy: Annotated[float, "Share of them that are right."]
-    ci_low: Annotated[float, "Lower end of its 95 % Wilson interval, over images."]
-    ci_high: Annotated[float, "Upper end."]
 
 
 @result_table("few_shot_predictions")
 @dataclass(frozen=True, kw_only=True)
-class FewShotPredictionRow:
+class FewShotPredictionRow(Answer, _OfDraw):
     """One row per few-shot method, draw and image: what the method said."""
 
-    method: FewShotMethod
-    shots: Shots
-    seed: Draw
-    image_id: Annotated[str, "The image, as its data set names it."]
-    label: Annotated[int | None, "True class id; null when the image has no label."] = None
-    label_name: Annotated[str | None, "Name of the true class."] = None
-    predicted: Annotated[int, "Predicted class id."]
-    predicted_name: Annotated[str, "Name of the predicted class."]
-    probability: Annotated[float | None, "Softmax probability of the predicted class, 0..1."] = None
-    is_correct: Annotated[bool | None, "Whether predicted equals label."] = None
     probability_uncalibrated: Annotated[
         float | None, "The same probability at temperature 1; `probability` itself where none was chosen."
     ] = None

@@ -5,6 +5,7 @@ from typing import Annotated, TypeAlias
 
 from coder_core.results.schema.contract import AssumesBalance, ReadsLabels, ReadsTexts, ReadsUnlabelledImages
 from coder_core.results.schema.declaring import result_table
+from coder_core.results.schema.row_parts import Answer, ReliabilityBin
 
 Method: TypeAlias = Annotated[str, "The classifier, e.g. `clip`, `coder`, `coder_rerank`, `control_waffle`."]
 Baseline: TypeAlias = Annotated[str, "The method it is compared with, image by image."]
@@ -15,6 +16,13 @@ GroupCount: TypeAlias = Annotated[
 ]
 ClassId: TypeAlias = Annotated[int, "Position of the class in the class list, from 0."]
 ClassName: TypeAlias = Annotated[str, "Its name; two classes may share one."]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OfMethod:
+    """The first column where the others are a part of several tables."""
+
+    method: Method
 
 
 @result_table("metrics")
@@ -53,18 +61,9 @@ class MetricRow:
 
 @result_table("reliability")
 @dataclass(frozen=True, kw_only=True)
-class ReliabilityRow:
+class ReliabilityRow(ReliabilityBin, _OfMethod):
     """One row per method and bin of confidence that has images: whether what is said with 80 % is right in 80 %."""
 
-    method: Method
-    bin: Annotated[int, "From 0; 15 bins of equal width on 0..1."]
-    low: Annotated[float, "Lower end of the bin."]
-    high: Annotated[float, "Upper end, which is in it."]
-    n: Annotated[int, "Images whose predicted class has such a probability."]
-    confidence: Annotated[float, "Their mean probability of the predicted class."]
-    accuracy: Annotated[float, "Share of them that are right."]
-    ci_low: Annotated[float, "Lower end of its 95 % Wilson interval, over images."]
-    ci_high: Annotated[float, "Upper end."]
     protocol: Protocol
 
 
@@ -103,17 +102,9 @@ class ComparisonRow:
 
 @result_table("predictions")
 @dataclass(frozen=True, kw_only=True)
-class PredictionRow:
+class PredictionRow(Answer, _OfMethod):
     """One row per method and image: what the method said."""
 
-    method: Method
-    image_id: Annotated[str, "The image, as its data set names it."]
-    label: Annotated[int | None, "True class id; null when the image has no label."] = None
-    label_name: Annotated[str | None, "Name of the true class."] = None
-    predicted: Annotated[int, "Predicted class id."]
-    predicted_name: Annotated[str, "Name of the predicted class."]
-    probability: Annotated[float | None, "Softmax probability of the predicted class, 0..1."] = None
-    is_correct: Annotated[bool | None, "Whether predicted equals label."] = None
     top5: Annotated[list[int], "The best class ids, best first; fewer than five when there are fewer classes."]
     protocol: Protocol
     location: Annotated[str | None, "Where the image is: a path or URL; null for one that is no file."] = None

@@ -52,7 +52,7 @@ def test_few_shot_lists_are_read_where_coop_puts_them(name: PublishedName, tmp_p
 def test_a_half_extracted_archive_says_what_is_missing(tmp_path: Path) -> None:
     TREES["dtd"](tmp_path)
     (tmp_path / "dtd/dtd/images/banded/banded_0003.jpg").unlink()
-    with pytest.raises(DatasetError, match=r"test: 1 images are absent, 'banded/banded_0003.jpg'"):
+    with pytest.raises(DatasetError, match=r"test: 1 image is absent, 'banded/banded_0003.jpg'"):
         open_named("dtd", tmp_path, partial=False)
     source = open_named("dtd", tmp_path)
     assert list(labels_of(source)) == ["polka-dotted/polka-dotted_0003.jpg"]

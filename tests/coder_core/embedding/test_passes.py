@@ -6,6 +6,7 @@ given; that their queue, halves and order are right does not depend on what a de
 
 import json
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -152,11 +153,66 @@ def test_where_memory_ends_passes_are_halved_and_that_is_remembered(
     assert BatchSize(encoder.model_copy(update={"key": "l" * 64}), "cpu", "images", 8).rows == 8
 
 
+class Full(Busy):
+    """Looks, whenever a pass comes, whether what failed passes have made is still held: on a GPU, its memory."""
+
+    def __init__(self, device: Device) -> None:
+        super().__init__(device, room=3)
+        self.made: list[weakref.ref[torch.Tensor]] = []
+        self.held = 0
+
+    def start_images(self, prepared: list[bytes]) -> Any:
+        self.held += sum(made() is not None for made in self.made)
+        activations = torch.zeros(len(prepared))
+        self.made.append(weakref.ref(activations))
+        return super().start_images(prepared)
+
+
+def test_halves_find_the_memory_of_the_failed_pass_free(
+    context: Context, encoder: IdentifiedEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = Full(Device())
+    keys = embed_on(context, encoder, monkeypatch, [device], 20)
+    assert np.array_equal(vectors_of(context, encoder, keys), expected(20))
+    assert len(device.made) > len(device.image_passes), "some failed"
+    assert device.held == 0
+
+
 def test_a_single_input_that_does_not_fit_is_a_clear_error(
     context: Context, encoder: IdentifiedEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(DeviceError, match="no memory for a single input"):
+    with pytest.raises(DeviceError, match="no memory for a single input: the image '0'"):
         embed_on(context, encoder, monkeypatch, [Busy(Device(), room=0)], 20)
+
+
+def test_a_text_that_does_not_fit_is_named(
+    context: Context, encoder: IdentifiedEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = FakeEncoder(context.accelerator)  # type: ignore[arg-type]
+    whole = model.encode_texts
+
+    def encode(tokens: list[str], rows: np.ndarray) -> np.ndarray:
+        if any(len(tokens[row]) > 1_000 for row in rows.tolist()):
+            raise MemoryError
+        return whole(tokens, rows)
+
+    monkeypatch.setattr(model, "encode_texts", encode)
+    monkeypatch.setattr("coder_core.embedding.pass_queue.load_on_devices", lambda *_, **__: (model,))
+    with pytest.raises(DeviceError) as caught:
+        embed_texts(context, encoder, ["short", "x" * 5_000, "also short"])
+    assert f"single input: the text {'x' * 80!r}... (5000 characters)" in str(caught.value)
+
+
+def test_an_image_that_cannot_be_decoded_for_lack_of_memory_is_named(
+    context: Context, encoder: IdentifiedEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare(_image: Any) -> bytes:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory")
+
+    device = Busy(Device())
+    monkeypatch.setattr(device, "prepare_image", prepare)
+    with pytest.raises(DeviceError, match="no memory to decode a single input: the image '0'"):
+        embed_on(context, encoder, monkeypatch, [device], 3)
 
 
 def test_another_failure_of_a_device_is_no_lack_of_memory(

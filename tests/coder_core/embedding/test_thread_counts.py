@@ -136,6 +136,8 @@ def test_whoever_has_chosen_is_not_overruled(embed: Embed, monkeypatch: pytest.M
     monkeypatch.setenv("OMP_NUM_THREADS", "4")  # as a Dask or Ray worker has it, which shares the machine
     assert set(embed()) == {PHYSICAL}
     assert not FASTEST.file.exists()
+    monkeypatch.setattr(TORCH, "heeds_environment", False)  # as in a worker of a local Ray cluster, where nobody chose
+    assert tuple(embed()[:5]) == TRIED
 
 
 def test_what_is_found_while_others_keep_the_machine_busy_is_not_remembered(

@@ -1,6 +1,8 @@
 """Devices, as far as can be told without one: what is chosen, what is refused, and how lack of memory is known."""
 
+import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -87,6 +89,36 @@ def test_another_failure_of_a_device_goes_on_as_it_is() -> None:
 def test_channels_come_first_where_convolutions_cannot_take_them_last(device: str) -> None:
     """Only CUDA has them last; Apple's GPU has given wrong numbers for what is not contiguous."""
     pixels = torch.zeros(2, 5, 7, 3, dtype=torch.uint8, device=device)
-    images = PixelNormaliser((0.5, 0.5, 0.5), (0.2, 0.2, 0.2))(pixels, torch.float32)
+    images = PixelNormaliser((0.5, 0.5, 0.5), (0.2, 0.2, 0.2), pixels.device)(pixels, torch.float32)
     assert images.shape == (2, 3, 5, 7)
     assert images.is_contiguous()
+
+
+def test_passes_of_cuda_graphs_are_started_by_one_thread() -> None:
+    """Without CUDA: which thread computes, and that it does so as the asking one would."""
+    passes = Passes("cpu", "autocast_bfloat16")
+    seen: list[tuple[int, bool, torch.dtype]] = []
+
+    def forward(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        made = inputs["numbers"] @ inputs["numbers"].T
+        seen.append((threading.get_ident(), torch.is_inference_mode_enabled(), made.dtype))
+        return made
+
+    def start(_: int) -> float:
+        pending = passes.start(
+            lambda buffers: {"numbers": buffers.take("numbers", (2, 3), torch.float32).fill_(2)}, forward
+        )
+        return float(pending.result()[0, 0])
+
+    passes.keep_to_one_thread()
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(start, range(4))) == [12.0] * 4
+    assert len({thread for thread, *_ in seen}) == 1
+    assert seen[0][0] != threading.get_ident()
+    assert {tuple(rest) for _, *rest in seen} == {(True, torch.bfloat16)}
+
+    def failing(_: dict[str, torch.Tensor]) -> torch.Tensor:
+        raise torch.OutOfMemoryError("no room")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        passes.start(lambda _: {}, failing)

@@ -14,7 +14,7 @@ pytest.importorskip("transformers")
 
 import transformers
 
-from coder_core.encoders.registry import identify_encoder, load_encoder
+from coder_core.encoders.registry import check_encoder, identify_encoder, load_encoder
 from coder_core.encoders.transformers_encoder import TwoTowers
 from coder_core.encoders.transformers_loading import find_model
 from coder_core.errors import CheckpointError
@@ -225,20 +225,30 @@ def test_a_folder_without_a_part_is_refused(tiny, tmp_path, gone, problem):
 
 
 def test_a_checkpoint_of_another_architecture_is_refused(tiny, tmp_path):
+    """By the check, which reads no weights, where it can be told by sizes and layers; by the loading in any case."""
     folder = shutil.copytree(tiny("clip"), tmp_path / "model")
+    both = (encoder_of, lambda folder: check_encoder(spec_of(folder)))
     shutil.copy(tiny("siglip") / "model.safetensors", folder / "model.safetensors")
-    assert "another architecture than config.json says" in refusal(lambda: encoder_of(folder))
+    for load in both:
+        assert "another architecture than config.json says" in refusal(lambda load=load: load(folder))
     config = json.loads((folder / "config.json").read_text())
     config["text_config"]["hidden_size"] = 64
     shutil.copy(tiny("clip") / "model.safetensors", folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(config))
-    told = refusal(lambda: encoder_of(folder))
-    assert re.search(r"text_model\.\S+ is 77 x 32, and 77 x 64 by the config; \d+ tensors are of other sizes", told)
+    sizes = r"text_model\.\S+ is 77 x 32, and 77 x 64 by the config; \d+ tensors are of other sizes"
+    for load in both:
+        assert re.search(sizes, refusal(lambda load=load: load(folder)))
     config["text_config"] |= {"hidden_size": 32, "num_hidden_layers": 3}
     (folder / "config.json").write_text(json.dumps(config))
-    assert re.search(
-        r"text_model\.\S+layers\.2\.\S+ is not among them; 16 tensors are missing", refusal(lambda: encoder_of(folder))
-    )
+    layers = r"text_model\.\S+layers\.2\.\S+ is not among them; 16 tensors are missing"
+    for load in both:
+        assert re.search(layers, refusal(lambda load=load: load(folder)))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_what_can_be_loaded_passes_the_check(tiny, architecture):
+    dim = identify_encoder(spec_of(tiny(architecture))).dim
+    assert check_encoder(spec_of(tiny(architecture))) == f"{architecture}, {dim} dimensions"
 
 
 def test_code_beside_a_model_is_not_run(tiny, tmp_path):

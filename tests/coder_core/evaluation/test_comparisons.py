@@ -94,7 +94,7 @@ def test_other_images_are_refused(predictions_of, labels_of):
 
 
 def test_too_few_kept_classes_are_refused(predictions_of, labels_of):
-    with pytest.raises(DatasetError, match="predictions of coder: the predictions keep 1 classes"):
+    with pytest.raises(DatasetError, match="predictions of coder: the predictions keep 1 class"):
         compare(predictions_of(CLIP), predictions_of([row[:1] for row in CODER]), labels_of(TRUTH), CLASSES)
 
 

@@ -12,7 +12,7 @@ from coder_core.evaluation.intervals import Interval, wilson_interval
 from coder_core.evaluation.power import smallest_difference
 from coder_core.evaluation.score_intervals import share_interval
 from coder_core.evaluation.spread import measure_spread
-from coder_core.evaluation.temperature import batch_temperature, fit_temperature
+from coder_core.evaluation.temperature import batch_temperature, fit_temperature, mean_loss, note_on_bound
 from coder_core.evaluation.tiers import tiers_of
 
 RNG = np.random.default_rng(5)
@@ -96,6 +96,28 @@ def test_the_temperature_is_that_of_the_greatest_likelihood() -> None:
     losses = [float(torch.nn.functional.cross_entropy(logits / t, labels)) for t in (found * 0.98, found, found * 1.02)]
     assert losses[1] == min(losses)
     assert fit_temperature(torch.eye(6), torch.arange(6)) < 0.05, "all right: as sure as a double can tell"
+    assert note_on_bound(found, losses[1]) is None
+
+
+@pytest.mark.parametrize(
+    ("scale", "wrong", "told"),
+    [
+        (1.0, 0, "every image is right"),
+        (100.0, 0, "every image is right"),
+        (1e-3, 0, "the lowest that is looked for"),
+        (1e-3, 1, "the lowest that is looked for"),
+        (1.0, 5, "the highest that is looked for"),
+        (1e4, 1, "the highest that is looked for"),
+        (10.0, 1, None),
+    ],
+)
+def test_a_temperature_that_the_search_has_ended_before_says_so(scale: float, wrong: int, told: str | None) -> None:
+    """Six images of six classes, each sure of one class; the first `wrong` of them are of another."""
+    logits, labels = scale * torch.eye(6), torch.arange(6)
+    labels[:wrong] = (labels[:wrong] + 1) % 6
+    found = fit_temperature(logits, labels)
+    note = note_on_bound(found, mean_loss(logits, labels, 1 / found))
+    assert note is None if told is None else told in str(note)
 
 
 def test_the_batchs_temperature_lies_between_trusting_its_answers_and_sharing_its_doubts() -> None:

@@ -113,5 +113,5 @@ def test_a_predicted_class_out_of_range_is_named(predictions_of, labels_of):
 
 
 def test_too_few_kept_classes_for_top5_are_refused(predictions_of, labels_of):
-    with pytest.raises(DatasetError, match=r"keep 1 classes per image.*needs 4"):
+    with pytest.raises(DatasetError, match=r"keep 1 class per image.*needs 4"):
         evaluate(predictions_of([[0], [1]]), labels_of([0, 1]), CLASSES)

@@ -61,7 +61,7 @@ def test_no_validation_image_is_not_a_validation_set():
 def test_test_images_inside_the_support_are_refused():
     support = {"k1": "fox/1.jpg", "k2": "fox/2.jpg"}
     refuse_shared(support, {"k3"}, what="the support set")
-    with pytest.raises(LabelLeakError, match=r"1 images of the support set are test images as well, 'fox/2.jpg'"):
+    with pytest.raises(LabelLeakError, match=r"1 image of the support set is a test image as well, 'fox/2.jpg'"):
         refuse_shared(support, {"k2", "k3"}, what="the support set")
 
 

@@ -177,7 +177,7 @@ def test_reasons_are_short(monkeypatch):
 
 def test_images_that_are_too_large_are_refused_before_they_are_decoded(monkeypatch):
     monkeypatch.setattr(decoding, "MAX_PIXELS", 53)
-    assert problem_of(WHOLE["PNG"]) == "9 x 6 pixels are more than 53"
+    assert problem_of(WHOLE["PNG"]) == "9 x 6 pixels are more than 53, CODER_MAX_IMAGE_PIXELS"
     monkeypatch.setattr(decoding, "MAX_PIXELS", 54)
     assert decode_image(WHOLE["PNG"]).size == (9, 6)
 

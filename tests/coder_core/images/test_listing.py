@@ -313,3 +313,46 @@ def test_parts_of_a_data_set_are_not_taken_for_its_classes(tmp_path):
         listed(tmp_path)
     assert listed(tmp_path / "val").classes.names == ("jay", "wren")
     assert listed(tmp_path, class_names=("train", "val")).classes.names == ("train", "val")
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        (("train/wren/1.png", "train/jay/1.png", "test/1.png"), "Name one of them: {root}/train"),
+        (("train/wren/1.png", "Test_Images/wren/1.png", "more/1.png"), "Name one of them: {root}/Test_Images"),
+        (("val2017/1.png", "train2017/1.png"), "Name one of them: {root}/val2017"),
+        (("birds/wren/1.png", "birds/jay/1.png"), "Name the folder of class folders: {root}/birds"),
+        (("a/birds/wren/1.png", "a/birds/jay/x/1.png"), "Name the folder of class folders: {root}/a/birds"),
+    ],
+)
+def test_folders_around_class_folders_are_refused_with_the_one_that_is_meant(tmp_path, files, told):
+    with pytest.raises(DatasetError) as caught:
+        listed(write(tmp_path, files))
+    assert caught.value.place == str(tmp_path)
+    assert caught.value.remedy.startswith(f"{told.format(root=tmp_path)}; ")
+    folders = tuple(sorted({file.partition("/")[0] for file in files}))
+    assert listed(tmp_path, class_names=folders).classes.names == folders
+
+
+def test_folders_inside_class_folders_are_told_with_the_class_that_their_images_have(tmp_path):
+    kinds = ("dog/poodle/1.png", "dog/beagle/1.png", "cat/1.png", "cat/2.png", "cat/Persian/old/1.png")
+    found = listed(write(tmp_path, kinds))
+    assert found.classes.names == ("cat", "dog")
+    assert str(found.note).startswith(
+        f"{tmp_path}: 3 images lie in folders inside class folders ('cat/Persian/old/1.png' for one, which is taken "
+        "for 'cat'): the first folder is the class, and 'beagle', 'Persian', 'poodle' are no classes."
+    )
+    assert listed(tmp_path, class_names=("cat", "dog")).note is None
+    assert listed(tmp_path, ["dog"], ignore_other_folders=True).note is None
+
+
+def test_parts_inside_class_folders_are_told_whoever_names_the_classes(tmp_path):
+    write(tmp_path, [f"{name}/{part}/1.png" for part in ("train", "test") for name in ("wren", "jay")])
+    for classes in (None, ["wren", "jay"]):
+        assert "'test', 'train' are parts of a data set, taken together" in str(listed(tmp_path, classes).note)
+
+
+@pytest.mark.parametrize("files", [("train/1.png", "plane/1.png"), ("cat/a/1.png",), ("train/1.png",)])
+def test_classes_that_may_be_meant_are_classes(tmp_path, files):
+    found = listed(write(tmp_path, files))
+    assert found.classes.names == tuple(sorted({file.partition("/")[0] for file in files}))

@@ -138,7 +138,7 @@ def test_a_label_that_is_not_in_the_class_list_names_its_line_and_the_nearest(fo
     ):
         open_manifest(path, split="test", class_names=["wren", "red kites"])
     (folder / "classes.txt").write_text("wren\n")
-    with pytest.raises(DatasetError, match=r"line 4: the label 'red kite' is none of 1 classes"):
+    with pytest.raises(DatasetError, match=r"line 4: the label 'red kite' is none of 1 class"):
         open_manifest(path, split="test", classes={"kind": "file", "path": str(folder / "classes.txt")})
 
 
@@ -215,7 +215,7 @@ def test_groups_are_a_column(folder: Path) -> None:
     assert groups is not None
     numbers = groups.numbers(list(named(open_manifest(path, split="test"))))
     assert [numbers[0] == number for number in numbers] == [True, False, True]
-    with pytest.raises(DatasetError, match=r"1 images have no group, the first is 'another\.png'"):
+    with pytest.raises(DatasetError, match=r"1 image has no group, the first is 'another\.png'"):
         groups.numbers(["another.png"])
     with pytest.raises(ConfigError, match="only features files and manifests have columns"):
         load_spec({**config, "dataset": {"kind": "folder", "path": str(folder)}})

@@ -132,7 +132,7 @@ def test_a_folder_with_a_table(tmp_path: Path, kind: str) -> None:
     with pytest.raises(DatasetError, match=r"there is no 'label' .* It holds: file_name, kind, more"):
         read(kind="image_folder", path=str(tmp_path))
     (tmp_path / "train" / "deep" / "3.png").unlink()
-    with pytest.raises(DatasetError, match=r"1 images are absent, 'train/deep/3.png'"):
+    with pytest.raises(DatasetError, match=r"1 image is absent, 'train/deep/3.png'"):
         read(kind="image_folder", path=str(tmp_path), label="kind")
 
 

@@ -86,7 +86,7 @@ def test_the_images_of_one_list_are_a_data_set(tmp_path):
     assert test.image_ids == ("dog/001.png",)
     assert test.classes.names == train.classes.names == ("cat", "dog")
     (tmp_path / "images" / "dog" / "001.png").unlink()
-    with pytest.raises(DatasetError, match=r"test: 1 images are absent, 'dog/001.png'"):
+    with pytest.raises(DatasetError, match=r"test: 1 image is absent, 'dog/001.png'"):
         list_split(SplitDataset(**spec, split="test"))
 
 

@@ -179,7 +179,7 @@ def test_every_kind_of_data_set_can_be_opened_and_more_can_be_registered(monkeyp
 
 
 def test_the_same_files_under_other_ids_are_another_listing(folder):
-    inner, outer = photographs(folder), photographs(folder.parent)
+    inner, outer = photographs(folder), photographs(folder.parent, class_names=(folder.name,))
     ids = [next(iter(source.batches(99))).image_ids for source in (inner, outer)]
     places = [next(iter(source.batches(99))).values for source in (inner, outer)]
     assert places[0] == places[1]

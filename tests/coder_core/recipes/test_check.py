@@ -1,6 +1,8 @@
 """What a run would stumble over is told before it starts: all of it, each thing once, with a remedy."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -44,6 +46,20 @@ def test_nothing_speaks_against_what_runs(world: World, runtime: Runtime) -> Non
     images, difference, encoder = found.facts
     assert (images, encoder) == ("dataset: images, 120 images of 4 classes", "encoder: precomputed, 16 dimensions")
     assert difference.startswith("smallest difference that 120 images show four times in five: 8.0 points")
+
+
+def test_folders_inside_class_folders_are_told_of_every_data_set(
+    photos: World, runtime: Runtime, tmp_path: Path
+) -> None:
+    for name in NAMES:
+        write_image_class(tmp_path / "pool" / name, "garden", 2)
+    pool = {"kind": "folder", "path": str(tmp_path / "pool")}
+    found = look(photos, runtime, few_shot={"pool": pool, "shots": [1], "validation_per_class": 0})
+    (warning,) = [line for line in found.warnings if "inside class folders" in line]
+    assert warning.startswith(
+        f"few_shot.pool: {tmp_path / 'pool'}: {2 * len(NAMES)} images lie in folders inside class"
+    )
+    assert not found.problems
 
 
 def test_all_problems_are_told_at_once_each_once(
@@ -122,6 +138,17 @@ def test_weights_of_another_architecture_are_told_by_their_shapes(photos: World,
     said = {"quick_gelu": False, "preprocess": "openai"}
     (line,) = told(look(photos, runtime, encoder={**encoder, **said}))
     assert f"token_embedding.weight is 49408 x 32, ViT-B-32/alone{suffix} has 49408 x 512" in line
+
+
+def test_weights_of_another_depth_are_told_by_their_layers(photos: World, runtime: Runtime) -> None:
+    folder = Path(photos.settings["encoder"]["checkpoint"])
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    config["model_cfg"]["vision_cfg"]["layers"] += 1
+    deeper = photos.folder / "deeper"
+    shutil.copytree(folder, deeper)
+    (deeper / "open_clip_config.json").write_text(json.dumps(config))
+    (line,) = told(look(photos, runtime, encoder={"kind": "open_clip", "checkpoint": str(deeper)}))
+    assert re.search(r"visual\.transformer\.resblocks has (\d) layers?, deeper has \d\. ", line)
 
 
 def test_the_configuration_beside_weights_is_believed(photos: World, runtime: Runtime) -> None:

@@ -85,7 +85,7 @@ def test_few_shot_methods_are_compared_by_their_first_common_draw(tmp_path: Path
             world.spec(few_shot=few_shot, methods=["clip", "coder"], logit_scale=scale), runtime, f"birds-{number}"
         )
     found = {row.method: row for row in compare_runs(Context.open(runtime), "birds-0", "birds-1").methods}
-    expected = [f"{method}, {shots} shots" for method in sorted(few_shot["methods"]) for shots in (1, 2)]
+    expected = [f"{method}, {shots}" for method in sorted(few_shot["methods"]) for shots in ("1 shot", "2 shots")]
     assert list(found) == ["clip", "coder", *expected]
     sql = """SELECT method || ', ' || shots || ' shots', count(*), count(*) FILTER (a.is_correct AND NOT b.is_correct),
         count(*) FILTER (b.is_correct AND NOT a.is_correct)

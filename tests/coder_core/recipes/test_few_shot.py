@@ -20,9 +20,9 @@ from coder_core.images.augmentation import augment
 from coder_core.images.decoding import decode_image
 from coder_core.pipeline.context import Context
 from coder_core.specs import FewShotMethodName, Runtime, TransductionSpec
-from coder_core.steps import fit_few_shot as few_shot_steps
+from coder_core.steps import few_shot_draw
 from coder_core.steps.build_classifier import read_classifier
-from coder_core.steps.fit_few_shot import read_few_shot_predictions
+from coder_core.steps.predict_few_shot import read_few_shot_predictions
 from tests.fixtures_inputs import NAMES, World, rewrite_features, write_image_class, write_world
 
 from .runs import Run, counted_passes, permute_labels, rows, run_spec
@@ -206,7 +206,7 @@ def test_support_images_stand_at_the_mean_of_their_views(photos: World, tmp_path
 
 
 def test_the_key_of_a_fit_knows_the_version_of_its_views() -> None:
-    assert few_shot_steps.VIEWS_VERSION == VIEWS_VERSION
+    assert few_shot_draw.VIEWS_VERSION == VIEWS_VERSION
 
 
 def test_features_have_no_views(both: Both) -> None:

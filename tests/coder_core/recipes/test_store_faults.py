@@ -18,7 +18,7 @@ from coder_core.pipeline import runner as runner_module
 from coder_core.results.warehouse import Warehouse
 from coder_core.specs import EvalSpec, Runtime
 from coder_core.steps import publish_run
-from coder_core.storage import artifacts as artifacts_module
+from coder_core.storage import artifact_writer
 from coder_core.storage.refusals import DamagedFileError, UnexpectedContentError
 from coder_core.storage.store import Store
 from tests.faulty_filesystem import Faults, FaultyFileSystem, disturbed
@@ -263,7 +263,7 @@ def test_no_key_and_no_order_depends_on_the_clock(
         def now(cls, tz: object = None) -> datetime:  # noqa: ARG003
             return datetime(2030, 1, 1, tzinfo=UTC) - timedelta(hours=next(clock))
 
-    for module in (artifacts_module, publish_run, runner_module):
+    for module in (artifact_writer, publish_run, runner_module):
         monkeypatch.setattr(module, "datetime", BackwardsClock)
     run_spec(undisturbed.spec(), runtime)
     assert next(clock) > 10

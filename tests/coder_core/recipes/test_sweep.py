@@ -22,7 +22,7 @@ from coder_core.recipes.sweep_results import Score, mean_of, read_sweep
 from coder_core.report.sweep_table import sweep_markdown, sweep_record, write_sweep
 from coder_core.results.result_tables import ResultTables
 from coder_core.results.schema import RunRow
-from coder_core.specs import OpenClipEncoder, Runtime, SplitDataset
+from coder_core.specs import FolderDataset, OpenClipEncoder, Runtime, SplitDataset
 from coder_core.storage.store import Store
 from tests.fixtures_inputs import NAMES, World, write_image_class, write_world
 
@@ -98,6 +98,25 @@ def test_every_cell_is_an_ordinary_config_and_the_nearer_setting_wins(tmp_path: 
     assert bare.draw_seed == 5
     assert bare.few_shot is None, "there is nothing to learn from"
     assert bare.methods == ("clip", "clip_ensemble")
+
+
+def test_shots_are_taken_of_the_train_folder_beside_test(tmp_path: Path) -> None:
+    for part, count in (("Train", 3), ("test", 1)):
+        for name in ("wren", "jay"):
+            write_image_class(tmp_path / "birds" / part, name, count)
+    (tmp_path / "list.csv").write_text("path,label,split\na.png,wren,training\nb.png,wren,test\n")
+    for words, learnt in ((["birds"], "Train"), (["birds/test"], "Train"), (["list.csv"], "training")):
+        sweep = typed_sweep("s", words, ["demo:micro-clip"], ["clip", "lda"], [1, 2])
+        (spec,) = [cell.spec for cell in cells_of(sweep, str(tmp_path))]
+        assert spec is not None
+        assert spec.few_shot is not None
+        pool = spec.few_shot.pool
+        assert (Path(pool.path).name if isinstance(pool, FolderDataset) else getattr(pool, "split")) == learnt  # noqa: B009
+        assert (spec.few_shot.shots, spec.few_shot.methods) == ((1, 2), ("lda",))
+    zero_shot = typed_sweep("s", ["birds"], ["demo:micro-clip"], ["clip"], [])
+    assert [cell.spec and cell.spec.few_shot for cell in cells_of(zero_shot, str(tmp_path))] == [None]
+    with pytest.raises(ConfigError, match="`train` beside `test`"):
+        cells_of(typed_sweep("s", ["birds/Train"], ["demo:micro-clip"], [], [1]), str(tmp_path))
 
 
 def test_a_cell_that_is_wrong_says_so_and_the_others_are_there(tmp_path: Path) -> None:

@@ -45,6 +45,45 @@ def test_texts_are_bought_once_and_a_new_class_costs_only_its_own(server, settin
     assert max(server.good.values()) == 1, "nothing is bought twice"
 
 
+def test_nothing_is_to_be_asked_once_all_answers_are_held_those_of_further_rounds_too(
+    server, settings, tmp_path
+) -> None:
+    """A random CLIP finds all names alike: every analogue is dropped and asked for again, twice."""
+    settings["texts"] = {"generator": {"model": "test-model", "max_similarity": 0.01, "analogue_rounds": 2}}
+    spec, runtime = spec_of(settings), llm_runtime(server, tmp_path)
+    assert not TextBankCommands(spec, runtime).is_nothing_to_ask()
+    first_round = spec_of(settings, generator={**settings["texts"]["generator"], "analogue_rounds": 0})
+    TextBankCommands(first_round, runtime).generate(is_batch=False)
+    commands = TextBankCommands(spec, runtime)
+    assert commands.estimate(is_batch=False).calls == 0
+    assert not commands.is_nothing_to_ask(), "the further rounds are not held"
+    commands.generate(is_batch=False)
+    calls = len(server.calls)
+    assert calls == 6 + 2 * 3
+    assert TextBankCommands(spec, runtime).is_nothing_to_ask()
+    assert len(server.calls) == calls, "looking asks nobody"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("tiny_clip")
+def test_try_asks_before_it_pays_and_not_where_all_answers_are_held(
+    server, settings, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    monkeypatch.setenv("CODER_DEVICE", "cpu")
+    model = settings["encoder"]["checkpoint"]
+    typed = ["try", "images", "--model", model, "--texts", "llm:test-model", "--store", "store"]
+    asked = CliRunner().invoke(main, typed)
+    assert (asked.exit_code, server.calls) == (2, []), asked.output
+    assert CliRunner().invoke(main, [*typed, "--yes"]).exit_code == 0
+    calls = len(server.calls)
+    again = CliRunner().invoke(main, typed)
+    assert again.exit_code == 0, again.output
+    assert "all answers of test-model are held: nothing is paid" in again.output
+    assert len(server.calls) == calls > 0
+
+
 @pytest.mark.slow
 def test_an_evaluation_buys_once_also_about_the_pairs_that_it_confuses(server, settings, tmp_path) -> None:
     runtime = llm_runtime(server, tmp_path)
@@ -91,7 +130,7 @@ def test_a_persons_edits_survive_regeneration(server, settings, tmp_path) -> Non
     edited = (tmp_path / "bank.yaml").read_text().replace("attribute 0 of wren 0", "a cocked tail")
     (tmp_path / "edited.yaml").write_text(edited)
     message = commands.write_edits(tmp_path / "edited.yaml", tmp_path / "edits.yaml")
-    assert "1 phrases added, 1 deleted" in message
+    assert "1 phrase added, 1 deleted" in message
     later = TextBankCommands(spec_of(settings, edits=str(tmp_path / "edits.yaml")), runtime)
     later.generate(is_batch=False)
     attributes = later.bank.classes[later.classes.ids_of("wren")[0]].attributes

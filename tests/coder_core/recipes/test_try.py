@@ -95,6 +95,15 @@ def test_roots_of_a_split_are_not_taken_for_classes(here: Path, tiny_clip: Path)
         assert getattr(part, "classes").path == str(here / "names.txt")  # noqa: B009
 
 
+def test_a_folder_around_class_folders_is_refused_with_the_one_that_is_meant(here: Path, tiny_clip: Path) -> None:
+    (here / "archive").mkdir()
+    (here / "photos").rename(here / "archive" / "photos")
+    with pytest.raises(DatasetError, match=r"Name the folder of class folders: .*/archive/photos; ") as caught:
+        first(tiny_clip, images="archive")
+    assert "'photos' holds several folders" in caught.value.problem
+    assert not (here / "archive.yaml").exists()
+
+
 def test_texts_come_from_a_bank_a_published_file_or_a_language_model(here: Path, tiny_clip: Path) -> None:
     write_bank(here / "bank.yaml", ("wren", "RedKite"))
     bank = first(tiny_clip, texts="bank.yaml", name="a").spec
@@ -163,7 +172,7 @@ def test_unsorted_images_get_names_and_nothing_is_measured(here: Path, tiny_clip
         ("", {"domain": "brid"}, CoderError, "brid"),
         ("", {"images": "dtd", "classes": "names.txt"}, ConfigError, "dtd has classes of its own"),
         ("", {"shots": 2, "texts": "nowhere.json"}, InputError, "cannot be read"),
-        ("", {"shots": 2, "classes": "more.txt"}, InputError, "1 listed classes have no image to learn from, 'fox'"),
+        ("", {"shots": 2, "classes": "more.txt"}, InputError, "1 listed class has no image to learn from, 'fox'"),
     ],
 )
 def test_bad_input_is_one_error(

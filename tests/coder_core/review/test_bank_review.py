@@ -193,8 +193,8 @@ def test_a_review_has_every_kind_the_gravest_first():
 
 
 def test_a_review_of_things_that_do_not_fit_is_refused():
-    with pytest.raises(TextBankError, match="the bank has 1 classes, the class list 8"):
+    with pytest.raises(TextBankError, match="the bank has 1 class, the class list 8"):
         review_bank(empty_bank(ClassList(("a",))), CLASSES)
     table = build_texts(ClassList(("a",)), empty_bank(ClassList(("a",))), GENERAL)
-    with pytest.raises(TextBankError, match="the table has 1 classes"):
+    with pytest.raises(TextBankError, match="the table has 1 class"):
         review_bank(bank({}), CLASSES, encoder=EncoderView(table))

@@ -24,7 +24,6 @@ from coder_core.storage.tables import (
     row_hashes,
     vectors_from_arrow,
     vectors_to_arrow,
-    write_parquet,
 )
 
 VECTORS = hnp.arrays(
@@ -104,8 +103,7 @@ def test_wide_vectors_are_cut_into_groups_of_bounded_size(dim: int, rows: int) -
 
 
 def test_only_asked_columns_are_read_and_unknown_ones_refused(store: Store) -> None:
-    size = write_parquet(store, "t.parquet", pa.table({"a": [1, 2], "b": ["x", "y"]}))
-    assert size == len(store.read_bytes("t.parquet"))
+    store.write_bytes("t.parquet", encode_parquet(pa.table({"a": [1, 2], "b": ["x", "y"]})))
     assert read_parquet(store, "t.parquet", ["b"]).to_pydict() == {"b": ["x", "y"]}
     with pytest.raises(StoreError, match=r"no column 'c'.*It holds: a, b"):
         read_parquet(store, "t.parquet", ["c"])

@@ -1,7 +1,5 @@
 """Transduction: against loops in plain numpy, on batches of every kind, and on batches that can teach nothing."""
 
-from importlib import import_module
-
 import numpy as np
 import pytest
 import torch
@@ -11,17 +9,17 @@ from coder_core.classifiers import restore_classifier
 from coder_core.coder.classifier import LinearClassifier
 from coder_core.errors import ConfigError, FeatureFileError
 from coder_core.few_shot.text_metric import MetricSpace
+from coder_core.transduction import prepared_batch
 from coder_core.transduction.batch_discriminant import Statistics, fit_discriminant
 from coder_core.transduction.batch_evidence import BatchKind, effective_share, is_balanced
+from coder_core.transduction.batch_settings import DEFAULTS, BatchSettings
 from coder_core.transduction.class_prior import claim_bias, claims_of, estimate_prior, prior_evidence
-from coder_core.transduction.fit_batch import DEFAULTS, BatchSettings, fit_batch
+from coder_core.transduction.fit_batch import fit_batch
 from coder_core.transduction.image_batch import KnownRows, in_parts, survey_batch, take_sample
 from coder_core.transduction.temperature import match_confidence
 
 from .batches import CLASSES, DIM, accuracy, class_texts, make_batch, stage1
 from .slow_transduction import slow_claims, slow_discriminant, slow_prior
-
-fit_batch_module = import_module("coder_core.transduction.fit_batch")
 
 EVEN = [30] * CLASSES
 TAIL = [90, 60, 45, 30, 20, 15, 12, 10, 8, 6, 4, 2]
@@ -127,7 +125,7 @@ def test_what_is_not_kept_in_memory_is_computed_anew(monkeypatch):
 
     kept = learn()
     assert len(seen) == 2, "looked through, and sampled: all of a small batch"
-    monkeypatch.setattr(fit_batch_module, "KEPT_NUMBERS", 0)
+    monkeypatch.setattr(prepared_batch, "KEPT_NUMBERS", 0)
     anew = learn()
     assert len(seen) == 2 + DEFAULTS.rounds
     for found in (kept, anew):

@@ -31,8 +31,6 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
 ]
 AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-TAB = 9
-ARROW = {"ArrowRight": 39}
 
 
 @pytest.fixture(scope="module")
