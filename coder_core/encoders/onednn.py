@@ -3,8 +3,8 @@
 Torch multiplies float32 matrices by MKL, which leaves the AVX-512 units of other makers' processors half idle; and
 `nn.MultiheadAttention` turns its inputs round, whose projection then is a batched product, slower still (in bfloat16,
 too). oneDNN, which torch carries for half precision, convolutions and compiled models, is about twice as fast there
-(docs/encoders.md has the figures). Sums are added up in another order: vectors differ by rounding (1e-7), as between two machines, and rows
-depend neither on the other rows of a pass nor on the number of threads.
+(docs/encoders.md has the figures). Sums are added up in another order: vectors differ by rounding (1e-7), as between
+two machines, and rows depend neither on the other rows of a pass nor on the number of threads.
 """
 
 from typing import Any

@@ -152,7 +152,7 @@ def test_images_that_no_ledger_knows_are_told_the_same(own: Published, method: s
 
 
 def test_everything_that_can_predict_is_named(flags_run: Finished) -> None:
-    few_shot = [f"{method} ({shots} shots)" for shots in (1, 3) for method in FEW_SHOT]
+    few_shot = [f"{method} ({shots})" for shots in ("1 shot", "3 shots") for method in FEW_SHOT]
     assert usable_methods(flags_run.run.manifest) == [*ZERO_SHOT, *few_shot]
 
 
