@@ -31,7 +31,7 @@ def is_onednn_faster() -> bool:
 def take_onednn(model: nn.Module) -> nn.Module:
     """Have a model's linear layers and self-attentions computed by oneDNN; weights stay where they are.
 
-    Layers of other classes, and passes through which gradients flow, are computed as before.
+    Layers of other classes, compiled passes, and those through which gradients flow, are computed as before.
     """
     for module in model.modules():
         if type(module) is nn.Linear:
@@ -47,12 +47,17 @@ def linear(rows: Float[Tensor, "*rows inner"], weight: Float[Tensor, "outer inne
     return made
 
 
+def _is_torchs_own() -> bool:
+    """Whether gradients flow, or `torch.compile` looks on, which has ways of its own to oneDNN."""
+    return torch.is_grad_enabled() or torch.compiler.is_compiling()
+
+
 class OneDnnLinear(nn.Linear):
     """A linear layer."""
 
     def forward(self, input: Float[Tensor, "*rows inner"]) -> Float[Tensor, "*rows outer"]:  # noqa: A002  torch's name
         """See `nn.Linear`."""
-        if torch.is_grad_enabled() or input.numel() == 0:
+        if _is_torchs_own() or input.numel() == 0:
             return super().forward(input)
         return linear(input, self.weight, self.bias)
 
@@ -66,7 +71,7 @@ class OneDnnAttention(nn.MultiheadAttention):
         asked = {name for name, value in options.items() if value is not None and value is not False}
         is_self = query is key is value and query.dim() == 3 and query.numel() > 0
         is_simple = not args and options.get("need_weights") is False and asked <= {"attn_mask"}
-        if not (is_self and is_simple and self._is_usual(mask)) or torch.is_grad_enabled():
+        if _is_torchs_own() or not (is_self and is_simple and self._is_usual(mask)):
             return super().forward(query, key, value, *args, **options)
         rows = self._attend(query if self.batch_first else query.transpose(0, 1), mask)
         return rows if self.batch_first else rows.transpose(0, 1), None

@@ -1,6 +1,7 @@
 """What oneDNN computes is what torch computes, whole towers included; what it does not know is left to torch."""
 
 import copy
+import shutil
 from typing import Any
 
 import open_clip
@@ -134,6 +135,17 @@ def test_gradients_flow_as_before() -> None:
     assert all(
         torch.equal(ours[name].grad, held.grad) for name, held in model.named_parameters() if held.grad is not None
     )
+
+
+@pytest.mark.thorough
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+def test_what_is_compiled_is_compiled_whole() -> None:
+    fast = take_onednn(clip_of("clip"))
+    images = torch.randn(2, 3, 32, 32)
+    torch._dynamo.reset()
+    with torch.inference_mode():
+        found = torch.compile(fast.visual, fullgraph=True)(images)
+        assert torch.allclose(found, fast.visual(images), atol=1e-5)
 
 
 def test_no_rows_are_no_error() -> None:
