@@ -71,7 +71,16 @@ def load_spec(config: str | Mapping[str, Any] = DEMO_CONFIG, overrides: Sequence
 
 
 def validate_spec(settings: Mapping[str, Any], *, place: str, base: str) -> EvalSpec:
-    """Check settings; `base` is the folder that relative paths start from."""
+    """Check settings.
+
+    Args:
+        settings: As YAML has them.
+        place: Where they come from, for the message of a refusal.
+        base: The folder that relative paths start from.
+
+    Raises:
+        ConfigError: A key is unknown or missing, or a value impossible; names the key, the value and what is expected.
+    """
     try:
         return EvalSpec.model_validate(settings, context={"base": base})
     except ValidationError as error:
@@ -155,7 +164,11 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
 
 
 def apply_override(settings: Mapping[str, Any], override: str) -> dict[str, Any]:
-    """Set one `key.path=value`; numbers in the path index lists."""
+    """Set one `key.path=value`; numbers in the path index lists.
+
+    Raises:
+        ConfigError: It is none, the value is no YAML, or the path leads into something that has no such place.
+    """
     path, separator, text = override.partition("=")
     keys = [key.strip() for key in path.split(".")]
     if not separator or not all(keys) or len(keys) > nesting_limit():

@@ -132,6 +132,9 @@ def plain_json(value: object, path: str = "value") -> Json:
     Args:
         value: What `canonical_json` takes.
         path: Where the value stands, for the message of a refusal.
+
+    Raises:
+        TypeError: It holds something without a canonical text; names its place and type.
     """
     if value is None or isinstance(value, bool):
         return value

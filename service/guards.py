@@ -14,7 +14,11 @@ from coder_core.stop_signals import heeded_signals
 
 
 def check_free(host: str, port: int) -> None:
-    """Refuse a port that something else listens on; a port that was just given up counts as free."""
+    """Refuse a port that something else listens on; a port that was just given up counts as free.
+
+    Raises:
+        ServiceError: It is taken.
+    """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -27,7 +31,11 @@ def check_free(host: str, port: int) -> None:
 
 @contextmanager
 def only_one(home: Path) -> Iterator[TextIO]:
-    """Hold the folder; the lock is gone with this process, however it ends."""
+    """Hold the folder; the lock is gone with this process, however it ends.
+
+    Raises:
+        ServiceError: Another process holds it.
+    """
     with (home / "serve.lock").open("w", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

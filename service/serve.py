@@ -102,7 +102,11 @@ class ServeSettings(NamedTuple):
 
 
 def load_settings(environment: Mapping[str, str], *, runs: int, gpu_slots: int) -> ServeSettings:
-    """Read what the environment says; PREFECT_API_URL names a server, else one on this machine is meant."""
+    """Read what the environment says; PREFECT_API_URL names a server, else one on this machine is meant.
+
+    Raises:
+        ConfigError: A port that is none, or a server's address that cannot be one.
+    """
     home = served_home()
     port = environment.get("PREFECT_SERVER_API_PORT") or str(DEFAULT_PORT)
     if not port.isdecimal() or not 0 < int(port) < 65_536:

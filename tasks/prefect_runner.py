@@ -54,6 +54,9 @@ def prefect_runner(
         runtime: Where and how fast; what is not given comes from CODER_* in the environment of the worker.
         name: The evaluation that the flow run works for: names the run.
         run_id: The run that the flow run works for, where that exists already.
+
+    Raises:
+        MissingContextError: No flow runs here.
     """
     prepare_logs()
     context = FlowRunContext.get()

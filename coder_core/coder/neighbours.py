@@ -136,7 +136,13 @@ def pad_columns(segments: Segments, *, absent: int) -> Int64[Tensor, "classes pl
 def find_bad_columns(
     descriptive: Int[Tensor, "classes places"], naming: Int[Tensor, "classes naming_places"], absent: int
 ) -> str | None:
-    """Say where tables made by `pad_columns` refer to no text, or leave a class without a name; None where not."""
+    """Say where tables made by `pad_columns` refer to no text, or leave a class without a name; None where not.
+
+    Args:
+        descriptive: Columns of each class's descriptive texts, filled up with `absent`.
+        naming: The same of its name and synonyms.
+        absent: The number of texts: "no text".
+    """
     for table in (descriptive, naming):
         if table.numel() and not 0 <= int(table.min()) <= int(table.max()) <= absent:
             return f"a column is not in 0..{absent}"
@@ -148,7 +154,16 @@ def find_bad_columns(
 def similarities_of(
     images: Float[Tensor, "images dim"], texts: Float[Tensor, "texts dim"], *, is_distance: bool = False
 ) -> Float[Tensor, "images texts_and_none"]:
-    """Compare images with texts: cosines (of unit rows) or negative distances, and -inf for "no text" at the end."""
+    """Compare images with texts.
+
+    Args:
+        images: L2-normalised rows; mapped ones of any length where distances are asked for.
+        texts: The same.
+        is_distance: Whether rows are compared by Euclidean distance.
+
+    Returns:
+        Cosines in -1..1, or negative distances (higher is nearer); a last column of -inf stands for "no text".
+    """
     similarities = -torch.cdist(images, texts) if is_distance else images @ texts.T
     return torch.cat([similarities, similarities.new_full((len(images), 1), float("-inf"))], dim=1)
 

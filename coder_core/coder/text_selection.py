@@ -38,7 +38,16 @@ SHARPNESS = 20.0
 def build_selected(
     text_embeddings: Float[Tensor, "texts dim"], layout: TextLayout, *, logit_scale: float = LOGIT_SCALE
 ) -> FoldedClassifier:
-    """Build CODER on the texts that `select_texts` keeps; see `fold_classifier`."""
+    """Build CODER on the texts that `select_texts` keeps; see `fold_classifier`.
+
+    Args:
+        text_embeddings: L2-normalised rows, one per column of the layout.
+        layout: Which columns belong to which class and kind.
+        logit_scale: Factor from score to logit.
+
+    Raises:
+        FeatureFileError: The embeddings are not as many as the layout's columns.
+    """
     return fold_classifier(text_embeddings, select_texts(text_embeddings, layout), logit_scale=logit_scale)
 
 

@@ -54,6 +54,9 @@ def read_imagenet(tree: Tree, split: str) -> ClassFolders | ListedImages:
     """val/n01440764/ILSVRC2012_val_00000293.JPEG, 1,000 classes in the order of their WordNet ids.
 
     Validation images as their archive unpacks, in one folder, are read with the devkit beside them.
+
+    Raises:
+        DatasetError: They lie in one folder, and there is no devkit.
     """
     folder = next((name for name in (split, f"images/{split}") if tree.has(name)), split)
     if _folders(tree, folder):
@@ -78,6 +81,9 @@ def read_imagenet_part(folder: str = "") -> Callable[[Tree, str], ClassFolders]:
 
     Args:
         folder: Where they lie; the data set's own folder by default.
+
+    Returns:
+        A reader, which raises DatasetError where no folder is a class of ImageNet.
     """
 
     def read(tree: Tree, _split: str) -> ClassFolders:

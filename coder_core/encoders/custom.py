@@ -10,7 +10,8 @@ else, batches, threads, ledgers, is done here. An example of twenty lines is in 
 
 import sys
 import threading
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol, runtime_checkable
 
@@ -75,19 +76,38 @@ class OneOfYours:
     def encode_texts(self, tokens: Sequence[str], rows: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "rows dim"]:
         """Embed some texts."""
         with self._alone:
-            found = self._own.embed_texts([tokens[row] for row in rows.tolist()])
+            found = self._ask(self._own.embed_texts, [tokens[row] for row in rows.tolist()])
         return self._checked(found, len(rows), "texts")
 
     def prepare_image(self, image: Image.Image) -> Any:
         """As it prepares an image in a thread, where it can (`prepare_image`); else the image itself."""
         prepare = getattr(self._own, "prepare_image", None)
-        return image if prepare is None else prepare(image)
+        return image if prepare is None else self._ask(prepare, image)
 
     def encode_images(self, prepared: Sequence[Any]) -> Float[np.ndarray, "images dim"]:
         """Embed some images."""
         with self._alone:
-            found = self._own.embed_images(list(prepared))
+            found = self._ask(self._own.embed_images, list(prepared))
         return self._checked(found, len(prepared), "images")
+
+    def _ask(self, function: Callable[[Any], Any], given: Any) -> Any:
+        """Let the user's code work; what fails in it is told with its line, and not tried again.
+
+        What may pass (a network, a disk) goes on as it is and is tried again; so does a lack of memory: the pass is
+        halved.
+        """
+        try:
+            return function(given)
+        except (CoderError, OSError):
+            raise
+        except Exception as error:  # somebody else's code
+            if _is_out_of_memory(error):
+                raise
+            reason = " ".join(str(error).split())[:200]
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            kind, place = type(error).__name__, f"{frame.filename}, line {frame.lineno}"
+            problem = f"its {function.__name__} has failed ({kind}{f': {reason}' if reason else ''}; {place})."
+            raise CheckpointError(problem, f"encoder {self._name}", "Mend it.") from error
 
     def _checked(self, rows: Any, count: int, what: str) -> Float[np.ndarray, "rows dim"]:
         found = rows.detach().cpu().numpy() if hasattr(rows, "detach") else np.asarray(rows)
@@ -104,6 +124,15 @@ class OneOfYours:
             problem = f"one of its vectors of {count} {what} is zero or not finite."
             raise CheckpointError(problem, f"encoder {self._name}", "Give every input a direction.")
         return np.where(np.abs(lengths - 1) < UNIT_TOLERANCE, vectors, vectors / lengths)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """As `device.is_out_of_memory`, without importing torch for an encoder that needs none."""
+    if "torch" not in sys.modules:
+        return isinstance(error, MemoryError)
+    from coder_core.encoders.device import is_out_of_memory
+
+    return is_out_of_memory(error)
 
 
 class CustomFamily:

@@ -34,6 +34,9 @@ def find_clip(spec: SentenceTransformersEncoder) -> ModelFolder:
     """
     wanted = (*(f"*{pattern}" for pattern in WEIGHTS),)
     folder = find_folder(spec.model, spec.revision, wanted, place="encoder.model")
+    if not (folder / MODULES).is_file():
+        remedy = "Give a folder that its `save` wrote; for a CLIP of transformers itself: encoder.kind: transformers."
+        raise CheckpointError(f"the folder holds no {MODULES} of sentence-transformers.", str(folder), remedy)
     modules = read_json_list(folder / MODULES)
     kinds = [str(module.get("type", "")).rpartition(".")[2] for module in modules]
     if [kind for kind in kinds if kind != NORMALISE] not in (["CLIPModel"], ["Transformer"]):

@@ -141,6 +141,9 @@ def read_json_list(path: Path) -> list[dict[str, Any]]:
 
 
 def _read(path: Path) -> Any:
+    if not path.is_file():
+        problem = f"the folder holds no {path.name}."
+        raise CheckpointError(problem, str(path.parent), "Give a folder that `save_pretrained` wrote.")
     try:
         return json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:

@@ -70,6 +70,11 @@ def gaps_of_bins(
 ) -> tuple[Bins, Bins]:
     """What is missing between accuracy and confidence in every bin, added up over its images; and its squares.
 
+    Args:
+        confidences: Probability of each image's predicted class, 0..1.
+        is_correct: Whether that class is the true one.
+        bins: In which bin each image is, from 0; at least one image.
+
     Returns:
         Bins up to the highest that has an image; those without one have zeros.
     """

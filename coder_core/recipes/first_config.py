@@ -36,6 +36,13 @@ from coder_core.storage.manifest_tables import is_manifest
 from coder_core.texts.bank_file import write_text_bank
 from coder_core.texts.published.published_texts import read_published_texts
 
+PACKED = {
+    ".tar": ("tar shards", "webdataset"),
+    ".parquet": ("Parquet files", "parquet"),
+    "metadata.csv": ("images whose labels stand in metadata.csv", "image_folder"),
+    "metadata.jsonl": ("images whose labels stand in metadata.jsonl", "image_folder"),
+}
+"""How the name of a file ends -> what a folder of such files holds, and the kind of data set that reads it."""
 LISTED_AT_ONCE = 4096
 NAMES_ONLY = ("clip", "clip_ensemble")
 WITH_TEXTS = ("clip", "clip_ensemble", "vcd", "coder")
@@ -197,6 +204,8 @@ def dataset_settings(wish: Wish, base: Path) -> dict[str, Any]:
 def _folder_settings(root: Path, wish: Wish, base: Path) -> dict[str, Any]:
     """Whether a folder holds class folders, parts of a data set, or unsorted images."""
     folders, has_images = _look_at_top(root)
+    if not folders and not (wish.classes and has_images):
+        _refuse_packed(root, wish)
     if wish.classes and (has_images or not folders):
         _refuse_sorted(folders, wish)
         return {"kind": "unlabelled", "path": _from(base, wish.images)}
@@ -207,6 +216,15 @@ def _folder_settings(root: Path, wish: Wish, base: Path) -> dict[str, Any]:
     if parts.keys() <= set(PARTS):
         root = root / parts[next((part for part in TESTED if part in parts), min(parts))]
     return {"kind": "folder", "path": _from(base, str(root))}
+
+
+def _refuse_packed(root: Path, wish: Wish) -> None:
+    """Shards, or a table of labels: a data set that only a config can name."""
+    names = sorted(path.name for path in root.iterdir() if path.is_file())
+    for ending, (what, kind) in PACKED.items():
+        if any(name.endswith(ending) for name in names):
+            remedy = f"Say so in a config, dataset: {{kind: {kind}, path: ...}}, and `coder-eval run` it."
+            raise InputError(f"it holds {what}, which is no folder of class folders.", wish.images, remedy)
 
 
 def _refuse_sorted(folders: Sequence[str], wish: Wish) -> None:

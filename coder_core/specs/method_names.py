@@ -27,7 +27,7 @@ ControlName = Literal["waffle", "characters", "shuffled", "repeated_names", "nam
 """Keys of `baselines.control_texts.CONTROLS`."""
 
 Protocol = Literal["honest", "reference"]
-FewShotMethodName = Literal[
+ComparedFewShot = Literal[
     "nearest_mean",
     "nearest_mean_coder",
     "tip_adapter",
@@ -37,6 +37,9 @@ FewShotMethodName = Literal[
     "gda",
     "metric_cache",
     "text_discriminant",
+]
+FewShotMethodName = Literal[
+    ComparedFewShot,
     "hard_cut_lda",
     "proker",
     "task_discriminant",
@@ -46,17 +49,7 @@ FewShotMethodName = Literal[
 ]
 """Keys of `few_shot.few_shot_methods.FEW_SHOT_METHODS`."""
 
-COMPARED_FEW_SHOT: tuple[FewShotMethodName, ...] = (
-    "nearest_mean",
-    "nearest_mean_coder",
-    "tip_adapter",
-    "coder_adapter",
-    "coder_adapter_min_max",
-    "lda",
-    "gda",
-    "metric_cache",
-    "text_discriminant",
-)
+COMPARED_FEW_SHOT: tuple[FewShotMethodName, ...] = get_args(ComparedFewShot)
 """What is compared where a config names no method; the others are asked for by name."""
 
 IMAGES_ALONE: tuple[FewShotMethodName, ...] = ("nearest_mean", "tip_adapter", "lda", "gda")

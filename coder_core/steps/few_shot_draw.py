@@ -101,7 +101,13 @@ def text_vectors(context: Context, step: OfDraw) -> "Float[Tensor, 'texts dim']"
 def zero_shot_classifier(
     step: OfDraw, vectors: "Float[Tensor, 'texts dim']", layout: "TextLayout"
 ) -> "Classifier | None":
-    """The zero-shot classifier to fuse with; None where the step fuses with none."""
+    """The zero-shot classifier to fuse with; None where the step fuses with none.
+
+    Args:
+        step: Names the method, and the factor from similarity to logit.
+        vectors: L2-normalised rows, one per text of the table.
+        layout: Which of them belong to which class and kind.
+    """
     from coder_core.methods import build_classifier
 
     if step.zero_shot == "none":
@@ -113,6 +119,11 @@ def class_texts_of(
     zero_shot: "Classifier | None", vectors: "Float[Tensor, 'texts dim']", layout: "TextLayout"
 ) -> "Float[Tensor, 'classes dim'] | None":
     """One text vector per class: those of a linear zero-shot classifier; beside any other, the class's name.
+
+    Args:
+        zero_shot: Made by `zero_shot_classifier`.
+        vectors: L2-normalised rows, one per text of the table.
+        layout: Which of them belong to which class and kind.
 
     Returns:
         None for images alone: without a zero-shot classifier, texts say nothing of classes.

@@ -55,7 +55,13 @@ def kept_log_shares(
     top_ids: "Int[np.ndarray, 'images best']",
     top_probabilities: "Float[np.ndarray, 'images best']",
 ) -> "Float64[np.ndarray, ' images']":
-    """The natural logarithms of the true classes' probabilities; NaN where the class is not among those kept."""
+    """The natural logarithms of the true classes' probabilities; NaN where the class is not among those kept.
+
+    Args:
+        label_ids: True class of each image.
+        top_ids: Its best classes.
+        top_probabilities: Their probabilities, 0..1.
+    """
     import numpy as np
 
     found = np.empty(len(label_ids))

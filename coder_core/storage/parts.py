@@ -186,7 +186,11 @@ def _one_chunk(keys: pa.ChunkedArray) -> pa.Array:
 
 
 def check_key_column(schema: pa.Schema, place: str) -> None:
-    """Refuse a table whose `key` column is missing or not a string column."""
+    """Refuse a table whose `key` column is missing or not a string column.
+
+    Raises:
+        UnexpectedContentError: It is; names the columns that there are.
+    """
     if KEY not in schema.names or schema.field(KEY).type != pa.string():
         raise UnexpectedContentError(
             f"A ledger needs a string column {KEY!r}; the columns are {_described(schema)}.",

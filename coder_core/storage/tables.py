@@ -173,7 +173,11 @@ def _parquet_file(source: Any) -> pq.ParquetFile:
 
 
 def check_columns(file: pq.ParquetFile, columns: Sequence[str] | None, url: str) -> None:
-    """Refuse a file that lacks an asked column; Arrow would leave it out without a word."""
+    """Refuse a file that lacks an asked column; Arrow would leave it out without a word.
+
+    Raises:
+        UnexpectedContentError: It does; names the columns that there are.
+    """
     held = file.schema_arrow.names
     if unknown := [name for name in columns or () if name not in held]:
         raise UnexpectedContentError(f"There is no column {unknown[0]!r}.", url, f"It holds: {', '.join(held)}.")

@@ -43,11 +43,11 @@ class BatchModel(NamedTuple):
         return torch.addmm(images.own, images.rows, (weight * discriminant.weights).to(images.rows)).add_(bias)
 
     def shares(self, batch: PreparedBatch, images: PreparedImages) -> Float32[Tensor, "rows classes"]:
-        """Their shares."""
+        """Each image's shares in the classes; a row sums to 1."""
         return self.logits(batch, images).softmax(dim=1)
 
     def classifier(self, batch: PreparedBatch, temperature: float = 1.0) -> TransductiveClassifier:
-        """Freeze it."""
+        """A classifier of it, which needs the batch no more; logits are divided by the temperature."""
         weight = batch.settings.weight
         return TransductiveClassifier(
             stage1=batch.stage1,

@@ -124,6 +124,12 @@ def take_sample(parts: Parts, survey: BatchSurvey, size: int = SAMPLE) -> Float[
 def centre_rows(
     space: MetricSpace, embeddings: Float[Tensor, "rows dim"], offset: Float64[Tensor, " dim"]
 ) -> Float32[Tensor, "rows dim"]:
-    """Map embeddings, take the offset off, and bring what is left to unit length (what is nothing stays nothing)."""
+    """Map embeddings, take the offset off, and bring what is left to unit length (what is nothing stays nothing).
+
+    Args:
+        space: The text metric.
+        embeddings: L2-normalised rows.
+        offset: The mean of mapped rows.
+    """
     mapped = space.map(embeddings)
     return torch.nn.functional.normalize(mapped - offset.to(mapped), dim=1, eps=1e-6)

@@ -89,7 +89,7 @@ class PreparedBatch:
         return PreparedImages(self.rows(embeddings), self.stage1.logits(embeddings).float().log_softmax(dim=1))
 
     def rows(self, embeddings: Float[Tensor, "rows dim"]) -> Float32[Tensor, "rows dim"]:
-        """Centre rows."""
+        """Rows in the metric, about the batch's mean, at unit length."""
         return centre_rows(self.space, embeddings, self.survey.mean)
 
     def known_statistics(self) -> Statistics:

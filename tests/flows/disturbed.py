@@ -7,6 +7,7 @@ after stage 1, of every image, so the language model is called in the middle of 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from bench.run_processes import prepare_processes
 from bench.scenes import Scene, make_scene
@@ -19,21 +20,22 @@ GENERATOR = {
     "max_similarity": 1.0,
 }
 
+EVERY_STEP: dict[str, Any] = {
+    "methods": ["clip", "clip_ensemble", "vcd", "coder", "coder_rerank"],
+    "texts": {"generator": GENERATOR, "pairs": "confused", "domain": "bird"},
+    "rerank": {"threshold": 2.0},
+    "controls": ["waffle", "nameless"],
+    "ablation": {"draws": 1, "texts_per_class": [2]},
+    "matrix": {"write": True},
+}
+"""What a folder of images allows, few-shot apart."""
+
 
 @contextmanager
 def disturbed_scene(folder: Path, checkpoint: Path, api_url: str) -> Iterator[tuple[Scene, LlmServer]]:
     """The evaluation, and the language model it asks."""
     photos = write_photos(folder / "photos", checkpoint)
-    settings = {
-        **photos.settings,
-        "name": "disturbed",
-        "methods": ["clip", "clip_ensemble", "vcd", "coder", "coder_rerank"],
-        "texts": {"generator": GENERATOR, "pairs": "confused", "domain": "bird"},
-        "rerank": {"threshold": 2.0},
-        "controls": ["waffle", "nameless"],
-        "ablation": {"draws": 1, "texts_per_class": [2]},
-        "matrix": {"write": True},
-    }
+    settings = {**photos.settings, **EVERY_STEP, "name": "disturbed"}
     prepare_processes(api_url, folder / "prefect")
     with serving(LlmServer()) as server:
         yield make_scene(folder, settings, CODER_LLM_BASE_URL=server.url, OPENAI_API_KEY="sk-not-checked"), server

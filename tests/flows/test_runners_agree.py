@@ -37,7 +37,7 @@ from tests.fixtures_inputs import NAMES, World, write_image_class, write_photos
 from .conftest import worker_processes
 from .disturbed import GENERATOR
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(600)]
 
 NOT_COMPARED: Mapping[str, tuple[str, ...]] = {
     "runs": ("started_at", "finished_at", "engine"),  # two times, and who ran the steps
@@ -176,7 +176,6 @@ def test_the_evaluation_takes_every_step_and_fills_every_table(scene: Scene, inl
     assert [name for name in TABLES if not len(tables.read(name, inline.result.run_id))] == []
 
 
-@pytest.mark.thorough
 @pytest.mark.usefixtures("prefect_server")
 @pytest.mark.parametrize(
     ("engine", "package"),

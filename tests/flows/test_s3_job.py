@@ -23,7 +23,7 @@ from tests.fixtures_deployment import PROJECT, free_port, wait_until
 from tests.fixtures_inputs import NAMES, World, write_image_class
 from tests.service.held_runs import BOUGHT, HELD_CLASS, held_scene, stored_answers
 
-from .disturbed import GENERATOR
+from .disturbed import EVERY_STEP
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
 SECRET = "a-secret-that-must-not-be-shown"
@@ -47,12 +47,7 @@ def whole_job(photos: World) -> dict[str, Any]:
     methods = ["tip_adapter", "coder_adapter", "text_discriminant"]
     return {
         **photos.settings,
-        "methods": ["clip", "clip_ensemble", "vcd", "coder", "coder_rerank"],
-        "texts": {"generator": GENERATOR, "pairs": "confused", "domain": "bird"},
-        "rerank": {"threshold": 2.0},
-        "controls": ["waffle", "nameless"],
-        "ablation": {"draws": 1, "texts_per_class": [2]},
-        "matrix": {"write": True},
+        **EVERY_STEP,
         "few_shot": {"pool": {"kind": "folder", "path": str(pool)}, "shots": [2], "draws": 1, "methods": methods},
     }
 

@@ -147,7 +147,7 @@ def test_a_name_that_is_bound_to_this_machine_is_no_way_in(server: Deployed, pag
     assert NAME not in flows(server)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("localhost", marks=pytest.mark.thorough)])
 def test_the_dashboard_reads_and_creates(server: Deployed, page: Page, host: str) -> None:
     """The very requests that a foreign page may not send, from the server's page; and the page itself shows data."""
     base = server.api_url.removesuffix("/api").replace("127.0.0.1", host)

@@ -1,5 +1,6 @@
 """A cluster that does not answer, answers as another, or loses its workers is told in one error, and soon."""
 
+import os
 import socket
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -73,6 +74,35 @@ def test_dask_workers_that_end_without_a_word_are_explained() -> None:
         _lost_workers_explained(),
     ):
         raise distributed.KilledWorker("task", None, 3)
+
+
+def _threads_of_this_process() -> tuple[bool, str | None]:
+    from coder_core.embedding.thread_counts import TORCH
+
+    return TORCH.heeds_environment, os.environ.get("OMP_NUM_THREADS")
+
+
+@needs_ray
+@pytest.mark.thorough
+@pytest.mark.parametrize("chosen", [None, "1"])
+def test_workers_of_a_local_ray_cluster_find_their_threads_unless_somebody_has_chosen(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, chosen: str | None
+) -> None:
+    """Ray gives a task one thread where the environment says nothing, so it is told torch's own number."""
+    import torch
+
+    from tasks.ray_cluster import open_ray
+
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", chosen)
+    with open_ray(Runtime(task_runner="ray", workers=1, store=str(tmp_path))):
+        import ray
+
+        found = ray.get(ray.remote(_threads_of_this_process).remote(), timeout=50)
+    assert found == (chosen is not None, chosen or str(torch.get_num_threads()))
+    assert os.environ.get("OMP_NUM_THREADS") == chosen, "the next run in this process finds out for itself"
 
 
 @needs_ray

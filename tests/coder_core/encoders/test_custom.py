@@ -11,7 +11,7 @@ from PIL import Image
 from coder_core.encoders import custom
 from coder_core.encoders.custom import OneOfYours
 from coder_core.encoders.registry import identify_encoder, load_encoder
-from coder_core.errors import CheckpointError, ConfigError
+from coder_core.errors import CheckpointError, ConfigError, InputError
 from coder_core.specs import CustomEncoder
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "encoders.md"
@@ -111,6 +111,33 @@ def test_vectors_that_are_none_are_refused(rows, problem):
         OneOfYours(Own(), "own").encode_texts(["a", "b"], np.arange(2))
     with pytest.raises(CheckpointError, match=problem):
         OneOfYours(Own(), "own").encode_images([1, 2])
+
+
+def test_what_fails_in_it_is_told_with_its_line_and_what_may_pass_goes_on():
+    class Own:
+        dim, identity = 2, 1
+        error: Exception
+
+        def embed_texts(self, texts):
+            raise self.error
+
+        embed_images = prepare_image = embed_texts
+
+    own, picture = OneOfYours(Own(), "own"), Image.new("RGB", (3, 2))
+    asked = [lambda: own.encode_texts(["a"], np.arange(1)), lambda: own.encode_images([1])]
+    line = Own.embed_texts.__code__.co_firstlineno + 1
+    for ask in [*asked, lambda: own.prepare_image(picture)]:
+        Own.error = KeyError("a\nzebra")
+        with pytest.raises(CheckpointError) as caught:
+            ask()
+        assert str(caught.value).startswith("encoder own: its embed_texts has failed (KeyError: ")
+        assert f"zebra'; {__file__}, line {line})." in str(caught.value)
+        assert "\n" not in str(caught.value)
+        for error in (MemoryError(), ConnectionError("reset"), InputError("gone.", "x", "y")):
+            Own.error = error
+            with pytest.raises(type(error)) as passed:
+                ask()
+            assert passed.value is error
 
 
 def test_tensors_and_lists_are_vectors_too():

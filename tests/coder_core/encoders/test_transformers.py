@@ -212,7 +212,7 @@ def refusal(call):
 @pytest.mark.parametrize(
     ("gone", "problem"),
     [
-        ("config.json", "there is no config.json that can be read"),
+        ("config.json", "the folder holds no config.json. Give a folder"),
         ("model.safetensors", "the folder holds no weights"),
         ("tokenizer.json", "the folder holds no tokenizer"),
         ("processor_config.json", "does not say how images are prepared"),
@@ -314,6 +314,8 @@ def test_a_clip_of_sentence_transformers_is_the_clip_inside(tiny, tmp_path):
     assert np.array_equal(found, in_passes(encoder_of(tiny("clip")), TEXTS))
     (tmp_path / "modules.json").write_text(json.dumps([module, {**module, "type": "x.Pooling"}]))
     assert "no CLIP model of sentence-transformers, but CLIPModel, Pooling" in refusal(lambda: identify_encoder(spec))
+    (tmp_path / "modules.json").unlink()
+    assert "encoder.kind: transformers" in refusal(lambda: identify_encoder(spec))
 
 
 def test_sentence_transformers_itself_gives_the_same(tiny, tmp_path):

@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 import pytest
 from _pytest.mark.structures import ParameterSet
+from fsspec.implementations.memory import MemoryFileSystem
 
 import coder_core.steps
 from coder_core import packaged
 from coder_core.pipeline.step import ArtifactStep, Step
 from coder_core.specs import Runtime
 from coder_core.steps.publish_run import PublishRun
+from tests.coder_core.recipes.runs import forget_files
 
 from .field_cases import ALL_CASES, EXEMPT, Case, changed, walk_fields
 from .worlds import WORLDS, Files, Keys, Settings, keys_of, moved, steps_of
@@ -72,19 +74,36 @@ def worlds(tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path) -> dict[st
 
 @pytest.fixture(scope="module")
 def run() -> Iterator[Run]:
-    """Runs settings in a store that all tests share, each settings once; in memory, for a disk is waited for."""
-    store = f"memory://{uuid.uuid4().hex}"
+    """Runs settings in a store that all tests share, each settings once; in memory, for a disk is waited for.
+
+    There every look goes through all files: what is of no use to another run does not stay. That is what a run `alone`
+    makes, one with a change; vectors stay.
+    """
+    root = uuid.uuid4().hex
+    store = f"memory://{root}"
     found: dict[str, list[Step[Any]]] = {}
     with pytest.MonkeyPatch.context() as monkeypatch:
 
-        def run(settings: Settings, *, again: bool = False, **runtime: Any) -> list[Step[Any]]:
+        def run(settings: Settings, *, again: bool = False, alone: bool = False, **runtime: Any) -> list[Step[Any]]:
             name = json.dumps([settings, runtime], sort_keys=True)
             if again or name not in found:
                 given = {"store": store, "device": "cpu", "settle_seconds": 0.0, **runtime}
+                known = set(MemoryFileSystem.store)
                 found[name] = steps_of(settings, Runtime(**given), monkeypatch)
+                if alone:
+                    forget_new_files(known)
+                forget_files(MemoryFileSystem, f"{root}/tables")
             return found[name]
 
         yield run
+    forget_files(MemoryFileSystem, root)
+
+
+def forget_new_files(known: set[str]) -> None:
+    """Take out of memory what is not known, but for rows of ledgers, of which this process keeps an index."""
+    for path in MemoryFileSystem.store.keys() - known:
+        if "/ledgers/" not in path:
+            del MemoryFileSystem.store[path]
 
 
 def test_every_field_of_a_spec_has_a_case_or_a_reason() -> None:
@@ -110,7 +129,7 @@ def by_world(cases: Sequence[Case]) -> list[ParameterSet]:
 def test_a_field_moves_the_key_of_the_step_that_reads_it(case: Case, worlds: dict[str, Files], run: Run) -> None:
     files = worlds[case.world]
     before = keys_of(run(changed(files, case.start)))
-    assert case.moves in moved(before, keys_of(run(changed(files, case.start, case.change))))
+    assert case.moves in moved(before, keys_of(run(changed(files, case.start, case.change), alone=True)))
 
 
 @pytest.mark.slow
@@ -180,7 +199,7 @@ def test_every_array_of_an_input_moves_the_key_of_the_step_that_reads_it(
     shutil.copytree(files.folder, tmp_path / "edited")
     _edit(tmp_path / "edited" / file, array)
     there = json.loads(json.dumps(files.settings).replace(str(files.folder), str(tmp_path / "edited")))
-    assert ARRAYS[file][array] in moved(before, keys_of(run(there)))
+    assert ARRAYS[file][array] in moved(before, keys_of(run(there, alone=True)))
 
 
 @pytest.mark.parametrize(
@@ -203,7 +222,7 @@ def test_every_input_file_moves_the_key_of_the_step_that_reads_it(
     edited = tmp_path / "edited" / file
     edited.write_bytes(edited.read_bytes().replace(b"mark", b"sign") + b"\n")
     there = json.loads(json.dumps(files.settings).replace(str(files.folder), str(tmp_path / "edited")))
-    assert step in moved(before, keys_of(run(there)))
+    assert step in moved(before, keys_of(run(there, alone=True)))
 
 
 def test_every_step_counts_its_version(worlds: dict[str, Files], run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -228,3 +228,26 @@ def test_real_photographs_are_decoded_as_pillow_decodes_them():
     for path in photos[::12]:
         with Image.open(path) as reference:
             assert np.array_equal(np.asarray(decode_image(path.read_bytes())), np.asarray(reference.convert("RGB")))
+
+
+@pytest.mark.parametrize(
+    ("least", "size"), [(None, (800, 608)), (305, (800, 608)), (304, (400, 304)), (152, (200, 152)), (9, (100, 76))]
+)
+@pytest.mark.parametrize("form", ["JPEG", "MPO"])
+def test_a_draft_has_both_sides_as_long_as_asked(form, least, size):
+    """Never shorter, and the same picture: near to the mean of the pixels that each of its own stands for."""
+    rows, columns = np.mgrid[0:608, 0:800]
+    photo = np.stack([columns * 255 // 800, rows * 255 // 608, (rows + columns) * 255 // 1408], axis=-1)
+    buffer = io.BytesIO()
+    Image.fromarray(photo.astype(np.uint8)).save(buffer, form, quality=95)
+    found = decode_image(buffer.getvalue(), draft_side=least)
+    assert found.size == size
+    step = 800 // size[0]
+    means = photo.reshape(size[1], step, size[0], step, 3).mean(axis=(1, 3))
+    assert np.abs(np.asarray(found) - means).max() < 8
+
+
+def test_only_jpegs_have_drafts():
+    buffer = io.BytesIO()
+    Image.new("RGB", (800, 608)).save(buffer, "PNG")
+    assert decode_image(buffer.getvalue(), draft_side=9).size == (800, 608)

@@ -87,7 +87,8 @@ def test_few_shot_methods_are_compared_by_their_first_common_draw(tmp_path: Path
     found = {row.method: row for row in compare_runs(Context.open(runtime), "birds-0", "birds-1").methods}
     expected = [f"{method}, {shots}" for method in sorted(few_shot["methods"]) for shots in ("1 shot", "2 shots")]
     assert list(found) == ["clip", "coder", *expected]
-    sql = """SELECT method || ', ' || shots || ' shots', count(*), count(*) FILTER (a.is_correct AND NOT b.is_correct),
+    sql = """SELECT method || ', ' || if(shots = 1, '1 shot', shots || ' shots'), count(*),
+        count(*) FILTER (a.is_correct AND NOT b.is_correct),
         count(*) FILTER (b.is_correct AND NOT a.is_correct)
         FROM few_shot_predictions b JOIN few_shot_predictions a USING (image_id, method, shots, seed)
         WHERE b.run_id = 'birds-0' AND a.run_id = 'birds-1'

@@ -163,6 +163,9 @@ def test_unsorted_images_get_names_and_nothing_is_measured(here: Path, tiny_clip
         ("mkdir", {"images": "empty"}, InputError, "no image and no folder"),
         ("loose", {"images": "loose"}, InputError, "--classes names.txt"),
         ("loose", {"images": "loose", "classes": "names.txt", "shots": 1}, ConfigError, "no labels to learn from"),
+        ("0.tar", {"images": "packed", "classes": "names.txt"}, InputError, "tar shards.*kind: webdataset"),
+        ("0.parquet", {"images": "packed"}, InputError, "Parquet files.*kind: parquet"),
+        ("metadata.csv", {"images": "packed"}, InputError, "metadata.csv.*kind: image_folder"),
         ("", {"images": "nowhere"}, InputError, "no such folder"),
         ("", {"texts": "nowhere.json"}, InputError, "cannot be read"),
         ("beside", {}, DatasetError, "lies in no class folder"),
@@ -181,6 +184,8 @@ def test_bad_input_is_one_error(
     (here / "names.txt").write_text("wren\nred kite\n")
     (here / "more.txt").write_text("wren\nRedKite\nfox\n")
     (here / "empty").mkdir()
+    (here / "packed").mkdir()
+    (here / "packed" / (spoil if "." in spoil else "readme.txt")).write_text("file_name,label\n")
     write_image_class(here, "loose", 1)
     if spoil == "beside":
         (here / "loose" / "000.png").rename(here / "photos" / "000.png")
