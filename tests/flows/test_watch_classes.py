@@ -122,15 +122,15 @@ def test_new_classes_are_announced_once_and_evaluated(
 
 
 def test_an_event_that_is_not_taken_fails_the_look_and_the_next_one_announces(
-    photos: World, config: str, runtime: Runtime, events: Callable[[], list[dict[str, Any]]]
+    config: str, runtime: Runtime, events: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    write_list(photos, tuple(f"class {number} {'of many words' * 20}" for number in range(200)))
+    long = ["logit_scale=50"] * 2_000
     with (
         temporary_settings({PREFECT_SERVER_EVENTS_MAXIMUM_SIZE_BYTES: 30_000}),
         pytest.raises(ServiceError, match=r"the server did not take the event coder\.classes\.updated \(EventTooLarge"),
     ):
-        watch_classes(config, None, runtime)
-    watch_classes(config, None, runtime)
+        watch_classes(config, long, runtime)
+    watch_classes(config, long, runtime)
     assert len(events()) == 1
 
 
