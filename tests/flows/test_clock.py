@@ -7,7 +7,7 @@ import pytest
 from bench.store_identity import find_damage
 from coder_core.specs import Runtime
 from coder_core.steps import publish_run
-from coder_core.storage import artifacts
+from coder_core.storage import artifact_writer
 from coder_core.storage.store import Store
 from flows.coder_eval import coder_eval
 from tasks import prefect_runner
@@ -33,7 +33,7 @@ class BackwardsClock(datetime):
 def test_runs_while_the_clock_goes_backwards_end_well(
     world: World, runtime: Runtime, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (prefect_runner, publish_run, artifacts):
+    for module in (prefect_runner, publish_run, artifact_writer):
         monkeypatch.setattr(module, "datetime", BackwardsClock)
     first = coder_eval(world.settings, [], runtime)
     second = coder_eval(world.settings, ["logit_scale=50"], runtime)
